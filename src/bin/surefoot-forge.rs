@@ -1,0 +1,2 @@
+//! The build host's program: a thin door to [`surefoot::forge`].
+fn main() {}

@@ -1,0 +1,2 @@
+//! The device's program: a thin door to [`surefoot::cli`].
+fn main() {}

@@ -1,0 +1,17 @@
+//! Surefoot: A/B operating-system updates for embedded Linux.
+//!
+//! This file is the map: one module per room. A room uses only rooms on floors below it; the
+//! table in ARCHITECTURE.md names every edge and `tests/architecture.rs` holds the code to it.
+
+// Floor 0
+pub mod event;
+pub mod model;
+// Floor 1
+pub mod sys;
+pub mod trust;
+// Floor 2
+pub mod artifact;
+pub mod disk;
+// Floor 3
+pub mod boot;
+pub mod slot;
