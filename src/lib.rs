@@ -8,10 +8,11 @@ pub mod event;
 pub mod model;
 // Floor 1
 pub mod sys;
-pub mod trust;
 // Floor 2
 pub mod artifact;
 pub mod disk;
 // Floor 3
-pub mod boot;
+pub mod health;
 pub mod slot;
+// Floor 6
+pub mod config;
