@@ -14,5 +14,7 @@ pub mod disk;
 // Floor 3
 pub mod health;
 pub mod slot;
+// Floor 5
+pub mod update;
 // Floor 6
 pub mod config;

@@ -1,0 +1,639 @@
+//! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
+
+use super::journal::{Ended, Journal, Named, Outcome, Phase, Work};
+use crate::model::{Digest, ReasonCode, SlotId, Txn};
+
+/// What the bootloader's environment says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EnvView {
+    /// The slot it boots; `None` if the variable is missing or wrong.
+    pub slot: Option<SlotId>,
+    /// The transaction that set it.
+    pub txn: Option<Txn>,
+    /// Whether a trial is pending.
+    pub trial: bool,
+    /// Boots counted in this trial.
+    pub bootcount: u32,
+    /// The transaction that the boot script gave up on.
+    pub fallback: Option<Txn>,
+    /// Whether every stored copy names the running slot and carries no trial: the only state in
+    /// which the other slot may be written (DESIGN 9.1).
+    pub settled: bool,
+}
+
+/// What stands in the slot that a move is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Nothing that would boot.
+    Nothing,
+    /// A system without a valid record: what the factory wrote.
+    Factory,
+    /// A record that a trusted key has signed, for the release with this digest.
+    Recorded(Digest),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// Nothing: come to rest.
+    Settle,
+    /// Bring this release. Its artifact has been verified and fits.
+    Install(Work, Then),
+    /// Arm what is staged.
+    Switch,
+    /// Decide the trial; with a reason, without running the checks.
+    Commit(Option<String>),
+    /// Abandon what is under way, or send the trial back.
+    Rollback(String),
+    /// Arm the system in the other slot, which has been read back.
+    Return(Work),
+}
+
+/// What follows a slot that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Then {
+    /// It waits in `staged`.
+    Stage,
+    /// It is armed.
+    Switch,
+}
+
+/// What an effect found, for the decision after it. Gone after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Done {
+    /// The slot is written and read back.
+    Written,
+    /// Writing ended with this reason; the line is for people.
+    NotWritten(ReasonCode, String),
+    /// All checks passed, or there is none and a person decided; the line says which.
+    Healthy(String),
+    /// A check said no.
+    Unhealthy(String),
+    /// A check could not be run.
+    HealthUnknown(String),
+}
+
+/// What the machine can see. Read afresh before every decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The slot that runs.
+    pub booted: SlotId,
+    /// Which boot this is.
+    pub boot_id: String,
+    /// The environment.
+    pub env: EnvView,
+    /// What stands in the slot of the move being made.
+    pub target: Target,
+    /// What is asked for.
+    pub wish: Wish,
+    /// What the effect just run has found.
+    pub done: Option<Done>,
+    /// Seconds since 1970: dates outcomes, decides nothing.
+    pub now: u64,
+}
+
+/// Something done to the world. Each is idempotent; each environment change is one write.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Make every environment copy name the running slot without a trial.
+    SettleEnv,
+    /// Write the release into its slot and read it back.
+    WriteSlot(Work),
+    /// Slot, fallback, transaction and trial in one write.
+    Arm {
+        /// The slot to try.
+        slot: SlotId,
+        /// The transaction.
+        txn: Txn,
+    },
+    /// The running slot stays, no trial.
+    Disarm,
+    /// Run the health checks.
+    CheckHealth,
+    /// The trial's slot stays.
+    Commit {
+        /// The slot.
+        slot: SlotId,
+        /// The transaction.
+        txn: Txn,
+    },
+    /// The other slot, no trial, and the transaction that was given up.
+    FallBack {
+        /// The slot to go back to.
+        to: SlotId,
+        /// The transaction given up.
+        txn: Txn,
+    },
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack of a loop")]
+pub enum Step {
+    /// Make this the journal.
+    Persist(Journal),
+    /// Do this, then look again.
+    Run(Effect),
+    /// At rest.
+    Wait,
+    /// What is asked for cannot be done in this state; nothing was changed.
+    Refuse(ReasonCode),
+}
+
+/// Boots to the old slot, untried, after which an armed system is given up (DESIGN 9.3).
+const UNTRIED_MAX: u32 = 2;
+
+/// The next step. Called again and again until it says `Wait` or `Refuse`.
+pub fn decide(j: &Journal, f: &Facts) -> Step {
+    match &j.phase {
+        Phase::Idle => idle(j, f),
+        Phase::Installing(work) => installing(j, f, work),
+        Phase::Staged(work) => staged(j, f, work),
+        Phase::Switching {
+            work,
+            txn,
+            boot_id,
+            reboots,
+        } => switching(j, f, work, txn, boot_id, *reboots),
+        Phase::Trying { work, txn, .. } => trying(j, f, work, txn),
+        Phase::Returning {
+            work,
+            txn,
+            reason,
+            detail,
+        } => returning(j, f, work, txn, *reason, detail),
+    }
+}
+
+fn idle(j: &Journal, f: &Facts) -> Step {
+    if f.env.trial {
+        return stray_trial(j, f);
+    }
+    // The newest copy was lost after a commit and the bootloader gave up on the older one; or the
+    // journal was lost and the environment alone remembers.
+    if let Some(txn) = f
+        .env
+        .fallback
+        .as_ref()
+        .filter(|_| f.env.slot == Some(f.booted))
+    {
+        match &j.last {
+            Some(last)
+                if last.txn.as_ref() == Some(txn)
+                    && last.outcome == Ended::Updated
+                    && last.work.slot != f.booted =>
+            {
+                return end_rolled_back(j, f, &last.work, txn, ReasonCode::BootFailed, "");
+            }
+            None => {
+                let work = unknown_work(f.booted.other());
+                return end(
+                    j,
+                    f,
+                    Ended::RolledBack,
+                    work,
+                    Some(txn),
+                    ReasonCode::JournalLost,
+                    "",
+                );
+            }
+            _ => {}
+        }
+    }
+    let committed = j
+        .last
+        .as_ref()
+        .is_some_and(|l| l.outcome == Ended::Updated && l.work.slot == f.booted);
+    match &f.wish {
+        Wish::Settle | Wish::Rollback(_) => Step::Wait,
+        Wish::Install(work, _) => begin(j, f, work),
+        Wish::Switch => Step::Refuse(ReasonCode::NotStaged),
+        Wish::Commit(_) if committed => Step::Wait,
+        Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
+        Wish::Return(work) => arm(j, f, work),
+    }
+}
+
+/// A trial that the journal knows nothing of, or has already ended.
+fn stray_trial(j: &Journal, f: &Facts) -> Step {
+    let ours = j
+        .last
+        .as_ref()
+        .filter(|l| l.txn.is_some() && l.txn == f.env.txn);
+    let in_it = f.env.slot == Some(f.booted);
+    match (ours.map(|l| l.outcome), in_it) {
+        (Some(_), false) => Step::Run(Effect::Disarm),
+        // The commit's copy was lost: write it again.
+        (Some(Ended::Updated), true) => {
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            Step::Run(Effect::Commit {
+                slot: f.booted,
+                txn,
+            })
+        }
+        (Some(_), true) => {
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            Step::Run(Effect::FallBack {
+                to: f.booted.other(),
+                txn,
+            })
+        }
+        // The journal is lost. In the trial: health decides. With no transaction to name it,
+        // nobody armed it in one write: it goes back.
+        (None, true) => {
+            let work = unknown_work(f.booted);
+            let phase = match &f.env.txn {
+                Some(txn) => Phase::Trying {
+                    work,
+                    txn: txn.clone(),
+                    recovered: true,
+                },
+                None => Phase::Returning {
+                    work,
+                    txn: unknown_txn(),
+                    reason: ReasonCode::JournalLost,
+                    detail: "a trial without a transaction id".to_owned(),
+                },
+            };
+            Step::Persist(j.in_phase(phase))
+        }
+        (None, false) => {
+            let work = unknown_work(f.booted.other());
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            let outcome = if f.env.bootcount > 0 {
+                Ended::RolledBack
+            } else {
+                Ended::Failed
+            };
+            // Without an id the next look could not tell that this was answered: disarm first.
+            if f.env.txn.is_none() {
+                return Step::Run(Effect::Disarm);
+            }
+            end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
+        }
+    }
+}
+
+fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
+    if let Some(step) = disturbed(j, f, work) {
+        return step;
+    }
+    match (&f.done, &f.wish) {
+        (Some(Done::Written), _) => Step::Persist(j.in_phase(Phase::Staged(work.clone()))),
+        // What a second try could mend stays `installing`: the same artifact goes on from here.
+        (Some(Done::NotWritten(code, _)), _) if !ends_the_move(*code) => Step::Wait,
+        (Some(Done::NotWritten(code, detail)), _) => {
+            end(j, f, Ended::Failed, work.clone(), None, *code, detail)
+        }
+        (_, Wish::Install(wanted, _))
+            if wanted.digest != work.digest || wanted.slot != work.slot =>
+        {
+            begin(j, f, wanted)
+        }
+        (_, Wish::Install(..)) if !f.env.settled => Step::Run(Effect::SettleEnv),
+        (_, Wish::Install(..)) => Step::Run(Effect::WriteSlot(work.clone())),
+        (_, Wish::Rollback(why)) => end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            None,
+            ReasonCode::Requested,
+            why,
+        ),
+        (_, Wish::Settle) => Step::Wait,
+        (_, Wish::Switch) => Step::Refuse(ReasonCode::NotStaged),
+        (_, Wish::Commit(_)) => Step::Refuse(ReasonCode::NotTrying),
+        (_, Wish::Return(_)) => Step::Refuse(ReasonCode::NothingToRollBack),
+    }
+}
+
+fn ends_the_move(code: ReasonCode) -> bool {
+    use crate::model::Class;
+    // A short read is what an unplugged stick looks like: the rest may still come.
+    code != ReasonCode::Truncated && matches!(code.class(), Class::Reject | Class::Bug)
+}
+
+fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
+    if let Some(step) = disturbed(j, f, work) {
+        return step;
+    }
+    match &f.wish {
+        Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
+        Wish::Install(_, Then::Switch) | Wish::Switch => arm(j, f, work),
+        Wish::Rollback(why) => end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            None,
+            ReasonCode::Requested,
+            why,
+        ),
+        Wish::Settle | Wish::Install(_, Then::Stage) => Step::Wait,
+        Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
+        Wish::Return(_) => Step::Refuse(ReasonCode::NothingToRollBack),
+    }
+}
+
+/// Before arming nobody else may have armed anything, and the slot being filled cannot run.
+fn disturbed(j: &Journal, f: &Facts, work: &Work) -> Option<Step> {
+    if f.booted == work.slot {
+        let detail = "the slot being filled is running";
+        return Some(end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            None,
+            ReasonCode::WrongSlot,
+            detail,
+        ));
+    }
+    if f.env.trial && f.env.slot != Some(f.booted) {
+        return Some(Step::Run(Effect::Disarm));
+    }
+    f.env.trial.then_some(Step::Run(Effect::SettleEnv))
+}
+
+fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried: u32) -> Step {
+    let home = f.booted != work.slot;
+    let armed = f.env.txn.as_ref() == Some(txn);
+    let back = |reason| end_rolled_back(j, f, work, txn, reason, "");
+    let failed = |reason, detail| end(j, f, Ended::Failed, work.clone(), Some(txn), reason, detail);
+    match (armed, f.env.trial, home) {
+        (false, false, true) => match &f.wish {
+            Wish::Rollback(why) => failed(ReasonCode::Requested, why),
+            Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
+            _ if !f.env.settled => Step::Run(Effect::SettleEnv),
+            _ if stands(f, work) => Step::Run(Effect::Arm {
+                slot: work.slot,
+                txn: txn.clone(),
+            }),
+            _ => failed(ReasonCode::SlotDamaged, "the written slot lost its record"),
+        },
+        (false, _, _) => failed(
+            ReasonCode::WrongSlot,
+            "something else changed the environment",
+        ),
+        (true, true, true) if f.env.bootcount > 0 => back(ReasonCode::BootFailed),
+        (true, true, true) if seen != f.boot_id && untried + 1 >= UNTRIED_MAX => {
+            failed(ReasonCode::TrialNotStarted, "")
+        }
+        (true, true, true) if seen != f.boot_id => Step::Persist(j.in_phase(Phase::Switching {
+            work: work.clone(),
+            txn: txn.clone(),
+            boot_id: f.boot_id.clone(),
+            reboots: untried + 1,
+        })),
+        (true, true, true) => match &f.wish {
+            Wish::Rollback(why) => failed(ReasonCode::Requested, why),
+            Wish::Install(wanted, _) if wanted.digest != work.digest => {
+                failed(ReasonCode::Requested, "another release takes its place")
+            }
+            Wish::Return(wanted) if wanted.digest != work.digest => {
+                Step::Refuse(ReasonCode::NothingToRollBack)
+            }
+            Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
+            _ => Step::Wait,
+        },
+        // The boot was not counted, so nothing would ever bring this device back: leave now.
+        (true, true, false) if f.env.bootcount == 0 => {
+            Step::Persist(j.in_phase(Phase::Returning {
+                work: work.clone(),
+                txn: txn.clone(),
+                reason: ReasonCode::CounterDead,
+                detail: "the environment still says bootcount=0".to_owned(),
+            }))
+        }
+        (true, true, false) => Step::Persist(j.in_phase(Phase::Trying {
+            work: work.clone(),
+            txn: txn.clone(),
+            recovered: false,
+        })),
+        (true, false, true) => back(ReasonCode::BootFailed),
+        (true, false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, ""),
+        (true, false, false) => Step::Wait, // given up already; the reboot is still to come
+    }
+}
+
+fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn) -> Step {
+    let home = f.booted != work.slot;
+    if f.env.txn.as_ref() != Some(txn) {
+        let detail = "something else changed the environment";
+        let outcome = if home {
+            Ended::RolledBack
+        } else {
+            Ended::Failed
+        };
+        return end(
+            j,
+            f,
+            outcome,
+            work.clone(),
+            Some(txn),
+            ReasonCode::WrongSlot,
+            detail,
+        );
+    }
+    let said = match &f.done {
+        Some(Done::Healthy(said)) => said.as_str(),
+        _ => "",
+    };
+    match (f.env.trial, home) {
+        (_, true) => end_rolled_back(j, f, work, txn, ReasonCode::BootFailed, ""),
+        (false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, said),
+        (false, false) => Step::Wait,
+        (true, false) if f.env.slot != Some(f.booted) => match &f.wish {
+            Wish::Settle => Step::Wait,
+            _ => Step::Refuse(ReasonCode::WrongSlot),
+        },
+        (true, false) => match (&f.wish, &f.done) {
+            (Wish::Settle, _) => Step::Wait,
+            (Wish::Commit(Some(_)), _) | (Wish::Commit(None), Some(Done::Healthy(_))) => {
+                Step::Run(Effect::Commit {
+                    slot: f.booted,
+                    txn: txn.clone(),
+                })
+            }
+            (Wish::Commit(None), Some(Done::Unhealthy(detail))) => {
+                leave(j, work, txn, ReasonCode::HealthFailed, detail)
+            }
+            (Wish::Commit(None), Some(Done::HealthUnknown(_))) => {
+                Step::Refuse(ReasonCode::HealthUnknown)
+            }
+            (Wish::Commit(None), _) => Step::Run(Effect::CheckHealth),
+            (Wish::Rollback(why), _) => leave(j, work, txn, ReasonCode::Requested, why),
+            (Wish::Install(..) | Wish::Switch | Wish::Return(_), _) => {
+                Step::Refuse(ReasonCode::TrialPending)
+            }
+        },
+    }
+}
+
+/// The denylist is written with the intention, before the flip (DESIGN 9.4).
+fn leave(j: &Journal, work: &Work, txn: &Txn, reason: ReasonCode, detail: &str) -> Step {
+    let (work, txn, detail) = (work.clone(), txn.clone(), detail.to_owned());
+    let denying = j.denying(work.digest, reason);
+    Step::Persist(denying.in_phase(Phase::Returning {
+        work,
+        txn,
+        reason,
+        detail,
+    }))
+}
+
+fn returning(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    if f.booted != work.slot {
+        return end(
+            j,
+            f,
+            Ended::RolledBack,
+            work.clone(),
+            Some(txn),
+            reason,
+            detail,
+        );
+    }
+    if f.env.trial || f.env.slot != Some(work.slot.other()) {
+        return Step::Run(Effect::FallBack {
+            to: work.slot.other(),
+            txn: txn.clone(),
+        });
+    }
+    match &f.wish {
+        Wish::Settle | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,
+        Wish::Commit(Some(_)) => Step::Refuse(ReasonCode::WrongSlot),
+        Wish::Install(..) | Wish::Switch | Wish::Return(_) => {
+            Step::Refuse(ReasonCode::TrialPending)
+        }
+    }
+}
+
+fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
+    if work.slot == f.booted {
+        return Step::Refuse(ReasonCode::SlotNeeded);
+    }
+    Step::Persist(
+        j.forgiving(&work.digest)
+            .in_phase(Phase::Installing(work.clone())),
+    )
+}
+
+fn stands(f: &Facts, work: &Work) -> bool {
+    match &f.target {
+        Target::Recorded(digest) => *digest == work.digest,
+        Target::Factory => work.digest == Digest::NONE,
+        Target::Nothing => false,
+    }
+}
+
+/// Announces the arming under an id that nothing in sight carries yet.
+fn arm(j: &Journal, f: &Facts, work: &Work) -> Step {
+    let taken = |txn: &Txn| f.env.txn.as_ref() == Some(txn) || f.env.fallback.as_ref() == Some(txn);
+    let mut attempts = j.attempts.wrapping_add(1);
+    let mut txn = Txn::new(&work.digest, attempts);
+    while taken(&txn) {
+        attempts = attempts.wrapping_add(1);
+        txn = Txn::new(&work.digest, attempts);
+    }
+    let (work, boot_id) = (work.clone(), f.boot_id.clone());
+    let phase = Phase::Switching {
+        work,
+        txn,
+        boot_id,
+        reboots: 0,
+    };
+    Step::Persist(Journal {
+        attempts,
+        ..j.in_phase(phase)
+    })
+}
+
+fn updated(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &str) -> Step {
+    let outcome = Outcome {
+        outcome: Ended::Updated,
+        work: work.clone(),
+        txn: Some(txn.clone()),
+        reason: None,
+        detail: match &f.wish {
+            Wish::Commit(Some(why)) => format!("committed without checks: {why}"),
+            _ => said.to_owned(),
+        },
+        at: f.now,
+    };
+    Step::Persist(Journal {
+        last: Some(outcome),
+        ..j.forgiving(&work.digest).in_phase(Phase::Idle)
+    })
+}
+
+fn end_rolled_back(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    end(
+        &j.denying(work.digest, reason),
+        f,
+        Ended::RolledBack,
+        work.clone(),
+        Some(txn),
+        reason,
+        detail,
+    )
+}
+
+fn end(
+    j: &Journal,
+    f: &Facts,
+    outcome: Ended,
+    work: Work,
+    txn: Option<&Txn>,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    let detail = if detail.is_empty() {
+        reason.meaning()
+    } else {
+        detail
+    };
+    let last = Outcome {
+        outcome,
+        work,
+        txn: txn.cloned(),
+        reason: Some(reason),
+        detail: detail.to_owned(),
+        at: f.now,
+    };
+    Step::Persist(Journal {
+        last: Some(last),
+        ..j.in_phase(Phase::Idle)
+    })
+}
+
+/// What can be said of a move when only the environment remembers it.
+fn unknown_work(slot: SlotId) -> Work {
+    let (from, to) = (Named::default(), Named::default());
+    Work {
+        digest: Digest::NONE,
+        slot,
+        partitions: Vec::new(),
+        from,
+        to,
+    }
+}
+
+fn unknown_txn() -> Txn {
+    Txn::new(&Digest::NONE, 0)
+}

@@ -1,0 +1,17 @@
+//! The life of an update: one pure `decide`, one journal, one driver. This room never touches a
+//! disk itself: boot, slot, install and health do, when it says so.
+//!
+//! Level-triggered (DESIGN 4): look, decide, persist or act, look again. Start-up runs the same
+//! loop as the middle of an update; there is no recovery path.
+
+mod decide;
+#[cfg(test)]
+mod explore;
+mod journal;
+mod store;
+mod words;
+
+pub use decide::{Done, Effect, EnvView, Facts, Step, Target, Then, Wish, decide};
+pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Work};
+pub use store::{JournalStore, Stored};
+pub use words::{State, at_rest};
