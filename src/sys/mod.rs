@@ -5,4 +5,5 @@ pub mod clock;
 pub mod durable;
 pub mod host;
 pub mod lock;
+pub mod power;
 pub mod process;
