@@ -8,6 +8,7 @@ pub mod event;
 pub mod model;
 // Floor 1
 pub mod sys;
+pub mod trust;
 // Floor 2
 pub mod artifact;
 pub mod disk;
