@@ -10,10 +10,13 @@ mod status;
 mod verbs;
 mod world;
 
+pub use crate::health::parse_duration;
+pub use crate::install::SlotVerdict;
+pub use crate::update::{Allowed, Ended, Outcome, State, Then};
 pub use answer::{Answer, Next};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
-pub use install::{Installation, Source, install};
+pub use install::{Installation, Installed, Source, install};
 pub use offer::{Judgement, judge_file};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
-pub use verbs::{commit, history, rollback, switch, verify_slot};
+pub use verbs::{commit, history, reboot, rollback, switch, verify_slot};
 pub use world::World;

@@ -153,3 +153,12 @@ pub fn verify_slot(world: &World, slot: SlotId, sink: &dyn Sink) -> Result<SlotV
 pub fn history(world: &World) -> Vec<Outcome> {
     world.history.load()
 }
+
+/// Reboots the device, in an orderly way if the init system lets us. An image has no power.
+pub fn reboot(world: &World) -> Result<()> {
+    if world.disk.is_image() {
+        let text = "a disk image cannot be rebooted from here; use `surefoot-sim reboot`";
+        return Err(Failure::new(ReasonCode::Usage, text));
+    }
+    crate::sys::host::restart()
+}

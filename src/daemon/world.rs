@@ -2,16 +2,19 @@
 
 use crate::artifact::Installed;
 use crate::boot::uboot::UbootControl;
-use crate::boot::{BootControl, BootFacts};
+use crate::boot::BootFacts;
+use crate::boot::uboot::EnvStore;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
 use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId};
 use crate::slot::{self, Layout, SlotNames};
+use crate::sys::AlignedBuf;
 use crate::sys::lock::FileLock;
 use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
 use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything a request works on.
@@ -19,11 +22,11 @@ pub struct World {
     /// What the configuration means.
     pub settings: Settings,
     /// The disk.
-    pub disk: Disk,
+    pub disk: Arc<Disk>,
     /// Which partitions are which slot.
     pub layout: Layout,
     /// The bootloader.
-    pub boot: Box<dyn BootControl>,
+    pub boot: UbootControl,
     /// The journal's place.
     pub journal: JournalStore,
     /// The floor's place.
@@ -36,28 +39,15 @@ pub struct World {
 impl World {
     /// Opens the device for reading. Nothing is written here and by nobody without the lock.
     pub fn open(settings: Settings) -> Result<World> {
-        let disk = Disk::open(&settings.device.disk)?;
+        let disk = Arc::new(Disk::open(&settings.device.disk)?);
         let [a, b] = settings.slots.clone();
         let layout = Layout::find(&disk.table()?, &SlotNames { a, b })?;
-        let boot = UbootControl::open(&settings.fw_env_config, &disk)?;
-        let booted = match &settings.device.booted {
-            Some(_) if !disk.is_image() => Err(Failure::new(
-                ReasonCode::BootedUnknown,
-                "`device.booted` is for disk images; on a device the kernel says what runs",
-            )),
-            Some(file) => slot::booted_from_file(file),
-            None if disk.is_image() => Err(Failure::new(
-                ReasonCode::BootedUnknown,
-                "`device.booted` is not set, and a disk image has no kernel to ask",
-            )),
-            None => mounts::kernel_command_line().and_then(|line| {
-                slot::booted_on_device(&line, slot::root_partition(&disk)?, &layout)
-            }),
-        };
+        let store = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))?;
+        let boot = UbootControl::new(store);
+        let booted = find_booted(&settings, &disk, &layout);
         let state = &settings.device.state;
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
-        let boot = Box::new(boot);
         Ok(World { settings, disk, layout, boot, journal, floor, history, booted })
     }
 
@@ -94,7 +84,10 @@ impl World {
         let hardware: Option<Identifier> = match &device.hardware {
             None => None,
             Some(source) => {
-                let variable = |name: &str| self.boot.variable(name).ok().flatten();
+                let variable = |name: &str| {
+                    let loaded = self.boot.store().load().ok()?;
+                    loaded.env().ok()?.get(name).map(|v| v.into_owned())
+                };
                 Some(slot::revision(source, &self.settings.folder, variable)?)
             }
         };
@@ -131,7 +124,7 @@ impl World {
     /// Whether a bootloader would find a filesystem in the slot: its superblock stands in the
     /// first 128 KiB, which are destroyed first and written last.
     pub fn bootable(&self, slot: SlotId) -> bool {
-        let mut first = crate::sys::AlignedBuf::new(4096);
+        let mut first = AlignedBuf::new(slot::FILESYSTEM_HEAD.next_multiple_of(4096));
         let read = self.partition(slot).and_then(|p| p.read_at(0, &mut first));
         read.is_ok() && slot::filesystem(&first).is_some()
     }
@@ -153,16 +146,29 @@ impl World {
         !(facts.trial && facts.slot == Some(booted))
     }
 
+    /// Whether what is written to the state folder is there after an update and a power cut.
+    pub fn state_is_durable(&self) -> Result<()> {
+        let state = &self.settings.device.state;
+        let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
+        let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
+        if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
+            return refuse(format!("{} lies on the root filesystem", folder.display()));
+        }
+        match host::writable(folder) {
+            true => Ok(()),
+            false => refuse(format!("{} cannot be written", folder.display())),
+        }
+    }
+
     /// The one lock that everything that writes holds; `BUSY` at once if somebody else does.
     /// `STATE_NOT_DURABLE` if the state folder cannot hold it.
     pub fn lock(&self) -> Result<FileLock> {
+        self.state_is_durable()?;
         let state = &self.settings.device.state;
         let refuse = |what: String| Failure::new(ReasonCode::StateNotDurable, what);
         if !state.exists() {
-            std::fs::create_dir(state).map_err(|e| refuse(format!("{}: {e}", state.display())))?;
-        }
-        if !self.disk.is_image() && mounts::same_filesystem(state, "/".as_ref()) {
-            return Err(refuse(format!("{} lies on the root filesystem", state.display())));
+            let made = std::fs::create_dir(state);
+            made.map_err(|e| refuse(format!("{}: {e}", state.display())))?;
         }
         FileLock::take(&state.join("lock"), Duration::ZERO).map_err(|f| match f.code() {
             ReasonCode::Busy | ReasonCode::NoSpace => f,
@@ -173,6 +179,21 @@ impl World {
     /// Seconds since 1970.
     pub fn now(&self) -> u64 {
         clock::unix_seconds()
+    }
+}
+
+/// The slot that runs (DESIGN 9.12): for an image what a file says, for a device what the kernel
+/// says and `/` confirms.
+pub(super) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> Result<SlotId> {
+    let unknown = |why: &str| Err(Failure::new(ReasonCode::BootedUnknown, why));
+    match &settings.device.booted {
+        Some(file) if disk.is_image() => slot::booted_from_file(file),
+        Some(_) => unknown("`device.booted` is for disk images; a device asks its kernel"),
+        None if disk.is_image() => unknown("`device.booted` is not set; an image has no kernel to ask"),
+        None => {
+            let line = mounts::kernel_command_line()?;
+            slot::booted_on_device(&line, slot::root_partition(disk)?, layout)
+        }
     }
 }
 

@@ -72,7 +72,10 @@ pub fn write_slot(job: Job) -> Result<Report> {
     let order = Order {
         table: &release.table.chunks,
         first_chunk: payload.first_chunk as usize,
-        places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
+        places: Places::new(
+            release.chunks_of(payload),
+            release.stored_offset_of(payload),
+        ),
         record: encode_record(&release.record(payload, PAYLOAD_MAX)?)?,
     };
     let written = order.carry_out(device, job.input, &job.reuse, job.sink);
@@ -210,6 +213,9 @@ fn same(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
     }
     Err(Failure::new(
         ReasonCode::ReadBack,
-        format!("bytes {at}..{} read back differently", at + bytes.len() as u64),
+        format!(
+            "bytes {at}..{} read back differently",
+            at + bytes.len() as u64
+        ),
     ))
 }

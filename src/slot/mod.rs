@@ -2,12 +2,14 @@
 //! This room never writes a byte itself and never looks into the bootloader environment.
 
 mod booted;
+mod filesystem;
 mod hardware;
 mod inactive;
 mod layout;
 pub mod record;
 
 pub use booted::{booted_from_file, booted_on_device, root_partition, slot_on_command_line};
+pub use filesystem::{FILESYSTEM_HEAD, filesystem};
 pub use hardware::{HardwareSource, revision};
 pub use inactive::Inactive;
 pub use layout::{Layout, SlotNames};
