@@ -35,7 +35,8 @@ pub fn main() -> ExitCode {
     let json = wants_json(&cli.verb);
     // A defect ends as a power cut would: whatever it left is what the next start finds.
     let outcome = std::panic::catch_unwind(|| perform(cli)).unwrap_or_else(|_| {
-        Err(Failure::new(ReasonCode::Internal, "the program stopped at a defect of its own"))
+        let text = "the program stopped at a defect of its own";
+        Err(End::Failed(Failure::new(ReasonCode::Internal, text)))
     });
     match outcome {
         Ok(printed) => finish(&printed, ExitCode::SUCCESS),

@@ -187,13 +187,13 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
 }
 
 /// The grade alone, for `status`.
-pub fn grade(world: &World, facts: &BootFacts) -> Grade {
+pub(super) fn grade(world: &World, facts: &BootFacts) -> Grade {
     let table = world.disk.table().ok();
     overall(&grade_boot(facts, table.as_ref(), world.settings.accept_single_copy))
 }
 
 /// Refuses to arm where a bad update would not come back (DESIGN 5).
-pub fn gate(world: &World) -> Result<()> {
+pub(super) fn gate(world: &World) -> Result<()> {
     let facts = world.boot.look()?;
     world.layout.keeps_clear_of(&facts.disk_ranges())?;
     let table = world.disk.table()?;

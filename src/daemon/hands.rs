@@ -1,7 +1,7 @@
 //! The driver's hands on a real device.
 
 use super::world::World;
-use crate::boot::BootChange;
+use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
 use crate::health::{self, Verdict};
 use crate::install::{Job, Plan, Report, Reuse, write_slot};
@@ -13,33 +13,33 @@ use crate::trust::Verified;
 use crate::update::{Done, Effect, EnvView, Facts, Hands, Journal, Rest, Target, Wish, drive};
 
 /// What `WriteSlot` works with: present only while an artifact is at hand.
-pub struct Cargo<'a> {
+pub(super) struct Cargo<'a> {
     /// The verified release.
-    pub release: &'a Verified<Release>,
+    pub(super) release: &'a Verified<Release>,
     /// What writing it means.
-    pub plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// Its payload; taken by the one write.
-    pub input: Option<Input>,
+    pub(super) input: Option<Input>,
     /// Whether to look for what stands already.
-    pub reuse: Reuse,
+    pub(super) reuse: Reuse,
     /// What was written.
-    pub report: Option<Report>,
+    pub(super) report: Option<Report>,
 }
 
 /// The world, an artifact perhaps, and somebody to tell.
-pub struct DeviceHands<'a, 'b> {
+pub(super) struct DeviceHands<'a, 'b> {
     /// The device.
-    pub world: &'a World,
+    pub(super) world: &'a World,
     /// The slot that runs.
-    pub booted: SlotId,
+    pub(super) booted: SlotId,
     /// The artifact.
-    pub cargo: Option<&'a mut Cargo<'b>>,
+    pub(super) cargo: Option<&'a mut Cargo<'b>>,
     /// Where events go.
-    pub sink: &'a dyn Sink,
+    pub(super) sink: &'a dyn Sink,
 }
 
 /// Facts without an artifact at hand.
-pub fn look(world: &World, booted: SlotId, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
+pub(super) fn look(world: &World, booted: SlotId, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
     let boot = world.boot.look()?;
     let slot = match (journal.work(), wish) {
         (Some(work), _) => Some(work.slot),
@@ -137,7 +137,7 @@ impl DeviceHands<'_, '_> {
 
 /// Runs the loop for `wish` and does what follows from where it came to rest: the history, and
 /// the floor that a commit raises (DESIGN 9.18). Both are derived, so a cut loses neither.
-pub fn rest(world: &World, journal: Journal, wish: &Wish, cargo: Option<&mut Cargo<'_>>, sink: &dyn Sink) -> Result<Rest> {
+pub(super) fn rest(world: &World, journal: Journal, wish: &Wish, cargo: Option<&mut Cargo<'_>>, sink: &dyn Sink) -> Result<Rest> {
     let booted = world.booted()?;
     let mut hands = DeviceHands { world, booted, cargo, sink };
     let rest = drive(journal, wish, &mut hands)?;

@@ -12,6 +12,7 @@ mod world;
 
 pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
+pub use crate::sys::clock::utc;
 pub use crate::update::{Allowed, Ended, Outcome, State, Then};
 pub use answer::{Answer, Next};
 pub use doctor::{Diagnosis, Finding, Level, doctor};

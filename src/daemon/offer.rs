@@ -5,7 +5,8 @@ use crate::artifact::{Release, read_head};
 use crate::event::Sink;
 use crate::install::{Plan, check_stored, plan};
 use crate::model::Result;
-use crate::source::{FileSource, Input, file::sequential};
+use crate::boot::BootControl;
+use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Standing, Work, wanted};
 use serde::Serialize;
@@ -14,20 +15,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// An artifact whose head a trusted key has signed, with its payload still unread.
-pub struct Offer {
+pub(super) struct Offer {
     /// The release.
-    pub release: Verified<Release>,
+    pub(super) release: Verified<Release>,
     /// The payload.
-    pub input: Input,
+    pub(super) input: Input,
 }
 
 /// Reads the head of a file, or of a stream that is then at its payload.
-pub fn open(world: &World, source: &super::Source) -> Result<Offer> {
+pub(super) fn open(world: &World, source: &super::Source) -> Result<Offer> {
     let trust = world.trust()?;
     match source {
         super::Source::File(path) => {
             let file = Arc::new(FileSource::open(path)?);
-            let release = read_head(&mut sequential(&*file))?.verify(&trust)?;
+            let release = read_head(&mut Sequential::new(&*file))?.verify(&trust)?;
             Ok(Offer { release, input: Input::Seekable(file) })
         }
         super::Source::Stdin => {
@@ -40,7 +41,7 @@ pub fn open(world: &World, source: &super::Source) -> Result<Offer> {
 
 /// The plan for this device, and the move it makes. Refuses what is not for this device or not
 /// wanted; pure but for reading.
-pub fn judge(world: &World, journal: &Journal, release: &Verified<Release>, allowed: Allowed) -> Result<(Plan, Work)> {
+pub(super) fn judge(world: &World, journal: &Journal, release: &Verified<Release>, allowed: Allowed) -> Result<(Plan, Work)> {
     let booted = world.booted()?;
     let slot = booted.other();
     let first = world.layout.first(slot);

@@ -3,7 +3,7 @@
 use super::answer::Next;
 use super::hands::look;
 use super::world::World;
-use crate::boot::Grade;
+use crate::boot::{BootControl, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
 use crate::sys::clock;
 use crate::update::{Ended, Journal, Phase, State, Wish, at_rest};

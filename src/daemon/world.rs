@@ -7,7 +7,7 @@ use crate::boot::uboot::EnvStore;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
 use crate::install::installed;
-use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId};
+use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
 use crate::sys::AlignedBuf;
 use crate::sys::lock::FileLock;
@@ -191,14 +191,15 @@ pub(super) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> 
         Some(_) => unknown("`device.booted` is for disk images; a device asks its kernel"),
         None if disk.is_image() => unknown("`device.booted` is not set; an image has no kernel to ask"),
         None => {
-            let line = mounts::kernel_command_line()?;
+            let line = mounts::kernel_command_line()
+                .reason(ReasonCode::BootedUnknown, "the kernel's command line")?;
             slot::booted_on_device(&line, slot::root_partition(disk)?, layout)
         }
     }
 }
 
 /// A manifest by what orders releases.
-pub fn named(manifest: &crate::artifact::Manifest) -> Named {
+pub(super) fn named(manifest: &crate::artifact::Manifest) -> Named {
     Named {
         version: Some(manifest.version.clone()),
         release_counter: manifest.release_counter,
@@ -207,7 +208,7 @@ pub fn named(manifest: &crate::artifact::Manifest) -> Named {
 }
 
 /// The digest under which a slot's content is known; [`Digest::NONE`] for a factory system.
-pub fn digest_of(target: &Target) -> Option<Digest> {
+pub(super) fn digest_of(target: &Target) -> Option<Digest> {
     match target {
         Target::Recorded(digest) => Some(*digest),
         Target::Factory => Some(Digest::NONE),

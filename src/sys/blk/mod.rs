@@ -1,9 +1,11 @@
 //! Disks, partitions and image files as the kernel offers them: past the page cache where that is
 //! accepted, honest about it where it is not (DESIGN 9.13, 9.14). Errors are the kernel's own.
 
+mod file;
 mod ioctl;
 mod zero;
 
+pub use file::{ForceRo, create_file};
 pub use ioctl::try_lock;
 
 use crate::sys::AlignedBuf;
