@@ -15,3 +15,6 @@ pub mod disk;
 // Floor 3
 pub mod boot;
 pub mod slot;
+// The build host
+#[cfg(feature = "forge")]
+pub mod forge;
