@@ -27,3 +27,6 @@ pub mod config;
 pub mod daemon;
 // Floor 8
 pub mod cli;
+// The build host
+#[cfg(feature = "forge")]
+pub mod forge;
