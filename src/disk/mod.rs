@@ -2,5 +2,15 @@
 //! never writes a partition table on a device and never decides which partition may be written.
 
 mod device;
+#[cfg(any(test, feature = "sim"))]
+pub mod fake;
+mod gpt;
+mod handle;
+mod mbr;
+mod medium;
+mod table;
 
 pub use device::{BlockDevice, Window};
+pub use handle::Disk;
+pub use medium::{open_device, open_image, open_image_writable};
+pub use table::{Partition, PartitionTable, TableKind, read_table};
