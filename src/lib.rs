@@ -19,3 +19,8 @@ pub mod slot;
 pub mod update;
 // Floor 6
 pub mod config;
+// Floor H: hosts only
+#[cfg(feature = "sim")]
+pub mod provision;
+#[cfg(feature = "sim")]
+pub mod sim;
