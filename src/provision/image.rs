@@ -38,6 +38,9 @@ pub struct Card<'a> {
     pub disk_size: Option<u64>,
     /// Its factory environment, written to both copies.
     pub counter: Counter,
+    /// Variables of the board that stand before the factory's: a stored environment replaces the
+    /// compiled-in one, load addresses and all.
+    pub board: &'a [(&'a str, &'a str)],
     /// The system in slot a; an image file.
     pub rootfs: Option<&'a Path>,
 }
@@ -64,14 +67,10 @@ pub fn make(path: &Path, card: &Card<'_>) -> Result<Layout> {
 fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
     file.set_len(layout.size).reason(ReasonCode::NoSpace, "reserving its length")?;
     write_table(file, layout)?;
-    let (name, value): (Vec<_>, Vec<_>) = card
-        .counter
-        .factory_environment()
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .unzip();
     let mut env = Env::default();
-    for (name, value) in name.iter().zip(value) {
+    let factory = card.counter.factory_environment().lines();
+    let pairs = card.board.iter().copied().chain(factory.filter_map(|l| l.split_once('=')));
+    for (name, value) in pairs {
         env.set(name, value)?;
     }
     for (serial, offset) in [(1, ENV_OFFSETS[0]), (0, ENV_OFFSETS[1])] {
