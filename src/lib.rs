@@ -15,6 +15,9 @@ pub mod disk;
 // Floor 3
 pub mod health;
 pub mod slot;
+pub mod source;
+// Floor 4
+pub mod install;
 // Floor 5
 pub mod update;
 // Floor 6
