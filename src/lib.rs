@@ -23,6 +23,8 @@ pub mod update;
 // Floor 6
 pub mod config;
 // Floor H: hosts only
+#[cfg(feature = "forge")]
+pub mod forge;
 #[cfg(feature = "sim")]
 pub mod provision;
 #[cfg(feature = "sim")]

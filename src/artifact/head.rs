@@ -64,7 +64,7 @@ impl Header {
         }
         if header.table_len == 0
             || header.table_len > MAX_TABLE_LEN
-            || header.table_len % RECORD_LEN != 0
+            || !header.table_len.is_multiple_of(RECORD_LEN)
         {
             return invalid(format!(
                 "chunk table of {} bytes; a multiple of {RECORD_LEN} up to {MAX_TABLE_LEN}",
@@ -77,10 +77,7 @@ impl Header {
         Ok(header)
     }
 
-    #[cfg_attr(
-        not(feature = "forge"),
-        expect(dead_code, reason = "only writers need it")
-    )]
+    #[cfg(feature = "forge")]
     pub(super) fn to_bytes(self) -> Result<[u8; FIXED_HEADER_LEN]> {
         let mut bytes = [0; FIXED_HEADER_LEN];
         bytes[..8].copy_from_slice(&MAGIC);

@@ -207,7 +207,7 @@ impl Board<'_> {
         true
     }
 
-    fn start(&mut self, address: &str) -> Result<bool, Halt> {
+    fn start(&mut self, address: &str) -> std::result::Result<bool, Halt> {
         match self.memory.get(address) {
             Some(Memory::System(slot)) => {
                 self.started = Some(*slot);
