@@ -27,6 +27,10 @@ pub mod config;
 pub mod daemon;
 // Floor 8
 pub mod cli;
-// The build host
+// Floor H: hosts only
 #[cfg(feature = "forge")]
 pub mod forge;
+#[cfg(feature = "sim")]
+pub mod provision;
+#[cfg(feature = "sim")]
+pub mod sim;

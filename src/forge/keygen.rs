@@ -7,6 +7,7 @@ use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::trust::{Role, Trust};
 use std::fmt::Write;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 const KEYS: [(&str, Role, &str); 3] = [
     ("root", Role::Root, "signs trust files"),
@@ -23,7 +24,12 @@ pub(super) fn run(words: &Keygen) -> Result<()> {
         .name
         .parse()
         .map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
-    let out = &words.out;
+    say(&make_keys(&words.out, &name)?)
+}
+
+/// Makes the three keys and their trust file in the folder `out`; returns what a person should
+/// know about them. Nothing that is there is overwritten (`USAGE`).
+pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
     let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -43,7 +49,7 @@ pub(super) fn run(words: &Keygen) -> Result<()> {
             return Err(Failure::new(ReasonCode::Usage, detail));
         }
     }
-    let mut trust = trust_head(&name);
+    let mut trust = trust_head(name);
     let mut said = String::new();
     for (name, role, what) in KEYS {
         let key = SecretKey::generate(role)?;
@@ -69,7 +75,7 @@ pub(super) fn run(words: &Keygen) -> Result<()> {
     let path = out.join("trust.toml");
     create(&path, 0o644, trust.as_bytes())?;
     let folder = out.display();
-    say(&format!(
+    Ok(format!(
         "Made three keys:\n{said}\nand {}, which goes onto every device.\n\n\
          Take {folder}/root.key and {folder}/release-next.key offline now, in two places: they replace\n\
          {folder}/release.key when it is lost. The .key files are not encrypted: whoever reads one can sign.\n\n\

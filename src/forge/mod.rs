@@ -12,6 +12,8 @@ mod signer;
 mod words;
 
 use crate::model::{Failure, ReasonCode, Result};
+pub use keygen::make_keys;
+
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::io::Write;

@@ -1,5 +1,5 @@
 //! Which partitions are A and B, which one runs, and the only key ([`Inactive`]) to the other.
-//! This room never writes a byte itself and never looks into the bootloader environment.
+//! This room never looks into the bootloader environment and never decides when to update.
 
 mod booted;
 mod filesystem;
