@@ -142,7 +142,8 @@ impl FakeDevice {
         let mut state = self.state();
         let cache = std::mem::take(&mut state.cache);
         let mut seed = match survivors {
-            Survivors::Some(seed) => seed | 1,
+            // Neighbouring seeds must not give neighbouring outcomes.
+            Survivors::Some(seed) => seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             _ => 0,
         };
         let torn = match survivors {
@@ -160,7 +161,7 @@ impl FakeDevice {
                 Survivors::Nothing => 0,
                 Survivors::Everything => SECTOR,
                 Survivors::Some(_) if torn == Some(nth) => usize::try_from(seed % 512).unwrap_or(0),
-                Survivors::Some(_) => SECTOR * usize::from(seed & 1 == 1),
+                Survivors::Some(_) => SECTOR * usize::from(seed >> 32 & 1 == 1),
             };
             let at = sector * SECTOR;
             state.medium[at..at + keep].copy_from_slice(&bytes[..keep]);
