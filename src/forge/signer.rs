@@ -128,3 +128,20 @@ fn shown(len: usize) -> String {
         len.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let began = Instant::now();
+        // `cat` without an end of input would wait for ever; `yes` never stops talking; `sleep`
+        // takes no input at all.
+        let failure = ask("yes", &[0; 128], Duration::from_millis(300)).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::KeyUnusable);
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let failure = ask("cat", &[0; 128], Duration::from_secs(5)).unwrap_err();
+        assert!(failure.detail().contains("more than 64"), "{failure}");
+    }
+}

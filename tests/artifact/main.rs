@@ -1,0 +1,13 @@
+//! The promises of the artifact format: what a stranger wrote by the book is read, and everything
+//! else is refused with its own reason. Ids such as H05 or S03 are those of the project's hostile
+//! corpus (docs/artifact-format.md names what each refuses).
+#![cfg(feature = "forge")]
+
+mod flips;
+mod forge;
+mod header;
+mod manifest;
+mod payload;
+mod record;
+mod signatures;
+mod stranger;
