@@ -8,6 +8,7 @@ mod forge;
 mod header;
 mod manifest;
 mod payload;
+mod python;
 mod record;
 mod signatures;
 mod stranger;
