@@ -2,6 +2,12 @@
 //! else is refused with its own reason. Ids such as H05 or S03 are those of the project's hostile
 //! corpus (docs/artifact-format.md names what each refuses).
 #![cfg(feature = "forge")]
+// The whole crate is tests: clippy.toml's exception reaches only marked functions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "tests panic on purpose; the lengths here are small"
+)]
 
 mod flips;
 mod forge;
