@@ -75,7 +75,10 @@ fn runs(places: &Places) -> Vec<std::ops::Range<usize>> {
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
     for index in 0..places.count() {
         match runs.last_mut() {
-            Some(run) if places.stored(&(run.start..index + 1)).end - places.stored(run).start <= STRETCH => {
+            Some(run)
+                if places.stored(&(run.start..index + 1)).end - places.stored(run).start
+                    <= STRETCH =>
+            {
                 run.end = index + 1;
             }
             _ => runs.push(index..index + 1),

@@ -101,7 +101,11 @@ impl<'a> Feed<'a> {
         stored.resize(small(span.stored.end - span.stored.start), 0);
         let source = match &mut queue.supply {
             Supply::Stream(tape) => {
-                tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
+                tape.read(
+                    self.first_chunk + span.chunks.start,
+                    span.chunks.len(),
+                    stored,
+                )?;
                 None
             }
             Supply::File(source) => Some(Arc::clone(source)),

@@ -1,7 +1,7 @@
 //! Lays decoded spans onto the medium, in order, in whole blocks, each block once.
 
-use super::{FIRST_LEN, small};
 use super::spans::Span;
+use super::{FIRST_LEN, small};
 use crate::disk::BlockDevice;
 use crate::model::Result;
 use crate::sys::AlignedBuf;
@@ -91,7 +91,7 @@ impl<'a> Layer<'a> {
 
     /// Makes a range of the image read as zeros. Those in the first 128 KiB are zeros already.
     pub(super) fn zero(&mut self, range: &Range<u64>) -> Result<()> {
-        let start = range.start.maxFIRST_LEN;
+        let start = range.start.max(FIRST_LEN);
         if start < range.end {
             self.device.zero(start, range.end - start)?;
         }

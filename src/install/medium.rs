@@ -189,7 +189,9 @@ pub(super) fn on_threads(work: impl Fn() -> Result<()> + Sync) -> Result<()> {
         let others: Vec<_> = (1..THREADS).map(|_| scope.spawn(&work)).collect();
         let mine = work();
         others.into_iter().fold(mine, |first, other| {
-            let other = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+            let other = other
+                .join()
+                .unwrap_or_else(|p| std::panic::resume_unwind(p));
             first.and(other)
         })
     })

@@ -137,7 +137,8 @@ impl Pipeline<'_> {
                 let follower = spans.get(next + 1);
                 let follows = follower.is_some_and(|f| f.image.start == spans[next].image.end);
                 let safe = layer.lay(&spans[next], &mut buf, follows)?;
-                self.progress.add(spans[next].image.end - spans[next].image.start);
+                self.progress
+                    .add(spans[next].image.end - spans[next].image.start);
                 // Nobody needs it if every span has been taken.
                 let _or_dropped = empty.try_send(buf);
                 next += 1;
@@ -163,7 +164,13 @@ impl Pipeline<'_> {
         loop {
             let next = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(run) = next else { return };
-            let found = |index, same| if same { Ok(()) } else { Err(self.mismatch(index)) };
+            let found = |index, same| {
+                if same {
+                    Ok(())
+                } else {
+                    Err(self.mismatch(index))
+                }
+            };
             if let Err(failure) = reader.compare(self.places, run, self.suspect, found) {
                 verdict.fail(failure);
                 return;
@@ -181,7 +188,10 @@ pub(super) fn read_back_failed(places: &Places, index: usize) -> Failure {
     let bytes = places.of(index);
     Failure::new(
         ReasonCode::ReadBack,
-        format!("bytes {}..{} read back differently (chunk {index})", bytes.start, bytes.end),
+        format!(
+            "bytes {}..{} read back differently (chunk {index})",
+            bytes.start, bytes.end
+        ),
     )
 }
 
@@ -208,7 +218,10 @@ impl Verdict {
     }
 
     fn into_result(self) -> Result<()> {
-        let failure = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let failure = self
+            .failure
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         failure.map_or(Ok(()), Err)
     }
 }

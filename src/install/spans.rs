@@ -123,8 +123,7 @@ pub(super) fn work(places: &Places, kept: impl Fn(usize) -> bool) -> Work {
         }
         match work.spans.last_mut() {
             Some(span)
-                if span.chunks.end == index
-                    && image.end - span.image.start <= SPAN_MAX as u64 =>
+                if span.chunks.end == index && image.end - span.image.start <= SPAN_MAX as u64 =>
             {
                 span.chunks.end = index + 1;
                 span.image.end = image.end;

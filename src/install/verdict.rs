@@ -16,7 +16,10 @@ use sha2::{Digest as _, Sha256};
 /// What was installed in the slot whose (first) partition this is. `None` if its record is
 /// missing, torn, or not signed by whom this device trusts now: a slot of unknown content is a
 /// normal thing to find and to write over. Fails only where the medium does.
-pub fn installed(partition: &dyn BlockDevice, trust: &Trust) -> Result<Option<Verified<Installed>>> {
+pub fn installed(
+    partition: &dyn BlockDevice,
+    trust: &Trust,
+) -> Result<Option<Verified<Installed>>> {
     let Some(record) = read_record(partition)? else {
         return Ok(None);
     };
@@ -67,11 +70,17 @@ impl SlotVerdict {
         let place = |at: &Option<u64>| at.map_or(String::new(), |at| format!(" from byte {at} on"));
         let (code, detail) = match self {
             SlotVerdict::Matches { .. } => return Ok(()),
-            SlotVerdict::ModifiedSinceInstall { version, differs_at } => (
+            SlotVerdict::ModifiedSinceInstall {
+                version,
+                differs_at,
+            } => (
                 ReasonCode::ModifiedSinceInstall,
                 format!("it differs from {version}{}", place(differs_at)),
             ),
-            SlotVerdict::Damaged { version, differs_at } => (
+            SlotVerdict::Damaged {
+                version,
+                differs_at,
+            } => (
                 ReasonCode::SlotDamaged,
                 format!("it differs from {version}{}", place(differs_at)),
             ),

@@ -30,10 +30,7 @@ impl FileSource {
             ));
         }
         let file = File::open(path).map_err(|e| open_failed(&name, &e))?;
-        let len = file
-            .metadata()
-            .reason(ReasonCode::SourceLost, &name)?
-            .len();
+        let len = file.metadata().reason(ReasonCode::SourceLost, &name)?.len();
         Ok(FileSource { file, len, name })
     }
 }
