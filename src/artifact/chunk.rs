@@ -52,6 +52,7 @@ impl Chunk {
         self.codec == Codec::Zero
     }
 
+    #[cfg(feature = "forge")]
     /// `plain_len 4 | stored_len 4 | codec 1 | zero 7 | SHA-256 plain 32 | SHA-256 stored 32`.
     pub(super) fn to_bytes(self) -> [u8; RECORD_LEN as usize] {
         let mut bytes = [0; RECORD_LEN as usize];
@@ -136,10 +137,7 @@ impl ChunkTable {
     }
 
     /// The table as shipped.
-    #[cfg_attr(
-        not(feature = "forge"),
-        expect(dead_code, reason = "only writers need it")
-    )]
+    #[cfg(feature = "forge")]
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.chunks.iter().flat_map(|c| c.to_bytes()).collect()
     }

@@ -77,10 +77,7 @@ impl Header {
         Ok(header)
     }
 
-    #[cfg_attr(
-        not(feature = "forge"),
-        expect(dead_code, reason = "only writers need it")
-    )]
+    #[cfg(feature = "forge")]
     pub(super) fn to_bytes(self) -> Result<[u8; FIXED_HEADER_LEN]> {
         let mut bytes = [0; FIXED_HEADER_LEN];
         bytes[..8].copy_from_slice(&MAGIC);

@@ -1,14 +1,22 @@
 //! The file format: read, write and inspect a signed artifact as a stream. This room never
 //! decides whether a release is wanted, and never touches a device.
 
+mod check;
 mod chunk;
+#[cfg(feature = "forge")]
+mod cut;
 mod decode;
 mod head;
 mod manifest;
 mod record;
 mod release;
+#[cfg(feature = "forge")]
+pub mod write;
 
+pub use check::{Checked, check_payload};
 pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
+#[cfg(feature = "forge")]
+pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::Decoder;
 pub use head::{FIXED_HEADER_LEN, MAGIC, Unverified, read_head};
 pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
