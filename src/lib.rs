@@ -13,6 +13,7 @@ pub mod trust;
 pub mod artifact;
 pub mod disk;
 // Floor 3
+pub mod boot;
 pub mod health;
 pub mod slot;
 pub mod source;
@@ -22,3 +23,14 @@ pub mod install;
 pub mod update;
 // Floor 6
 pub mod config;
+// Floor 7
+pub mod daemon;
+// Floor 8
+pub mod cli;
+// Floor H: hosts only
+#[cfg(feature = "forge")]
+pub mod forge;
+#[cfg(feature = "sim")]
+pub mod provision;
+#[cfg(feature = "sim")]
+pub mod sim;

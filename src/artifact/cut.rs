@@ -16,7 +16,7 @@ const BLOCK: usize = 4096;
 /// its own and a broken context cost more (docs/chunk-size.md).
 const MIN_ZERO_RUN: usize = 8 * BLOCK;
 /// The longest zero run of one chunk: the last multiple of a block that a u32 holds.
-const MAX_ZERO_RUN: u32 = u32::MAX - (BLOCK as u32 - 1);
+const MAX_ZERO_RUN: u32 = u32::MAX - 4095;
 /// The average the measurements chose (docs/chunk-size.md).
 pub const DEFAULT_AVERAGE: u32 = 128 * 1024;
 
@@ -88,7 +88,7 @@ impl<R: Read> Cutter<R> {
 
     /// Whether a zero run worth a chunk begins `at` bytes into the window.
     fn zeros_at(&self, at: usize) -> bool {
-        if (self.place_in_block() + at) % BLOCK != 0 {
+        if !(self.place_in_block() + at).is_multiple_of(BLOCK) {
             return false;
         }
         let rest = &self.rest()[at..];

@@ -64,7 +64,7 @@ impl Header {
         }
         if header.table_len == 0
             || header.table_len > MAX_TABLE_LEN
-            || header.table_len % RECORD_LEN != 0
+            || !header.table_len.is_multiple_of(RECORD_LEN)
         {
             return invalid(format!(
                 "chunk table of {} bytes; a multiple of {RECORD_LEN} up to {MAX_TABLE_LEN}",

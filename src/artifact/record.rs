@@ -133,7 +133,7 @@ fn parse(head: &Head, index: u32, rest: &[u8]) -> Result<Installed> {
     if !rest.is_empty() {
         let list = plain_chunks(rest);
         let sum: u64 = list.iter().map(|c| u64::from(c.len)).sum();
-        if rest.len() % PLAIN_LEN != 0
+        if !rest.len().is_multiple_of(PLAIN_LEN)
             || sum != expected.size
             || image_digest(list.iter().map(|c| (c.len, c.plain))) != expected.digest
         {

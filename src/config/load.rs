@@ -33,6 +33,22 @@ pub struct Loaded {
     pub unknown: Vec<String>,
 }
 
+impl Loaded {
+    /// The merged value of `device.product` or of the entry `health.check.NAME`.
+    pub fn value(&self, path: &str) -> Option<&Value> {
+        let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+        let mut value = self.merged.get(first)?;
+        for key in rest.split('.').filter(|k| !k.is_empty()) {
+            value = match value {
+                Value::Table(table) => table.get(key)?,
+                Value::Array(items) => items.iter().find(|i| name(i) == Some(key))?,
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+}
+
 /// Reads, merges and validates.
 pub fn load(place: &Where) -> Result<Loaded> {
     let files = match place {

@@ -100,6 +100,16 @@ pub fn open_device(path: &Path) -> Result<Arc<dyn BlockDevice>> {
     Ok(Arc::new(Medium::open(path, Access::Read)?))
 }
 
+/// What a path names, for writing some of it in place while others may have it open: a file
+/// under its lock, a device without one. For the bootloader environment.
+pub(crate) fn open_in_place(path: &Path) -> Result<Arc<dyn BlockDevice>> {
+    let access = match Identity::of(path) {
+        Ok(Identity::File(..)) => Access::WriteAlone,
+        _ => Access::WriteShared,
+    };
+    Ok(Arc::new(Medium::open(path, access)?))
+}
+
 /// An image file for writing, locked against every other writer until dropped. Only for whole
 /// images outside an update (making one, the simulator); a slot is written through `Inactive`.
 pub fn open_image_writable(path: &Path) -> Result<Arc<dyn BlockDevice>> {

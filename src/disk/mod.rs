@@ -12,5 +12,6 @@ mod table;
 
 pub use device::{BlockDevice, Window};
 pub use handle::Disk;
+pub(crate) use medium::open_in_place;
 pub use medium::{open_device, open_image, open_image_writable};
 pub use table::{Partition, PartitionTable, TableKind, read_table};

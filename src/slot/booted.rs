@@ -55,13 +55,16 @@ pub fn root_partition(disk: &Disk) -> Result<Option<(u64, u64)>> {
         .map(|(_, p)| (p.start, p.len)))
 }
 
-/// The slot that a simulated device runs: the one letter in the file that `[device] booted` names.
+/// The slot that a simulated device runs: the letter on the first line of the file that
+/// `[device] booted` names.
 pub fn booted_from_file(path: &Path) -> Result<SlotId> {
     let text = std::fs::read_to_string(path).reason(
         ReasonCode::BootedUnknown,
         format!("reading {}", path.display()),
     )?;
-    text.trim()
+    let first = text.lines().next().unwrap_or_default();
+    first
+        .trim()
         .parse()
         .map_err(|why: String| unknown(why).at(path.display()))
 }

@@ -31,3 +31,17 @@ pub fn restart() -> Result<()> {
         .map(|_| ())
         .reason(ReasonCode::Io, "cannot reboot")
 }
+
+/// Whether two paths lie on one filesystem; false if either cannot be looked at.
+pub fn same_filesystem(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata(a), std::fs::metadata(b)) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev(),
+        _ => false,
+    }
+}
+
+/// Whether this process may create files in a folder, on a filesystem that is not read-only.
+pub fn writable(folder: &Path) -> bool {
+    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
+}

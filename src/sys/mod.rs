@@ -1,6 +1,6 @@
-//! The only room that speaks to the kernel: durable files, locks, processes with deadlines,
-//! clocks, reboot, disks past the page cache, mounts. It alone holds `unsafe` and `nix`; it never
-//! knows what a slot, an artifact or an update is.
+//! The only room that speaks to the kernel: durable files, disks past the page cache, mounts,
+//! locks, processes with deadlines, clocks, reboot. It never knows what a slot, an artifact or an
+//! update is, and it never decides anything.
 
 mod aligned;
 pub mod blk;

@@ -241,24 +241,17 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
                 txn,
             })
         }
-        // The journal is lost. In the trial: health decides. With no transaction to name it,
-        // nobody armed it in one write: it goes back.
+        // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
+        (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),
+        // The journal is lost. In the trial: health decides.
         (None, true) => {
             let work = unknown_work(f.booted);
-            let phase = match &f.env.txn {
-                Some(txn) => Phase::Trying {
-                    work,
-                    txn: txn.clone(),
-                    recovered: true,
-                },
-                None => Phase::Returning {
-                    work,
-                    txn: unknown_txn(),
-                    reason: ReasonCode::JournalLost,
-                    detail: "a trial without a transaction id".to_owned(),
-                },
-            };
-            Step::Persist(j.in_phase(phase))
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            Step::Persist(j.in_phase(Phase::Trying {
+                work,
+                txn,
+                recovered: true,
+            }))
         }
         (None, false) => {
             let work = unknown_work(f.booted.other());
@@ -268,10 +261,6 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
             } else {
                 Ended::Failed
             };
-            // Without an id the next look could not tell that this was answered: disarm first.
-            if f.env.txn.is_none() {
-                return Step::Run(Effect::Disarm);
-            }
             end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
         }
     }
@@ -505,7 +494,19 @@ fn returning(
             detail,
         );
     }
-    if f.env.trial || f.env.slot != Some(work.slot.other()) {
+    if !f.env.trial && f.env.slot != Some(work.slot.other()) {
+        let said = "something else committed the trial";
+        return end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            Some(txn),
+            ReasonCode::WrongSlot,
+            said,
+        );
+    }
+    if f.env.trial {
         return Step::Run(Effect::FallBack {
             to: work.slot.other(),
             txn: txn.clone(),

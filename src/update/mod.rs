@@ -5,13 +5,21 @@
 //! loop as the middle of an update; there is no recovery path.
 
 mod decide;
+mod driver;
 #[cfg(test)]
 mod explore;
+mod floor;
+mod history;
 mod journal;
+mod policy;
 mod store;
 mod words;
 
 pub use decide::{Done, Effect, EnvView, Facts, Step, Target, Then, Wish, decide};
+pub use driver::{Hands, Rest, drive};
+pub use floor::{Floor, FloorStore};
+pub use history::History;
 pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Work};
+pub use policy::{Allowed, Standing, wanted};
 pub use store::{JournalStore, Stored};
 pub use words::{State, at_rest};

@@ -55,6 +55,25 @@ impl State {
     }
 }
 
+impl std::str::FromStr for State {
+    type Err = String;
+    fn from_str(text: &str) -> Result<State, String> {
+        const ALL: [State; 8] = [
+            State::Idle,
+            State::Installing,
+            State::Staged,
+            State::Switching,
+            State::Trying,
+            State::Updated,
+            State::RolledBack,
+            State::Failed,
+        ];
+        let words = ALL.map(State::as_str).join(", ");
+        let found = ALL.into_iter().find(|s| s.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is no state; the states are {words}"))
+    }
+}
+
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

@@ -1,12 +1,14 @@
 //! Disks, partitions and image files as the kernel offers them: past the page cache where that is
 //! accepted, honest about it where it is not (DESIGN 9.13, 9.14). Errors are the kernel's own.
 
+mod file;
 mod ioctl;
 mod zero;
 
+pub use file::{ForceRo, create_file};
 pub use ioctl::try_lock;
 
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, power};
 use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
 use nix::libc;
 use std::fs::{File, Metadata, OpenOptions};
@@ -223,14 +225,14 @@ impl Blk {
                 other => return other,
             }
         }
-        let result = self.file.write_all_at(buf, offset);
+        let result = power::writing(buf, |part| self.file.write_all_at(part, offset));
         self.dirty.store(true, Ordering::SeqCst);
         result
     }
 
     fn write_direct(&self, offset: u64, buf: &[u8]) -> Result<()> {
         if self.fits(offset, buf) {
-            return self.file.write_all_at(buf, offset);
+            return power::writing(buf, |part| self.write_part(part, offset));
         }
         let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
         let mut done = 0;
@@ -251,10 +253,20 @@ impl Blk {
                     .read_exact_at(&mut bounce[tail..span.blocks], at)?;
             }
             bounce[span.skip..span.skip + span.take].copy_from_slice(&buf[done..done + span.take]);
-            self.file.write_all_at(&bounce[..span.blocks], span.start)?;
+            let blocks = &bounce[..span.blocks];
+            power::writing(blocks, |part| self.write_part(part, span.start))?;
             done += span.take;
         }
         Ok(())
+    }
+
+    /// One request to the kernel. The simulator's power cut may leave a length that no direct
+    /// write takes.
+    fn write_part(&self, part: &[u8], offset: u64) -> Result<()> {
+        if part.len() % self.block != 0 {
+            self.leave_direct()?;
+        }
+        self.file.write_all_at(part, offset)
     }
 
     fn bounce_len(&self, offset: u64, len: usize) -> usize {

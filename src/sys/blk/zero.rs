@@ -2,7 +2,7 @@
 
 use super::ioctl::{seek, zero_blocks};
 use super::{BOUNCE, Blk, Identity, as_off, as_u64};
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, power};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 use std::io::Result;
@@ -30,7 +30,7 @@ impl Blk {
         let last = (end - end % block).max(first);
         if first < last {
             self.dirty.store(true, Ordering::SeqCst);
-            if zero_blocks(&self.file, first, last - first).is_err() {
+            if power::acting(|| zero_blocks(&self.file, first, last - first)).is_err() {
                 self.write_zeros(first, last - first)?;
             }
         }
@@ -64,7 +64,7 @@ impl Blk {
             FallocateFlags::FALLOC_FL_ZERO_RANGE,
             FallocateFlags::FALLOC_FL_PUNCH_HOLE,
         ] {
-            if fallocate(&self.file, how | keep, from, count).is_ok() {
+            if power::acting(|| fallocate(&self.file, how | keep, from, count)).is_ok() {
                 return Ok(());
             }
         }

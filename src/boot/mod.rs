@@ -1,0 +1,11 @@
+//! What the bootloader will do next, and changing that in one write. This room never decides what
+//! should boot, and never touches a slot.
+
+mod change;
+mod facts;
+mod grade;
+pub mod uboot;
+
+pub use change::{BootChange, BootControl, GIVE_BACK_MAX};
+pub use facts::{BootFacts, CopyFacts, Counter};
+pub use grade::{Finding, Grade, grade, overall};

@@ -1,0 +1,244 @@
+"""The parts of the bench that its programs share: disk images, environment copies, and U-Boot's sandbox build.
+
+Everything works on ordinary files; no root, no mount, no loop device.
+"""
+import functools
+import hashlib
+import os
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+CACHE = Path(os.environ.get("SUREFOOT_CACHE") or Path.home() / ".cache/surefoot")
+MIB = 1 << 20
+
+# The factory layout of docs/uboot-environment.md.
+ENV_SIZE = 0x4000
+ENV_OFFSETS = (4 * MIB, 8 * MIB)
+BOOT_OFFSET = 16 * MIB
+
+
+@functools.cache
+def target(name):
+    """The folder of a target of tests/vm/setup, made if it is not there."""
+    done = subprocess.run([HERE / "setup", "-p", name], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+def boot_scr(out=None):
+    done = subprocess.run([TOP / "uboot-scripts/make", "boot.scr"], stdout=subprocess.PIPE, check=True)
+    if out is not None:
+        Path(out).write_bytes(done.stdout)
+    return done.stdout
+
+
+# ---- environment copies ---------------------------------------------------------------------------------------------
+# Deliberately not the project's own codec: the bench must not agree with a mistake of the thing it judges.
+
+def env_text_to_dict(text):
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+
+
+def env_pack(variables, serial, size=ENV_SIZE):
+    """One redundant copy, as bytes. `variables` may be a dict or the data bytes themselves."""
+    if isinstance(variables, dict):
+        data = b"".join(b"%s=%s\0" % (k.encode(), str(v).encode()) for k, v in variables.items()) + b"\0"
+    else:
+        data = variables
+    data = data.ljust(size - 5, b"\0")
+    assert len(data) == size - 5, "environment too large"
+    return struct.pack("<IB", zlib.crc32(data), serial) + data
+
+
+def env_unpack(copy):
+    """(serial, variables) of one redundant copy, or None if its checksum is wrong."""
+    crc, serial = struct.unpack_from("<IB", copy)
+    if crc != zlib.crc32(copy[5:]):
+        return None
+    body = copy[5:]
+    end = body.find(b"\0\0")
+    body = body[:end] if end >= 0 else body
+    return serial, dict(x.decode("utf-8", "surrogateescape").split("=", 1) for x in body.split(b"\0") if b"=" in x)
+
+
+def env_current(copies):
+    """The variables that count, by the rule in env/common.c, or None if both copies are dead."""
+    first, second = (env_unpack(c) for c in copies)
+    if first is None or second is None:
+        return (first or second or (None, None))[1]
+    if (first[0], second[0]) == (255, 0):
+        return second[1]
+    if (first[0], second[0]) == (0, 255):
+        return first[1]
+    return second[1] if second[0] > first[0] else first[1]
+
+
+def env_read(image):
+    with open(image, "rb") as disk:
+        copies = []
+        for offset in ENV_OFFSETS:
+            disk.seek(offset)
+            copies.append(disk.read(ENV_SIZE))
+    return copies
+
+
+def env_write(image, copies):
+    with open(image, "r+b") as disk:
+        for offset, copy in zip(ENV_OFFSETS, copies):
+            disk.seek(offset)
+            disk.write(copy)
+
+
+# ---- disk images ----------------------------------------------------------------------------------------------------
+
+def run(*command, **keywords):
+    return subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+
+
+def filesystem(out, folder, kind, size_mib, label="rootfs"):
+    """An image file of `folder`, owned by root inside, without being root."""
+    out = Path(out)
+    out.unlink(missing_ok=True)
+    if kind == "ext4":
+        # U-Boot's ext4 reads the newer features too, but the updater's users are told to ship this set.
+        run("mke2fs", "-q", "-t", "ext4", "-O", "^metadata_csum,^64bit,^orphan_file", "-E", "root_owner=0:0", "-m", 0, "-L", label,
+            "-d", folder, "-F", out, f"{size_mib}M")
+    elif kind == "squashfs":
+        run("mksquashfs", folder, out, "-all-root", "-noappend", "-comp", "zstd", "-quiet", "-no-progress")
+    elif kind == "erofs":
+        run("mkfs.erofs", "-zlz4", "--all-root", out, folder)
+    else:
+        raise ValueError(kind)
+    assert out.stat().st_size <= size_mib * MIB, f"{kind} image larger than {size_mib} MiB"
+    return out
+
+
+def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=(), boot_mib=8, data_mib=8, env=None, total_mib=None):
+    """A disk in the factory layout. Slots are image files, `data` a folder, `boot_files` (name, bytes), `env` a dict."""
+    starts = {"boot": BOOT_OFFSET // MIB}
+    starts["rootfs-a"] = starts["boot"] + boot_mib
+    starts["rootfs-b"] = starts["rootfs-a"] + slot_mib
+    starts["data"] = starts["rootfs-b"] + slot_mib
+    sizes = {"boot": boot_mib, "rootfs-a": slot_mib, "rootfs-b": slot_mib, "data": data_mib}
+    total = total_mib or starts["data"] + data_mib + 1
+    out = Path(out)
+    out.unlink(missing_ok=True)
+    with open(out, "wb") as disk:
+        disk.truncate(total * MIB)
+    command = ["sgdisk", "-a", "2048"]
+    for number, name in enumerate(starts, 1):
+        command += ["-n", f"{number}:{starts[name]}M:+{sizes[name]}M", "-c", f"{number}:{name}",
+                    "-t", f"{number}:{'0700' if name == 'boot' else '8300'}"]
+    run(*command, "-A", "1:set:2", out)          # attribute 2: legacy bootable, which is how standard boot finds boot.scr
+    with tempfile.TemporaryDirectory() as scratch:
+        fat = Path(scratch, "fat")
+        with open(fat, "wb") as f:
+            f.truncate(boot_mib * MIB)
+        run("mformat", "-i", fat, "-v", "BOOT", "::")
+        for name, content in boot_files:
+            Path(scratch, name).write_bytes(content)
+            run("mcopy", "-i", fat, Path(scratch, name), f"::{name}")
+        pieces = {"boot": fat, "rootfs-a": slot_a, "rootfs-b": slot_b}
+        if data is not None:
+            pieces["data"] = filesystem(Path(scratch, "data"), data, "ext4", data_mib, "data")
+        for name, piece in pieces.items():
+            if piece is not None:
+                assert Path(piece).stat().st_size <= sizes[name] * MIB, f"{piece} is larger than {name}"
+                run("dd", f"if={piece}", f"of={out}", "bs=1M", f"seek={starts[name]}", "conv=notrunc,sparse")
+    if env is not None:
+        env_write(out, [env_pack(env, 1), env_pack(env, 0)])       # both copies: a factory that writes one may lose both
+    return starts
+
+
+def factory_env(counter, **values):
+    """The shipped factory environment for one of the bench's boards."""
+    board = target("uboot-sandbox") / "default.env"
+    done = subprocess.run([TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, f"surefoot_counter={counter}",
+                           *(f"{k}={v}" for k, v in values.items())], stdout=subprocess.PIPE, text=True, check=True)
+    made = env_text_to_dict(done.stdout)
+    made.pop("surefoot_env")                    # marks the compiled-in environment, so that a test sees when it was used
+    return made
+
+
+# ---- U-Boot's sandbox build -----------------------------------------------------------------------------------------
+
+class Boot:
+    """What one run of the sandbox did. `end`: booted | cut | prompt | off | hung."""
+
+    def __init__(self, end, output, seconds):
+        self.end, self.output, self.seconds = end, output, seconds
+        self.slot = self.sha256 = self.args = self.initrd = self.fdt = None
+        self.size = self.watchdog = None
+        found = re.search(r"^SUREFOOT-BOOT size=(\d+) sha256=(\w+) initrd=(\S+) fdt=(\S+) watchdog=(\d+) args=(.*?)\r?$", output, re.M)
+        if found:
+            self.size, self.sha256 = int(found[1]), found[2]
+            self.initrd, self.fdt, self.watchdog, self.args = found[3], found[4], int(found[5]), found[6]
+            slot = re.search(r"(?:^| )surefoot\.slot=(\S*)", self.args)
+            self.slot = slot[1] if slot else None
+
+    @property
+    def trial(self):
+        return bool(self.args) and "watchdog.open_timeout=180" in self.args
+
+    def record(self):
+        return {"end": self.end, "slot": self.slot, "size": self.size, "sha256": self.sha256, "trial": self.trial, "args": self.args,
+                "initrd": self.initrd, "fdt": self.fdt, "watchdog": self.watchdog,
+                "altbootcmd": "Using altbootcmd" in self.output or "given up" in self.output,
+                "saves": self.output.count("Saving Environment to"),
+                "default_environment": "using default environment" in self.output}
+
+
+def sandbox(image, commands=None, stock=False, cut=None, torn=None, fail=None, timeout=30, folder=None):
+    """One run: a whole boot, or `commands` after the environment is loaded (no autoboot then, and nothing is counted).
+
+    `image` is changed as a real boot would change it. If the script falls to the prompt the run ends there.
+    """
+    build = target("uboot-sandbox-stock" if stock else "uboot-sandbox")
+    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+    for name, value in (("UB_CUT", cut), ("UB_TORN", torn), ("UB_FAIL", fail)):
+        if value is not None:
+            environment[name] = str(value)
+    scratch = None
+    if folder is None:
+        scratch = folder = tempfile.mkdtemp(prefix="surefoot-sandbox-")
+        os.symlink(Path(image).resolve(), Path(folder, "disk.img"))
+    command = [build / "u-boot", "-d", build / "bench.dtb"]
+    if commands is not None:
+        command += ["-c", commands]
+    started = time.monotonic()
+    output, end = b"", None
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+    try:
+        while True:
+            left = started + timeout - time.monotonic()
+            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+                end = "hung"
+                break
+            piece = os.read(process.stdout.fileno(), 65536)
+            if not piece:
+                break
+            output += piece
+            if output.endswith(b"=> ") or b"=> =>" in output[-80:]:      # with nothing on stdin the prompt spins for ever
+                end = "prompt"
+                break
+    finally:
+        if end is not None:
+            process.kill()
+        process.stdout.close()
+        status = process.wait()
+        if scratch:
+            shutil.rmtree(scratch)
+    text = output.decode("utf-8", "replace").replace("\r\n", "\n")
+    if end is None:
+        end = "cut" if status == 99 else "booted" if "SUREFOOT-BOOT" in text else "off"
+    return Boot(end, text, time.monotonic() - started)
