@@ -33,3 +33,6 @@ pub use plan::{Plan, Target, plan};
 pub use reuse::Reuse;
 pub use verdict::{SlotVerdict, installed, verify_slot};
 pub use write::{Job, Report, write_slot};
+
+#[cfg(test)]
+mod tests;

@@ -76,10 +76,17 @@ pub fn write_slot(job: Job) -> Result<Report> {
             release.chunks_of(payload),
             release.stored_offset_of(payload),
         ),
-        record: encode_record(&release.record(payload, PAYLOAD_MAX)?)?,
+        record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?),
     };
     let written = order.carry_out(device, job.input, &job.reuse, job.sink);
     written.map_err(|f| f.at(format_args!("slot {}", job.target.id())))
+}
+
+/// A copy that a direct write accepts.
+pub(super) fn aligned(bytes: &[u8]) -> AlignedBuf {
+    let mut copy = AlignedBuf::new(bytes.len());
+    copy.copy_from_slice(bytes);
+    copy
 }
 
 /// What is written, without the proofs that it may be: those are [`Job`]'s.
@@ -87,7 +94,7 @@ pub(super) struct Order<'a> {
     pub(super) table: &'a [Chunk],
     pub(super) first_chunk: usize,
     pub(super) places: Places<'a>,
-    pub(super) record: Vec<u8>,
+    pub(super) record: AlignedBuf,
 }
 
 impl Order<'_> {
@@ -185,16 +192,15 @@ impl Order<'_> {
     }
 }
 
-/// Makes sure that the slot offers no kernel and claims no release, whatever happens next: the
-/// first 128 KiB are zeros on the medium and the record is none.
+/// Makes sure that the slot claims no release and offers no kernel, whatever happens next. The
+/// mirror of [`Order::finish`]: the record first, so that it never describes half a slot, then
+/// the block without which nothing is found, then the rest of the first 128 KiB.
 fn destroy(device: &dyn BlockDevice) -> Result<()> {
     let zeros = AlignedBuf::new(small(FIRST_LEN));
-    let first = small(FIRST_LEN.min(device.len()));
-    device.write_at(0, &zeros[..first])?;
-    device.write_at(record_offset(device.len()), &zeros[..FIRST_BLOCK])?;
-    device.flush()?;
-    same(device, 0, &zeros[..first])?;
-    same(device, record_offset(device.len()), &zeros[..FIRST_BLOCK])
+    let (block, rest) = zeros.split_at(FIRST_BLOCK);
+    put(device, record_offset(device.len()), block)?;
+    put(device, 0, block)?;
+    put(device, FIRST_BLOCK as u64, rest)
 }
 
 /// Writes, flushes and reads back.
