@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn odd_data_is_read_as_uboot_reads_it() {
-        let cases: [(&[u8], Option<&[(&str, &str)]>); 8] = [
+        type Case<'a> = (&'a [u8], Option<&'a [(&'a str, &'a str)]>);
+        let cases: [Case<'_>; 8] = [
             (b"a=1\0b=2\0\0c=3\0\0", Some(&[("a", "1"), ("b", "2")])),
             (b"a=1\0a=\0\0", Some(&[])),
             (b"a=1\0a\0\0", Some(&[])),

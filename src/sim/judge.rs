@@ -79,7 +79,7 @@ fn describe(done: &Boot) -> Value {
         "slot": slot,
         "trial": done.arguments.contains(" panic="),
         "args": done.arguments,
-        "altbootcmd": done.gave_up_in_uboot,
+        "altbootcmd": done.gave_up_in_uboot || done.console.iter().any(|l| l.contains("given up")),
         "saves": done.saves,
         "default_environment": done.from_defaults,
     })

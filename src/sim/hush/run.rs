@@ -102,12 +102,12 @@ impl<'b, B: Board> Shell<'b, B> {
     }
 
     fn simple(&mut self, words: &[Word]) -> Result<bool, Halt> {
-        if let [word] = words {
-            if let Some((name, rest)) = assignment(word) {
-                let value = self.fill(&[rest]).join(" ");
-                self.variables.insert(name, value);
-                return Ok(true);
-            }
+        if let [word] = words
+            && let Some((name, rest)) = assignment(word)
+        {
+            let value = self.fill(&[rest]).join(" ");
+            self.variables.insert(name, value);
+            return Ok(true);
         }
         let filled = self.fill(words);
         let words: Vec<&str> = filled.iter().map(String::as_str).collect();
