@@ -136,7 +136,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             render::answer(&daemon::rollback(&world, &reason, &sink)?, json)
         }
         Verb::Verify { what, .. } => verify(&world, &what, json, &sink)?,
-        Verb::History { .. } => render::history(&daemon::history(&world), json),
+        Verb::History { .. } => render::history(&daemon::history(&world)?, json),
         Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above
     };
     Ok(printed)

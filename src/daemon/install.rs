@@ -1,6 +1,6 @@
 //! `install`: from an artifact to an armed slot.
 
-use super::answer::{Answer, Next};
+use super::answer::{Answer, Next, sentence};
 use super::doctor;
 use super::hands::{Cargo, look, rest};
 use super::offer::{self, Offer};
@@ -173,6 +173,6 @@ fn installed_answer(state: State, work: &Work) -> Answer {
         version: work.to.to_string(),
         next,
         written: None,
-        text,
+        text: sentence(text),
     }
 }

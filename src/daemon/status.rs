@@ -1,6 +1,6 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
-use super::answer::Next;
+use super::answer::{Next, sentence};
 use super::hands::look;
 use super::world::World;
 use crate::boot::{BootControl, Grade};
@@ -185,7 +185,10 @@ fn view(world: &World, slot: SlotId) -> SlotView {
 }
 
 fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextStep {
-    let step = |action, text: String| NextStep { action, text };
+    let step = |action, text: String| NextStep {
+        action,
+        text: sentence(text),
+    };
     match (&journal.phase, state) {
         (Phase::Installing(work), _) => step(
             Next::Resume,
@@ -254,15 +257,15 @@ fn summary(
     let fate = match (state, &journal.last) {
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
-            format!(
+            sentence(format!(
                 "{} was rolled back {}{why}.",
                 last.work.to,
                 clock::ago(last.at, now)
-            )
+            ))
         }
         (State::Failed, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
-            format!("{} was not installed{why}.", last.work.to)
+            sentence(format!("{} was not installed{why}.", last.work.to))
         }
         _ => next_step(journal, state, booted).text,
     };

@@ -1,13 +1,13 @@
 //! `switch`, `commit`, `rollback`, `verify a|b`, `history`.
 
-use super::answer::{Answer, Next};
+use super::answer::{Answer, Next, sentence};
 use super::doctor;
-use super::hands::rest;
+use super::hands::{look, rest};
 use super::world::{World, digest_of};
 use crate::event::{Event, Sink};
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work};
+use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work, at_rest};
 
 fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
@@ -31,7 +31,7 @@ fn answer(state: State, work: &Work, next: Next, text: String) -> Answer {
         version: work.to.to_string(),
         next,
         written: None,
-        text,
+        text: sentence(text),
     }
 }
 
@@ -232,9 +232,19 @@ pub fn verify_slot(world: &World, slot: SlotId, sink: &dyn Sink) -> Result<SlotV
     install::verify_slot(&partition, &world.trust()?, sink)
 }
 
-/// Every move that ended, oldest first.
-pub fn history(world: &World) -> Vec<Outcome> {
-    world.history.load()
+/// Every move that ended, oldest first; also the one that ended with this boot and that nobody
+/// has written down yet.
+pub fn history(world: &World) -> Result<Vec<Outcome>> {
+    let mut outcomes = world.history.load();
+    if let Ok(booted) = world.booted() {
+        let journal = world.load_journal();
+        let facts = look(world, booted, &journal, &Wish::Settle, None)?;
+        let derived = at_rest(&journal, &facts).last;
+        if derived != journal.last {
+            outcomes.extend(derived);
+        }
+    }
+    Ok(outcomes)
 }
 
 /// Reboots the device, in an orderly way if the init system lets us. An image has no power.

@@ -65,13 +65,14 @@ impl World {
         self.booted.clone()
     }
 
-    /// Which boot this is: the kernel's id, or for an image what its `booted` file says.
+    /// Which boot this is: the kernel's id, or for an image when its `booted` file was replaced.
     pub fn boot_id(&self) -> String {
         let Some(file) = &self.settings.device.booted else {
             return host::boot_id().unwrap_or_default();
         };
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.lines().nth(1).unwrap_or_default().to_owned()
+        let replaced = std::fs::metadata(file).and_then(|m| m.modified()).ok();
+        let since = replaced.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map_or_else(String::new, |s| s.as_nanos().to_string())
     }
 
     /// The trust file, read anew: `TRUST_MISSING`, `TRUST_INVALID`.
