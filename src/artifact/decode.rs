@@ -1,0 +1,85 @@
+//! From stored bytes to plain bytes, with nothing left to the input's good will.
+
+use super::{Chunk, Codec};
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use zstd_safe::DCtx;
+
+/// Decodes chunks one after the other; keep one per thread. Holds about 100 KiB.
+pub struct Decoder {
+    context: DCtx<'static>,
+}
+
+impl Decoder {
+    /// A fresh decoder.
+    pub fn new() -> Result<Decoder> {
+        let context = DCtx::try_create()
+            .ok_or_else(|| Failure::new(ReasonCode::Io, "no memory for a decoder"))?;
+        Ok(Decoder { context })
+    }
+
+    /// Checks `stored` against its signed hash, then decodes it into `out`, which is exactly
+    /// `chunk.plain_len` bytes. The plain hash is not checked here: reading back from the medium
+    /// does that. After an error `out` holds bytes that must not be used.
+    pub fn decode(&mut self, chunk: &Chunk, stored: &[u8], out: &mut [u8]) -> Result<()> {
+        if u32::try_from(out.len()) != Ok(chunk.plain_len) {
+            return Err(Failure::new(
+                ReasonCode::Internal,
+                "the buffer is not the chunk's length",
+            ));
+        }
+        check_stored(chunk, stored)?;
+        match chunk.codec {
+            Codec::Zero => out.fill(0),
+            Codec::Raw => out.copy_from_slice(stored),
+            Codec::Zstd => {
+                check_frame(chunk, stored)?;
+                let written = self.context.decompress(out, stored).map_err(|code| {
+                    corrupt(&format!("zstd: {}", zstd_safe::get_error_name(code)))
+                })?;
+                if written != out.len() {
+                    return Err(corrupt("the frame holds fewer bytes than it says"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `stored` are the chunk's stored bytes.
+pub(super) fn check_stored(chunk: &Chunk, stored: &[u8]) -> Result<()> {
+    if u32::try_from(stored.len()) != Ok(chunk.stored_len) {
+        return Err(corrupt("the chunk has another length"));
+    }
+    // The hash of nothing is not carried: a zero run has no bytes that could be wrong.
+    if chunk.codec != Codec::Zero && Digest::of(stored) != chunk.stored {
+        return Err(corrupt("the stored bytes do not match their signed hash"));
+    }
+    Ok(())
+}
+
+/// One frame, of one segment (so that no window is allocated), without dictionary, that says it
+/// holds exactly `plain_len` bytes (RFC 8878 section 3.1.1.1).
+fn check_frame(chunk: &Chunk, stored: &[u8]) -> Result<()> {
+    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    const SINGLE_SEGMENT: u8 = 1 << 5;
+    const RESERVED_OR_DICTIONARY: u8 = 0b1011;
+    let descriptor = stored.get(4).copied().unwrap_or(0);
+    if !stored.starts_with(&MAGIC)
+        || descriptor & SINGLE_SEGMENT == 0
+        || descriptor & RESERVED_OR_DICTIONARY != 0
+    {
+        return Err(corrupt("no plain zstd frame of one segment"));
+    }
+    match zstd_safe::get_frame_content_size(stored) {
+        Ok(Some(len)) if len == u64::from(chunk.plain_len) => {}
+        _ => return Err(corrupt("the frame says it holds another number of bytes")),
+    }
+    if zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len()) {
+        return Err(corrupt("the frame does not end with the chunk"));
+    }
+    Ok(())
+}
+
+fn corrupt(why: &str) -> Failure {
+    Failure::new(ReasonCode::ChunkCorrupt, why)
+}

@@ -1,0 +1,245 @@
+//! Everything before the payload: read with fixed bounds, judged as bytes, parsed last.
+
+use super::{MAX_BODY_LEN, MAX_SIGNATURES, MAX_TABLE_LEN, RECORD_LEN, Release};
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::trust::{Purpose, SignatureRecord, Statement, Trust, Verified, vouch};
+use std::io::Read;
+
+/// The first eight bytes. Bit 7 catches seven-bit transports, CR LF and LF catch text mode,
+/// 1A stops `type` (the reasoning of PNG, RFC 2083 section 12.11).
+pub const MAGIC: [u8; 8] = *b"\x89SFT\r\n\x1a\n";
+
+/// The part of the header that does not depend on the number of signatures.
+pub const FIXED_HEADER_LEN: usize = 32;
+
+/// The header's integers, after every one of them was checked against its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) body_len: u32,
+    pub(super) table_len: u32,
+    pub(super) signatures: u8,
+}
+
+impl Header {
+    pub(super) fn parse(bytes: &[u8; FIXED_HEADER_LEN]) -> Result<Header> {
+        let invalid = |why: String| Err(Failure::new(ReasonCode::HeaderInvalid, why));
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        if bytes[..8] != MAGIC {
+            return Err(not_an_artifact());
+        }
+        match u16_at(8) {
+            1 => {}
+            0 => return invalid("artifact format 0 does not exist".into()),
+            n => {
+                let detail = format!("artifact format {n}; this updater reads format 1");
+                return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
+            }
+        }
+        let header = Header {
+            body_len: u32_at(12),
+            table_len: u32_at(16),
+            signatures: bytes[20],
+        };
+        if usize::from(header.signatures) > MAX_SIGNATURES {
+            return invalid(format!(
+                "{} signatures; at most {MAX_SIGNATURES}",
+                header.signatures
+            ));
+        }
+        if usize::from(u16_at(10)) != header.len() {
+            return invalid(format!(
+                "header length {} does not fit {} signatures",
+                u16_at(10),
+                header.signatures
+            ));
+        }
+        if header.body_len == 0 || header.body_len > MAX_BODY_LEN {
+            return invalid(format!(
+                "manifest of {} bytes; 1 to {MAX_BODY_LEN}",
+                header.body_len
+            ));
+        }
+        if header.table_len == 0
+            || header.table_len > MAX_TABLE_LEN
+            || !header.table_len.is_multiple_of(RECORD_LEN)
+        {
+            return invalid(format!(
+                "chunk table of {} bytes; a multiple of {RECORD_LEN} up to {MAX_TABLE_LEN}",
+                header.table_len
+            ));
+        }
+        if bytes[21..] != [0; 11] {
+            return invalid("reserved bytes of the header are not zero".into());
+        }
+        Ok(header)
+    }
+
+    #[cfg(feature = "forge")]
+    pub(super) fn to_bytes(self) -> Result<[u8; FIXED_HEADER_LEN]> {
+        let mut bytes = [0; FIXED_HEADER_LEN];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8] = 1;
+        // At most 864, by MAX_SIGNATURES.
+        let len = u16::try_from(self.len()).unwrap_or(u16::MAX);
+        bytes[10..12].copy_from_slice(&len.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.body_len.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.table_len.to_le_bytes());
+        bytes[20] = self.signatures;
+        // A writer holds itself to the reader's bounds.
+        Header::parse(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Length of the whole header, signature records included.
+    pub(super) fn len(self) -> usize {
+        FIXED_HEADER_LEN + SignatureRecord::LEN * usize::from(self.signatures)
+    }
+}
+
+fn not_an_artifact() -> Failure {
+    Failure::new(
+        ReasonCode::NotAnArtifact,
+        "the first eight bytes are not those of a Surefoot artifact",
+    )
+}
+
+/// The head of an artifact, within its bounds, of which nothing is known yet but lengths.
+#[derive(Debug, Clone)]
+pub struct Unverified {
+    pub(super) head: Head,
+}
+
+/// The bytes of a head, as shipped.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    /// Fixed header and signature records.
+    pub(super) header: Vec<u8>,
+    pub(super) records: Vec<SignatureRecord>,
+    pub(super) body: Vec<u8>,
+    pub(super) table: Vec<u8>,
+}
+
+/// Reads the head of an artifact and not one byte more. At most 32 + 832 bytes of header, 64 KiB
+/// of manifest and 8 MiB of table are read, each only as far as the bytes really come; only
+/// integers at fixed places are looked at.
+///
+/// An artifact without signatures is read too ([`Unverified::verify`] refuses it): `sign` and
+/// `inspect` need that.
+pub fn read_head(input: &mut dyn Read) -> Result<Unverified> {
+    let (header_bytes, header, records) = read_header(input)?;
+    let body = read_exactly(input, u64::from(header.body_len), "manifest")?;
+    let table = read_exactly(input, u64::from(header.table_len), "chunk table")?;
+    Ok(Unverified {
+        head: Head {
+            header: header_bytes,
+            records,
+            body,
+            table,
+        },
+    })
+}
+
+pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<SignatureRecord>)> {
+    let mut bytes = Vec::with_capacity(FIXED_HEADER_LEN);
+    read_some(input, FIXED_HEADER_LEN as u64, &mut bytes)?;
+    // A foreign file shorter than a header is foreign first and short second.
+    if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
+        return Err(not_an_artifact());
+    }
+    let Ok(fixed) = <&[u8; FIXED_HEADER_LEN]>::try_from(bytes.as_slice()) else {
+        return Err(truncated("header"));
+    };
+    let header = Header::parse(fixed)?;
+    let mut records = Vec::with_capacity(usize::from(header.signatures));
+    for _ in 0..header.signatures {
+        let record = read_exactly(input, SignatureRecord::LEN as u64, "header")?;
+        let Ok(record_bytes) = <&[u8; SignatureRecord::LEN]>::try_from(record.as_slice()) else {
+            return Err(truncated("header"));
+        };
+        let parsed = SignatureRecord::parse(record_bytes)?;
+        if records
+            .iter()
+            .any(|r: &SignatureRecord| r.key_id == parsed.key_id)
+        {
+            let detail = format!("key {} signs twice", parsed.key_id);
+            return Err(Failure::new(ReasonCode::HeaderInvalid, detail));
+        }
+        records.push(parsed);
+        bytes.extend_from_slice(&record);
+    }
+    Ok((bytes, header, records))
+}
+
+pub(super) fn read_exactly(input: &mut dyn Read, len: u64, what: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_some(input, len, &mut bytes)?;
+    if bytes.len() as u64 != len {
+        return Err(truncated(what));
+    }
+    Ok(bytes)
+}
+
+/// Grows with what comes, not with what was announced.
+fn read_some(input: &mut dyn Read, len: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    // A source that knows why it failed says so itself: its Failure travels inside the io::Error.
+    let read = input.take(len).read_to_end(bytes);
+    read.map(drop).map_err(|e| {
+        let inner = e
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Failure>());
+        inner
+            .cloned()
+            .unwrap_or_else(|| Failure::new(ReasonCode::Io, format!("reading the artifact: {e}")))
+    })
+}
+
+fn truncated(what: &str) -> Failure {
+    Failure::new(
+        ReasonCode::Truncated,
+        format!("the artifact ends inside its {what}"),
+    )
+}
+
+impl Unverified {
+    /// Checks the signatures, then parses: the only way to a release that a device may install.
+    pub fn verify(self, trust: &Trust) -> Result<Verified<Release>> {
+        let statement = self.statement()?;
+        let records = self.head.records.clone();
+        vouch(trust, &statement, &records, || Release::parse(self.head))
+    }
+
+    /// Parses what nobody has vouched for. For showing it to the person who built it; never for
+    /// installing it.
+    pub fn parse_unverified(self) -> Result<Release> {
+        Release::parse(self.head)
+    }
+
+    /// What its signers have signed, or are to sign.
+    pub fn statement(&self) -> Result<Statement> {
+        Statement::new(Purpose::Release, &self.head.body, &self.head.table)
+    }
+
+    /// The signature records, unchecked.
+    pub fn signatures(&self) -> &[SignatureRecord] {
+        &self.head.records
+    }
+
+    /// SHA-256 of the manifest as shipped: the artifact's digest.
+    pub fn body_digest(&self) -> Digest {
+        Digest::of(&self.head.body)
+    }
+
+    /// Where the payload begins, in bytes from the artifact's start.
+    pub fn payload_offset(&self) -> u64 {
+        self.head.len()
+    }
+}
+
+impl Head {
+    pub(super) fn len(&self) -> u64 {
+        (self.header.len() + self.body.len() + self.table.len()) as u64
+    }
+}

@@ -1,0 +1,245 @@
+//! The manifest: what a release says about itself.
+
+use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason};
+use serde::{Deserialize, Serialize};
+
+/// What a release says about itself. The field order is the order in the file: TOML wants
+/// values before tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Always 1.
+    pub format: u32,
+    /// The product it is for.
+    pub product: Identifier,
+    /// The devices it may run on; one of them must be the device's own. Never empty.
+    pub compatible: Vec<Identifier>,
+    /// The version people read.
+    pub version: Version,
+    /// Orders releases: a higher one is newer.
+    pub release_counter: u64,
+    /// The anti-rollback floor: raised when an older release must never run again.
+    pub security_epoch: u32,
+    /// What people should know about this release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// What reading it takes.
+    pub requires: Requires,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Provenance::is_empty")]
+    pub provenance: Provenance,
+    /// What old updaters may ignore; can never loosen a check.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub hints: toml::Table,
+    /// What it carries.
+    pub payloads: Vec<Payload>,
+}
+
+/// What a device needs before it can read on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requires {
+    /// The oldest updater that understands this artifact, `MAJOR.MINOR.PATCH`.
+    pub updater: String,
+}
+
+/// Where a release came from; all of it for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The revision of the sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_revision: Option<String>,
+    /// The build's name in the build system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// Seconds since 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_at: Option<u64>,
+}
+
+impl Provenance {
+    fn is_empty(&self) -> bool {
+        *self == Provenance::default()
+    }
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Identifier", into = "Identifier")]
+pub enum PayloadKind {
+    /// The image of a root filesystem, for the inactive slot.
+    Rootfs,
+    /// A kind this updater does not know: skipped unless required.
+    Unknown(Identifier),
+}
+
+impl From<Identifier> for PayloadKind {
+    fn from(name: Identifier) -> PayloadKind {
+        if name.as_str() == "rootfs" {
+            PayloadKind::Rootfs
+        } else {
+            PayloadKind::Unknown(name)
+        }
+    }
+}
+
+impl From<PayloadKind> for Identifier {
+    fn from(kind: PayloadKind) -> Identifier {
+        kind.name()
+    }
+}
+
+impl PayloadKind {
+    /// Its name in the manifest.
+    pub fn name(&self) -> Identifier {
+        match self {
+            PayloadKind::Rootfs => "rootfs".parse().expect("because it is in the alphabet"),
+            PayloadKind::Unknown(name) => name.clone(),
+        }
+    }
+}
+
+/// One thing that a release carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payload {
+    /// What it is.
+    pub kind: PayloadKind,
+    /// The hardware revisions it is for; empty means every one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hardware: Vec<Identifier>,
+    /// Whether a device it fits must understand it.
+    pub required: bool,
+    /// Bytes in place.
+    pub size: u64,
+    /// Bytes in the artifact.
+    pub stored_size: u64,
+    /// Its first chunk in the table.
+    pub first_chunk: u32,
+    /// The number of its chunks.
+    pub chunks: u32,
+    /// [`super::image_digest`] of its chunks.
+    pub digest: Digest,
+    /// SHA-256 of the whole image, for people and other tools; installing does not need it.
+    pub sha256: Digest,
+    /// The dm-verity root hash of the image, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verity_root: Option<Digest>,
+}
+
+impl Payload {
+    /// Whether it is for a device of this hardware revision. A device that does not know its
+    /// revision takes only what is for every one.
+    pub fn fits_hardware(&self, hardware: Option<&Identifier>) -> bool {
+        self.hardware.is_empty() || hardware.is_some_and(|own| self.hardware.contains(own))
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest as shipped. `format` and `requires.updater` are looked at before
+    /// anything else, so that an old device says `UPDATER_TOO_OLD` and not "unknown field".
+    pub(super) fn parse(bytes: &[u8]) -> Result<Manifest> {
+        let code = ReasonCode::ManifestInvalid;
+        let text = std::str::from_utf8(bytes).reason(code, "the manifest is not UTF-8")?;
+        // The reader would skip a byte order mark: two spellings of one manifest.
+        if text.starts_with('\u{feff}') {
+            return Err(Failure::new(
+                code,
+                "the manifest begins with a byte order mark",
+            ));
+        }
+        let table: toml::Table = toml::from_str(text).reason(code, "manifest")?;
+        match table.get("format").and_then(toml::Value::as_integer) {
+            Some(1) => {}
+            Some(n) if n > 1 => {
+                let detail = format!("manifest format {n}; this updater reads format 1");
+                return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
+            }
+            _ => return Err(Failure::new(code, "the manifest has no valid `format`")),
+        }
+        if let Some(needed) = table
+            .get("requires")
+            .and_then(|r| r.get("updater"))
+            .and_then(toml::Value::as_str)
+        {
+            let own = env!("CARGO_PKG_VERSION");
+            if triple(needed)? > triple(own)? {
+                let detail = format!("it needs updater {needed}; this is {own}");
+                return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
+            }
+        }
+        let manifest = Manifest::deserialize(table).reason(code, "manifest")?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The rules that need no chunk table.
+    fn check(&self) -> Result<()> {
+        let invalid = |why: String| Err(Failure::new(ReasonCode::ManifestInvalid, why));
+        if self.compatible.is_empty() {
+            return invalid("`compatible` is empty: it would fit no device".into());
+        }
+        if self.payloads.is_empty() {
+            return invalid("there is no payload".into());
+        }
+        for (n, payload) in self.payloads.iter().enumerate() {
+            if payload.size == 0 {
+                return invalid(format!("payload {n} is empty"));
+            }
+            for other in &self.payloads[..n] {
+                let same_device = payload.hardware.is_empty()
+                    || other.hardware.is_empty()
+                    || payload.hardware.iter().any(|h| other.hardware.contains(h));
+                if payload.kind == PayloadKind::Rootfs && other.kind == payload.kind && same_device
+                {
+                    return invalid("two root filesystems for one hardware revision".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a device of this hardware revision installs, in the manifest's order: payloads for
+    /// other revisions and optional ones of unknown kinds are skipped.
+    pub fn select(&self, hardware: Option<&Identifier>) -> Result<Vec<&Payload>> {
+        let mut chosen = Vec::new();
+        for payload in self.payloads.iter().filter(|p| p.fits_hardware(hardware)) {
+            match &payload.kind {
+                PayloadKind::Rootfs => chosen.push(payload),
+                PayloadKind::Unknown(kind) if payload.required => {
+                    let detail = format!("this updater cannot install a payload of kind `{kind}`");
+                    return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
+                }
+                PayloadKind::Unknown(_) => {}
+            }
+        }
+        if chosen.is_empty() {
+            let own = hardware.map_or("of unknown revision".to_owned(), ToString::to_string);
+            let detail = format!("no payload is for hardware {own}");
+            return Err(Failure::new(ReasonCode::NoPayload, detail));
+        }
+        Ok(chosen)
+    }
+}
+
+/// `MAJOR.MINOR.PATCH` as numbers that compare.
+fn triple(text: &str) -> Result<[u32; 3]> {
+    let mut parts = text.split('.').map(|part| {
+        let plain = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if plain {
+            part.parse::<u32>().ok()
+        } else {
+            None
+        }
+    });
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => {
+            Ok([major, minor, patch])
+        }
+        _ => Err(Failure::new(
+            ReasonCode::ManifestInvalid,
+            format!("`{text}` is not MAJOR.MINOR.PATCH"),
+        )),
+    }
+}

@@ -1,0 +1,37 @@
+//! The file format: read, write and inspect a signed artifact as a stream. This room never
+//! decides whether a release is wanted, and never touches a device.
+
+mod check;
+mod chunk;
+#[cfg(feature = "forge")]
+mod cut;
+mod decode;
+#[cfg(test)]
+mod golden;
+mod head;
+mod manifest;
+mod record;
+mod release;
+#[cfg(feature = "forge")]
+pub mod write;
+
+pub use check::{Checked, check_payload};
+pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
+#[cfg(feature = "forge")]
+pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
+pub use decode::Decoder;
+pub use head::{FIXED_HEADER_LEN, MAGIC, Unverified, read_head};
+pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
+pub use record::{Installed, PlainChunk, read_record};
+pub use release::Release;
+
+/// A manifest has at most this many bytes.
+pub const MAX_BODY_LEN: u32 = 64 * 1024;
+/// A chunk table has at most this many bytes.
+pub const MAX_TABLE_LEN: u32 = 8 * 1024 * 1024;
+/// Length of a chunk record, bytes.
+pub const RECORD_LEN: u32 = 80;
+/// An artifact carries at most this many signatures.
+pub const MAX_SIGNATURES: usize = 8;
+/// A chunk that is not a zero run has at most this many plain bytes: what a decoder needs.
+pub const MAX_CHUNK_LEN: u32 = 1024 * 1024;

@@ -1,0 +1,84 @@
+//! What the stored environment says, as plain values.
+
+use crate::model::{EnvClaims, SlotId, Txn};
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Who counts the boots of a trial (DESIGN 9.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    /// U-Boot itself, in the environment (`CONFIG_BOOTCOUNT_ENV`).
+    Uboot,
+    /// The boot script.
+    Script,
+}
+
+/// One stored copy of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyFacts {
+    /// The device, image or file it lies in.
+    pub device: PathBuf,
+    /// Offset in it, bytes.
+    pub offset: u64,
+    /// Length, bytes.
+    pub len: u64,
+    /// Why it is not valid; `None` for a valid copy.
+    pub dead: Option<String>,
+    /// Its serial number (the flags byte); `None` if it is dead or the only copy.
+    pub serial: Option<u8>,
+    /// Whether U-Boot would use this one.
+    pub chosen: bool,
+    /// The bytes of the configured disk that it covers; `None` if it lies elsewhere.
+    pub on_disk: Option<Range<u64>>,
+    /// Whether it is reached through a partition's own node and not through the whole disk.
+    pub own_partition: bool,
+}
+
+/// Everything about the bootloader that the rooms above decide by. Where no copy is valid,
+/// `claims` says so and the rest is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFacts {
+    /// What each copy says about slots and trials.
+    pub claims: EnvClaims,
+    /// The slot that boots next; `None` if the variable is missing or names none.
+    pub slot: Option<SlotId>,
+    /// The transaction that last changed it.
+    pub txn: Option<Txn>,
+    /// Whether a trial is pending.
+    pub trial: bool,
+    /// Boots counted in this trial, as U-Boot reads the number.
+    pub bootcount: Option<u32>,
+    /// Boots allowed in a trial.
+    pub bootlimit: Option<u32>,
+    /// Whether `altbootcmd` is set and not empty.
+    pub altbootcmd: bool,
+    /// The slot to fall back to.
+    pub good: Option<SlotId>,
+    /// The transaction that was given up.
+    pub fallback: Option<Txn>,
+    /// Who counts; `None` if nobody is named, or somebody unknown.
+    pub counter: Option<Counter>,
+    /// Orderly reboots given back in this trial.
+    pub clean: u32,
+    /// Whether two copies are kept.
+    pub redundant: bool,
+    /// The copies, in the order of `fw_env.config`.
+    pub copies: Vec<CopyFacts>,
+    /// Whether both copies may lie in one erase unit of 4 MiB (DESIGN 9.10).
+    pub share_erase_unit: bool,
+}
+
+impl BootFacts {
+    /// True if at least one copy is valid.
+    pub fn readable(&self) -> bool {
+        self.copies.iter().any(|c| c.dead.is_none())
+    }
+
+    /// The bytes of the configured disk that copies cover.
+    pub fn disk_ranges(&self) -> Vec<Range<u64>> {
+        self.copies
+            .iter()
+            .filter_map(|c| c.on_disk.clone())
+            .collect()
+    }
+}

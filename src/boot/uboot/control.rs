@@ -1,0 +1,136 @@
+//! `BootControl` over a stored U-Boot environment.
+
+use super::scheme::{self, names, number_of, slot_of};
+use super::{CopyState, Env, EnvStore, Loaded, apply};
+use crate::boot::{BootChange, BootControl, BootFacts, CopyFacts};
+use crate::model::{CopyClaim, EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
+
+/// Copies nearer than this may die together (DESIGN 9.10).
+const ERASE_UNIT: u64 = 4 << 20;
+
+/// A device that boots with U-Boot.
+pub struct UbootControl {
+    store: EnvStore,
+}
+
+impl UbootControl {
+    /// Over this store.
+    pub fn new(store: EnvStore) -> UbootControl {
+        UbootControl { store }
+    }
+
+    /// The store itself: the boot ROM of a simulator, a factory.
+    pub fn store(&self) -> &EnvStore {
+        &self.store
+    }
+
+    fn facts(&self, loaded: &Loaded) -> BootFacts {
+        let empty = Env::new();
+        let env = loaded.env().unwrap_or(&empty);
+        let copies = self.copy_facts(loaded);
+        let txn = |name| env.get(name)?.parse::<Txn>().ok();
+        BootFacts {
+            claims: claims(loaded),
+            slot: slot_of(env, names::SLOT),
+            txn: txn(names::TXN),
+            trial: scheme::is_trial(env),
+            bootcount: number_of(env, names::BOOTCOUNT),
+            bootlimit: number_of(env, names::BOOTLIMIT),
+            altbootcmd: env.get(names::ALTBOOTCMD).is_some(),
+            good: slot_of(env, names::GOOD),
+            fallback: txn(names::FALLBACK),
+            counter: scheme::counter_of(env),
+            clean: number_of(env, names::CLEAN).unwrap_or(0),
+            redundant: self.store.is_redundant(),
+            share_erase_unit: share_erase_unit(&copies),
+            copies,
+        }
+    }
+
+    fn copy_facts(&self, loaded: &Loaded) -> Vec<CopyFacts> {
+        let states = loaded.copies.iter().enumerate();
+        let both = states.zip(self.store.places());
+        both.map(|((index, state), place)| {
+            let (dead, serial) = match state {
+                CopyState::Dead(why) => (Some(why.clone()), None),
+                CopyState::Alive { serial, .. } => (None, *serial),
+            };
+            let (on_disk, own_partition) = place.on_disk(self.store.disk());
+            CopyFacts {
+                device: place.device.clone(),
+                offset: place.offset(),
+                len: u64::try_from(place.size).unwrap_or(u64::MAX),
+                dead,
+                serial,
+                chosen: loaded.chosen == Some(index),
+                on_disk,
+                own_partition,
+            }
+        })
+        .collect()
+    }
+}
+
+fn claims(loaded: &Loaded) -> EnvClaims {
+    let claim = |copy: &CopyState| match copy {
+        CopyState::Dead(_) => CopyClaim::Dead,
+        CopyState::Alive { env, .. } => scheme::claim(env),
+    };
+    EnvClaims {
+        copies: loaded.copies.iter().map(claim).collect(),
+    }
+}
+
+/// Two copies in one device whose units of 4 MiB meet. Copies in files say nothing: where a file
+/// system puts them is its own choice.
+fn share_erase_unit(copies: &[CopyFacts]) -> bool {
+    let [first, second] = copies else {
+        return false;
+    };
+    let units = |c: &CopyFacts| match &c.on_disk {
+        Some(range) => (range.start / ERASE_UNIT, (range.end - 1) / ERASE_UNIT),
+        None => (c.offset / ERASE_UNIT, (c.offset + c.len - 1) / ERASE_UNIT),
+    };
+    let (a, b) = (units(first), units(second));
+    let same_device =
+        first.device == second.device || (first.on_disk.is_some() && second.on_disk.is_some());
+    same_device && a.0 <= b.1 && b.0 <= a.1
+}
+
+impl BootControl for UbootControl {
+    fn look(&self) -> Result<BootFacts> {
+        Ok(self.facts(&self.store.load()?))
+    }
+
+    fn write(&self, change: &BootChange) -> Result<()> {
+        let mut session = self.store.begin()?;
+        change.allowed_by(&self.facts(session.loaded()))?;
+        let mut env = session.loaded().env()?.clone();
+        apply(&mut env, change)?;
+        if env == *session.loaded().env()? {
+            return Ok(());
+        }
+        session.save(&env)
+    }
+
+    fn settle(&self, booted: SlotId) -> Result<()> {
+        let mut session = self.store.begin()?;
+        let mut env = session.loaded().env()?.clone();
+        if scheme::is_trial(&env) && slot_of(&env, names::SLOT) == Some(booted) {
+            let why = "the running slot is on trial";
+            return Err(Failure::new(ReasonCode::TrialPending, why));
+        }
+        apply(&mut env, &BootChange::Disarm { booted })?;
+        for _ in 0..session.loaded().copies.len() {
+            if claims(session.loaded()).all_settled_on(booted) {
+                return Ok(());
+            }
+            session.save(&env)?;
+        }
+        if claims(session.loaded()).all_settled_on(booted) {
+            return Ok(());
+        }
+        let why = "a copy of the environment does not keep what was written";
+        Err(Failure::new(ReasonCode::EnvReadBack, why))
+    }
+}

@@ -1,0 +1,159 @@
+//! What can be typed.
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "surefoot",
+    version,
+    about = "A/B system updates that come back by themselves when they are bad",
+    after_help = "\
+Examples:
+  surefoot install update.surefoot       verify it, write it to the other slot, arm it
+  surefoot status                        what runs, what is next, how the last update ended
+  surefoot commit                        run the health checks and keep the new system
+  surefoot rollback                      go back to the other system
+  surefoot doctor                        would a bad update come back on this board?
+
+Exit status: 0 done, 3 nothing new, 64 usage, 65 rejected, 66 no such file, 69 source
+unreachable, 70 bug, 74 device failed, 75 busy, 77 not allowed now, 78 configuration."
+)]
+pub(super) struct Cli {
+    /// Read this configuration and no other
+    #[arg(long, global = true, env = "SUREFOOT_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Say more on standard error; twice says everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// `--json`, on everything that answers.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Json {
+    /// Answer as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Verify an artifact, write it to the slot that does not run, and arm it
+    #[command(after_help = "\
+Examples:
+  surefoot install update.surefoot            then reboot to try it
+  surefoot install update.surefoot --stage    write and verify only; `surefoot switch` arms it
+  curl -sf https://example.com/u | surefoot install -
+  surefoot install update.surefoot --dry-run  print the plan, touch nothing
+
+An interrupted installation goes on where it stopped: run the same command again.")]
+    Install(Install),
+    /// Arm what was installed with --stage
+    Switch {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say what runs, what is next and how the last update ended
+    Status {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Wait until the device is in this state
+    #[command(after_help = "Example:\n  surefoot wait updated --timeout 10m")]
+    Wait {
+        /// idle, installing, staged, switching, trying, updated, rolled-back or failed
+        state: String,
+        /// Give up after this long: 90s, 10m, 2h
+        #[arg(long, default_value = "10m", value_name = "TIME")]
+        timeout: String,
+    },
+    /// Run the health checks and keep the new system; if one fails, go back
+    Commit {
+        /// Keep it without running the checks; needs --reason
+        #[arg(long, requires = "reason")]
+        force: bool,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Abandon what is under way, leave a trial, or return to the other system
+    Rollback {
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT", default_value = "a person asked for it")]
+        reason: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Compare a slot with its manifest, or ask whether a file would be installed here
+    #[command(
+        after_help = "Examples:\n  surefoot verify                    the slot that runs\n  surefoot verify b\n  surefoot verify update.surefoot    would it be installed here?"
+    )]
+    Verify {
+        /// a, b, or a file; the slot that runs if nothing is said
+        what: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// List every update that ended
+    History {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say whether a bad update would come back on this board, and what to do if not
+    Doctor {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Explain or check the configuration
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Read everything and fail on what is unknown or wrong
+    Check,
+    /// Print the merged configuration
+    Show {
+        /// Say which file set each value
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Install {
+    /// The artifact; `-` reads standard input
+    pub(super) artifact: String,
+    /// Write and verify, but do not arm
+    #[arg(long, conflicts_with = "reboot")]
+    pub(super) stage: bool,
+    /// Reboot into it at once
+    #[arg(long)]
+    pub(super) reboot: bool,
+    /// Print the plan and touch nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Accept a release older than the running one, down to the security epoch's floor
+    #[arg(long)]
+    pub(super) allow_older: bool,
+    /// Write the release that runs already once more
+    #[arg(long)]
+    pub(super) reinstall: bool,
+    /// Accept a release that was tried here and rolled back
+    #[arg(long)]
+    pub(super) retry_rolled_back: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+/// The whole grammar, for help and man pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}

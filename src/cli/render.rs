@@ -1,0 +1,239 @@
+//! What is printed. Every text here is tested.
+
+use crate::config::Loaded;
+use crate::daemon::{
+    Answer, Diagnosis, Ended, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
+};
+use crate::model::{ByteLen, Failure, SlotId};
+use serde::Serialize;
+use std::fmt::Write;
+use std::io::Write as _;
+
+/// A failure on standard error: what was found, its code, and what to do next.
+pub(super) fn complain(failure: &Failure) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(
+        err,
+        "surefoot: {failure}\n  next: {}",
+        failure.code().next_step()
+    );
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_string_pretty(value);
+    text.map_or_else(|_| String::new(), |text| text + "\n")
+}
+
+/// A failure as the answer of a command that was asked for JSON.
+pub(super) fn failure_json(failure: &Failure) -> String {
+    json(&serde_json::json!({
+        "v": 1,
+        "error": {
+            "code": failure.code(),
+            "detail": failure.detail(),
+            "next": failure.code().next_step(),
+        },
+    }))
+}
+
+pub(super) fn answer(answer: &Answer, as_json: bool) -> String {
+    match as_json {
+        true => json(answer),
+        false => format!("{}\n", answer.text),
+    }
+}
+
+pub(super) fn installed(installed: &Installed, as_json: bool) -> String {
+    if as_json {
+        return json(installed);
+    }
+    match installed {
+        Installed::Done(done) => answer(done, false),
+        Installed::Plan { slot, plan, .. } => format!(
+            "Would install {} (counter {}) into slot {slot}:\n  \
+             {} to read from the artifact in {} chunks\n  \
+             {} to write and read back, {} of zeros to make sure of\n\
+             Nothing was touched.\n",
+            plan.version,
+            plan.release_counter,
+            ByteLen(plan.stored),
+            plan.chunks,
+            ByteLen(plan.carried),
+            ByteLen(plan.image.saturating_sub(plan.carried)),
+        ),
+    }
+}
+
+pub(super) fn status(status: &Status, as_json: bool) -> String {
+    if as_json {
+        return json(status);
+    }
+    let mut out = format!("{}\n\n", status.summary);
+    let _ = writeln!(
+        out,
+        "state    {}{}",
+        status.state,
+        if status.degraded {
+            ", degraded: the other slot's kernel could not be loaded"
+        } else {
+            ""
+        }
+    );
+    for (slot, view) in &status.slots {
+        let runs = if status.booted == Some(*slot) {
+            "runs"
+        } else {
+            "    "
+        };
+        let version = view.version.as_deref().unwrap_or(if view.bootable {
+            "factory system"
+        } else {
+            "empty"
+        });
+        let image = view
+            .sha256
+            .map_or(String::new(), |d| format!("  sha256 {}", d.short()));
+        let boots = if view.bootable { "" } else { "  not bootable" };
+        let _ = writeln!(out, "slot {slot}   {runs}  {version:<16}{image}{boots}");
+    }
+    if let Some(trial) = &status.trial {
+        let limit = trial
+            .bootlimit
+            .map_or_else(|| "?".to_owned(), |l| l.to_string());
+        let _ = writeln!(
+            out,
+            "trial    slot {}, boot {} of {limit}",
+            trial.slot, trial.bootcount
+        );
+    }
+    if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
+        let to = status.last.to.as_deref().unwrap_or("");
+        let how = match ended {
+            Ended::Updated => "updated to",
+            Ended::RolledBack => "rolled back from",
+            Ended::Failed => "did not install",
+        };
+        let _ = writeln!(out, "last     {how} {to}, {}", crate::daemon::utc(at));
+        if let Some(reason) = status.last.reason {
+            let detail = status.last.detail.as_deref().unwrap_or("");
+            let _ = writeln!(out, "reason   {reason}: {detail}");
+        } else if let Some(detail) = &status.last.detail {
+            let _ = writeln!(out, "         {detail}");
+        }
+    }
+    let _ = writeln!(out, "next     {}", status.next.text);
+    out
+}
+
+pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict, as_json: bool) -> String {
+    if as_json {
+        return json(verdict);
+    }
+    let place = |at: &Option<u64>| at.map_or(String::new(), |a| format!(", first at byte {a}"));
+    match verdict {
+        SlotVerdict::Matches { version, bytes } => {
+            format!(
+                "Slot {slot} is exactly {version}: {} match its signed manifest.\n",
+                ByteLen(*bytes)
+            )
+        }
+        SlotVerdict::ModifiedSinceInstall {
+            version,
+            differs_at,
+        } => format!(
+            "Slot {slot} was {version} and was mounted writable since it was installed{}. That is no failure of the device.\n",
+            place(differs_at)
+        ),
+        SlotVerdict::Damaged {
+            version,
+            differs_at,
+        } => {
+            format!(
+                "Slot {slot} should be {version} and differs from it{}.\n",
+                place(differs_at)
+            )
+        }
+        SlotVerdict::Unknown => {
+            format!(
+                "Slot {slot} carries no valid record of what was installed: there is nothing to compare it with.\n"
+            )
+        }
+    }
+}
+
+pub(super) fn judgement(judgement: &Judgement, as_json: bool) -> String {
+    if as_json {
+        return json(judgement);
+    }
+    format!(
+        "Sound, signed, and for this device: {} would go into slot {} ({} of image; {} runs now).\n",
+        judgement.plan.version,
+        judgement.slot,
+        ByteLen(judgement.plan.image),
+        judgement.running,
+    )
+}
+
+pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
+    if as_json {
+        return json(&serde_json::json!({ "v": 1, "history": outcomes }));
+    }
+    if outcomes.is_empty() {
+        return "No update has ended on this device.\n".to_owned();
+    }
+    let mut out = String::new();
+    for end in outcomes {
+        let how = match end.outcome {
+            Ended::Updated => "updated",
+            Ended::RolledBack => "rolled back",
+            Ended::Failed => "failed",
+        };
+        let reason = end.reason.map_or(String::new(), |r| format!("  {r}"));
+        let _ = writeln!(
+            out,
+            "{:<22} {how:<12} {} -> {} (slot {}){reason}  {}",
+            crate::daemon::utc(end.at),
+            end.work.from,
+            end.work.to,
+            end.work.slot,
+            end.detail
+        );
+    }
+    out
+}
+
+pub(super) fn doctor(diagnosis: &Diagnosis, as_json: bool) -> String {
+    if as_json {
+        return json(diagnosis);
+    }
+    let mut out = format!("Rollback is {}.\n\n", diagnosis.rollback);
+    for finding in &diagnosis.findings {
+        let mark = match finding.level {
+            Level::Good => "ok  ",
+            Level::Warning => "warn",
+            Level::Blocking => "STOP",
+        };
+        let _ = writeln!(out, "{mark}  {:<12} {}", finding.topic, finding.text);
+        if !finding.remedy.is_empty() {
+            let _ = writeln!(out, "      {:<12} -> {}", "", finding.remedy);
+        }
+    }
+    let verdict = match diagnosis.blocking() {
+        None => "Updates may be installed.",
+        Some(_) => "No update will be installed until what says STOP is mended.",
+    };
+    let _ = writeln!(out, "\n{verdict}");
+    out
+}
+
+pub(super) fn configuration(loaded: &Loaded, origin: bool) -> String {
+    if !origin {
+        return loaded.merged.to_string();
+    }
+    let mut out = String::new();
+    for (key, file) in &loaded.origin {
+        let value = loaded.value(key).map_or(String::new(), |v| v.to_string());
+        let _ = writeln!(out, "{key:<24} {value:<32} {}", file.display());
+    }
+    out
+}

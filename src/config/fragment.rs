@@ -1,0 +1,77 @@
+//! What one file says. Every key is optional here; what is missing shows after the merge.
+
+use crate::health::Check;
+use crate::model::Identifier;
+use crate::slot::HardwareSource;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// One configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Fragment {
+    /// What this device is, and where its disk and state are.
+    pub device: Device,
+    /// Which partitions make a slot.
+    pub slots: Slots,
+    /// Whom this device believes.
+    pub trust: Trust,
+    /// How the bootloader is reached.
+    pub boot: Boot,
+    /// How a new system proves itself.
+    pub health: Health,
+}
+
+/// `[device]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Device {
+    /// The product; an artifact must name the same.
+    pub product: Option<Identifier>,
+    /// What an artifact must be compatible with.
+    pub compatible: Option<Identifier>,
+    /// Where the hardware revision is read, if payloads depend on it.
+    pub hardware: Option<HardwareSource>,
+    /// The disk: a block device, or an image file.
+    pub disk: Option<PathBuf>,
+    /// Image mode: the file whose first line is the slot that runs.
+    pub booted: Option<PathBuf>,
+    /// The folder that outlives updates (default `/data/surefoot`).
+    pub state: Option<PathBuf>,
+}
+
+/// `[slots]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Slots {
+    /// Partitions of slot a, by name.
+    pub a: Option<Vec<String>>,
+    /// Partitions of slot b, by name.
+    pub b: Option<Vec<String>>,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Trust {
+    /// The trust file (default `/usr/share/surefoot/trust.toml`).
+    pub file: Option<PathBuf>,
+}
+
+/// `[boot]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Boot {
+    /// Where the environment is described (default `/etc/fw_env.config`).
+    pub fw_env_config: Option<PathBuf>,
+    /// Whether a single-copy environment, which one torn write loses, is good enough.
+    pub accept_single_copy: Option<bool>,
+}
+
+/// `[health]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// `[[health.check]]`: each must pass before a trial is committed.
+    pub check: Vec<Check>,
+}

@@ -1,0 +1,257 @@
+//! Finding the files and merging them, with the origin of each value.
+
+use super::{Fragment, Settings};
+use crate::model::{Failure, ReasonCode, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Where the configuration is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Where {
+    /// This file and no other.
+    File(PathBuf),
+    /// `surefoot/*.toml` under `usr/lib`, `etc` and `run` of this root, later ones winning.
+    Folders(PathBuf),
+}
+
+/// Which file set a value.
+pub type Origin = BTreeMap<String, PathBuf>;
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What is meant.
+    pub settings: Settings,
+    /// `device.product` and so on, with the value as written and the file that set it.
+    pub origin: Origin,
+    /// The merged values as TOML.
+    pub merged: Table,
+    /// Keys nobody knows, as `file: key`. They stop nothing at run time: after a rollback the
+    /// old program lives with the new file.
+    pub unknown: Vec<String>,
+}
+
+impl Loaded {
+    /// The merged value of `device.product` or of the entry `health.check.NAME`.
+    pub fn value(&self, path: &str) -> Option<&Value> {
+        let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+        let mut value = self.merged.get(first)?;
+        for key in rest.split('.').filter(|k| !k.is_empty()) {
+            value = match value {
+                Value::Table(table) => table.get(key)?,
+                Value::Array(items) => items.iter().find(|i| name(i) == Some(key))?,
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+}
+
+/// Reads, merges and validates.
+pub fn load(place: &Where) -> Result<Loaded> {
+    let files = match place {
+        Where::File(file) => vec![file.clone()],
+        Where::Folders(root) => in_folders(root),
+    };
+    let Some(last) = files.last() else {
+        let text = "no *.toml in /etc/surefoot, /usr/lib/surefoot or /run/surefoot";
+        return Err(Failure::new(ReasonCode::ConfigMissing, text));
+    };
+    // Relative paths: the named file's folder, or the root of the system's folders.
+    let folder = match place {
+        Where::File(_) => absolute_folder(last)?,
+        Where::Folders(root) => root.clone(),
+    };
+    let (mut merged, mut origin, mut unknown) = (Table::new(), Origin::new(), Vec::new());
+    for file in &files {
+        let text = read(file)?;
+        let invalid = |e: toml::de::Error| {
+            let line = e
+                .span()
+                .map_or(0, |s| text[..s.start].matches('\n').count() + 1);
+            let what = format!("{}:{line}: {}", file.display(), e.message());
+            Failure::new(ReasonCode::ConfigInvalid, what)
+        };
+        let reader = toml::Deserializer::parse(&text).map_err(invalid)?;
+        let mut note =
+            |path: serde_ignored::Path<'_>| unknown.push(format!("{}: {path}", file.display()));
+        let _: Fragment = serde_ignored::deserialize(reader, &mut note).map_err(invalid)?;
+        let table: Table = text.parse().map_err(invalid)?;
+        merge(&mut merged, table, "", file, &mut origin);
+    }
+    let fragment = Fragment::deserialize(merged.clone())
+        .map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e.message()))?;
+    let settings = Settings::from_merged(fragment, &folder).map_err(|e| e.at(last.display()))?;
+    Ok(Loaded {
+        settings,
+        origin,
+        merged,
+        unknown,
+    })
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| {
+        let code = match e.kind() {
+            std::io::ErrorKind::NotFound => ReasonCode::ConfigMissing,
+            _ => ReasonCode::ConfigInvalid,
+        };
+        Failure::new(code, format!("{}: {e}", file.display()))
+    })
+}
+
+fn absolute_folder(file: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(file);
+    let folder = absolute.as_deref().ok().and_then(Path::parent);
+    let text = || format!("{} is in no folder", file.display());
+    folder
+        .map(Path::to_owned)
+        .ok_or_else(|| Failure::new(ReasonCode::ConfigMissing, text()))
+}
+
+fn in_folders(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in ["usr/lib/surefoot", "etc/surefoot", "run/surefoot"] {
+        let entries = std::fs::read_dir(root.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut here: Vec<PathBuf> = entries
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|x| x == "toml"))
+            .filter(|p| p.file_name().is_some_and(|n| n != "trust.toml"))
+            .collect();
+        here.sort();
+        files.extend(here);
+    }
+    files
+}
+
+/// Tables are merged, lists of named tables by name; anything else is replaced.
+fn merge(into: &mut Table, from: Table, prefix: &str, file: &Path, origin: &mut Origin) {
+    for (key, value) in from {
+        let path = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new, &path, file, origin),
+            (None, Value::Table(new)) => {
+                let mut fresh = Table::new();
+                merge(&mut fresh, new, &path, file, origin);
+                into.insert(key, Value::Table(fresh));
+            }
+            (Some(Value::Array(old)), Value::Array(new))
+                if new.iter().all(|v| name(v).is_some()) =>
+            {
+                for item in new {
+                    let named = name(&item).map(str::to_owned).unwrap_or_default();
+                    origin.insert(format!("{path}.{named}"), file.to_owned());
+                    match old.iter_mut().find(|o| name(o) == Some(&named)) {
+                        Some(place) => *place = item,
+                        None => old.push(item),
+                    }
+                }
+            }
+            (_, value) => {
+                if let Value::Array(items) = &value {
+                    for named in items.iter().filter_map(name) {
+                        origin.insert(format!("{path}.{named}"), file.to_owned());
+                    }
+                }
+                origin.insert(path, file.to_owned());
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn name(value: &Value) -> Option<&str> {
+    value.as_table()?.get("name")?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str =
+        "[device]\nproduct = \"demo\"\ncompatible = \"demo-board\"\ndisk = \"disk.img\"\n";
+
+    fn one(text: &str) -> (tempfile::TempDir, Result<Loaded>) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("surefoot.toml");
+        std::fs::write(&file, text).unwrap();
+        let loaded = load(&Where::File(file));
+        (dir, loaded)
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let (dir, loaded) = one(BASE);
+        let settings = loaded.unwrap().settings;
+        assert_eq!(settings.device.disk, dir.path().join("disk.img"));
+        assert_eq!(settings.device.state, Path::new("/data/surefoot"));
+        assert_eq!(settings.slots[1], ["rootfs-b"]);
+    }
+
+    #[test]
+    fn a_wrong_type_names_file_and_line() {
+        let (_dir, loaded) = one(&format!("{BASE}state = 5\n"));
+        let failure = loaded.unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::ConfigInvalid);
+        assert!(failure.detail().contains("surefoot.toml:5:"), "{failure}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_but_stops_nothing() {
+        let (_dir, loaded) = one(&format!("{BASE}colour = \"red\"\n[weather]\nrain = true\n"));
+        let unknown = loaded.unwrap().unknown.join(" ");
+        assert!(
+            unknown.contains("device.colour") && unknown.contains("weather"),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (_dir, loaded) = one("[device]\nproduct = \"demo\"\n");
+        assert!(loaded.unwrap_err().detail().contains("device.compatible"));
+        let nowhere = load(&Where::File("/nowhere/surefoot.toml".into())).unwrap_err();
+        assert_eq!(nowhere.code(), ReasonCode::ConfigMissing);
+    }
+
+    #[test]
+    fn later_folders_win_and_every_value_has_an_origin() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |name: &str, what: &str| {
+            format!("[[health.check]]\nname = \"{name}\"\ncommand = [\"{what}\"]\n")
+        };
+        for (folder, text) in [
+            (
+                "usr/lib/surefoot",
+                format!("{BASE}{}{}", check("web", "old"), check("disk", "d")),
+            ),
+            (
+                "etc/surefoot",
+                format!("[device]\nproduct = \"mine\"\n{}", check("web", "new")),
+            ),
+        ] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+            std::fs::write(dir.path().join(folder).join("a.toml"), text).unwrap();
+        }
+        let loaded = load(&Where::Folders(dir.path().to_owned())).unwrap();
+        assert_eq!(loaded.settings.device.product.as_str(), "mine");
+        let checks: Vec<_> = loaded
+            .settings
+            .checks
+            .iter()
+            .map(|c| c.command[0].as_str())
+            .collect();
+        assert_eq!(checks, ["new", "d"]);
+        assert!(loaded.origin["device.product"].ends_with("etc/surefoot/a.toml"));
+        assert!(loaded.origin["health.check.disk"].ends_with("usr/lib/surefoot/a.toml"));
+    }
+}

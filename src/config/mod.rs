@@ -1,0 +1,13 @@
+//! Finds, merges, explains and validates the settings that the rooms declare. This room never
+//! opens a disk and never guesses a value that could cost a device.
+//!
+//! Three types (habit 9): a [`Fragment`] is what one file says, the merge is what all say with
+//! the origin of each value, [`Settings`] is what is meant.
+
+mod fragment;
+mod load;
+mod settings;
+
+pub use fragment::Fragment;
+pub use load::{Loaded, Origin, Where, load};
+pub use settings::{DeviceSettings, Settings};

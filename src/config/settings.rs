@@ -1,0 +1,96 @@
+//! What is meant: every needed value present, every path absolute.
+
+use super::Fragment;
+use crate::health::Check;
+use crate::model::{Failure, Identifier, ReasonCode, Result};
+use crate::slot::HardwareSource;
+use std::path::{Path, PathBuf};
+
+/// The configuration of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What this device is, and where its disk and state are.
+    pub device: DeviceSettings,
+    /// Partition names of slot a and of slot b.
+    pub slots: [Vec<String>; 2],
+    /// The trust file.
+    pub trust_file: PathBuf,
+    /// The description of the bootloader environment.
+    pub fw_env_config: PathBuf,
+    /// Whether a single-copy environment is accepted.
+    pub accept_single_copy: bool,
+    /// The health checks.
+    pub checks: Vec<Check>,
+    /// Where relative paths and health checks start: the folder of the last file.
+    pub folder: PathBuf,
+}
+
+/// What this device is, and where its disk and state are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// The product.
+    pub product: Identifier,
+    /// What an artifact must be compatible with.
+    pub compatible: Identifier,
+    /// Where the hardware revision is read.
+    pub hardware: Option<HardwareSource>,
+    /// A block device or an image file.
+    pub disk: PathBuf,
+    /// Image mode: the file that names the running slot.
+    pub booted: Option<PathBuf>,
+    /// The state folder.
+    pub state: PathBuf,
+}
+
+impl Settings {
+    /// The meaning of the merged fragments; relative paths are resolved against `folder`.
+    pub fn from_merged(merged: Fragment, folder: &Path) -> Result<Settings> {
+        fn need<T>(value: Option<T>, key: &str) -> Result<T> {
+            let text = format!("`{key}` is not set");
+            value.ok_or_else(|| Failure::new(ReasonCode::ConfigInvalid, text))
+        }
+        let path = |value: Option<PathBuf>, default: &str| {
+            folder.join(value.unwrap_or_else(|| PathBuf::from(default)))
+        };
+        let names = |value: Option<Vec<String>>, default: &str| {
+            value.unwrap_or_else(|| vec![default.to_owned()])
+        };
+        let slots = [
+            names(merged.slots.a, "rootfs-a"),
+            names(merged.slots.b, "rootfs-b"),
+        ];
+        if slots.iter().any(Vec::is_empty) || slots[0].len() != slots[1].len() {
+            let text = "`slots.a` and `slots.b` must name equally many partitions, at least one";
+            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+        }
+        if slots[0].len() > 1 {
+            let text = "slots of several partitions are not written by this version; name one each";
+            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = merged.health.check.iter().find(|c| !seen.insert(&c.name)) {
+            let text = format!("two health checks are named `{}`", twice.name);
+            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+        }
+        if let Some(empty) = merged.health.check.iter().find(|c| c.command.is_empty()) {
+            let text = format!("health check `{}` has an empty command", empty.name);
+            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+        }
+        Ok(Settings {
+            device: DeviceSettings {
+                product: need(merged.device.product, "device.product")?,
+                compatible: need(merged.device.compatible, "device.compatible")?,
+                hardware: merged.device.hardware,
+                disk: folder.join(need(merged.device.disk, "device.disk")?),
+                booted: merged.device.booted.map(|p| folder.join(p)),
+                state: path(merged.device.state, "/data/surefoot"),
+            },
+            slots,
+            trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
+            fw_env_config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
+            accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
+            checks: merged.health.check,
+            folder: folder.to_owned(),
+        })
+    }
+}

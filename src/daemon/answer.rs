@@ -1,0 +1,51 @@
+//! What a request that changed something answers.
+
+use crate::install::Report;
+use crate::model::SlotId;
+use crate::update::State;
+use serde::Serialize;
+
+/// What a person does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Next {
+    /// Nothing.
+    None,
+    /// Reboot.
+    Reboot,
+    /// `surefoot switch`.
+    Switch,
+    /// `surefoot commit` or `surefoot rollback`.
+    Decide,
+    /// The same `surefoot install` again.
+    Resume,
+}
+
+/// The answer to a request that changed something.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
+    /// The version of this answer's shape.
+    pub v: u32,
+    /// Where the device stands now.
+    pub state: State,
+    /// The slot that the request was about.
+    pub slot: SlotId,
+    /// The release in it, as people call it.
+    pub version: String,
+    /// What is next.
+    pub next: Next,
+    /// What was written, if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Report>,
+    /// One line for people.
+    pub text: String,
+}
+
+/// A sentence begins with a capital, also where a release is called "the factory system".
+pub(super) fn sentence(text: String) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if text.starts_with("the ") => first.to_uppercase().chain(letters).collect(),
+        _ => text,
+    }
+}

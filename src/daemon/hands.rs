@@ -1,0 +1,185 @@
+//! The driver's hands on a real device.
+
+use super::world::World;
+use crate::artifact::Release;
+use crate::boot::{BootChange, BootControl};
+use crate::event::{Event, Sink};
+use crate::health::{self, Verdict};
+use crate::install::{Job, Plan, Report, Reuse, write_slot};
+use crate::model::{Failure, ReasonCode, Result, SlotId};
+use crate::slot::Inactive;
+use crate::source::Input;
+use crate::trust::Verified;
+use crate::update::{Done, Effect, EnvView, Facts, Hands, Journal, Rest, Target, Wish, drive};
+
+/// What `WriteSlot` works with: present only while an artifact is at hand.
+pub(super) struct Cargo<'a> {
+    /// The verified release.
+    pub(super) release: &'a Verified<Release>,
+    /// What writing it means.
+    pub(super) plan: &'a Plan,
+    /// Its payload; taken by the one write.
+    pub(super) input: Option<Input>,
+    /// Whether to look for what stands already.
+    pub(super) reuse: Reuse,
+    /// What was written.
+    pub(super) report: Option<Report>,
+}
+
+/// The world, an artifact perhaps, and somebody to tell.
+pub(super) struct DeviceHands<'a, 'b> {
+    /// The device.
+    pub(super) world: &'a World,
+    /// The slot that runs.
+    pub(super) booted: SlotId,
+    /// The artifact.
+    pub(super) cargo: Option<&'a mut Cargo<'b>>,
+    /// Where events go.
+    pub(super) sink: &'a dyn Sink,
+}
+
+/// Facts without an artifact at hand.
+pub(super) fn look(
+    world: &World,
+    booted: SlotId,
+    journal: &Journal,
+    wish: &Wish,
+    done: Option<Done>,
+) -> Result<Facts> {
+    let boot = world.boot.look()?;
+    let slot = match (journal.work(), wish) {
+        (Some(work), _) => Some(work.slot),
+        (None, Wish::Return(work) | Wish::Install(work, _)) => Some(work.slot),
+        (None, _) => None,
+    };
+    Ok(Facts {
+        booted,
+        boot_id: world.boot_id(),
+        env: EnvView {
+            settled: boot.claims.all_settled_on(booted),
+            slot: boot.slot,
+            txn: boot.txn,
+            trial: boot.trial,
+            // A count that is no number was not counted.
+            bootcount: boot.bootcount.unwrap_or(0),
+            fallback: boot.fallback,
+        },
+        target: slot.map_or(Target::Nothing, |slot| world.target_in(slot)),
+        wish: wish.clone(),
+        done,
+        now: world.now(),
+    })
+}
+
+impl Hands for DeviceHands<'_, '_> {
+    fn facts(&mut self, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
+        look(self.world, self.booted, journal, wish, done)
+    }
+
+    fn persist(&mut self, journal: &Journal) -> Result<()> {
+        self.world.journal.save(journal)
+    }
+
+    fn run(&mut self, effect: &Effect) -> Result<Option<Done>> {
+        let (world, booted) = (self.world, self.booted);
+        match effect {
+            Effect::SettleEnv => world.boot.settle(booted)?,
+            Effect::WriteSlot(_) => return self.write().map(Some),
+            Effect::Arm { slot, txn } => {
+                let (slot, txn) = (*slot, txn.clone());
+                world.boot.write(&BootChange::Arm {
+                    slot,
+                    good: booted,
+                    txn,
+                })?;
+                let version = world.named(slot).version;
+                self.sink.emit(&Event::Armed { slot, version });
+            }
+            Effect::Disarm => world.boot.write(&BootChange::Disarm { booted })?,
+            Effect::CheckHealth => return Ok(Some(self.check())),
+            Effect::Commit { slot, txn } => {
+                let (slot, txn) = (*slot, txn.clone());
+                world.boot.write(&BootChange::Commit { slot, txn })?;
+                self.sink.emit(&Event::Committed { slot });
+            }
+            Effect::FallBack { to, txn } => {
+                let (to, txn) = (*to, txn.clone());
+                world.boot.write(&BootChange::FallBack { to, txn })?;
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl DeviceHands<'_, '_> {
+    fn write(&mut self) -> Result<Done> {
+        let internal = || {
+            Failure::new(
+                ReasonCode::Internal,
+                "a slot is to be written and no artifact is at hand",
+            )
+        };
+        let cargo = self.cargo.as_mut().ok_or_else(internal)?;
+        let claims = self.world.boot.look()?.claims;
+        let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
+        let job = Job {
+            release: cargo.release,
+            plan: cargo.plan,
+            input: cargo.input.take().ok_or_else(internal)?,
+            target: &target,
+            reuse: std::mem::take(&mut cargo.reuse),
+            sink: self.sink,
+        };
+        Ok(match write_slot(job) {
+            Ok(report) => {
+                cargo.report = Some(report);
+                Done::Written
+            }
+            Err(failure) => Done::NotWritten(failure.code(), failure.detail().to_owned()),
+        })
+    }
+
+    fn check(&self) -> Done {
+        let settings = &self.world.settings;
+        match health::judge(&settings.checks, &settings.folder, self.sink) {
+            Verdict::Good(n) => {
+                Done::Healthy(format!("{n} check{} passed", if n == 1 { "" } else { "s" }))
+            }
+            Verdict::Unchecked => {
+                Done::Healthy("no check is configured; a person decided".to_owned())
+            }
+            Verdict::Bad { check, detail } => Done::Unhealthy(format!("{check}: {detail}")),
+            Verdict::CouldNot { check, detail } => {
+                Done::HealthUnknown(format!("{check}: {detail}"))
+            }
+        }
+    }
+}
+
+/// Runs the loop for `wish` and does what follows from where it came to rest: the history, and
+/// the floor that a commit raises (DESIGN 9.18). Both are derived, so a cut loses neither.
+pub(super) fn rest(
+    world: &World,
+    journal: Journal,
+    wish: &Wish,
+    cargo: Option<&mut Cargo<'_>>,
+    sink: &dyn Sink,
+) -> Result<Rest> {
+    let booted = world.booted()?;
+    let mut hands = DeviceHands {
+        world,
+        booted,
+        cargo,
+        sink,
+    };
+    let rest = drive(journal, wish, &mut hands)?;
+    if let Some(last) = &rest.journal.last {
+        world.history.note(last)?;
+        let settled = rest.journal.phase == crate::update::Phase::Idle;
+        if settled && last.outcome == crate::update::Ended::Updated && last.work.slot == booted {
+            let epochs = [SlotId::A, SlotId::B].map(|s| world.named(s).security_epoch);
+            world.floor.raise(epochs[0].min(epochs[1]))?;
+        }
+    }
+    Ok(rest)
+}

@@ -1,0 +1,178 @@
+//! `install`: from an artifact to an armed slot.
+
+use super::answer::{Answer, Next, sentence};
+use super::doctor;
+use super::hands::{Cargo, look, rest};
+use super::offer::{self, Offer};
+use super::world::World;
+use crate::event::Sink;
+use crate::install::{Plan, Reuse, check_stored};
+use crate::model::{Failure, ReasonCode, Result};
+use crate::source::Input;
+use crate::update::{Allowed, Done, Phase, State, Then, Wish, Work, at_rest};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Where an artifact comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What `install` is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// The artifact.
+    pub source: Source,
+    /// Whether it is armed at once.
+    pub then: Then,
+    /// What a person has allowed.
+    pub allowed: Allowed,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+}
+
+/// What `install` did, or with `dry_run` would do.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Installed {
+    /// It was done.
+    Done(Answer),
+    /// It would be done.
+    Plan {
+        /// The version of this answer's shape.
+        v: u32,
+        /// Always true.
+        dry_run: bool,
+        /// The slot.
+        slot: crate::model::SlotId,
+        /// What would be written.
+        plan: Plan,
+    },
+}
+
+/// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
+pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Installed> {
+    let booted = world.booted()?;
+    let _lock = if ask.dry_run {
+        None
+    } else {
+        Some(world.lock()?)
+    };
+    let mut journal = world.load_journal();
+    if ask.dry_run {
+        let facts = look(world, booted, &journal, &Wish::Settle, None)?;
+        journal = at_rest(&journal, &facts);
+    } else {
+        journal = rest(world, journal, &Wish::Settle, None, sink)?.journal;
+    }
+    if let Phase::Trying { work, .. } | Phase::Returning { work, .. } = &journal.phase {
+        let text = format!("{} in slot {} is on trial", work.to, work.slot);
+        return Err(Failure::new(ReasonCode::TrialPending, text));
+    }
+    doctor::gate(world)?;
+    let Offer { release, input } = offer::open(world, &ask.source)?;
+    let digest = release.body_digest();
+    // Asked again for what is under way, nothing is old or new about it.
+    if let Some(answer) = already(world, &journal, &digest, ask) {
+        return Ok(answer);
+    }
+    let (plan, work) = offer::judge(world, &journal, &release, ask.allowed)?;
+    if let Input::Seekable(source) = &input {
+        check_stored(&**source, &release, sink)?;
+    }
+    if ask.dry_run {
+        return Ok(Installed::Plan {
+            v: 1,
+            dry_run: true,
+            slot: work.slot,
+            plan,
+        });
+    }
+    let reuse = match &journal.phase {
+        Phase::Installing(old) if old.digest == digest && old.slot == work.slot => Reuse::Resume,
+        _ => match world.installed(work.slot) {
+            Some(standing) => Reuse::SharedWith(Box::new(standing)),
+            None => Reuse::Nothing,
+        },
+    };
+    let mut cargo = Cargo {
+        release: &release,
+        plan: &plan,
+        input: Some(input),
+        reuse,
+        report: None,
+    };
+    let wish = Wish::Install(work.clone(), ask.then);
+    let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;
+    if let Some(Done::NotWritten(code, detail)) = rest.done {
+        return Err(Failure::new(code, detail));
+    }
+    if let Some(code) = rest.refused {
+        return Err(Failure::new(code, code.meaning()));
+    }
+    let state = State::of(&rest.journal);
+    match (state, &rest.journal.last) {
+        (State::Switching | State::Staged, _) => {}
+        (_, Some(last)) => {
+            let code = last.reason.unwrap_or(ReasonCode::Internal);
+            return Err(Failure::new(code, &last.detail));
+        }
+        _ => {
+            return Err(Failure::new(
+                ReasonCode::Internal,
+                format!("installed, and yet {state}"),
+            ));
+        }
+    }
+    Ok(Installed::Done(Answer {
+        written: cargo.report,
+        ..installed_answer(state, &work)
+    }))
+}
+
+/// The same artifact again, while it waits: done, and nothing is written.
+fn already(
+    world: &World,
+    journal: &crate::update::Journal,
+    digest: &crate::model::Digest,
+    ask: &Installation,
+) -> Option<Installed> {
+    let work = journal.work().filter(|w| w.digest == *digest)?;
+    let standing = world.target_in(work.slot) == crate::update::Target::Recorded(*digest);
+    let state = State::of(journal);
+    let waits = state == State::Switching || state == State::Staged && ask.then == Then::Stage;
+    (waits && standing && !ask.allowed.reinstall)
+        .then(|| Installed::Done(installed_answer(state, work)))
+}
+
+fn installed_answer(state: State, work: &Work) -> Answer {
+    let (next, text) = match state {
+        State::Staged => (
+            Next::Switch,
+            format!(
+                "{} is written to slot {} and verified. Arm it with `surefoot switch`.",
+                work.to, work.slot
+            ),
+        ),
+        _ => (
+            Next::Reboot,
+            format!(
+                "{} is in slot {} and armed. Reboot to try it; it stays after `surefoot commit`.",
+                work.to, work.slot
+            ),
+        ),
+    };
+    Answer {
+        v: 1,
+        state,
+        slot: work.slot,
+        version: work.to.to_string(),
+        next,
+        written: None,
+        text: sentence(text),
+    }
+}

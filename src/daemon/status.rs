@@ -1,0 +1,273 @@
+//! What a device says of itself. Reads only, takes no lock, hashes nothing.
+
+use super::answer::{Next, sentence};
+use super::hands::look;
+use super::world::World;
+use crate::boot::{BootControl, Grade};
+use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
+use crate::sys::clock;
+use crate::update::{Ended, Journal, Phase, State, Wish, at_rest};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One slot.
+#[derive(Debug, Clone, Serialize)]
+pub struct SlotView {
+    /// The release in it; `None` for a system that no artifact has brought.
+    pub version: Option<String>,
+    /// Orders releases; 0 if unknown.
+    pub release_counter: u64,
+    /// The anti-rollback epoch; 0 if unknown.
+    pub security_epoch: u32,
+    /// SHA-256 of the whole image, as signed.
+    pub sha256: Option<Digest>,
+    /// The artifact that brought it: SHA-256 of its manifest.
+    pub artifact: Option<Digest>,
+    /// Whether a bootloader would find a filesystem in it.
+    pub bootable: bool,
+    /// Its partitions.
+    pub partitions: Vec<String>,
+}
+
+/// A trial that is armed or running.
+#[derive(Debug, Clone, Serialize)]
+pub struct Trial {
+    /// Its slot.
+    pub slot: SlotId,
+    /// Its id.
+    pub txn: Option<Txn>,
+    /// Boots counted.
+    pub bootcount: u32,
+    /// Boots allowed.
+    pub bootlimit: Option<u32>,
+}
+
+/// How the last move ended; all `None` on a device that never updated.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LastEnd {
+    /// How.
+    pub outcome: Option<Ended>,
+    /// Why not.
+    pub reason: Option<ReasonCode>,
+    /// One line for people.
+    pub detail: Option<String>,
+    /// From which release.
+    pub from: Option<String>,
+    /// To which.
+    pub to: Option<String>,
+    /// Into which slot.
+    pub slot: Option<SlotId>,
+    /// Seconds since 1970.
+    pub at: Option<u64>,
+}
+
+/// What is next, and in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct NextStep {
+    /// What a person does.
+    pub action: Next,
+    /// In words.
+    pub text: String,
+}
+
+/// The whole answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The version of this answer's shape.
+    pub v: u32,
+    /// The line a technician reads out.
+    pub summary: String,
+    /// Where the device stands.
+    pub state: State,
+    /// The slot that runs.
+    pub booted: Option<SlotId>,
+    /// Another slot than the one the bootloader was told to boot runs: its kernel could not be
+    /// loaded.
+    pub degraded: bool,
+    /// What it is.
+    pub product: String,
+    /// What an artifact must be compatible with.
+    pub compatible: String,
+    /// Both slots.
+    pub slots: BTreeMap<SlotId, SlotView>,
+    /// Whether a bad update would come back.
+    pub rollback: Grade,
+    /// The epoch below which nothing is installed.
+    pub floor: u32,
+    /// The trial.
+    pub trial: Option<Trial>,
+    /// What is next.
+    pub next: NextStep,
+    /// How the last move ended.
+    pub last: LastEnd,
+}
+
+/// Looks at everything and says where the device stands.
+pub fn status(world: &World) -> Result<Status> {
+    let boot = world.boot.look()?;
+    let booted = world.booted().ok();
+    let journal = match booted {
+        Some(slot) => {
+            let journal = world.load_journal();
+            at_rest(&journal, &look(world, slot, &journal, &Wish::Settle, None)?)
+        }
+        None => world.load_journal(),
+    };
+    let state = State::of(&journal);
+    let views = [SlotId::A, SlotId::B].map(|slot| (slot, view(world, slot)));
+    let slots: BTreeMap<_, _> = views.into_iter().collect();
+    let degraded = booted.is_some_and(|b| {
+        !boot.trial && boot.slot != Some(b) && !matches!(journal.phase, Phase::Returning { .. })
+    });
+    let trial = (boot.trial && boot.slot.is_some()).then(|| Trial {
+        slot: boot.slot.unwrap_or(SlotId::A),
+        txn: boot.txn.clone(),
+        bootcount: boot.bootcount.unwrap_or(0),
+        bootlimit: boot.bootlimit,
+    });
+    let next = next_step(&journal, state, booted);
+    let rollback = super::doctor::grade(world, &boot);
+    let summary = summary(
+        &journal,
+        state,
+        booted,
+        &slots,
+        rollback,
+        trial.as_ref(),
+        world.now(),
+    );
+    let last = journal
+        .last
+        .as_ref()
+        .map_or_else(LastEnd::default, |l| LastEnd {
+            outcome: Some(l.outcome),
+            reason: l.reason,
+            detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
+            from: Some(l.work.from.to_string()),
+            to: Some(l.work.to.to_string()),
+            slot: Some(l.work.slot),
+            at: Some(l.at),
+        });
+    Ok(Status {
+        v: 1,
+        summary,
+        state,
+        booted,
+        degraded,
+        product: world.settings.device.product.to_string(),
+        compatible: world.settings.device.compatible.to_string(),
+        slots,
+        rollback,
+        floor: world.floor.load().epoch,
+        trial,
+        next,
+        last,
+    })
+}
+
+fn view(world: &World, slot: SlotId) -> SlotView {
+    let installed = world.installed(slot);
+    let manifest = installed.as_ref().map(|i| &i.manifest);
+    SlotView {
+        version: manifest.map(|m| m.version.to_string()),
+        release_counter: manifest.map_or(0, |m| m.release_counter),
+        security_epoch: manifest.map_or(0, |m| m.security_epoch),
+        sha256: installed.as_ref().map(|i| i.payload().sha256),
+        artifact: installed.as_ref().map(|i| i.body_digest),
+        bootable: world.bootable(slot),
+        partitions: world
+            .layout
+            .partitions(slot)
+            .iter()
+            .map(|p| p.name.clone())
+            .collect(),
+    }
+}
+
+fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextStep {
+    let step = |action, text: String| NextStep {
+        action,
+        text: sentence(text),
+    };
+    match (&journal.phase, state) {
+        (Phase::Installing(work), _) => step(
+            Next::Resume,
+            format!(
+                "The installation of {} did not finish: install it again and it goes on.",
+                work.to
+            ),
+        ),
+        (Phase::Staged(work), _) => step(
+            Next::Switch,
+            format!(
+                "{} waits in slot {}: arm it with `surefoot switch`.",
+                work.to, work.slot
+            ),
+        ),
+        (Phase::Switching { work, .. }, _) if booted != Some(work.slot) => step(
+            Next::Reboot,
+            format!(
+                "{} is armed in slot {}: reboot to try it.",
+                work.to, work.slot
+            ),
+        ),
+        (Phase::Switching { work, .. } | Phase::Returning { work, .. }, _) => step(
+            Next::Reboot,
+            format!(
+                "Slot {} is armed again: reboot to return to it.",
+                work.slot.other()
+            ),
+        ),
+        (Phase::Trying { work, .. }, _) => step(
+            Next::Decide,
+            format!(
+                "{} is on trial: `surefoot commit` or `surefoot rollback`.",
+                work.to
+            ),
+        ),
+        (Phase::Idle, _) => step(Next::None, "Nothing new.".to_owned()),
+    }
+}
+
+fn summary(
+    journal: &Journal,
+    state: State,
+    booted: Option<SlotId>,
+    slots: &BTreeMap<SlotId, SlotView>,
+    rollback: Grade,
+    trial: Option<&Trial>,
+    now: u64,
+) -> String {
+    let Some(slot) = booted else {
+        return "Which slot runs is not known for certain, so nothing will be written. Run `surefoot doctor`.".to_owned();
+    };
+    let version = slots.get(&slot).and_then(|s| s.version.clone());
+    let running = version.unwrap_or_else(|| "the factory system".to_owned());
+    let since = match (&journal.phase, &journal.last) {
+        (Phase::Trying { .. }, _) => {
+            let (count, limit) = trial.map_or((0, None), |t| (t.bootcount, t.bootlimit));
+            let limit = limit.map_or_else(String::new, |l| format!(" of {l}"));
+            format!(", on trial, boot {count}{limit}")
+        }
+        (_, Some(last)) if last.outcome == Ended::Updated && last.work.slot == slot => {
+            format!(", committed {}", clock::ago(last.at, now))
+        }
+        _ => String::new(),
+    };
+    let fate = match (state, &journal.last) {
+        (State::RolledBack, Some(last)) => {
+            let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
+            sentence(format!(
+                "{} was rolled back {}{why}.",
+                last.work.to,
+                clock::ago(last.at, now)
+            ))
+        }
+        (State::Failed, Some(last)) => {
+            let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
+            sentence(format!("{} was not installed{why}.", last.work.to))
+        }
+        _ => next_step(journal, state, booted).text,
+    };
+    format!("Running {running} (slot {slot}){since}. Rollback {rollback}. {fate}")
+}

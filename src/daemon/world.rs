@@ -1,0 +1,241 @@
+//! The device as the settings describe it, opened but not yet touched.
+
+use crate::artifact::Installed;
+use crate::boot::BootFacts;
+use crate::boot::uboot::EnvStore;
+use crate::boot::uboot::UbootControl;
+use crate::config::Settings;
+use crate::disk::{BlockDevice, Disk};
+use crate::install::installed;
+use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
+use crate::slot::{self, Layout, SlotNames};
+use crate::sys::AlignedBuf;
+use crate::sys::lock::FileLock;
+use crate::sys::{clock, durable, host, mounts};
+use crate::trust::{Trust, Verified};
+use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything a request works on.
+pub struct World {
+    /// What the configuration means.
+    pub settings: Settings,
+    /// The disk.
+    pub disk: Arc<Disk>,
+    /// Which partitions are which slot.
+    pub layout: Layout,
+    /// The bootloader.
+    pub boot: UbootControl,
+    /// The journal's place.
+    pub journal: JournalStore,
+    /// The floor's place.
+    pub floor: FloorStore,
+    /// The history's place.
+    pub history: History,
+    booted: Result<SlotId>,
+}
+
+impl World {
+    /// Opens the device for reading. Nothing is written here and by nobody without the lock.
+    pub fn open(settings: Settings) -> Result<World> {
+        let disk = Arc::new(Disk::open(&settings.device.disk)?);
+        let [a, b] = settings.slots.clone();
+        let layout = Layout::find(&disk.table()?, &SlotNames { a, b })?;
+        let store = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))?;
+        let boot = UbootControl::new(store);
+        let booted = find_booted(&settings, &disk, &layout);
+        let state = &settings.device.state;
+        let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
+        let history = History::new(state);
+        Ok(World {
+            settings,
+            disk,
+            layout,
+            boot,
+            journal,
+            floor,
+            history,
+            booted,
+        })
+    }
+
+    /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
+    pub fn booted(&self) -> Result<SlotId> {
+        self.booted.clone()
+    }
+
+    /// Which boot this is: the kernel's id, or for an image when its `booted` file was replaced.
+    pub fn boot_id(&self) -> String {
+        let Some(file) = &self.settings.device.booted else {
+            return host::boot_id().unwrap_or_default();
+        };
+        let replaced = std::fs::metadata(file).and_then(|m| m.modified()).ok();
+        let since = replaced.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map_or_else(String::new, |s| s.as_nanos().to_string())
+    }
+
+    /// The trust file, read anew: `TRUST_MISSING`, `TRUST_INVALID`.
+    pub fn trust(&self) -> Result<Trust> {
+        let file = &self.settings.trust_file;
+        let limit = u64::try_from(crate::trust::MAX_TRUST_LEN).unwrap_or(u64::MAX);
+        let bytes = durable::read(file, limit)
+            .map_err(|f| Failure::new(ReasonCode::TrustInvalid, f.detail()))?;
+        let missing = || Failure::new(ReasonCode::TrustMissing, format!("no {}", file.display()));
+        let text = String::from_utf8(bytes.ok_or_else(missing)?).map_err(|_| {
+            Failure::new(
+                ReasonCode::TrustInvalid,
+                format!("{} is not text", file.display()),
+            )
+        })?;
+        Trust::parse(&text).map_err(|f| f.at(file.display()))
+    }
+
+    /// What an artifact must be made for.
+    pub fn target(&self) -> Result<crate::install::Target> {
+        let device = &self.settings.device;
+        let hardware: Option<Identifier> = match &device.hardware {
+            None => None,
+            Some(source) => {
+                let variable = |name: &str| {
+                    let loaded = self.boot.store().load().ok()?;
+                    loaded.env().ok()?.get(name).map(|v| v.into_owned())
+                };
+                Some(slot::revision(source, &self.settings.folder, variable)?)
+            }
+        };
+        let (product, compatible) = (device.product.clone(), device.compatible.clone());
+        Ok(crate::install::Target {
+            product,
+            compatible,
+            hardware,
+        })
+    }
+
+    /// A slot's first partition for reading.
+    pub fn partition(&self, slot: SlotId) -> Result<crate::disk::Window> {
+        self.disk.read_partition(self.layout.first(slot))
+    }
+
+    /// The signed record of a slot, if there is a valid one.
+    pub fn installed(&self, slot: SlotId) -> Option<Verified<Installed>> {
+        let trust = self.trust().ok()?;
+        let partition = self.partition(slot).ok()?;
+        installed(&partition, &trust).ok().flatten()
+    }
+
+    /// What stands in a slot, by what orders releases.
+    pub fn named(&self, slot: SlotId) -> Named {
+        self.installed(slot)
+            .map_or_else(Named::default, |i| named(&i.manifest))
+    }
+
+    /// What a move to `slot` would find there.
+    pub fn target_in(&self, slot: SlotId) -> Target {
+        match self.installed(slot) {
+            Some(installed) => Target::Recorded(installed.body_digest),
+            None if self.bootable(slot) => Target::Factory,
+            None => Target::Nothing,
+        }
+    }
+
+    /// Whether a bootloader would find a filesystem in the slot: its superblock stands in the
+    /// first 128 KiB, which are destroyed first and written last.
+    pub fn bootable(&self, slot: SlotId) -> bool {
+        let mut first = AlignedBuf::new(slot::FILESYSTEM_HEAD.next_multiple_of(4096));
+        let read = self.partition(slot).and_then(|p| p.read_at(0, &mut first));
+        read.is_ok() && slot::filesystem(&first).is_some()
+    }
+
+    /// The journal, or an empty one: that it was lost is answered from the environment.
+    pub fn load_journal(&self) -> Journal {
+        match self.journal.load() {
+            Stored::Found(journal) => journal,
+            Stored::Lost => {
+                log::warn!("the journal cannot be read; going on from the environment alone");
+                Journal::default()
+            }
+            Stored::Absent => Journal::default(),
+        }
+    }
+
+    /// Whether the release that runs is committed: no trial of it is pending.
+    pub fn committed(&self, facts: &BootFacts, booted: SlotId) -> bool {
+        !(facts.trial && facts.slot == Some(booted))
+    }
+
+    /// Whether what is written to the state folder is there after an update and a power cut.
+    pub fn state_is_durable(&self) -> Result<()> {
+        let state = &self.settings.device.state;
+        let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
+        let folder = if state.exists() {
+            state
+        } else {
+            state.parent().unwrap_or(state)
+        };
+        if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
+            return refuse(format!("{} lies on the root filesystem", folder.display()));
+        }
+        match host::writable(folder) {
+            true => Ok(()),
+            false => refuse(format!("{} cannot be written", folder.display())),
+        }
+    }
+
+    /// The one lock that everything that writes holds; `BUSY` at once if somebody else does.
+    /// `STATE_NOT_DURABLE` if the state folder cannot hold it.
+    pub fn lock(&self) -> Result<FileLock> {
+        self.state_is_durable()?;
+        let state = &self.settings.device.state;
+        let refuse = |what: String| Failure::new(ReasonCode::StateNotDurable, what);
+        if !state.exists() {
+            let made = std::fs::create_dir(state);
+            made.map_err(|e| refuse(format!("{}: {e}", state.display())))?;
+        }
+        FileLock::take(&state.join("lock"), Duration::ZERO).map_err(|f| match f.code() {
+            ReasonCode::Busy | ReasonCode::NoSpace => f,
+            _ => refuse(f.detail().to_owned()),
+        })
+    }
+
+    /// Seconds since 1970.
+    pub fn now(&self) -> u64 {
+        clock::unix_seconds()
+    }
+}
+
+/// The slot that runs (DESIGN 9.12): for an image what a file says, for a device what the kernel
+/// says and `/` confirms.
+pub(super) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> Result<SlotId> {
+    let unknown = |why: &str| Err(Failure::new(ReasonCode::BootedUnknown, why));
+    match &settings.device.booted {
+        Some(file) if disk.is_image() => slot::booted_from_file(file),
+        Some(_) => unknown("`device.booted` is for disk images; a device asks its kernel"),
+        None if disk.is_image() => {
+            unknown("`device.booted` is not set; an image has no kernel to ask")
+        }
+        None => {
+            let line = mounts::kernel_command_line()
+                .reason(ReasonCode::BootedUnknown, "the kernel's command line")?;
+            slot::booted_on_device(&line, slot::root_partition(disk)?, layout)
+        }
+    }
+}
+
+/// A manifest by what orders releases.
+pub(super) fn named(manifest: &crate::artifact::Manifest) -> Named {
+    Named {
+        version: Some(manifest.version.clone()),
+        release_counter: manifest.release_counter,
+        security_epoch: manifest.security_epoch,
+    }
+}
+
+/// The digest under which a slot's content is known; [`Digest::NONE`] for a factory system.
+pub(super) fn digest_of(target: &Target) -> Option<Digest> {
+    match target {
+        Target::Recorded(digest) => Some(*digest),
+        Target::Factory => Some(Digest::NONE),
+        Target::Nothing => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! DOS partition tables, read only. Sectors are 512 bytes, as on every card and eMMC that carries
+//! one; on a device the kernel's own partitions are compared before anything is written.
+
+use super::{BlockDevice, Partition, PartitionTable, TableKind};
+use crate::model::{Failure, ReasonCode, Result};
+
+const SECTOR: u64 = 512;
+
+/// More logical partitions than the kernel would name.
+const LOGICAL_MAX: u32 = 60;
+
+/// The first sector of a disk or of an extended partition's links.
+pub(super) struct BootRecord {
+    signature: u32,
+    entries: [Entry; 4],
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: u8,
+    start: u32,
+    count: u32,
+}
+
+impl Entry {
+    fn parse(bytes: &[u8]) -> Entry {
+        let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
+        Entry {
+            kind: bytes[4],
+            start: number(8),
+            count: number(12),
+        }
+    }
+
+    fn is_extended(self) -> bool {
+        matches!(self.kind, 0x05 | 0x0f | 0x85)
+    }
+
+    fn is_used(self) -> bool {
+        self.kind != 0 && self.count != 0
+    }
+}
+
+impl BootRecord {
+    /// `None` without the closing 55 aa.
+    pub(super) fn parse(sector: &[u8; 512]) -> Option<BootRecord> {
+        (sector[510..] == [0x55, 0xaa]).then(|| BootRecord {
+            signature: u32::from_le_bytes([0, 1, 2, 3].map(|i| sector[440 + i])),
+            entries: [0, 1, 2, 3].map(|i| Entry::parse(&sector[446 + 16 * i..][..16])),
+        })
+    }
+
+    /// True if it only stands in front of a GPT.
+    pub(super) fn is_protective(&self) -> bool {
+        self.entries.iter().any(|e| e.kind == 0xee)
+    }
+
+    /// True if it names partitions beside the protective entry.
+    pub(super) fn is_hybrid(&self) -> bool {
+        self.entries.iter().any(|e| e.is_used() && e.kind != 0xee)
+    }
+}
+
+fn partition(signature: u32, number: u32, entry: Entry, base: u64) -> Partition {
+    Partition {
+        number,
+        name: format!("mbr:{signature:08x}-{number}"),
+        start: (base + u64::from(entry.start)) * SECTOR,
+        len: u64::from(entry.count) * SECTOR,
+        uuid: format!("{signature:08x}-{number:02x}"),
+        type_id: format!("{:02x}", entry.kind),
+    }
+}
+
+/// The partitions that `boot` names, logical ones included (from number 5).
+pub(super) fn read(device: &dyn BlockDevice, boot: &BootRecord) -> Result<PartitionTable> {
+    let mut table = PartitionTable {
+        partitions: Vec::new(),
+        kind: TableKind::Mbr,
+        reserved: std::iter::once(0..SECTOR).collect(),
+        warnings: Vec::new(),
+    };
+    if boot.signature == 0 {
+        let why = "the disk has no signature; give it one: `sfdisk --disk-id DISK 0x…`";
+        table.warnings.push(why.to_owned());
+    }
+    let mut extended = None;
+    for (entry, number) in boot.entries.iter().zip(1..) {
+        if entry.is_extended() {
+            if extended.replace(*entry).is_some() {
+                let why = "two extended partitions";
+                return Err(Failure::new(ReasonCode::LayoutInvalid, why));
+            }
+        } else if entry.is_used() {
+            let found = partition(boot.signature, number, *entry, 0);
+            table.partitions.push(found);
+        }
+    }
+    if let Some(extended) = extended {
+        read_logical(device, boot.signature, extended, &mut table)?;
+    }
+    Ok(table)
+}
+
+fn read_logical(
+    device: &dyn BlockDevice,
+    signature: u32,
+    extended: Entry,
+    table: &mut PartitionTable,
+) -> Result<()> {
+    let invalid = |why: &str| Err(Failure::new(ReasonCode::LayoutInvalid, why));
+    let base = u64::from(extended.start);
+    let end = base + u64::from(extended.count);
+    if end * SECTOR > device.len() {
+        return invalid("the extended partition leaves the disk");
+    }
+    let whole = base * SECTOR..end * SECTOR;
+    let inside = |p: &Partition| p.start < whole.end && whole.start < p.start + p.len;
+    if table.partitions.iter().any(inside) {
+        return invalid("a primary partition overlaps the extended one");
+    }
+    let mut link = base;
+    for number in 5..5 + LOGICAL_MAX {
+        let mut sector = [0; 512];
+        device.read_at(link * SECTOR, &mut sector)?;
+        let Some(record) = BootRecord::parse(&sector) else {
+            return invalid("a link of the extended partition is damaged");
+        };
+        table.reserved.push(link * SECTOR..(link + 1) * SECTOR);
+        let [own, next, ..] = record.entries;
+        if own.is_used() {
+            let found = partition(signature, number, own, link);
+            if found.start + found.len > end * SECTOR {
+                return invalid("a logical partition leaves the extended one");
+            }
+            table.partitions.push(found);
+        }
+        if !next.is_used() {
+            return Ok(());
+        }
+        let following = base + u64::from(next.start);
+        // Only forward: a chain that turns back never ends.
+        if following <= link || following >= end {
+            return invalid("the links of the extended partition turn back or leave it");
+        }
+        link = following;
+    }
+    invalid("too many logical partitions")
+}

@@ -1,0 +1,124 @@
+//! Image files and block devices, opened.
+
+use super::BlockDevice;
+use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::blk::{Access, Blk, Identity};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An open image file, disk or partition.
+pub(crate) struct Medium {
+    blk: Blk,
+    path: PathBuf,
+}
+
+impl Medium {
+    /// Opens what `path` names.
+    pub(crate) fn open(path: &Path, access: Access) -> Result<Medium> {
+        match Blk::open(path, access) {
+            Ok(blk) => Ok(Medium {
+                blk,
+                path: path.to_owned(),
+            }),
+            Err(e) => Err(failed_open(path, access, &e)),
+        }
+    }
+
+    /// Which file or device it is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.blk.identity()
+    }
+
+    fn place<T>(&self, doing: &str, offset: u64, result: std::io::Result<T>) -> Result<T> {
+        result.map_err(|e| {
+            let code = match e.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+                ErrorKind::InvalidInput => ReasonCode::LayoutInvalid,
+                _ => ReasonCode::Io,
+            };
+            let hint = match e.kind() {
+                ErrorKind::PermissionDenied if doing == "writing" => {
+                    " (the kernel may forbid writes to a disk in use: CONFIG_BLK_DEV_WRITE_MOUNTED)"
+                }
+                _ => "",
+            };
+            Failure::new(
+                code,
+                format!(
+                    "{doing} {} at byte {offset}: {e}{hint}",
+                    self.path.display()
+                ),
+            )
+        })
+    }
+}
+
+fn failed_open(path: &Path, access: Access, e: &std::io::Error) -> Failure {
+    let code = match e.kind() {
+        ErrorKind::ResourceBusy => ReasonCode::SlotMounted,
+        ErrorKind::WouldBlock => ReasonCode::Busy,
+        _ => ReasonCode::DiskMissing,
+    };
+    let hint = match (code, access) {
+        (ReasonCode::SlotMounted, _) => ": mounted or in use",
+        (ReasonCode::DiskMissing, Access::Read) => " for reading",
+        (ReasonCode::DiskMissing, _) => " for writing",
+        _ => "",
+    };
+    Failure::new(code, format!("cannot open {}{hint}: {e}", path.display()))
+}
+
+impl BlockDevice for Medium {
+    fn len(&self) -> u64 {
+        self.blk.len()
+    }
+    fn block_size(&self) -> usize {
+        self.blk.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.place("reading", offset, self.blk.read_at(offset, buf))
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        self.place("writing", offset, self.blk.write_at(offset, buf))
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        self.place("zeroing", offset, self.blk.zero(offset, len))
+    }
+    fn flush(&self) -> Result<()> {
+        self.place("flushing", 0, self.blk.sync())
+    }
+}
+
+/// An image file for reading.
+pub fn open_image(path: &Path) -> Result<Arc<dyn BlockDevice>> {
+    open_device(path)
+}
+
+/// A disk, partition or image file for reading.
+pub fn open_device(path: &Path) -> Result<Arc<dyn BlockDevice>> {
+    Ok(Arc::new(Medium::open(path, Access::Read)?))
+}
+
+/// What a path names, for writing some of it in place while others may have it open: a file
+/// under its lock, a device without one. For the bootloader environment.
+pub(crate) fn open_in_place(path: &Path) -> Result<Arc<dyn BlockDevice>> {
+    let access = match Identity::of(path) {
+        Ok(Identity::File(..)) => Access::WriteAlone,
+        _ => Access::WriteShared,
+    };
+    Ok(Arc::new(Medium::open(path, access)?))
+}
+
+/// An image file for writing, locked against every other writer until dropped. Only for whole
+/// images outside an update (making one, the simulator); a slot is written through `Inactive`.
+pub fn open_image_writable(path: &Path) -> Result<Arc<dyn BlockDevice>> {
+    let medium = Medium::open(path, Access::WriteAlone)?;
+    match medium.identity() {
+        Identity::File(..) => Ok(Arc::new(medium)),
+        Identity::Device(_) => Err(Failure::new(
+            ReasonCode::DiskMissing,
+            format!("{} is a device, not an image file", path.display()),
+        )),
+    }
+}

@@ -1,0 +1,24 @@
+//! Block devices and partition tables: find, read, write aligned, flush, read back. This room
+//! never writes a partition table on a device and never decides which partition may be written.
+
+mod device;
+#[cfg(any(test, feature = "sim"))]
+pub mod fake;
+mod gpt;
+mod handle;
+mod mbr;
+mod medium;
+mod table;
+
+pub use device::{BlockDevice, Window};
+pub use handle::Disk;
+pub(crate) use medium::open_in_place;
+pub use medium::{open_device, open_image, open_image_writable};
+pub use table::{Partition, PartitionTable, TableKind, read_table};
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! What happened, as one serialisable enum with stable ids. Rendering lives elsewhere: this room
+//! never prints.
+
+use crate::model::{ReasonCode, SlotId, Version};
+use serde::Serialize;
+
+/// A phase of an installation, in the order in which they happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Hashing the whole artifact before the first destructive byte.
+    Verify,
+    /// Hashing what already stands in the slot.
+    Compare,
+    /// Decoding and writing, with the read-back close behind.
+    Write,
+    /// The last phase: first block and slot record.
+    Finish,
+}
+
+impl Phase {
+    /// What a person reads: `verifying`.
+    pub fn doing(self) -> &'static str {
+        match self {
+            Phase::Verify => "verifying",
+            Phase::Compare => "comparing",
+            Phase::Write => "writing",
+            Phase::Finish => "finishing",
+        }
+    }
+}
+
+/// One thing that happened. New variants may be added; ids never change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A phase began; `total` is what will be counted in `Progress`, in bytes.
+    PhaseStarted {
+        /// The phase.
+        phase: Phase,
+        /// Bytes to come, 0 if unknown.
+        total: u64,
+    },
+    /// `done` of `total` bytes of the phase are behind us.
+    Progress {
+        /// The phase.
+        phase: Phase,
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A phase ended well.
+    PhaseEnded {
+        /// The phase.
+        phase: Phase,
+        /// Bytes done.
+        done: u64,
+    },
+    /// The bootloader was told to try `slot` next.
+    Armed {
+        /// The slot.
+        slot: SlotId,
+        /// The release in it.
+        version: Option<Version>,
+    },
+    /// The trial ended: the new system stays.
+    Committed {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// The device goes back to `slot`.
+    RolledBack {
+        /// The slot it returns to.
+        slot: SlotId,
+        /// Why.
+        reason: ReasonCode,
+    },
+    /// Something a person should know that stops nothing.
+    Warning {
+        /// One printable line.
+        text: String,
+    },
+}
+
+/// Where events go. Implementations render, store or count; they never fail the caller.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn emit(&self, event: &Event);
+}
+
+/// A sink that keeps nothing.
+#[derive(Debug, Default)]
+pub struct Nowhere;
+
+impl Sink for Nowhere {
+    fn emit(&self, _: &Event) {}
+}

@@ -1,0 +1,282 @@
+//! `inspect` and `verify`.
+
+use super::progress::Progress;
+use super::words::{Inspect, Verify};
+use super::{file, say};
+use crate::artifact::{Codec, Release, check_payload, read_head};
+use crate::model::{ByteLen, ReasonCode, Result, WithReason, printable};
+use crate::trust::Trust;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::io::BufReader;
+
+pub(super) fn run(words: &Inspect) -> Result<()> {
+    let mut input = file::open(&words.artifact)?;
+    let head = read_head(&mut input)?;
+    let trust = words.trust.as_deref().map(file::read_trust).transpose()?;
+    let verdict = trust
+        .as_ref()
+        .map(|trust| match head.clone().verify(trust) {
+            Ok(_) => "accepted".to_owned(),
+            Err(failure) => format!("refused: {failure}"),
+        });
+    let release = head.parse_unverified()?;
+    let on_disk = input
+        .metadata()
+        .map_err(|e| file::failure(&words.artifact, &e))?
+        .len();
+    if words.json {
+        let value = as_json(&release, trust.as_ref(), verdict.as_deref(), on_disk);
+        let text = serde_json::to_string_pretty(&value).reason(ReasonCode::Internal, "json")?;
+        return say(&(text + "\n"));
+    }
+    say(&as_text(
+        &release,
+        trust.as_ref(),
+        verdict.as_deref(),
+        on_disk,
+    ))
+}
+
+pub(super) fn verify(words: &Verify) -> Result<()> {
+    let trust = file::read_trust(&words.trust)?;
+    let mut input = BufReader::with_capacity(1 << 20, file::open(&words.artifact)?);
+    let release = read_head(&mut input)?.verify(&trust)?;
+    let total = release.manifest.payloads.iter().map(|p| p.size).sum();
+    let progress = Progress::new("verifying", total);
+    let checked = check_payload(&release, &mut input, &|done| progress.at(done))?;
+    drop(progress);
+    let signers: Vec<String> = release
+        .signers()
+        .iter()
+        .map(|id| id.to_string()[..12].to_owned())
+        .collect();
+    say(&format!(
+        "{}: {} {}, signed by {}; {} read, {} of image, every digest as signed\n",
+        words.artifact.display(),
+        release.manifest.product,
+        release.manifest.version,
+        signers.join(" and "),
+        ByteLen(checked.artifact_len),
+        ByteLen(checked.plain_len)
+    ))
+}
+
+struct Sums {
+    size: u64,
+    zeros: u64,
+    raw: usize,
+    zstd: usize,
+    zero: usize,
+}
+
+fn sums(release: &Release) -> Sums {
+    let chunks = &release.table.chunks;
+    let count = |codec| chunks.iter().filter(|c| c.codec == codec).count();
+    let zeros = chunks
+        .iter()
+        .filter(|c| c.is_zero())
+        .map(|c| u64::from(c.plain_len));
+    Sums {
+        size: release.manifest.payloads.iter().map(|p| p.size).sum(),
+        zeros: zeros.sum(),
+        raw: count(Codec::Raw),
+        zstd: count(Codec::Zstd),
+        zero: count(Codec::Zero),
+    }
+}
+
+fn as_text(
+    release: &Release,
+    trust: Option<&Trust>,
+    verdict: Option<&str>,
+    on_disk: u64,
+) -> String {
+    let manifest = &release.manifest;
+    let sums = sums(release);
+    let mut text = String::new();
+    // Everything foreign goes through `printable`; writing to a String cannot fail.
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<14} {}", printable(value, 400));
+    };
+    line("product", manifest.product.as_str());
+    line("compatible", &list(&manifest.compatible));
+    line("version", manifest.version.as_str());
+    line("counter", &manifest.release_counter.to_string());
+    line("epoch", &manifest.security_epoch.to_string());
+    line("needs updater", &manifest.requires.updater);
+    line("digest", &release.body_digest().to_string());
+    let provenance = &manifest.provenance;
+    if let Some(at) = provenance.built_at {
+        line("built", &utc(at));
+    }
+    if let Some(revision) = &provenance.source_revision {
+        line("source", revision);
+    }
+    if let Some(build) = &provenance.build_id {
+        line("build", build);
+    }
+    for (n, record) in release.signatures().iter().enumerate() {
+        let known = trust.and_then(|t| t.key(&record.key_id));
+        let who = known.map_or(String::new(), |k| {
+            format!("  {} key, {}", k.role, k.comment)
+        });
+        let name = if n == 0 { "signed by" } else { "" };
+        line(name, &format!("{}{who}", &record.key_id.to_string()[..12]));
+    }
+    if release.signatures().is_empty() {
+        line("signed by", "nobody");
+    }
+    line(
+        "trust",
+        verdict.unwrap_or("not checked (give --trust FILE)"),
+    );
+    let whole = release.artifact_len();
+    let permille = (u128::from(whole) * 1000)
+        .checked_div(u128::from(sums.size))
+        .unwrap_or(0);
+    let ratio = format!("{}.{} % of the image", permille / 10, permille % 10);
+    line(
+        "artifact",
+        &format!("{} ({whole} bytes), {ratio}", ByteLen(whole)),
+    );
+    match on_disk.cmp(&whole) {
+        std::cmp::Ordering::Less => line("", &format!("CUT SHORT: the file has {on_disk} bytes")),
+        std::cmp::Ordering::Greater => {
+            line("", &format!("TRAILING BYTES: the file has {on_disk} bytes"))
+        }
+        std::cmp::Ordering::Equal => {}
+    }
+    let count = release.table.chunks.len();
+    let kinds = format!(
+        "{count}: {} zstd, {} raw, {} zero runs ({})",
+        sums.zstd,
+        sums.raw,
+        sums.zero,
+        ByteLen(sums.zeros)
+    );
+    line("chunks", &kinds);
+    line(
+        "chunk table",
+        &ByteLen(release.table_bytes().len() as u64).to_string(),
+    );
+    for (n, payload) in manifest.payloads.iter().enumerate() {
+        let fits = if payload.hardware.is_empty() {
+            "every revision".to_owned()
+        } else {
+            list(&payload.hardware)
+        };
+        let required = if payload.required { "" } else { ", optional" };
+        line(
+            &format!("payload {n}"),
+            &format!(
+                "{} for {fits}: {}, {} stored, {} chunks{required}",
+                payload.kind.name(),
+                ByteLen(payload.size),
+                ByteLen(payload.stored_size),
+                payload.chunks
+            ),
+        );
+        line("  sha256", &payload.sha256.to_string());
+        if let Some(root) = &payload.verity_root {
+            line("  verity root", &root.to_string());
+        }
+    }
+    if !manifest.hints.is_empty() {
+        line(
+            "hints",
+            &manifest
+                .hints
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
+    }
+    for (n, note) in manifest.notes.iter().flat_map(|t| t.lines()).enumerate() {
+        line(if n == 0 { "notes" } else { "" }, note);
+    }
+    text
+}
+
+fn as_json(release: &Release, trust: Option<&Trust>, verdict: Option<&str>, on_disk: u64) -> Value {
+    let manifest = &release.manifest;
+    let sums = sums(release);
+    let signatures = release.signatures().iter().map(|record| {
+        let known = trust.and_then(|t| t.key(&record.key_id));
+        json!({
+            "key": record.key_id.to_string(),
+            "role": known.map(|k| k.role.to_string()),
+            "comment": known.map(|k| printable(&k.comment, 400)),
+        })
+    });
+    let payloads = manifest.payloads.iter().map(|p| {
+        json!({
+            "kind": p.kind.name(), "hardware": p.hardware, "required": p.required, "size": p.size,
+            "stored_size": p.stored_size, "chunks": p.chunks, "digest": p.digest,
+            "sha256": p.sha256, "verity_root": p.verity_root,
+        })
+    });
+    let safe = |text: &Option<String>| text.as_deref().map(|t| printable(t, 4096));
+    json!({
+        "v": 1,
+        "product": manifest.product, "compatible": manifest.compatible,
+        "version": manifest.version, "release_counter": manifest.release_counter,
+        "security_epoch": manifest.security_epoch,
+        "requires_updater": printable(&manifest.requires.updater, 64),
+        "digest": release.body_digest(),
+        "notes": manifest.notes,
+        "source_revision": safe(&manifest.provenance.source_revision),
+        "build_id": safe(&manifest.provenance.build_id),
+        "built_at": manifest.provenance.built_at,
+        "signatures": signatures.collect::<Vec<_>>(),
+        "accepted": verdict.map(|v| v == "accepted"),
+        "refused_because": verdict.filter(|v| *v != "accepted"),
+        "artifact_len": release.artifact_len(), "file_len": on_disk,
+        "table_len": release.table_bytes().len(),
+        "chunks": { "zstd": sums.zstd, "raw": sums.raw, "zero": sums.zero, "zero_bytes": sums.zeros },
+        "payloads": payloads.collect::<Vec<_>>(),
+    })
+}
+
+fn list(names: &[crate::model::Identifier]) -> String {
+    let names: Vec<&str> = names.iter().map(crate::model::Identifier::as_str).collect();
+    names.join(", ")
+}
+
+/// `2023-11-14 22:13:20 UTC` (days to a date as in Hinnant's `civil_from_days`).
+fn utc(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        time / 3600,
+        time / 60 % 60,
+        time % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, date) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_700_000_000, "2023-11-14 22:13:20 UTC"),
+            (4_107_542_399, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(super::utc(seconds), date);
+        }
+        // Nothing a manifest says makes it panic.
+        super::utc(u64::MAX);
+    }
+}

@@ -1,0 +1,70 @@
+//! The build host's side: keys, building, signing, inspecting and verifying artifacts. This room
+//! never touches a device and never decides what a device accepts: `trust` does, for both.
+
+mod build;
+mod file;
+mod inspect;
+mod key;
+mod keygen;
+mod progress;
+mod settings;
+mod signer;
+mod words;
+
+use crate::model::{Failure, ReasonCode, Result};
+pub use keygen::make_keys;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::io::Write;
+use std::process::ExitCode;
+use words::{Command, Words};
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let words = match Words::try_parse() {
+        Ok(words) => words,
+        Err(help)
+            if matches!(
+                help.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(ReasonCode::Usage.class().exit_status());
+        }
+    };
+    match run(words.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody may be listening on stderr; the exit status still speaks.
+            let mut err = std::io::stderr().lock();
+            let _ = writeln!(err, "surefoot-forge: {failure}");
+            let _ = writeln!(err, "next: {}", failure.code().next_step());
+            ExitCode::from(failure.code().class().exit_status())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Init(words) => settings::init(&words.config),
+        Command::Keygen(words) => keygen::run(&words),
+        Command::Build(words) => build::run(*words),
+        Command::Sign(words) => build::sign(words),
+        Command::Inspect(words) => inspect::run(&words),
+        Command::Verify(words) => inspect::verify(&words),
+    }
+}
+
+/// Results go to stdout; a closed stdout is an error, not a panic.
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::new(ReasonCode::Io, format!("writing to standard output: {e}")))
+}

@@ -1,0 +1,159 @@
+//! Signing 128 bytes: with a key file, or with a program that speaks for a key that never leaves
+//! its token.
+
+use super::file;
+use super::key::{SecretKey, read_public};
+use super::words::KeyWords;
+use crate::artifact::Unverified;
+use crate::model::{Failure, ReasonCode, Result};
+use crate::trust::{PublicKey, Role};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How long a person may look for the token's button.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Signs the artifact's head; the signature is checked before it is added. Returns the key.
+pub(super) fn sign(head: &mut Unverified, key: &str, words: &KeyWords) -> Result<PublicKey> {
+    let statement = *head.statement()?.as_bytes();
+    let (public, signature) = match key.strip_prefix("cmd:") {
+        None => {
+            let secret = SecretKey::read(Path::new(key))?;
+            demand_release(secret.role(), key)?;
+            (secret.public()?, secret.sign(&statement))
+        }
+        Some(program) => {
+            let candidates = candidates(words)?;
+            let signature = ask(program, &statement, DEADLINE)?;
+            let public = candidates
+                .into_iter()
+                .find(|key| key.verifies(&statement, &signature))
+                .ok_or_else(|| {
+                    let detail =
+                        format!("what `{program}` returned is no signature by an expected key");
+                    Failure::new(ReasonCode::SignatureInvalid, detail)
+                })?;
+            (public, signature)
+        }
+    };
+    head.add_signature(&public, signature)?;
+    Ok(public)
+}
+
+fn demand_release(role: Role, name: &str) -> Result<()> {
+    if role == Role::Release {
+        return Ok(());
+    }
+    let detail = format!("{name} is a {role} key; releases are signed with a release key");
+    Err(Failure::new(ReasonCode::KeyRole, detail))
+}
+
+/// The keys for which a program may speak.
+fn candidates(words: &KeyWords) -> Result<Vec<PublicKey>> {
+    if let Some(path) = &words.r#pub {
+        let (role, key) = read_public(path)?;
+        demand_release(role, &path.display().to_string())?;
+        return Ok(vec![key]);
+    }
+    let Some(path) = &words.trust else {
+        let detail = "cmd:PROGRAM needs --pub FILE or --trust FILE, to check what it returns";
+        return Err(Failure::new(ReasonCode::Usage, detail));
+    };
+    let trust = file::read_trust(path)?;
+    Ok(trust
+        .keys_of(Role::Release)
+        .map(|k| k.public.clone())
+        .collect())
+}
+
+/// Runs `program`, without a shell and without arguments: the statement on its stdin, exactly 64
+/// bytes on its stdout, status 0, in time.
+fn ask(program: &str, statement: &[u8; 128], deadline: Duration) -> Result<[u8; 64]> {
+    let unusable =
+        |why: String| Failure::new(ReasonCode::KeyUnusable, format!("`{program}` {why}"));
+    let mut child = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| unusable(format!("cannot be run: {e}")))?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (sender, answer) = mpsc::channel();
+    let statement = *statement;
+    // Not joined: a grandchild may hold the pipe open after the program was killed.
+    std::thread::spawn(move || {
+        if let Some(mut stdin) = stdin {
+            // A program that answers without reading all of it answers wrongly; that is seen below.
+            let _ = stdin.write_all(&statement);
+        }
+        let mut bytes = Vec::new();
+        let read = stdout.map(|out| out.take(65).read_to_end(&mut bytes));
+        let _ = sender.send(read.is_some_and(|r| r.is_ok()).then_some(bytes));
+    });
+    let until = Instant::now() + deadline;
+    let bytes = answer.recv_timeout(deadline);
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if bytes.is_ok() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(None) => break Err(format!("did not end within {} s", deadline.as_secs())),
+            Err(e) => break Err(format!("cannot be waited for: {e}")),
+        }
+    };
+    let status = status.map_err(|why| {
+        let _ = child.kill();
+        let _ = child.wait();
+        unusable(why)
+    })?;
+    if !status.success() {
+        return Err(unusable(format!("failed: {status}")));
+    }
+    let bytes = bytes.ok().flatten().unwrap_or_default();
+    <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| {
+        unusable(format!(
+            "returned {} bytes instead of 64",
+            shown(bytes.len())
+        ))
+    })
+}
+
+fn shown(len: usize) -> String {
+    if len > 64 {
+        "more than 64".to_owned()
+    } else {
+        len.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hangs_or_never_stops_talking_is_ended() {
+        let began = Instant::now();
+        let folder = tempfile::tempdir().unwrap();
+        let pause = folder.path().join("pause");
+        let made = Command::new("sh")
+            .args([
+                "-c",
+                "printf '#!/bin/sh\\nexec sleep 600\\n' >\"$1\" && chmod 755 \"$1\"",
+                "sh",
+            ])
+            .arg(&pause)
+            .status();
+        assert!(made.unwrap().success());
+        let program = pause.to_str().unwrap();
+        let failure = ask(program, &[0; 128], Duration::from_millis(300)).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::KeyUnusable);
+        assert!(failure.detail().contains("did not end"), "{failure}");
+        assert!(ask("yes", &[0; 128], Duration::from_secs(20)).is_err());
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let failure = ask("cat", &[0; 128], Duration::from_secs(20)).unwrap_err();
+        assert!(failure.detail().contains("more than 64"), "{failure}");
+    }
+}

@@ -1,0 +1,183 @@
+//! The words typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Builds and signs artifacts for Surefoot devices.
+#[derive(Debug, Parser)]
+#[command(
+    name = "surefoot-forge",
+    version,
+    max_term_width = 100,
+    after_help = "A first artifact:\n  \
+        surefoot-forge keygen --out KEYS\n  \
+        surefoot-forge build --rootfs rootfs.ext4 --product demo --compatible demo-board \\\n      \
+        --version 1.0.0 --key KEYS/release.key -o demo-1.0.0.surefoot\n  \
+        surefoot-forge inspect demo-1.0.0.surefoot\n  \
+        surefoot-forge verify demo-1.0.0.surefoot --trust KEYS/trust.toml"
+)]
+pub(super) struct Words {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a commented surefoot-forge.toml, so that flags are the exception
+    Init(Init),
+    /// Make root, release and next-release keys, and the trust file that names them
+    Keygen(Keygen),
+    /// Build an artifact from the image of a root filesystem
+    Build(Box<Build>),
+    /// Add a signature to an artifact
+    Sign(Sign),
+    /// Show what is in an artifact, verified or not
+    Inspect(Inspect),
+    /// Check an artifact to its last byte, as a device with this trust file would
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  surefoot-forge init && $EDITOR surefoot-forge.toml")]
+pub(super) struct Init {
+    /// Where to write it
+    #[arg(long, value_name = "FILE", default_value = "surefoot-forge.toml")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
+    Writes KEYS/{root,release,release-next}.key (mode 0600), their .pub, and KEYS/trust.toml,\n\
+    which goes onto the devices. Nothing that is there is overwritten."
+)]
+pub(super) struct Keygen {
+    /// The folder for keys and trust file; made if it is not there
+    #[arg(long, value_name = "KEYS")]
+    pub(super) out: PathBuf,
+    /// Whose devices these are; a name in the trust file
+    #[arg(long, default_value = "my-devices")]
+    pub(super) name: String,
+}
+
+/// How to sign.
+#[derive(Debug, Args, Clone, Default)]
+pub(super) struct KeyWords {
+    /// A .key file, or cmd:PROGRAM that gets 128 bytes on stdin and returns 64 on stdout within
+    /// 60 s
+    #[arg(long, value_name = "FILE|cmd:PROGRAM")]
+    pub(super) key: Option<String>,
+    /// The public key that cmd:PROGRAM signs for [default: any release key of the trust file]
+    #[arg(long, value_name = "FILE")]
+    pub(super) r#pub: Option<PathBuf>,
+    /// The trust file whose release keys cmd:PROGRAM may sign for
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:\n  \
+    surefoot-forge build --rootfs rootfs.ext4 --product demo --compatible demo-board \\\n      \
+    --version 2.4.1 --key KEYS/release.key -o demo-2.4.1.surefoot\n  \
+    surefoot-forge build --version 2.4.2 -o next.surefoot   # the rest from surefoot-forge.toml\n  \
+    surefoot-forge build … --key cmd:/usr/local/bin/token-sign --pub KEYS/token.pub\n\n\
+    The same image, settings and key give the same bytes. No clock gets into an artifact unless\n\
+    SOURCE_DATE_EPOCH is set."
+)]
+pub(super) struct Build {
+    /// Settings; flags win over them [default: surefoot-forge.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The image of the root filesystem
+    #[arg(long, value_name = "IMG")]
+    pub(super) rootfs: Option<PathBuf>,
+    /// The product it is for
+    #[arg(long)]
+    pub(super) product: Option<String>,
+    /// A device it may run on; repeat for more
+    #[arg(long)]
+    pub(super) compatible: Vec<String>,
+    /// The version people read
+    #[arg(long)]
+    pub(super) version: Option<String>,
+    /// Orders releases [default: from MAJOR.MINOR.PATCH, MAJOR × 1000000 + MINOR × 1000 + PATCH]
+    #[arg(long)]
+    pub(super) counter: Option<u64>,
+    /// The security epoch: raise it when older releases must never run again [default: 0]
+    #[arg(long)]
+    pub(super) epoch: Option<u32>,
+    /// A hardware revision it is for; repeat for more [default: every revision]
+    #[arg(long, value_name = "REVISION")]
+    pub(super) hardware: Vec<String>,
+    /// A text file: what people should know about this release
+    #[arg(long, value_name = "FILE")]
+    pub(super) notes: Option<PathBuf>,
+    /// The revision of the sources
+    #[arg(long, value_name = "TEXT")]
+    pub(super) source_revision: Option<String>,
+    /// The build's name in the build system
+    #[arg(long, value_name = "TEXT")]
+    pub(super) build_id: Option<String>,
+    /// The dm-verity root hash of the image, 64 hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    pub(super) verity_root: Option<String>,
+    #[command(flatten)]
+    pub(super) key: KeyWords,
+    /// The artifact to write
+    #[arg(short, long, value_name = "X.surefoot")]
+    pub(super) output: Option<PathBuf>,
+    /// zstd level, 1 to 22 [default: 19]
+    #[arg(long)]
+    pub(super) level: Option<i32>,
+    /// Average chunk length, 16K to 256K [default: 128K]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) chunk_size: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  surefoot-forge sign demo.surefoot --key KEYS/release-2.key\n\n\
+    The artifact is replaced in one step. A second signature by the same key is refused."
+)]
+pub(super) struct Sign {
+    /// The artifact
+    #[arg(value_name = "X.surefoot")]
+    pub(super) artifact: PathBuf,
+    /// Settings to take key and trust file from [default: surefoot-forge.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) key: KeyWords,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  surefoot-forge inspect demo.surefoot\n  \
+    surefoot-forge inspect demo.surefoot --json | jq .version\n\n\
+    Without --trust nothing is verified: the signatures are listed, not checked.")]
+pub(super) struct Inspect {
+    /// The artifact
+    #[arg(value_name = "X.surefoot")]
+    pub(super) artifact: PathBuf,
+    /// Name the signing keys by this trust file, and say whether it accepts the artifact
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  surefoot-forge verify demo.surefoot --trust KEYS/trust.toml\n\n\
+    Exit status 0 only if the signatures suffice and every byte is as signed."
+)]
+pub(super) struct Verify {
+    /// The artifact
+    #[arg(value_name = "X.surefoot")]
+    pub(super) artifact: PathBuf,
+    /// The trust file of the devices
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: PathBuf,
+}

@@ -1,0 +1,88 @@
+//! Every stored byte of an artifact checked against its signed hash, before anything
+//! destructive (DESIGN 9.16): a refused file changes nothing.
+
+use super::medium::on_threads;
+use super::progress::Progress;
+use super::small;
+use super::spans::Places;
+use crate::artifact::{Chunk, Codec, Release};
+use crate::event::{Phase, Sink};
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::source::Fetch;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Stored bytes that one thread reads at a stretch, where its chunks are not larger.
+const STRETCH: u64 = 512 << 10;
+
+/// Reads all of an artifact and checks its length and every stored chunk, those for other
+/// hardware too: a file that is damaged anywhere is refused before the first destructive byte.
+/// `TRUNCATED`, `TRAILING_BYTES`, `CHUNK_CORRUPT`; `SOURCE_LOST` if the source fails.
+pub fn check_stored(source: &dyn Fetch, release: &Release, sink: &dyn Sink) -> Result<()> {
+    check_length(source, release)?;
+    let chunks = &release.table.chunks;
+    let places = Places::new(chunks, release.payload_offset());
+    let progress = Progress::start(sink, Phase::Verify, release.payload_len());
+    let runs = runs(&places);
+    let next = AtomicUsize::new(0);
+    on_threads(|| {
+        let mut stored = Vec::new();
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let bytes = places.stored(run);
+            stored.resize(small(bytes.end - bytes.start), 0);
+            source.read_at(bytes.start, &mut stored)?;
+            let mut rest = stored.as_slice();
+            for index in run.clone() {
+                let (mine, after) = rest.split_at(chunks[index].stored_len as usize);
+                check(index, &chunks[index], mine)?;
+                rest = after;
+            }
+            progress.add(bytes.end - bytes.start);
+        }
+        Ok(())
+    })?;
+    progress.end();
+    Ok(())
+}
+
+/// The source ends exactly where the signed lengths say.
+pub(super) fn check_length(source: &dyn Fetch, release: &Release) -> Result<()> {
+    let expected = release.artifact_len();
+    let found = source.len();
+    let refuse = |code| {
+        let detail = format!("the artifact has {found} bytes where {expected} are signed");
+        Err(Failure::new(code, detail))
+    };
+    match found.cmp(&expected) {
+        std::cmp::Ordering::Less => refuse(ReasonCode::Truncated),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => refuse(ReasonCode::TrailingBytes),
+    }
+}
+
+/// One chunk's stored bytes against their signed hash.
+pub(super) fn check(index: usize, chunk: &Chunk, stored: &[u8]) -> Result<()> {
+    if chunk.codec == Codec::Zero || Digest::of(stored) == chunk.stored {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ReasonCode::ChunkCorrupt,
+        format!("chunk {index} does not match its signed hash"),
+    ))
+}
+
+/// All chunks, in runs of about [`STRETCH`] stored bytes.
+fn runs(places: &Places) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for index in 0..places.count() {
+        match runs.last_mut() {
+            Some(run)
+                if places.stored(&(run.start..index + 1)).end - places.stored(run).start
+                    <= STRETCH =>
+            {
+                run.end = index + 1;
+            }
+            _ => runs.push(index..index + 1),
+        }
+    }
+    runs
+}

@@ -1,0 +1,38 @@
+//! From a verified release to a verified slot: plan, then fetch → verify → decode → write → read
+//! back. This room never decides whether a release is wanted, never touches the bootloader, and
+//! never writes a byte whose signed hash it has not checked.
+//!
+//! The order of a slot's writes (`write.rs`) is what makes a power cut harmless: the first 128
+//! KiB are destroyed before anything else changes and come back after everything else has been
+//! read back from the medium. In between the slot offers no kernel.
+
+mod check;
+mod feed;
+mod lay;
+mod medium;
+mod pipeline;
+mod plan;
+mod progress;
+mod reuse;
+mod spans;
+mod verdict;
+mod write;
+
+use crate::slot::FIRST_LEN;
+
+/// The block in which every filesystem that boots has its superblock, and every boot sector.
+const FIRST_BLOCK: usize = 4096;
+
+/// A length that is known to be that of something in memory.
+fn small(len: u64) -> usize {
+    usize::try_from(len).expect("because it is the length of something in memory")
+}
+
+pub use check::check_stored;
+pub use plan::{Plan, Target, plan};
+pub use reuse::Reuse;
+pub use verdict::{SlotVerdict, installed, verify_slot};
+pub use write::{Job, Report, write_slot};
+
+#[cfg(test)]
+mod tests;

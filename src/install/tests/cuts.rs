@@ -1,0 +1,135 @@
+//! The power goes at every write.
+
+use super::{Fixture, Memory, offers_something};
+use crate::disk::fake::{FakeDevice, Op, Survivors};
+use crate::install::Reuse;
+use crate::slot::record::{decode_record, encode_record};
+use crate::source::Input;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What a slot may be at any instant.
+fn check(fixture: &Fixture, slot: &[u8], old: &[u8], when: &str) {
+    let tail = fixture.slot_len - (256 << 10);
+    if offers_something(slot) {
+        // The first block itself may be torn; all behind it must be of one system.
+        let image = fixture.image.get(4096..).unwrap_or_default();
+        assert!(
+            slot[4096..tail] == old[4096..tail] || slot[4096..].starts_with(image),
+            "a torn slot offers a kernel {when}"
+        );
+    }
+    if let Some(record) = decode_record(&slot[tail..]) {
+        let complete = fixture.is_complete(slot) && record == b"a record";
+        let untouched = slot[..tail] == old[..tail] && record == b"old";
+        assert!(
+            complete || untouched,
+            "a record describes a torn slot {when}"
+        );
+    }
+}
+
+fn old_slot(fixture: &Fixture) -> Vec<u8> {
+    let mut old = fixture.old_slot();
+    let tail = fixture.slot_len - (256 << 10);
+    old[tail..].copy_from_slice(&encode_record(b"old").unwrap());
+    old
+}
+
+#[test]
+fn no_prefix_of_the_writes_offers_a_kernel() {
+    for (seed, len) in [(11, 60 << 10), (12, 700 << 10), (13, 2 << 20)] {
+        let fixture = Fixture::new(seed, len, 40 << 10);
+        let old = old_slot(&fixture);
+        let device = FakeDevice::new(old.clone());
+        device.record();
+        fixture
+            .write(&device, fixture.file(), Reuse::Nothing)
+            .unwrap();
+        let mut slot = old.clone();
+        let log = device.log();
+        assert!(log.len() > 10, "{} requests", log.len());
+        for (nth, op) in log.iter().enumerate() {
+            check(&fixture, &slot, &old, &format!("before request {nth}"));
+            match op {
+                Op::Write(at, bytes) => {
+                    let at = usize::try_from(*at).unwrap();
+                    // Sector by sector: a large write is torn anywhere.
+                    for (n, sector) in bytes.chunks(512).enumerate() {
+                        slot[at + 512 * n..][..sector.len()].copy_from_slice(sector);
+                        check(&fixture, &slot, &old, &format!("in request {nth}"));
+                    }
+                }
+                Op::Zero(at, len) => {
+                    let at = usize::try_from(*at).unwrap();
+                    slot[at..at + usize::try_from(*len).unwrap()].fill(0);
+                }
+                Op::Flush => {}
+            }
+        }
+        assert!(fixture.is_complete(&slot));
+    }
+}
+
+#[test]
+fn a_cut_anywhere_is_resumed_and_only_the_missing_is_fetched() {
+    let fixture = Fixture::new(21, 3 << 20, 60 << 10);
+    let old = old_slot(&fixture);
+    let whole = FakeDevice::new(old.clone());
+    fixture
+        .write(&whole, fixture.file(), Reuse::Nothing)
+        .unwrap();
+    let writes = whole.counts().writes;
+    let mut least = u64::MAX;
+    for nth in 1..=writes {
+        for survivors in [
+            Survivors::Nothing,
+            Survivors::Everything,
+            Survivors::Some(nth + 99),
+        ] {
+            let device = FakeDevice::new(old.clone());
+            device.cut_at_write(nth, 1700);
+            assert!(
+                fixture
+                    .write(&device, fixture.file(), Reuse::Nothing)
+                    .is_err()
+            );
+            device.power_on(survivors);
+            check(&fixture, &device.medium(), &old, &format!("at write {nth}"));
+            let source = Arc::new(Memory::new(fixture.payload.clone()));
+            let input = Input::Seekable(Arc::clone(&source) as _);
+            let report = fixture.write(&device, input, Reuse::Resume).unwrap();
+            assert!(fixture.is_complete(&device.medium()), "after write {nth}");
+            let read = source.read.load(Ordering::Relaxed);
+            assert_eq!(read, report.fetched);
+            if survivors == Survivors::Everything {
+                // What stood is not fetched again; a later cut leaves less to do.
+                let slack = 512 << 10;
+                assert!(nth < 4 || read <= least.saturating_add(slack), "at {nth}");
+                least = least.min(read);
+            }
+        }
+    }
+    assert!(
+        least < 200 << 10,
+        "the last cuts leave {least} bytes to fetch"
+    );
+}
+
+#[test]
+fn writing_what_stands_there_writes_almost_nothing() {
+    let fixture = Fixture::new(22, 12 << 20, 300 << 10);
+    let device = FakeDevice::new(old_slot(&fixture));
+    fixture
+        .write(&device, fixture.file(), Reuse::Nothing)
+        .unwrap();
+    for input in [fixture.file(), fixture.stream()] {
+        let before = device.counts();
+        let report = fixture.write(&device, input, Reuse::Resume).unwrap();
+        let written = device.counts().written - before.written;
+        // The destroyed and restored first 128 KiB, the chunk that straddles their end, the record.
+        assert!(written < 1 << 20, "{written} bytes");
+        assert!(report.kept > report.image - (1 << 20));
+        assert!(fixture.is_complete(&device.medium()));
+    }
+}

@@ -1,0 +1,68 @@
+//! Media that lie and fail.
+
+use super::{Dice, Fixture, code, offers_something};
+use crate::disk::fake::FakeDevice;
+use crate::install::Reuse;
+
+#[test]
+fn a_write_that_fails_anywhere_leaves_no_kernel_and_the_next_one_works() {
+    let fixture = Fixture::new(31, 2 << 20, 60 << 10);
+    let whole = FakeDevice::new(fixture.old_slot());
+    fixture
+        .write(&whole, fixture.file(), Reuse::Nothing)
+        .unwrap();
+    for nth in 1..=whole.counts().writes {
+        let device = FakeDevice::new(fixture.old_slot());
+        device.fail_write(nth);
+        let result = fixture.write(&device, fixture.file(), Reuse::Nothing);
+        assert_eq!(code(result), "IO", "write {nth}");
+        // The first two writes destroy the record and the first block.
+        assert!(
+            nth <= 2 || !offers_something(&device.contents()),
+            "write {nth}"
+        );
+        fixture
+            .write(&device, fixture.file(), Reuse::Resume)
+            .unwrap();
+        assert!(fixture.is_complete(&device.medium()), "after write {nth}");
+    }
+}
+
+#[test]
+fn a_stuck_bit_anywhere_is_found_and_leaves_no_kernel() {
+    let fixture = Fixture::new(32, 1 << 20, 60 << 10);
+    let record_at = fixture.slot_len - (256 << 10);
+    let mut dice = Dice(5);
+    let places = (0..60).map(|_| dice.roll(fixture.image.len()));
+    let mut done = 0;
+    for place in places.chain([0, 1024, 4095, 4096, 130_000, record_at, record_at + 9_999]) {
+        let device = FakeDevice::new(fixture.old_slot());
+        let good = fixture.image.get(place).copied().unwrap_or(0);
+        let Some(bit) = (0..8).find(|bit| good & (1 << bit) == 0) else {
+            continue;
+        };
+        // The record begins with its magic.
+        if place == record_at {
+            continue;
+        }
+        device.stick(place as u64, 1 << bit);
+        let result = fixture.write(&device, fixture.file(), Reuse::Nothing);
+        assert_eq!(code(result), "READ_BACK", "byte {place}");
+        let slot = device.contents();
+        assert!(!offers_something(&slot), "byte {place}");
+        done += 1;
+    }
+    assert!(done > 40, "{done} bits were tried");
+}
+
+#[test]
+fn a_medium_that_lies_while_it_is_destroyed_stops_everything() {
+    let fixture = Fixture::new(33, 1 << 20, 60 << 10);
+    let device = FakeDevice::new(fixture.old_slot());
+    device.stick(100_000, 1);
+    assert_eq!(
+        code(fixture.write(&device, fixture.file(), Reuse::Nothing)),
+        "READ_BACK"
+    );
+    assert!(device.contents()[128 << 10..][..4096] == fixture.old_slot()[128 << 10..][..4096]);
+}

@@ -1,0 +1,178 @@
+//! Artifacts that are damaged, cut short or too long, and sources that fail.
+
+use super::{Fixture, Memory, code, offers_something};
+use crate::disk::fake::FakeDevice;
+use crate::install::Reuse;
+use crate::model::Digest;
+use crate::source::Input;
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+fn inputs(payload: &[u8]) -> [Input; 2] {
+    [
+        Input::Seekable(Arc::new(Memory::new(payload.to_vec()))),
+        Input::Stream(Box::new(Cursor::new(payload.to_vec()))),
+    ]
+}
+
+/// Where each stored chunk begins, and its index.
+fn stored(fixture: &Fixture) -> Vec<(usize, usize)> {
+    let mut at = 0;
+    let starts = fixture.chunks.iter().enumerate().map(|(index, c)| {
+        at += c.stored_len as usize;
+        (index, at - c.stored_len as usize)
+    });
+    starts
+        .filter(|(i, _)| !fixture.chunks[*i].is_zero())
+        .collect()
+}
+
+#[test]
+fn a_damaged_chunk_never_reaches_the_medium() {
+    let fixture = Fixture::new(41, 1 << 20, 60 << 10);
+    for (index, at) in stored(&fixture) {
+        let mut payload = fixture.payload.clone();
+        payload[at + 3] ^= 0x10;
+        for input in inputs(&payload) {
+            let device = FakeDevice::new(fixture.old_slot());
+            device.record();
+            let result = fixture.write(&device, input, Reuse::Nothing);
+            assert_eq!(code(result), "CHUNK_CORRUPT", "chunk {index}");
+            let slot = device.contents();
+            assert!(!offers_something(&slot));
+            // What has changed is what was destroyed, zeroed, or is the image's.
+            let first = 128 << 10;
+            let record = fixture.slot_len - (256 << 10);
+            let (old, image) = (fixture.old_slot(), &fixture.image);
+            let ours = |i: usize| image.get(i) == Some(&slot[i]);
+            assert!(
+                (first..record).all(|i| slot[i] == old[i] || ours(i)),
+                "chunk {index}"
+            );
+            // And the next good one installs.
+            fixture
+                .write(&device, fixture.stream(), Reuse::Resume)
+                .unwrap();
+            assert!(fixture.is_complete(&device.medium()));
+        }
+    }
+}
+
+#[test]
+fn chunks_in_each_others_place_are_refused() {
+    let fixture = Fixture::new(42, 1 << 20, 30 << 10);
+    let raw: Vec<_> = stored(&fixture);
+    let (_, a) = raw[3];
+    let (_, b) = raw[4];
+    let (_, end) = raw[5];
+    let mut payload = fixture.payload.clone();
+    payload[a..end].rotate_left(b - a);
+    for input in inputs(&payload) {
+        let device = FakeDevice::new(fixture.old_slot());
+        let result = fixture.write(&device, input, Reuse::Nothing);
+        assert_eq!(code(result), "CHUNK_CORRUPT");
+    }
+}
+
+#[test]
+fn a_stream_must_end_where_the_table_ends() {
+    let fixture = Fixture::new(43, 1 << 20, 60 << 10);
+    let boundaries = stored(&fixture).into_iter().map(|(_, at)| at);
+    let last = fixture.payload.len() - 1;
+    let mut tried = 0;
+    for cut in boundaries.chain([last, last / 2, 1]) {
+        let device = FakeDevice::new(fixture.old_slot());
+        let input = Input::Stream(Box::new(Cursor::new(fixture.payload[..cut].to_vec())));
+        let result = fixture.write(&device, input, Reuse::Nothing);
+        assert_eq!(code(result), "TRUNCATED", "cut at {cut}");
+        assert!(!offers_something(&device.contents()));
+        tried += 1;
+    }
+    assert!(tried > 10);
+    let mut long = fixture.payload.clone();
+    long.push(0);
+    for reuse in [Reuse::Nothing, Reuse::Resume] {
+        let device = FakeDevice::new(fixture.old_slot());
+        let input = Input::Stream(Box::new(Cursor::new(long.clone())));
+        assert_eq!(code(fixture.write(&device, input, reuse)), "TRAILING_BYTES");
+        assert!(!offers_something(&device.contents()));
+    }
+}
+
+/// Fails after some bytes, as an unplugged stick does.
+struct Unplugged(Cursor<Vec<u8>>);
+
+impl Read for Unplugged {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buf)? {
+            0 => Err(std::io::Error::other("unplugged")),
+            n => Ok(n),
+        }
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_not_an_artifact_that_ends() {
+    let fixture = Fixture::new(44, 1 << 20, 60 << 10);
+    let half = fixture.payload[..fixture.payload.len() / 2].to_vec();
+    let device = FakeDevice::new(fixture.old_slot());
+    let input = Input::Stream(Box::new(Unplugged(Cursor::new(half))));
+    let result = fixture.write(&device, input, Reuse::Nothing);
+    assert_eq!(code(result), "SOURCE_LOST");
+    let device = FakeDevice::new(fixture.old_slot());
+    let whole = Unplugged(Cursor::new(fixture.payload.clone()));
+    let result = fixture.write(&device, Input::Stream(Box::new(whole)), Reuse::Nothing);
+    assert_eq!(
+        code(result),
+        "SOURCE_LOST",
+        "the end itself could not be seen"
+    );
+}
+
+#[test]
+fn a_damaged_stream_is_refused_even_where_its_chunks_stand_already() {
+    let fixture = Fixture::new(45, 2 << 20, 60 << 10);
+    let device = FakeDevice::new(fixture.old_slot());
+    fixture
+        .write(&device, fixture.file(), Reuse::Nothing)
+        .unwrap();
+    let mut payload = fixture.payload.clone();
+    let last = payload.len() - 1;
+    payload[last] ^= 1;
+    let input = Input::Stream(Box::new(Cursor::new(payload)));
+    let result = fixture.write(&device, input, Reuse::Resume);
+    assert_eq!(code(result), "CHUNK_CORRUPT");
+}
+
+#[test]
+fn an_image_that_is_not_what_its_plain_hashes_say_is_refused_at_read_back() {
+    let fixture = Fixture::new(46, 1 << 20, 60 << 10);
+    for (index, _) in stored(&fixture) {
+        let mut wrong = fixture.clone();
+        wrong.chunks[index].plain = Digest::of(b"something else");
+        let device = FakeDevice::new(fixture.old_slot());
+        let result = wrong.write(&device, fixture.file(), Reuse::Nothing);
+        assert_eq!(code(result), "READ_BACK", "chunk {index}");
+        assert!(!offers_something(&device.contents()));
+    }
+}
+
+#[test]
+fn payloads_for_other_hardware_are_passed() {
+    let (other, mine) = (
+        Fixture::new(47, 1 << 20, 60 << 10),
+        Fixture::new(48, 1 << 20, 50 << 10),
+    );
+    let table = [&other.chunks[..], &mine.chunks, &other.chunks].concat();
+    let payload = [&other.payload[..], &mine.payload, &other.payload].concat();
+    for input in inputs(&payload) {
+        let device = FakeDevice::new(mine.old_slot());
+        let mut order = mine.order();
+        order.table = &table;
+        order.first_chunk = other.chunks.len();
+        order.places = super::Places::new(&mine.chunks, other.payload.len() as u64);
+        let done = order.carry_out(&device, input, &Reuse::Nothing, &crate::event::Nowhere);
+        done.unwrap();
+        assert!(mine.is_complete(&device.medium()));
+    }
+}

@@ -1,0 +1,191 @@
+//! What stands in a slot, as its signed record and its bytes say. Reads only.
+
+use super::medium::{MediumReader, standing};
+use super::progress::Progress;
+use super::reuse::as_chunks;
+use super::spans::Places;
+use crate::artifact::{Installed, PlainChunk};
+use crate::disk::BlockDevice;
+use crate::event::{Phase, Sink};
+use crate::model::{Failure, ReasonCode, Result, Version};
+use crate::slot::record::read_record;
+use crate::trust::{Trust, Verified};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// What was installed in the slot whose (first) partition this is. `None` if its record is
+/// missing, torn, or not signed by whom this device trusts now: a slot of unknown content is a
+/// normal thing to find and to write over. Fails only where the medium does.
+pub fn installed(
+    partition: &dyn BlockDevice,
+    trust: &Trust,
+) -> Result<Option<Verified<Installed>>> {
+    let Some(record) = read_record(partition)? else {
+        return Ok(None);
+    };
+    match crate::artifact::read_record(&record, trust) {
+        Ok(installed) if installed.payload().size <= partition.len() => Ok(Some(installed)),
+        Ok(_) => Ok(None),
+        Err(failure) => {
+            log::info!("a slot record is not trusted: {failure}");
+            Ok(None)
+        }
+    }
+}
+
+/// How a slot compares with its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum SlotVerdict {
+    /// Every byte of the image is as signed.
+    Matches {
+        /// The release.
+        version: Version,
+        /// Bytes compared.
+        bytes: u64,
+    },
+    /// It differs, and its filesystem says that it was mounted writable: no failure of the
+    /// device.
+    ModifiedSinceInstall {
+        /// The release it was.
+        version: Version,
+        /// The first chunk that differs begins here; `None` if the record keeps no chunks.
+        differs_at: Option<u64>,
+    },
+    /// It differs, and nobody mounted it.
+    Damaged {
+        /// The release it should be.
+        version: Version,
+        /// The first chunk that differs begins here; `None` if the record keeps no chunks.
+        differs_at: Option<u64>,
+    },
+    /// No valid record: there is nothing to compare with.
+    Unknown,
+}
+
+impl SlotVerdict {
+    /// The verdict as a failure, for who needs the slot to be exact: `MODIFIED_SINCE_INSTALL`,
+    /// `SLOT_DAMAGED`. A slot without a record is damaged in that sense.
+    pub fn require_match(&self) -> Result<()> {
+        let place = |at: &Option<u64>| at.map_or(String::new(), |at| format!(" from byte {at} on"));
+        let (code, detail) = match self {
+            SlotVerdict::Matches { .. } => return Ok(()),
+            SlotVerdict::ModifiedSinceInstall {
+                version,
+                differs_at,
+            } => (
+                ReasonCode::ModifiedSinceInstall,
+                format!("it differs from {version}{}", place(differs_at)),
+            ),
+            SlotVerdict::Damaged {
+                version,
+                differs_at,
+            } => (
+                ReasonCode::SlotDamaged,
+                format!("it differs from {version}{}", place(differs_at)),
+            ),
+            SlotVerdict::Unknown => {
+                let detail = "it has no valid record of what was installed";
+                (ReasonCode::SlotDamaged, detail.to_owned())
+            }
+        };
+        Err(Failure::new(code, detail))
+    }
+}
+
+/// Reads a whole slot from the medium and compares it with its record.
+pub fn verify_slot(
+    partition: &dyn BlockDevice,
+    trust: &Trust,
+    sink: &dyn Sink,
+) -> Result<SlotVerdict> {
+    let Some(installed) = installed(partition, trust)? else {
+        return Ok(SlotVerdict::Unknown);
+    };
+    let version = installed.manifest.version.clone();
+    let size = installed.payload().size;
+    let progress = Progress::start(sink, Phase::Compare, size);
+    let difference = match &installed.chunks {
+        Some(chunks) => first_difference(partition, chunks, &progress)?,
+        None => whole_difference(partition, &installed, &progress)?,
+    };
+    progress.end();
+    Ok(match difference {
+        None => SlotVerdict::Matches {
+            version,
+            bytes: size,
+        },
+        Some(Difference {
+            at,
+            superblock: true,
+        }) if mounted_writable(partition)? => SlotVerdict::ModifiedSinceInstall {
+            version,
+            differs_at: at,
+        },
+        Some(Difference { at, .. }) => SlotVerdict::Damaged {
+            version,
+            differs_at: at,
+        },
+    })
+}
+
+struct Difference {
+    at: Option<u64>,
+    /// Whether the superblock may be among what differs.
+    superblock: bool,
+}
+
+/// Where ext4 keeps its superblock: bytes 1024..2048 (kernel.org, ext4 "super block").
+const SUPERBLOCK: std::ops::Range<u64> = 1024..2048;
+
+fn first_difference(
+    partition: &dyn BlockDevice,
+    chunks: &[PlainChunk],
+    progress: &Progress,
+) -> Result<Option<Difference>> {
+    let chunks = as_chunks(chunks);
+    let places = Places::new(&chunks, 0);
+    let stands = standing(partition, &places, |_| true, progress)?;
+    let Some(first) = stands.iter().position(|stands| !stands) else {
+        return Ok(None);
+    };
+    let at = places.of(first);
+    Ok(Some(Difference {
+        superblock: at.start < SUPERBLOCK.end,
+        at: Some(at.start),
+    }))
+}
+
+fn whole_difference(
+    partition: &dyn BlockDevice,
+    installed: &Installed,
+    progress: &Progress,
+) -> Result<Option<Difference>> {
+    let mut hash = Sha256::new();
+    let payload = installed.payload();
+    MediumReader::new(partition).each(0..payload.size, |bytes| {
+        hash.update(bytes);
+        progress.add(bytes.len() as u64);
+        Ok(())
+    })?;
+    let same = hash.finalize().as_slice() == payload.sha256.0;
+    Ok((!same).then_some(Difference {
+        at: None,
+        superblock: true,
+    }))
+}
+
+/// Whether the slot holds an ext4 filesystem that counts a writable mount. squashfs and erofs
+/// cannot be mounted writable. An image that was itself mounted when it was built counts those
+/// mounts too: then damage to its first chunk reads as a modification.
+fn mounted_writable(partition: &dyn BlockDevice) -> Result<bool> {
+    let mut first = vec![0; super::FIRST_BLOCK];
+    partition.read_at(0, &mut first)?;
+    let field = |at: usize| {
+        let at = super::small(SUPERBLOCK.start) + at;
+        u16::from_le_bytes([first[at], first[at + 1]])
+    };
+    const MOUNT_COUNT: usize = 0x34;
+    const MAGIC: usize = 0x38;
+    Ok(field(MAGIC) == 0xef53 && field(MOUNT_COUNT) > 0)
+}

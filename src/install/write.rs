@@ -1,0 +1,227 @@
+//! Writes a release to the slot that nobody needs, in the order that a power cut cannot hurt.
+
+use super::check::check_length;
+use super::feed::{Feed, Supply};
+use super::medium::MediumReader;
+use super::pipeline::{Pipeline, read_back_failed};
+use super::plan::Plan;
+use super::progress::Progress;
+use super::reuse::{Reuse, kept};
+use super::spans::{Places, work};
+use super::{FIRST_BLOCK, FIRST_LEN, small};
+use crate::artifact::{Chunk, Release};
+use crate::disk::BlockDevice;
+use crate::event::{Phase, Sink};
+use crate::model::{Failure, ReasonCode, Result};
+use crate::slot::Inactive;
+use crate::slot::record::{PAYLOAD_MAX, encode_record, record_offset};
+use crate::source::Input;
+use crate::sys::AlignedBuf;
+use crate::trust::Verified;
+use serde::Serialize;
+
+/// One writing of one slot.
+pub struct Job<'a> {
+    /// What is written.
+    pub release: &'a Verified<Release>,
+    /// What [`super::plan`] said of it and of this slot.
+    pub plan: &'a Plan,
+    /// Where its payload comes from.
+    pub input: Input,
+    /// The slot.
+    pub target: &'a Inactive,
+    /// Whether to look for chunks that stand there already.
+    pub reuse: Reuse,
+    /// Where progress goes.
+    pub sink: &'a dyn Sink,
+}
+
+/// What was done, in bytes of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The length of the image.
+    pub image: u64,
+    /// Written, the first 128 KiB and the slot record included.
+    pub written: u64,
+    /// Stood there already, and was verified.
+    pub kept: u64,
+    /// Made to read as zeros, or found to.
+    pub zeroed: u64,
+    /// Stored bytes used from the artifact.
+    pub fetched: u64,
+}
+
+/// Writes a release to a slot and reads all of it back. On success the slot holds exactly the
+/// image, and its record.
+///
+/// Nothing is destroyed before the source's length, the record and what already stands there are
+/// known. A failure after that (`CHUNK_CORRUPT`, `TRUNCATED`, `TRAILING_BYTES`, `SOURCE_LOST`,
+/// `READ_BACK`, `IO`, `NO_SPACE`) leaves the slot without its first 128 KiB and without a record:
+/// it offers no kernel, and the next installation may resume.
+pub fn write_slot(job: Job) -> Result<Report> {
+    let release = job.release;
+    let device = job.target.device();
+    let payload = &release.manifest.payloads[job.plan.payload];
+    if job.plan.slot != device.len() || payload.size != job.plan.image {
+        let detail = "the plan was made for another slot or release";
+        return Err(Failure::new(ReasonCode::Internal, detail));
+    }
+    if let Input::Seekable(source) = &job.input {
+        check_length(&**source, release)?;
+    }
+    let order = Order {
+        table: &release.table.chunks,
+        first_chunk: payload.first_chunk as usize,
+        places: Places::new(
+            release.chunks_of(payload),
+            release.stored_offset_of(payload),
+        ),
+        record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?),
+    };
+    let written = order.carry_out(device, job.input, &job.reuse, job.sink);
+    written.map_err(|f| f.at(format_args!("slot {}", job.target.id())))
+}
+
+/// A copy that a direct write accepts.
+pub(super) fn aligned(bytes: &[u8]) -> AlignedBuf {
+    let mut copy = AlignedBuf::new(bytes.len());
+    copy.copy_from_slice(bytes);
+    copy
+}
+
+/// What is written, without the proofs that it may be: those are [`Job`]'s.
+pub(super) struct Order<'a> {
+    pub(super) table: &'a [Chunk],
+    pub(super) first_chunk: usize,
+    pub(super) places: Places<'a>,
+    pub(super) record: AlignedBuf,
+}
+
+impl Order<'_> {
+    pub(super) fn carry_out(
+        self,
+        device: &dyn BlockDevice,
+        input: Input,
+        reuse: &Reuse,
+        sink: &dyn Sink,
+    ) -> Result<Report> {
+        let kept = kept(device, &self.places, reuse, sink)?;
+        destroy(device)?;
+        let supply = Supply::new(input, self.table);
+        let done = self
+            .write_rest(device, supply, &kept, sink)
+            .and_then(|(first, report)| {
+                self.finish(device, &first, sink)?;
+                Ok(report)
+            });
+        done.map_err(|f| f.at("left without a system"))
+    }
+
+    /// Everything but the first 128 KiB, read back from the medium; then the source's end.
+    fn write_rest(
+        &self,
+        device: &dyn BlockDevice,
+        supply: Supply,
+        kept: &[bool],
+        sink: &dyn Sink,
+    ) -> Result<(AlignedBuf, Report)> {
+        let work = work(&self.places, |i| kept[i]);
+        let len = |r: &std::ops::Range<u64>| r.end - r.start;
+        let carried = work.spans.iter().map(|s| len(&s.image)).sum();
+        let zeroed = work.zeros.iter().map(len).sum();
+        let progress = Progress::start(sink, Phase::Write, carried);
+        // A kept chunk shares a block with its neighbour: if that was written, so was its edge.
+        let fresh = |i: usize| kept.get(i).is_some_and(|kept| !kept);
+        let suspect = |i: usize| fresh(i) || fresh(i + 1) || (i > 0 && fresh(i - 1));
+        let pipeline = Pipeline {
+            device,
+            places: &self.places,
+            work: &work,
+            suspect: &suspect,
+            progress: &progress,
+        };
+        let feed = |buffers| Feed::new(&work.spans, self.first_chunk, buffers, supply);
+        let (first, feed) = pipeline.run(feed)?;
+        feed.into_supply().finish()?;
+        progress.end();
+        let report = Report {
+            image: self.places.len(),
+            written: carried + self.record.len() as u64,
+            kept: self.places.len() - carried - zeroed,
+            zeroed,
+            fetched: work.spans.iter().map(|s| len(&s.stored)).sum(),
+        };
+        Ok((first, report))
+    }
+
+    /// The last phase: what makes the slot bootable, then what says what it is. The first block
+    /// goes alone, so that no torn write of it offers half a filesystem; the record last, so that
+    /// a record always describes a complete slot.
+    fn finish(&self, device: &dyn BlockDevice, first: &AlignedBuf, sink: &dyn Sink) -> Result<()> {
+        let len = (first.len() + self.record.len()) as u64;
+        let progress = Progress::start(sink, Phase::Finish, len);
+        self.complete(device, first)?;
+        let (block, rest) = first.split_at(FIRST_BLOCK);
+        put(device, FIRST_BLOCK as u64, rest)?;
+        let last = put(device, 0, block)
+            .and_then(|()| put(device, record_offset(device.len()), &self.record));
+        if let Err(failure) = last {
+            // What cannot be read back must not boot. If this fails too, the failure stands.
+            let _best_effort = destroy(device);
+            return Err(failure);
+        }
+        progress.add(len);
+        progress.end();
+        Ok(())
+    }
+
+    /// The chunks that touch the first 128 KiB are right, with the rest of the last one as the
+    /// medium holds it.
+    fn complete(&self, device: &dyn BlockDevice, first: &AlignedBuf) -> Result<()> {
+        let mut reader = MediumReader::new(device);
+        for index in 0..self.places.starting_below(FIRST_LEN) {
+            let image = self.places.of(index);
+            let (start, end) = (image.start, image.end.min(FIRST_LEN));
+            let begins = &first[small(start)..small(end)];
+            let chunk = &self.places.chunks[index];
+            if !reader.completes(chunk, begins, end..image.end)? {
+                return Err(read_back_failed(&self.places, index));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes sure that the slot claims no release and offers no kernel, whatever happens next. The
+/// mirror of [`Order::finish`]: the record first, so that it never describes half a slot, then
+/// the block without which nothing is found, then the rest of the first 128 KiB.
+fn destroy(device: &dyn BlockDevice) -> Result<()> {
+    let zeros = AlignedBuf::new(small(FIRST_LEN));
+    let (block, rest) = zeros.split_at(FIRST_BLOCK);
+    put(device, record_offset(device.len()), block)?;
+    put(device, 0, block)?;
+    put(device, FIRST_BLOCK as u64, rest)
+}
+
+/// Writes, flushes and reads back.
+fn put(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
+    device.write_at(at, bytes)?;
+    device.flush()?;
+    same(device, at, bytes)
+}
+
+/// `READ_BACK` unless the medium holds `bytes`.
+fn same(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
+    let mut found = AlignedBuf::new(bytes.len());
+    device.read_at(at, &mut found)?;
+    if *found == *bytes {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ReasonCode::ReadBack,
+        format!(
+            "bytes {at}..{} read back differently",
+            at + bytes.len() as u64
+        ),
+    ))
+}

@@ -1,0 +1,36 @@
+//! Surefoot: A/B operating-system updates for embedded Linux.
+//!
+//! This file is the map: one module per room. A room uses only rooms on floors below it; the
+//! table in ARCHITECTURE.md names every edge and `tests/architecture.rs` holds the code to it.
+
+// Floor 0
+pub mod event;
+pub mod model;
+// Floor 1
+pub mod sys;
+pub mod trust;
+// Floor 2
+pub mod artifact;
+pub mod disk;
+// Floor 3
+pub mod boot;
+pub mod health;
+pub mod slot;
+pub mod source;
+// Floor 4
+pub mod install;
+// Floor 5
+pub mod update;
+// Floor 6
+pub mod config;
+// Floor 7
+pub mod daemon;
+// Floor 8
+pub mod cli;
+// Floor H: hosts only
+#[cfg(feature = "forge")]
+pub mod forge;
+#[cfg(feature = "sim")]
+pub mod provision;
+#[cfg(feature = "sim")]
+pub mod sim;

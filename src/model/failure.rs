@@ -1,0 +1,61 @@
+//! One error for all rooms: a reason code a machine acts on, a detail a person reads.
+
+use super::{ReasonCode, printable};
+
+/// The result of everything in this crate that can fail for a reason worth naming.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// Why something did not happen. The code decides exit status, retry and log level; the detail
+/// is one printable line that says what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    code: ReasonCode,
+    detail: String,
+}
+
+impl Failure {
+    /// A failure with its stable code and one line for people. Foreign bytes in `detail` are
+    /// made printable here, so that no caller can forget (threat: escape sequences in a log).
+    pub fn new(code: ReasonCode, detail: impl AsRef<str>) -> Self {
+        Failure {
+            code,
+            detail: printable(detail.as_ref(), 512),
+        }
+    }
+
+    /// The stable reason code.
+    pub fn code(&self) -> ReasonCode {
+        self.code
+    }
+
+    /// What was found, one printable line.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The same failure with its place in front: `slot b: …`.
+    #[must_use]
+    pub fn at(self, place: impl std::fmt::Display) -> Self {
+        Failure::new(self.code, format!("{place}: {}", self.detail))
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}]", self.detail, self.code)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Turns a foreign error into a [`Failure`] where the caller knows what it means.
+pub trait WithReason<T> {
+    /// `detail` says what was being done; the foreign error's text follows it.
+    fn reason(self, code: ReasonCode, detail: impl std::fmt::Display) -> Result<T>;
+}
+
+impl<T, E: std::fmt::Display> WithReason<T> for std::result::Result<T, E> {
+    fn reason(self, code: ReasonCode, detail: impl std::fmt::Display) -> Result<T> {
+        self.map_err(|e| Failure::new(code, format!("{detail}: {e}")))
+    }
+}

@@ -1,0 +1,13 @@
+//! The nouns two or more rooms share: parse, compare, print. This room never does I/O.
+
+mod claim;
+mod failure;
+mod numbers;
+mod reason;
+mod text;
+
+pub use claim::{CopyClaim, EnvClaims};
+pub use failure::{Failure, Result, WithReason};
+pub use numbers::{ByteLen, Digest, KeyId};
+pub use reason::{Class, ReasonCode};
+pub use text::{Identifier, SlotId, Txn, Version, printable};

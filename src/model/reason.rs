@@ -1,0 +1,208 @@
+//! Stable reason codes: one table from which exit status, retry, log level and the docs follow.
+
+/// What a caller does about a failure. The class alone decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// There is nothing to do. Exit 3.
+    Nothing,
+    /// The words typed make no sense. Exit 64.
+    Usage,
+    /// The artifact is refused, and will be refused again. Exit 65.
+    Reject,
+    /// A file that was named is not there. Exit 66.
+    NoInput,
+    /// The source cannot be reached now. Exit 69.
+    Retry,
+    /// A defect of the program. Exit 70.
+    Bug,
+    /// The device's storage failed or is full. Exit 74.
+    Device,
+    /// Another update holds the lock. Exit 75.
+    Busy,
+    /// Not allowed in this state. Exit 77.
+    Denied,
+    /// The device's configuration must change first. Exit 78.
+    Config,
+}
+
+impl Class {
+    /// The process exit status (docs/exit-codes.md).
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Class::Nothing => 3,
+            Class::Usage => 64,
+            Class::Reject => 65,
+            Class::NoInput => 66,
+            Class::Retry => 69,
+            Class::Bug => 70,
+            Class::Device => 74,
+            Class::Busy => 75,
+            Class::Denied => 77,
+            Class::Config => 78,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($name:ident $text:literal $class:ident $meaning:literal $next:literal;)*) => {
+        /// Why something ended as it did. The text of a code never changes once released.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ReasonCode {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl ReasonCode {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [ReasonCode] = &[$(ReasonCode::$name),*];
+
+            /// The stable text: `SIGNATURE_INVALID`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(ReasonCode::$name => $text,)* }
+            }
+
+            /// What a caller does about it.
+            pub fn class(self) -> Class {
+                match self { $(ReasonCode::$name => Class::$class,)* }
+            }
+
+            /// What it means, one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(ReasonCode::$name => $meaning,)* }
+            }
+
+            /// What a person does next, one sentence.
+            pub fn next_step(self) -> &'static str {
+                match self { $(ReasonCode::$name => $next,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // What an artifact can be refused for.
+    Truncated "TRUNCATED" Reject "The artifact ends before its last byte." "Copy or download it again, then compare its size.";
+    NotAnArtifact "NOT_AN_ARTIFACT" Reject "The file is not a Surefoot artifact." "Use a file made by `surefoot-forge build`.";
+    UpdaterTooOld "UPDATER_TOO_OLD" Reject "The artifact needs a newer updater." "Install an older release first that brings a newer updater.";
+    HeaderInvalid "HEADER_INVALID" Reject "The artifact's header breaks the format." "Build or download the artifact again.";
+    SignatureMissing "SIGNATURE_MISSING" Reject "The artifact is not signed." "Sign it: `surefoot-forge sign FILE --key KEY`.";
+    SignatureInvalid "SIGNATURE_INVALID" Reject "A signature does not match the artifact." "Download it again; if that does not help, ask who built it.";
+    SignatureUntrusted "SIGNATURE_UNTRUSTED" Reject "No key that this device trusts has signed the artifact." "Sign it with a release key of this device's trust file.";
+    SignatureThreshold "SIGNATURE_THRESHOLD" Reject "Fewer trusted keys have signed than the trust file demands." "Add signatures: `surefoot-forge sign FILE --key KEY`.";
+    KeyRevoked "KEY_REVOKED" Reject "A signing key has been revoked." "Sign the artifact with a key in force.";
+    KeyScope "KEY_SCOPE" Reject "A signing key may not sign for this product or kind of payload." "Sign with a key whose scope covers it.";
+    KeyRole "KEY_ROLE" Reject "A key of another role has signed the artifact." "Sign with a release key.";
+    TestKey "TEST_KEY" Reject "A key published for tests is not accepted by this build." "Make keys of your own: `surefoot-forge keygen --out KEYS`.";
+    ManifestInvalid "MANIFEST_INVALID" Reject "The manifest breaks the format." "Build the artifact again with a current surefoot-forge.";
+    TableInvalid "TABLE_INVALID" Reject "The chunk table contradicts the manifest or itself." "Build the artifact again with a current surefoot-forge.";
+    ChunkCorrupt "CHUNK_CORRUPT" Reject "Payload bytes do not match their signed hash." "Copy or download the artifact again.";
+    TrailingBytes "TRAILING_BYTES" Reject "There are bytes after the artifact's end." "Copy or download the artifact again.";
+    WrongProduct "WRONG_PRODUCT" Reject "The artifact is for another product." "Use the artifact for this product.";
+    Incompatible "INCOMPATIBLE" Reject "The artifact is not compatible with this device." "Use an artifact that names this device's compatible.";
+    NoPayload "NO_PAYLOAD" Reject "The artifact carries nothing for this hardware revision." "Use an artifact for this hardware revision.";
+    VersionOlder "VERSION_OLDER" Reject "The release is older than the running one." "Say `--allow-older` if that is what you want.";
+    BelowFloor "BELOW_FLOOR" Reject "The release is below the security epoch's floor." "Use a newer release; nothing on this device overrides the floor.";
+    RolledBackBefore "ROLLED_BACK_BEFORE" Reject "This release was tried and rolled back." "Fix and rebuild it, or say `--retry-rolled-back` to try the same one again.";
+    TooBig "TOO_BIG" Reject "The payload does not fit the slot." "Make the root filesystem smaller than the slot less 256 KiB.";
+    AlreadyInstalled "ALREADY_INSTALLED" Nothing "This release is already running." "Nothing to do; `--reinstall` writes it again.";
+    // Trust and keys.
+    TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";
+    TrustInvalid "TRUST_INVALID" Config "The trust file breaks its rules." "Restore the trust file made by `surefoot-forge keygen`.";
+    KeyUnusable "KEY_UNUSABLE" Config "A key cannot be used." "Check the key's file, its permissions (0600) and its role.";
+    // The state in which something was asked.
+    TrialPending "TRIAL_PENDING" Denied "A new system is on trial." "Decide it first: `surefoot commit` or `surefoot rollback`.";
+    NotTrying "NOT_TRYING" Denied "No new system is on trial." "See `surefoot status`.";
+    NotStaged "NOT_STAGED" Denied "No written release waits to be switched to." "Install one first: `surefoot install FILE --stage`.";
+    WrongSlot "WRONG_SLOT" Denied "The running system is not the one on trial." "Reboot, then look at `surefoot status`.";
+    NothingToRollBack "NOTHING_TO_ROLL_BACK" Denied "The other slot holds no system to return to." "Install a release instead.";
+    HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Reboot: the previous system is armed. The check is named in `surefoot status`.";
+    HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "Correct the check, or decide yourself: `surefoot commit --force --reason TEXT`.";
+    RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
+    Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";
+    Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
+    // How an update ended.
+    CounterDead "COUNTER_DEAD" Device "The boot of a trial was not counted." "Set `surefoot_counter` to who counts on this board; see docs/uboot-environment.md.";
+    TrialNotStarted "TRIAL_NOT_STARTED" Device "The new system was armed but the boot script never tried it." "Check the boot script: `surefoot doctor`.";
+    BootFailed "BOOT_FAILED" Device "The new system did not boot within its tries." "Look at the new system's console; the old one runs.";
+    JournalLost "JOURNAL_LOST" Device "The state folder was lost during a trial." "Check the data partition.";
+    Requested "REQUESTED" Denied "A person asked for it." "Nothing to do.";
+    // Disk and slots.
+    DiskMissing "DISK_MISSING" Config "The disk cannot be opened." "Check `[device] disk` and its permissions.";
+    TableUnreadable "TABLE_UNREADABLE" Device "Neither copy of the partition table can be trusted." "Restore the partition table with `sgdisk`; the running system is untouched.";
+    LayoutInvalid "LAYOUT_INVALID" Config "The partitions overlap, leave the disk or carry one name twice." "Correct the partition table or `[slots]`.";
+    SlotMissing "SLOT_MISSING" Config "A partition named in `[slots]` does not exist." "Correct `[slots]` or the partition names: `sgdisk -p DISK`.";
+    SlotNeeded "SLOT_NEEDED" Denied "The slot may still be needed and is not opened for writing." "Settle the pending update first: `surefoot status`.";
+    SlotMounted "SLOT_MOUNTED" Denied "The slot is mounted or in use." "Unmount it.";
+    SlotDamaged "SLOT_DAMAGED" Device "The slot does not hold what its manifest says." "Install a release again.";
+    ModifiedSinceInstall "MODIFIED_SINCE_INSTALL" Device "The slot was mounted writable since it was installed." "No failure of the device; install again for an exact copy.";
+    ReadBack "READ_BACK" Device "The medium returned other bytes than were written." "Replace the medium; the running system is untouched.";
+    Io "IO" Device "Reading or writing failed." "Check the medium and the kernel's log.";
+    NoSpace "NO_SPACE" Device "There is no space left." "Free space, then try again.";
+    // Bootloader environment.
+    EnvConfig "ENV_CONFIG" Config "The description of the bootloader environment is wrong." "Correct fw_env.config.";
+    EnvUnreadable "ENV_UNREADABLE" Config "No copy of the bootloader environment is valid." "Write both copies with `mkenvimage`; see docs/uboot-environment.md.";
+    EnvFull "ENV_FULL" Device "The bootloader environment has no room." "Remove variables from it.";
+    EnvReadBack "ENV_READ_BACK" Device "The bootloader environment did not read back as written." "Replace the medium; nothing was switched.";
+    // Configuration, state, words.
+    StateNotDurable "STATE_NOT_DURABLE" Config "The state folder cannot be written, or lies on the root filesystem." "Point `[device] state` at the data partition.";
+    BootedUnknown "BOOTED_UNKNOWN" Config "Which slot runs is not known for certain." "Boot with `surefoot.slot=` on the kernel command line; see docs/uboot-environment.md.";
+    HardwareUnknown "HARDWARE_UNKNOWN" Config "The hardware revision cannot be read." "Correct `[device] hardware`.";
+    NoHealthCheck "NO_HEALTH_CHECK" Config "No health check is configured." "Configure one, or decide yourself: `surefoot commit --force --reason TEXT`.";
+    ConfigInvalid "CONFIG_INVALID" Config "The configuration cannot be used." "Run `surefoot config check`.";
+    ConfigMissing "CONFIG_MISSING" Config "There is no configuration." "Name one: `--config FILE`.";
+    NoSuchFile "NO_SUCH_FILE" NoInput "There is no such file." "Check the path.";
+    SourceLost "SOURCE_LOST" Retry "The source ended or failed while it was read." "Run the same command again; it goes on where it stopped.";
+    Usage "USAGE" Usage "The command cannot be understood." "See `--help`.";
+    Internal "INTERNAL" Bug "A defect of the program." "Please report it with the output of the command.";
+}
+
+impl std::fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for ReasonCode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = ReasonCode::ALL.iter().find(|c| c.as_str() == text);
+        found
+            .copied()
+            .ok_or_else(|| format!("`{text}` is not a reason code"))
+    }
+}
+
+impl serde::Serialize for ReasonCode {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ReasonCode {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_reads_back_and_says_what_to_do() {
+        for code in ReasonCode::ALL {
+            assert_eq!(code.as_str().parse(), Ok(*code));
+            assert!(
+                code.as_str()
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_')
+            );
+            for sentence in [code.meaning(), code.next_step()] {
+                assert!(
+                    sentence.ends_with('.') && sentence.len() > 10,
+                    "{code}: {sentence}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Writing a new image file.
+
+use super::{ENV_LEN, ENV_OFFSETS, Layout, SCRIPT_FILE, fat, shipped_boot_script, wrap_script};
+use crate::boot::uboot::Env;
+use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
+use crate::slot::record::RECORD_LEN;
+use gpt::partition_types;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Who counts the boots of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    /// U-Boot itself (CONFIG_BOOTCOUNT_ENV).
+    Uboot,
+    /// The boot script, on a stock U-Boot.
+    Script,
+}
+
+impl Counter {
+    /// The factory environment for boards of this kind: `name=value` lines.
+    pub fn factory_environment(self) -> &'static str {
+        match self {
+            Counter::Uboot => include_str!("../../uboot-scripts/factory-env-uboot.txt"),
+            Counter::Script => include_str!("../../uboot-scripts/factory-env-script.txt"),
+        }
+    }
+}
+
+/// What a new disk carries.
+#[derive(Debug, Clone)]
+pub struct Card<'a> {
+    /// Bytes of each slot.
+    pub slot_size: u64,
+    /// Bytes of the disk; what is needed if `None`.
+    pub disk_size: Option<u64>,
+    /// Its factory environment, written to both copies.
+    pub counter: Counter,
+    /// Variables of the board that stand before the factory's: a stored environment replaces the
+    /// compiled-in one, load addresses and all.
+    pub board: &'a [(&'a str, &'a str)],
+    /// The system in slot a; an image file.
+    pub rootfs: Option<&'a Path>,
+}
+
+/// Makes the image file. It must not exist: no disk, and nothing that somebody may need, is ever
+/// written over. What is left after a failure is removed.
+pub fn make(path: &Path, card: &Card<'_>) -> Result<Layout> {
+    let layout = Layout::new(card.slot_size, card.disk_size)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .reason(ReasonCode::Io, format!("making {}", path.display()))?;
+    match fill(&file, &layout, card) {
+        Ok(()) => Ok(layout),
+        Err(failure) => {
+            let _ = std::fs::remove_file(path);
+            Err(failure.at(path.display()))
+        }
+    }
+}
+
+fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
+    file.set_len(layout.size)
+        .reason(ReasonCode::NoSpace, "reserving its length")?;
+    write_table(file, layout)?;
+    let mut env = Env::default();
+    let factory = card.counter.factory_environment().lines();
+    let pairs = card
+        .board
+        .iter()
+        .copied()
+        .chain(factory.filter_map(|l| l.split_once('=')));
+    for (name, value) in pairs {
+        env.set(name, value)?;
+    }
+    for (serial, offset) in [(1, ENV_OFFSETS[0]), (0, ENV_OFFSETS[1])] {
+        let len = usize::try_from(ENV_LEN).reason(ReasonCode::Internal, "environment")?;
+        let copy = env.encode(len, Some(serial))?;
+        file.write_all_at(&copy, offset).map_err(io)?;
+    }
+    let script = wrap_script(&shipped_boot_script())
+        .ok_or_else(|| Failure::new(ReasonCode::Internal, "the boot script is too long"))?;
+    let boot = fat::format(layout.boot().len, &[(SCRIPT_FILE, &script)])?;
+    copy_sparse(
+        file,
+        layout.boot().start,
+        boot.as_slice(),
+        layout.boot().len,
+    )?;
+    if let Some(rootfs) = card.rootfs {
+        copy_rootfs(file, layout, rootfs).map_err(|e| e.at(rootfs.display()))?;
+    }
+    file.sync_all().map_err(io)
+}
+
+fn io(error: std::io::Error) -> Failure {
+    crate::sys::durable::io_failure("write", Path::new("the image"), &error)
+}
+
+fn write_table(file: &File, layout: &Layout) -> Result<()> {
+    let told = "writing the partition table";
+    let sectors = u32::try_from(layout.size / 512 - 1).unwrap_or(u32::MAX);
+    let mut device = file.try_clone().map_err(io)?;
+    gpt::mbr::ProtectiveMBR::with_lb_size(sectors)
+        .overwrite_lba0(&mut device)
+        .reason(ReasonCode::Io, told)?;
+    let mut disk = gpt::GptConfig::new()
+        .writable(true)
+        .logical_block_size(gpt::disk::LogicalBlockSize::Lb512)
+        .create_from_device(device, None)
+        .reason(ReasonCode::Io, told)?;
+    for (number, place) in (1..).zip(&layout.partitions) {
+        let boot = place.name == super::BOOT_PARTITION;
+        let kind = if boot {
+            partition_types::BASIC
+        } else {
+            partition_types::LINUX_FS
+        };
+        // Attribute bit 2, legacy BIOS bootable: where U-Boot looks for a boot script first.
+        let attributes = if boot { 1 << 2 } else { 0 };
+        disk.add_partition_at(
+            place.name,
+            number,
+            place.start / 512,
+            place.len / 512,
+            kind,
+            attributes,
+        )
+        .reason(ReasonCode::Io, told)?;
+    }
+    disk.write().reason(ReasonCode::Io, told)?;
+    Ok(())
+}
+
+fn copy_rootfs(file: &File, layout: &Layout, rootfs: &Path) -> Result<()> {
+    let source = File::open(rootfs).reason(ReasonCode::NoSuchFile, "opening")?;
+    let len = source.metadata().map_err(io)?.len();
+    let room = layout.slot_a().len - RECORD_LEN;
+    if len > room {
+        let text = format!(
+            "{} do not fit a slot with room for {}",
+            ByteLen(len),
+            ByteLen(room)
+        );
+        return Err(Failure::new(ReasonCode::TooBig, text));
+    }
+    copy_sparse(file, layout.slot_a().start, source, room)
+}
+
+/// Copies what is not zero into a file that reads as zeros.
+fn copy_sparse(to: &File, start: u64, mut from: impl Read, room: u64) -> Result<()> {
+    const BLOCK: usize = 64 << 10;
+    let mut block = vec![0; BLOCK];
+    let mut at = 0;
+    loop {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match from.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(io(e)),
+            }
+        }
+        let now = &block[..filled];
+        if now.iter().any(|b| *b != 0) {
+            if at + filled as u64 > room {
+                return Err(Failure::new(
+                    ReasonCode::TooBig,
+                    "it grew while it was copied",
+                ));
+            }
+            to.write_all_at(now, start + at).map_err(io)?;
+        }
+        if filled < BLOCK {
+            return Ok(());
+        }
+        at += filled as u64;
+    }
+}

@@ -1,0 +1,223 @@
+//! The words of `surefoot-sim`.
+
+use super::device::Device;
+use super::judge;
+use super::new::{Wish, new};
+use super::reboot::{Fault, reboot};
+use super::unplug::{Plug, unplug};
+use crate::model::{ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A device without hardware: a disk image, U-Boot's rules, a power plug.
+#[derive(Debug, Parser)]
+#[command(
+    name = "surefoot-sim",
+    version,
+    max_term_width = 100,
+    after_help = "A first device:\n  \
+        surefoot-sim new DIR\n  \
+        surefoot --config DIR/surefoot.toml status\n  \
+        surefoot-sim reboot DIR\n  \
+        surefoot-sim unplug DIR --after 100 -- install X.surefoot"
+)]
+struct Words {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a device in an empty folder
+    New(New),
+    /// Switch it off and on: what U-Boot and the boot script do, on the image's own bytes
+    Reboot(Reboot),
+    /// Run a `surefoot` command and cut the power at a chosen write
+    Unplug(Unplug),
+    /// Compare with the real U-Boot: which of two copies is loaded, for each pair in a file
+    #[command(hide = true)]
+    Judge { pairs: PathBuf },
+    /// Compare with the real U-Boot: a whole boot for each pair in a file
+    #[command(hide = true)]
+    Boots { dir: PathBuf, pairs: PathBuf },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Counts {
+    /// U-Boot itself (CONFIG_BOOTCOUNT_ENV)
+    Uboot,
+    /// The boot script, on a stock U-Boot
+    Script,
+}
+
+#[derive(Debug, Args)]
+struct New {
+    /// The folder; made if it is not there
+    dir: PathBuf,
+    /// The image of the system in slot a [default: a stand-in that only looks bootable]
+    #[arg(long, value_name = "IMG")]
+    rootfs: Option<PathBuf>,
+    /// Whom the device believes [default: new keys in DIR/keys]
+    #[arg(long, value_name = "TRUST")]
+    trust: Option<PathBuf>,
+    /// What an artifact must be compatible with
+    #[arg(long, default_value = "demo-board")]
+    compatible: Identifier,
+    /// The product
+    #[arg(long, default_value = "demo")]
+    product: Identifier,
+    /// The size of each slot
+    #[arg(long, value_name = "SIZE", default_value = "128M")]
+    slot_size: ByteLen,
+    /// The size of the disk [default: what is needed]
+    #[arg(long, value_name = "SIZE")]
+    disk_size: Option<ByteLen>,
+    /// Who counts the boots of a trial on this board
+    #[arg(long, default_value = "uboot")]
+    counter: Counts,
+}
+
+#[derive(Debug, Args)]
+struct Reboot {
+    dir: PathBuf,
+    /// What goes wrong in this boot
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "unhealthy")]
+    fail: Option<Fault>,
+    /// Print one JSON object instead
+    #[arg(long)]
+    json: bool,
+    /// Do not show U-Boot's console
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status 0: the power was cut. 3: the command succeeded before it could be;\n\
+    else the command's own status."
+)]
+struct Unplug {
+    dir: PathBuf,
+    /// How many writes still land
+    #[arg(long, value_name = "N")]
+    after: u64,
+    /// How many bytes of the next one land too
+    #[arg(long, value_name = "BYTES", default_value = "0")]
+    torn: usize,
+    /// What runs: a `surefoot` command, or `reboot`
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let words = match Words::try_parse() {
+        Ok(words) => words,
+        Err(error) => {
+            let _ = error.print();
+            let status = if error.use_stderr() {
+                Class::Usage.exit_status()
+            } else {
+                0
+            };
+            return ExitCode::from(status);
+        }
+    };
+    match run(words.command) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            // Nobody may be listening on stderr; the exit status still speaks.
+            let mut err = std::io::stderr().lock();
+            let _ = writeln!(err, "surefoot-sim: {failure}");
+            let _ = writeln!(err, "next: {}", failure.code().next_step());
+            ExitCode::from(failure.code().class().exit_status())
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<u8> {
+    match verb {
+        Verb::New(words) => {
+            let next = new(&Wish {
+                folder: words.dir,
+                rootfs: words.rootfs,
+                trust: words.trust,
+                product: words.product,
+                compatible: words.compatible,
+                slot_size: words.slot_size,
+                disk_size: words.disk_size,
+                counts: words.counter == Counts::Uboot,
+            })?;
+            say(&next)?;
+            Ok(0)
+        }
+        Verb::Reboot(words) => boot_once(&words),
+        Verb::Unplug(words) => pull(&words),
+        Verb::Judge { pairs } => judge::judge(&pairs, &mut buffered()).map(|()| 0),
+        Verb::Boots { dir, pairs } => {
+            judge::boots(&Device::open(&dir)?, &pairs, &mut buffered()).map(|()| 0)
+        }
+    }
+}
+
+fn boot_once(words: &Reboot) -> Result<u8> {
+    let device = Device::open(&words.dir)?;
+    let (told, console) = reboot(&device, words.fail)?;
+    if !words.quiet {
+        let mut err = std::io::stderr().lock();
+        for line in console {
+            let _ = writeln!(err, "  U-Boot: {}", crate::model::printable(&line, 200));
+        }
+    }
+    if words.json {
+        let json = serde_json::to_string(&told).reason(ReasonCode::Internal, "JSON")?;
+        say(&format!("{json}\n"))?;
+    } else {
+        say(&format!("{}\n", told.line()))?;
+    }
+    if told.slot.is_none() {
+        return Ok(Class::Device.exit_status());
+    }
+    Ok(0)
+}
+
+fn pull(words: &Unplug) -> Result<u8> {
+    let device = Device::open(&words.dir)?;
+    match unplug(&device, words.after, words.torn, &words.command)? {
+        Plug::Cut => {
+            let torn = match words.torn {
+                0 => String::new(),
+                bytes => format!(" and at most {bytes} bytes of the next"),
+            };
+            say(&format!(
+                "power cut after {} writes{torn}\nnext: surefoot-sim reboot {}\n",
+                words.after,
+                words.dir.display()
+            ))?;
+            Ok(0)
+        }
+        Plug::EndedFirst(status) => {
+            say(&format!(
+                "no cut: the command ended first, with status {status}\n"
+            ))?;
+            Ok(if status == 0 {
+                Class::Nothing.exit_status()
+            } else {
+                status
+            })
+        }
+    }
+}
+
+fn buffered() -> impl Write {
+    std::io::BufWriter::new(std::io::stdout())
+}
+
+/// Results go to stdout; a closed stdout is an error, not a panic.
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Failure::new(ReasonCode::Io, format!("writing to standard output: {e}")))
+}

@@ -1,0 +1,173 @@
+//! The folder that is a device.
+
+use super::boot::{Content, Hardware};
+use super::environment::{Flash, Variables};
+use crate::disk::{BlockDevice, open_image_writable, read_table};
+use crate::model::{Failure, ReasonCode, Result, SlotId};
+use crate::provision::{
+    BOOT_PARTITION, Counter, ENV_LEN, ENV_OFFSETS, SCRIPT_FILE, read_boot_file,
+};
+use crate::sys::{AlignedBuf, durable};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the board loads things to; those of U-Boot's sandbox build, so that it can boot the
+/// same image. The boot partition's script knows them as variables.
+pub(super) const BOARD: [(&str, &str); 4] = [
+    ("kernel_addr_r", "0x1000000"),
+    ("ramdisk_addr_r", "0x2000000"),
+    ("fdt_addr_r", "0xc00000"),
+    ("scriptaddr", "0x1000"),
+];
+
+/// `sim.toml`: what is soldered, and no update can change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Soldered {
+    /// `uboot` or `script`.
+    pub(super) counter: String,
+}
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub(super) struct Device {
+    pub(super) folder: PathBuf,
+}
+
+impl Device {
+    /// A folder made by `new`.
+    pub(super) fn open(folder: &Path) -> Result<Device> {
+        let device = Device {
+            folder: folder.to_owned(),
+        };
+        if device.disk().is_file() && device.path("sim.toml").is_file() {
+            Ok(device)
+        } else {
+            let text = format!(
+                "{} is no simulated device; make one: surefoot-sim new DIR",
+                folder.display()
+            );
+            Err(Failure::new(ReasonCode::NoSuchFile, text))
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(super) fn disk(&self) -> PathBuf {
+        self.path("disk.img")
+    }
+
+    /// Whether its U-Boot counts by itself.
+    pub(super) fn counts(&self) -> Result<bool> {
+        let path = self.path("sim.toml");
+        let bad = |why: String| {
+            Failure::new(
+                ReasonCode::ConfigInvalid,
+                format!("{}: {why}", path.display()),
+            )
+        };
+        let bytes = durable::read(&path, 1 << 16)?.unwrap_or_default();
+        let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
+        let soldered: Soldered = toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))?;
+        match soldered.counter.as_str() {
+            "uboot" => Ok(true),
+            "script" => Ok(false),
+            other => Err(bad(format!("`{other}` is not `uboot` or `script`"))),
+        }
+    }
+
+    /// The image, held so that no update writes while it boots.
+    pub(super) fn hold(&self) -> Result<Disk> {
+        open_image_writable(&self.disk()).map(Disk)
+    }
+}
+
+/// The image of a device, as its U-Boot sees it.
+pub(super) struct Disk(Arc<dyn BlockDevice>);
+
+impl Disk {
+    /// What U-Boot finds on it. `broken` names a slot whose kernel cannot be loaded in this boot.
+    pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
+        let mut partitions = BTreeMap::new();
+        for partition in read_table(self.0.as_ref())?.partitions {
+            let slot = match partition.name.as_str() {
+                "rootfs-a" => Some(SlotId::A),
+                "rootfs-b" => Some(SlotId::B),
+                _ => None,
+            };
+            let system = match slot.filter(|s| Some(*s) != broken) {
+                Some(slot) => self
+                    .has_system(partition.start, partition.len)?
+                    .then_some(slot),
+                None => None,
+            };
+            let mut files = BTreeMap::new();
+            if partition.name == BOOT_PARTITION {
+                let script =
+                    read_boot_file(self.bytes(partition.start, partition.len)?, SCRIPT_FILE);
+                files.extend(script.ok().map(|bytes| (SCRIPT_FILE.to_owned(), bytes)));
+            }
+            let content = Content {
+                name: partition.name,
+                uuid: partition.uuid,
+                files,
+                system,
+            };
+            partitions.insert(partition.number, content);
+        }
+        let kind = if counts {
+            Counter::Uboot
+        } else {
+            Counter::Script
+        };
+        let factory = kind
+            .factory_environment()
+            .lines()
+            .filter_map(|l| l.split_once('='));
+        let defaults: Variables = BOARD
+            .into_iter()
+            .chain(factory)
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        Ok(Hardware {
+            counts,
+            defaults,
+            partitions,
+        })
+    }
+
+    /// Whether a superblock that U-Boot knows stands at its place: ext4, squashfs or erofs. The
+    /// first 128 KiB of a slot are written last, so that this is also whether it is whole.
+    fn has_system(&self, start: u64, len: u64) -> Result<bool> {
+        let head = self.bytes(start, len.min(4096))?;
+        let at =
+            |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+        Ok(at(1080, &[0x53, 0xef]) || at(0, b"hsqs") || at(1024, &[0xe2, 0xe1, 0xf5, 0xe0]))
+    }
+
+    fn bytes(&self, start: u64, len: u64) -> Result<Vec<u8>> {
+        let len = usize::try_from(len)
+            .map_err(|_| Failure::new(ReasonCode::LayoutInvalid, "a partition beyond memory"))?;
+        let mut buf = AlignedBuf::new(len);
+        self.0.read_at(start, &mut buf)?;
+        Ok(buf.to_vec())
+    }
+}
+
+impl Flash for Disk {
+    fn read(&self) -> Result<[Vec<u8>; 2]> {
+        let [first, second] = ENV_OFFSETS;
+        Ok([self.bytes(first, ENV_LEN)?, self.bytes(second, ENV_LEN)?])
+    }
+
+    fn write(&mut self, copy: usize, bytes: &[u8]) -> Result<()> {
+        let mut buf = AlignedBuf::new(bytes.len());
+        buf.copy_from_slice(bytes);
+        self.0.write_at(ENV_OFFSETS[copy], &buf)?;
+        self.0.flush()
+    }
+}

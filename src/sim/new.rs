@@ -1,0 +1,189 @@
+//! Making the folder of a new device.
+
+use super::device::{BOARD, Device, Soldered};
+use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result, WithReason};
+use crate::provision::{Card, Counter, ENV_LEN, ENV_OFFSETS, make};
+use crate::trust::Trust;
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What was asked for.
+pub(super) struct Wish {
+    pub(super) folder: PathBuf,
+    pub(super) rootfs: Option<PathBuf>,
+    pub(super) trust: Option<PathBuf>,
+    pub(super) product: Identifier,
+    pub(super) compatible: Identifier,
+    pub(super) slot_size: ByteLen,
+    pub(super) disk_size: Option<ByteLen>,
+    pub(super) counts: bool,
+}
+
+const HEALTH: &str = "#!/bin/sh
+# The self-test of this simulated device: `surefoot-sim reboot DIR --fail` leaves the marker that
+# it finds. Exit status 0 means good; what is printed is shown in `surefoot status`.
+if [ -e run/unhealthy ]; then
+    echo \"this boot is broken on purpose: $(cat run/unhealthy)\"
+    exit 1
+fi
+echo \"all is well\"
+";
+
+/// Makes the device; returns what to do next.
+pub(super) fn new(wish: &Wish) -> Result<String> {
+    let folder = &wish.folder;
+    let io = |what: &str| format!("{what} {}", folder.display());
+    std::fs::create_dir_all(folder).reason(ReasonCode::Io, io("making"))?;
+    let mut entries = std::fs::read_dir(folder).reason(ReasonCode::Io, io("reading"))?;
+    if entries.next().is_some() {
+        let text = format!(
+            "{} is not empty; a device is made in a folder of its own",
+            folder.display()
+        );
+        return Err(Failure::new(ReasonCode::Usage, text));
+    }
+    // Refused before anything is made: the folder stays empty and the same command can be repeated.
+    let trust = wish.trust.as_deref().map(read_trust).transpose()?;
+    let device = Device {
+        folder: folder.clone(),
+    };
+    let card = Card {
+        slot_size: wish.slot_size.0,
+        disk_size: wish.disk_size.map(|size| size.0),
+        counter: if wish.counts {
+            Counter::Uboot
+        } else {
+            Counter::Script
+        },
+        board: &BOARD,
+        rootfs: wish.rootfs.as_deref(),
+    };
+    let layout = make(&device.disk(), &card)?;
+    if wish.rootfs.is_none() {
+        stand_in(&device.disk(), layout.slot_a().start)?;
+    }
+    for name in ["state", "run"] {
+        std::fs::create_dir(device.path(name)).reason(ReasonCode::Io, io("filling"))?;
+    }
+    let (trust, key) = match trust {
+        Some(text) => (text, None),
+        None => own_keys(&device.path("keys"), &wish.product)?,
+    };
+    let soldered = Soldered {
+        counter: if wish.counts { "uboot" } else { "script" }.into(),
+    };
+    let sim = toml::to_string(&soldered).reason(ReasonCode::Internal, "sim.toml")?;
+    let files = [
+        ("trust.toml", trust),
+        ("fw_env.config", fw_env_config()),
+        ("surefoot.toml", configuration(wish)),
+        (
+            "sim.toml",
+            format!("# What is soldered on this board: who counts the boots of a trial.\n{sim}"),
+        ),
+        ("health.sh", HEALTH.to_owned()),
+        ("run/booted", "a\n".to_owned()),
+        ("README", readme(wish)),
+    ];
+    for (name, text) in files {
+        std::fs::write(device.path(name), text).reason(ReasonCode::Io, io("filling"))?;
+    }
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(device.path("health.sh"), executable)
+        .reason(ReasonCode::Io, io("filling"))?;
+    Ok(next_steps(wish, key.as_deref()))
+}
+
+fn read_trust(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).reason(ReasonCode::NoSuchFile, path.display())?;
+    Trust::parse(&text).map_err(|e| e.at(path.display()))?;
+    Ok(text)
+}
+
+/// The superblock's magic of ext4 and nothing else: enough for U-Boot's rules, no file system.
+fn stand_in(disk: &Path, start: u64) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().write(true).open(disk);
+    file.and_then(|f| f.write_all_at(&[0x53, 0xef], start + 1080))
+        .reason(ReasonCode::Io, "marking slot a")
+}
+
+#[cfg(feature = "forge")]
+fn own_keys(folder: &Path, product: &Identifier) -> Result<(String, Option<PathBuf>)> {
+    crate::forge::make_keys(folder, product)?;
+    let trust = read_trust(&folder.join("trust.toml"))?;
+    Ok((trust, Some(folder.join("release.key"))))
+}
+
+#[cfg(not(feature = "forge"))]
+fn own_keys(_: &Path, _: &Identifier) -> Result<(String, Option<PathBuf>)> {
+    let text = "this build makes no keys: give a trust file with --trust";
+    Err(Failure::new(ReasonCode::Usage, text))
+}
+
+fn fw_env_config() -> String {
+    let mut text = String::from("# Device or file   Offset      Length\n");
+    for offset in ENV_OFFSETS {
+        let _ = writeln!(text, "disk.img           {offset:#x}    {ENV_LEN:#x}");
+    }
+    text
+}
+
+fn configuration(wish: &Wish) -> String {
+    format!(
+        "# A simulated device. Relative paths start in this folder.\n\
+         [device]\n\
+         product = \"{}\"\n\
+         compatible = \"{}\"\n\
+         disk = \"disk.img\"\n\
+         booted = \"run/booted\"        # written by `surefoot-sim reboot`\n\
+         state = \"state\"\n\n\
+         [slots]\n\
+         a = [\"rootfs-a\"]\n\
+         b = [\"rootfs-b\"]\n\n\
+         [trust]\n\
+         file = \"trust.toml\"\n\n\
+         [boot]\n\
+         fw_env_config = \"fw_env.config\"\n\n\
+         [[health.check]]\n\
+         name = \"self-test\"\n\
+         command = [\"./health.sh\"]\n\
+         timeout = \"10s\"\n",
+        wish.product, wish.compatible
+    )
+}
+
+fn readme(wish: &Wish) -> String {
+    let system = match &wish.rootfs {
+        Some(path) => format!("a copy of {}", path.display()),
+        None => "a stand-in: a superblock's magic, no file system".to_owned(),
+    };
+    format!(
+        "A device without hardware, made by `surefoot-sim new`.\n\n\
+         disk.img         its disk: GPT, two copies of U-Boot's environment, boot, rootfs-a, rootfs-b, data.\n\
+         \x20                slot a holds {system}.\n\
+         fw_env.config    where the environment is; `fw_printenv -c fw_env.config` in this folder reads it\n\
+         surefoot.toml    the updater's configuration; trust.toml: whom it believes\n\
+         state/           the updater's memory\n\
+         run/             what a running system would know: the slot, the last boot\n\
+         health.sh        its self-test\n\
+         sim.toml         what is soldered\n"
+    )
+}
+
+fn next_steps(wish: &Wish, key: Option<&Path>) -> String {
+    let folder = wish.folder.display();
+    let key = key.map_or("KEYS/release.key".into(), |k| k.display().to_string());
+    format!(
+        "{folder} is a device: slot a runs, slot b is empty.\n\n\
+         next:\n\
+         \x20 export SUREFOOT_CONFIG={folder}/surefoot.toml\n\
+         \x20 surefoot status\n\
+         \x20 surefoot-forge build --rootfs IMG --product {} --compatible {} --version 1.0.0 --key {key} -o one.surefoot\n\
+         \x20 surefoot install one.surefoot\n\
+         \x20 surefoot-sim reboot {folder}\n\
+         \x20 surefoot commit\n",
+        wish.product, wish.compatible
+    )
+}

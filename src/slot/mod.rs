@@ -1,0 +1,18 @@
+//! Which partitions are A and B, which one runs, and the only key ([`Inactive`]) to the other.
+//! This room never looks into the bootloader environment and never decides when to update.
+
+mod booted;
+mod filesystem;
+mod hardware;
+mod inactive;
+mod layout;
+pub mod record;
+
+pub use booted::{booted_from_file, booted_on_device, root_partition, slot_on_command_line};
+pub use filesystem::{FILESYSTEM_HEAD, filesystem};
+pub use hardware::{HardwareSource, revision};
+pub use inactive::Inactive;
+pub use layout::{Layout, SlotNames};
+
+/// The bytes at the start of a slot that are destroyed first and written last (DESIGN 9.2).
+pub const FIRST_LEN: u64 = 128 * 1024;

@@ -1,0 +1,97 @@
+//! A file on this device: a download, a USB stick, a test.
+
+use super::Fetch;
+use crate::model::{Failure, ReasonCode, Result, WithReason};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// An ordinary file. Its length is taken once, when it is opened: a file that shrinks while it
+/// is read is `TRUNCATED`, one that grows keeps its signed part.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    len: u64,
+    name: String,
+}
+
+impl FileSource {
+    /// Opens `path` for reading. `NO_SUCH_FILE` if it is not there or is no ordinary file (a pipe
+    /// is a stream: `-`), `SOURCE_LOST` if it cannot be read.
+    pub fn open(path: &Path) -> Result<FileSource> {
+        let name = path.display().to_string();
+        // Look before opening: opening a named pipe would wait for its writer.
+        let about = std::fs::metadata(path).map_err(|e| open_failed(&name, &e))?;
+        if !about.is_file() {
+            return Err(Failure::new(
+                ReasonCode::NoSuchFile,
+                format!("{name} is not an ordinary file; use `-` to read standard input"),
+            ));
+        }
+        let file = File::open(path).map_err(|e| open_failed(&name, &e))?;
+        let len = file.metadata().reason(ReasonCode::SourceLost, &name)?.len();
+        Ok(FileSource { file, len, name })
+    }
+}
+
+fn open_failed(name: &str, error: &std::io::Error) -> Failure {
+    let code = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => ReasonCode::NoSuchFile,
+        _ => ReasonCode::SourceLost,
+    };
+    Failure::new(code, format!("{name}: {error}"))
+}
+
+impl Fetch for FileSource {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(buf, offset).map_err(|e| {
+            let code = match e.kind() {
+                ErrorKind::UnexpectedEof => ReasonCode::Truncated,
+                _ => ReasonCode::SourceLost,
+            };
+            Failure::new(code, format!("{} at byte {offset}: {e}", self.name))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sequential;
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_file_is_read_at_any_offset_and_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let source = FileSource::open(&path).unwrap();
+        let mut four = [0; 4];
+        source.read_at(6, &mut four).unwrap();
+        assert_eq!((&four, source.len()), (b"6789", 10));
+        let mut all = Vec::new();
+        Sequential::new(&source).read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"0123456789");
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let code = |r: Result<FileSource>| r.err().map(|f| f.code());
+        assert_eq!(code(FileSource::open(&path)), Some(ReasonCode::NoSuchFile));
+        assert_eq!(
+            code(FileSource::open(dir.path())),
+            Some(ReasonCode::NoSuchFile)
+        );
+        std::fs::write(&path, b"0123").unwrap();
+        let source = FileSource::open(&path).unwrap();
+        let lost = source.read_at(1, &mut [0; 4]).unwrap_err();
+        assert_eq!(lost.code(), ReasonCode::Truncated);
+    }
+}

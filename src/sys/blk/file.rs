@@ -1,0 +1,97 @@
+//! Locks, and the two things an environment needs beside reading and writing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+/// Makes a new file of `len` zero bytes, durable with its name. Fails if it exists.
+pub fn create_file(path: &Path, len: u64) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.set_len(len)?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// An eMMC boot partition made writable; protected again when dropped.
+#[derive(Debug)]
+pub struct ForceRo {
+    switch: PathBuf,
+}
+
+impl ForceRo {
+    /// Lifts the protection of `/dev/mmcblkNbootM`; `None` for any other path, and where it is
+    /// not protected.
+    pub fn lift(device: &Path) -> Result<Option<ForceRo>> {
+        ForceRo::lift_in(Path::new("/sys/block"), device)
+    }
+
+    fn lift_in(sysfs: &Path, device: &Path) -> Result<Option<ForceRo>> {
+        let Some(name) = device.file_name().and_then(|n| n.to_str()) else {
+            return Ok(None);
+        };
+        let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+        let parts = name
+            .strip_prefix("mmcblk")
+            .and_then(|n| n.split_once("boot"));
+        if !parts.is_some_and(|(card, part)| digits(card) && digits(part)) {
+            return Ok(None);
+        }
+        let switch = sysfs.join(name).join("force_ro");
+        match std::fs::read_to_string(&switch)?.trim() {
+            "0" => Ok(None),
+            "1" => {
+                std::fs::write(&switch, "0")?;
+                Ok(Some(ForceRo { switch }))
+            }
+            _ => Err(Error::new(
+                ErrorKind::InvalidData,
+                "force_ro is neither 0 nor 1",
+            )),
+        }
+    }
+}
+
+impl Drop for ForceRo {
+    fn drop(&mut self) {
+        // Nobody could act on a failure here, and the partition is only less protected.
+        let _ = std::fs::write(&self.switch, "1");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protection_is_lifted_only_for_boot_partitions_and_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let switch = dir.path().join("mmcblk0boot1/force_ro");
+        std::fs::create_dir(switch.parent().unwrap()).unwrap();
+        std::fs::write(&switch, "1\n").unwrap();
+        let state = || std::fs::read_to_string(&switch).unwrap();
+        let lift = |path: &str| ForceRo::lift_in(dir.path(), Path::new(path)).unwrap();
+        assert!(lift("/dev/mmcblk0p1").is_none());
+        assert!(lift("/dev/mmcblkboot1").is_none());
+        assert!(lift("/dev/sda").is_none());
+        assert_eq!(state(), "1\n");
+        let lifted = lift("/dev/mmcblk0boot1").unwrap();
+        assert_eq!(state(), "0");
+        assert!(lift("/dev/mmcblk0boot1").is_none(), "already lifted");
+        drop(lifted);
+        assert_eq!(state(), "1");
+        let missing = ForceRo::lift_in(dir.path(), Path::new("/dev/mmcblk7boot0"));
+        assert!(missing.is_err());
+    }
+
+    #[test]
+    fn a_file_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("uboot-redund.env");
+        create_file(&path, 16384).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 16384);
+        assert!(create_file(&path, 1).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! The requests of block devices and file locks: numbers of `linux/fs.h`.
+#![allow(unsafe_code)]
+
+use crate::sys::aligned::ALIGNMENT;
+use nix::libc;
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::AsRawFd;
+
+/// The bare requests; the macro makes them public and writes no documentation.
+mod raw {
+    #![allow(missing_docs, unreachable_pub)]
+    nix::ioctl_read_bad!(
+        blkgetsize64,
+        nix::request_code_read!(0x12, 114, std::mem::size_of::<usize>()),
+        u64
+    );
+    nix::ioctl_read_bad!(
+        blksszget,
+        nix::request_code_none!(0x12, 104),
+        nix::libc::c_int
+    );
+    nix::ioctl_write_ptr_bad!(blkzeroout, nix::request_code_none!(0x12, 127), [u64; 2]);
+}
+
+/// The length of a block device and its logical block size, both in bytes.
+pub(super) fn device_geometry(file: &File) -> Result<(u64, usize)> {
+    let mut len = 0u64;
+    let mut block: libc::c_int = 0;
+    // SAFETY: the descriptor is open and each request writes exactly the value it is given.
+    unsafe {
+        raw::blkgetsize64(file.as_raw_fd(), &mut len)?;
+        raw::blksszget(file.as_raw_fd(), &mut block)?;
+    }
+    match usize::try_from(block) {
+        Ok(b) if b.is_power_of_two() && (512..=ALIGNMENT).contains(&b) => Ok((len, b)),
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("logical blocks of {block} bytes are not supported"),
+        )),
+    }
+}
+
+/// Zeroes whole blocks of a device; the kernel chooses a way that surely reads back as zeros.
+pub(super) fn zero_blocks(file: &File, offset: u64, len: u64) -> Result<()> {
+    let range = [offset, len];
+    // SAFETY: the descriptor is open and `range` is the two u64 the request reads.
+    unsafe { raw::blkzeroout(file.as_raw_fd(), &range) }?;
+    Ok(())
+}
+
+/// The next offset at or after `from` where `whence` (SEEK_DATA, SEEK_HOLE) finds something;
+/// `None` if there is nothing of that kind up to the end.
+pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<Option<u64>> {
+    // SAFETY: the descriptor is open; the file position it moves is used by nobody, as every
+    // transfer names its own offset.
+    let at = unsafe { libc::lseek(file.as_raw_fd(), super::as_off(from)?, whence) };
+    match u64::try_from(at) {
+        Ok(at) => Ok(Some(at)),
+        Err(_) => match Error::last_os_error() {
+            e if e.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            // A file system without the request: everything counts as data.
+            e if e.raw_os_error() == Some(libc::EINVAL) && whence == libc::SEEK_DATA => {
+                Ok(Some(from))
+            }
+            e if e.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+            e => Err(e),
+        },
+    }
+}
+
+/// Takes the exclusive lock of an open file without waiting; `false` if another holds it. The
+/// lock ends when the file is closed.
+pub fn try_lock(file: &File) -> Result<bool> {
+    // SAFETY: the descriptor is open for the length of the call.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match Error::last_os_error() {
+        e if e.kind() == ErrorKind::WouldBlock => Ok(false),
+        e => Err(e),
+    }
+}

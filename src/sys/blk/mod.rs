@@ -1,0 +1,335 @@
+//! Disks, partitions and image files as the kernel offers them: past the page cache where that is
+//! accepted, honest about it where it is not (DESIGN 9.13, 9.14). Errors are the kernel's own.
+
+mod file;
+mod ioctl;
+mod zero;
+
+pub use file::{ForceRo, create_file};
+pub use ioctl::try_lock;
+
+use crate::sys::{AlignedBuf, power};
+use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
+use nix::libc;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What one unaligned request copies at a time.
+const BOUNCE: usize = 1 << 20;
+
+/// Direct writes to image files use this unit: no file system asks for more.
+const FILE_BLOCK: usize = 4096;
+
+/// How a disk, partition or image file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// For reading only.
+    Read,
+    /// For writing, and nobody else may: O_EXCL on a block device (refused while it or a part of
+    /// it is mounted), an exclusive lock on a file. Held until dropped.
+    WriteAlone,
+    /// For writing a part of a disk whose other parts are in use. No lock of any kind.
+    WriteShared,
+}
+
+/// Which file or device an open file is; survives renames and second names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// The device number of a block device.
+    Device(u64),
+    /// File system and inode of a file.
+    File(u64, u64),
+}
+
+impl Identity {
+    /// The identity of what `path` names.
+    pub fn of(path: &Path) -> Result<Identity> {
+        Ok(Identity::from(&std::fs::metadata(path)?))
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(m: &Metadata) -> Identity {
+        if m.file_type().is_block_device() {
+            Identity::Device(m.rdev())
+        } else {
+            Identity::File(m.dev(), m.ino())
+        }
+    }
+}
+
+/// An open disk, partition or image file. All methods take `&self` and may be called from several
+/// threads; two writers must not share a byte.
+#[derive(Debug)]
+pub struct Blk {
+    file: File,
+    identity: Identity,
+    len: u64,
+    block: usize,
+    direct: AtomicBool,
+    /// Whether the page cache may hold what the medium does not (only without O_DIRECT).
+    dirty: AtomicBool,
+    /// Two writes that share a block read, change and write it one after the other.
+    edges: Mutex<()>,
+}
+
+impl Blk {
+    /// Opens what `path` names; it must be a block device or an ordinary file and must exist (a
+    /// missing device node is never created as a file). A second writer of a file is told
+    /// `WouldBlock`; a mounted device says `ResourceBusy`.
+    pub fn open(path: &Path, access: Access) -> Result<Blk> {
+        let before = std::fs::metadata(path)?;
+        let is_device = before.file_type().is_block_device();
+        if !is_device && !before.is_file() {
+            let why = "neither a block device nor an ordinary file";
+            return Err(Error::new(ErrorKind::InvalidInput, why));
+        }
+        let mut flags = OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        if is_device && access == Access::WriteAlone {
+            flags |= OFlag::O_EXCL;
+        }
+        let open = |flags: OFlag| {
+            OpenOptions::new()
+                .read(true)
+                .write(access != Access::Read)
+                .custom_flags(flags.bits())
+                .open(path)
+        };
+        let (file, direct) = match open(flags | OFlag::O_DIRECT) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => (open(flags)?, false),
+            other => (other?, true),
+        };
+        let after = file.metadata()?;
+        if Identity::from(&before) != Identity::from(&after) {
+            let why = "it was replaced while it was opened";
+            return Err(Error::new(ErrorKind::ResourceBusy, why));
+        }
+        if !is_device && access == Access::WriteAlone && !try_lock(&file)? {
+            return Err(Error::new(
+                ErrorKind::WouldBlock,
+                "locked by another program",
+            ));
+        }
+        let (len, block) = if is_device {
+            ioctl::device_geometry(&file)?
+        } else {
+            (after.len(), FILE_BLOCK)
+        };
+        let blk = Blk {
+            file,
+            identity: Identity::from(&after),
+            len,
+            block,
+            direct: AtomicBool::new(direct),
+            dirty: AtomicBool::new(false),
+            edges: Mutex::new(()),
+        };
+        // The last, partial block of a file cannot be written directly without making it longer.
+        if direct && !len.is_multiple_of(as_u64(block)) {
+            blk.leave_direct()?;
+        }
+        Ok(blk)
+    }
+
+    /// Size in bytes when it was opened.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// True for an empty file.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The unit of direct writes, bytes: the device's logical block size; 4096 for a file.
+    pub fn block_size(&self) -> usize {
+        self.block
+    }
+
+    /// Which device or file it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether reads and writes go past the page cache.
+    pub fn is_direct(&self) -> bool {
+        self.direct.load(Ordering::Relaxed)
+    }
+
+    /// Goes on through the page cache: some file systems accept O_DIRECT at open and refuse it
+    /// at the first transfer.
+    fn leave_direct(&self) -> Result<()> {
+        let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL)?);
+        fcntl(&self.file, FcntlArg::F_SETFL(flags - OFlag::O_DIRECT))?;
+        self.direct.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn check(&self, offset: u64, len: u64) -> Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.len => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("bytes {offset}+{len} leave the {} there are", self.len),
+            )),
+        }
+    }
+
+    /// Whether a direct transfer takes this as it is.
+    fn fits(&self, offset: u64, buf: &[u8]) -> bool {
+        offset.is_multiple_of(as_u64(self.block))
+            && buf.len().is_multiple_of(self.block)
+            && (buf.as_ptr() as usize).is_multiple_of(self.block)
+    }
+
+    /// Fills `buf` from `offset`, from the medium: directly, or after the page cache was written
+    /// and dropped.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check(offset, as_u64(buf.len()))?;
+        if self.is_direct() {
+            match self.read_direct(offset, buf) {
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => self.leave_direct()?,
+                other => return other,
+            }
+        }
+        self.drop_cache(offset, as_u64(buf.len()))?;
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn read_direct(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if self.fits(offset, buf) {
+            return self.file.read_exact_at(buf, offset);
+        }
+        let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
+        let mut done = 0;
+        while done < buf.len() {
+            let span = self.span(offset + as_u64(done), buf.len() - done);
+            self.file
+                .read_exact_at(&mut bounce[..span.blocks], span.start)?;
+            buf[done..done + span.take].copy_from_slice(&bounce[span.skip..span.skip + span.take]);
+            done += span.take;
+        }
+        Ok(())
+    }
+
+    /// Writes all of `buf` at `offset`. What is not whole blocks is read, changed and written.
+    pub fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        self.check(offset, as_u64(buf.len()))?;
+        if self.is_direct() {
+            match self.write_direct(offset, buf) {
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => self.leave_direct()?,
+                other => return other,
+            }
+        }
+        let result = power::writing(buf, |part| self.file.write_all_at(part, offset));
+        self.dirty.store(true, Ordering::SeqCst);
+        result
+    }
+
+    fn write_direct(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        if self.fits(offset, buf) {
+            return power::writing(buf, |part| self.write_part(part, offset));
+        }
+        let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
+        let mut done = 0;
+        while done < buf.len() {
+            let span = self.span(offset + as_u64(done), buf.len() - done);
+            let tail = span.blocks - self.block;
+            let partial = span.take != span.blocks;
+            let _one_at_a_time =
+                partial.then(|| self.edges.lock().unwrap_or_else(PoisonError::into_inner));
+            if span.skip > 0 {
+                self.file
+                    .read_exact_at(&mut bounce[..self.block], span.start)?;
+            }
+            // The last block is read only if the first read did not bring it already.
+            if span.skip + span.take < span.blocks && (tail > 0 || span.skip == 0) {
+                let at = span.start + as_u64(tail);
+                self.file
+                    .read_exact_at(&mut bounce[tail..span.blocks], at)?;
+            }
+            bounce[span.skip..span.skip + span.take].copy_from_slice(&buf[done..done + span.take]);
+            let blocks = &bounce[..span.blocks];
+            power::writing(blocks, |part| self.write_part(part, span.start))?;
+            done += span.take;
+        }
+        Ok(())
+    }
+
+    /// One request to the kernel. The simulator's power cut may leave a length that no direct
+    /// write takes.
+    fn write_part(&self, part: &[u8], offset: u64) -> Result<()> {
+        if !part.len().is_multiple_of(self.block) {
+            self.leave_direct()?;
+        }
+        self.file.write_all_at(part, offset)
+    }
+
+    fn bounce_len(&self, offset: u64, len: usize) -> usize {
+        self.span(offset, len).blocks
+    }
+
+    /// The whole blocks around the next part of a request.
+    fn span(&self, offset: u64, len: usize) -> Span {
+        let into_block = offset % as_u64(self.block);
+        let skip = usize::try_from(into_block).unwrap_or(0);
+        let take = len.min(BOUNCE - skip);
+        Span {
+            start: offset - into_block,
+            skip,
+            take,
+            blocks: (skip + take).next_multiple_of(self.block),
+        }
+    }
+
+    /// Returns when everything written before is on the medium, the device's own cache included.
+    pub fn sync(&self) -> Result<()> {
+        // Clean only from here on: a write that comes during the sync marks it again.
+        self.dirty.store(false, Ordering::SeqCst);
+        let result = self.file.sync_data();
+        if result.is_err() {
+            self.dirty.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    /// Makes the next buffered read of the range come from the medium. Nothing to do with
+    /// O_DIRECT.
+    pub fn drop_cache(&self, offset: u64, len: u64) -> Result<()> {
+        if self.is_direct() {
+            return Ok(());
+        }
+        if self.dirty.load(Ordering::SeqCst) {
+            self.sync()?;
+        }
+        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+        // Only whole pages are dropped, so ask for those at the edges too.
+        let page = as_u64(crate::sys::aligned::ALIGNMENT);
+        let start = offset - offset % page;
+        let count = (offset + len).next_multiple_of(page) - start;
+        posix_fadvise(&self.file, as_off(start)?, as_off(count)?, advice)?;
+        Ok(())
+    }
+}
+
+/// Whole blocks around a part of a request: read or written from `start`, of which `take` bytes
+/// after `skip` belong to the request.
+struct Span {
+    start: u64,
+    skip: usize,
+    take: usize,
+    blocks: usize,
+}
+
+fn as_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+fn as_off(n: u64) -> Result<nix::libc::off_t> {
+    nix::libc::off_t::try_from(n)
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "an offset beyond 2^63"))
+}

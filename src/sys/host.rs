@@ -1,0 +1,47 @@
+//! The machine as a whole: which boot this is, and ending it.
+
+use crate::model::{ReasonCode, Result, WithReason};
+use nix::sys::reboot::{RebootMode, reboot};
+use std::path::Path;
+use std::time::Duration;
+
+/// The kernel's id of this boot (proc(5), `random/boot_id`).
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Asks the init system for an orderly reboot and, if that is not accepted, syncs and reboots at
+/// once (peers: a reboot without a sync lost the last block).
+pub fn restart() -> Result<()> {
+    let orderly = super::process::Invocation {
+        command: &["reboot".to_owned()],
+        folder: Path::new("/"),
+        input: b"",
+        deadline: Duration::from_secs(20),
+        keep: 0,
+    };
+    let accepted = super::process::run(&orderly)
+        .is_ok_and(|done| done.ending == super::process::Ending::Exit(0));
+    if accepted {
+        return Ok(());
+    }
+    nix::unistd::sync();
+    reboot(RebootMode::RB_AUTOBOOT)
+        .map(|_| ())
+        .reason(ReasonCode::Io, "cannot reboot")
+}
+
+/// Whether two paths lie on one filesystem; false if either cannot be looked at.
+pub fn same_filesystem(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata(a), std::fs::metadata(b)) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev(),
+        _ => false,
+    }
+}
+
+/// Whether this process may create files in a folder, on a filesystem that is not read-only.
+pub fn writable(folder: &Path) -> bool {
+    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
+}

@@ -1,0 +1,15 @@
+//! The only room that speaks to the kernel: durable files, disks past the page cache, mounts,
+//! locks, processes with deadlines, clocks, reboot. It never knows what a slot, an artifact or an
+//! update is, and it never decides anything.
+
+mod aligned;
+pub mod blk;
+pub mod clock;
+pub mod durable;
+pub mod host;
+pub mod lock;
+pub mod mounts;
+pub mod power;
+pub mod process;
+
+pub use aligned::AlignedBuf;

@@ -1,0 +1,277 @@
+//! What the kernel says about mounts, swap, partitions and its command line. Parsers take text;
+//! the functions that open files say so.
+
+use std::io::Result;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Major and minor number of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceNumber {
+    /// The driver.
+    pub major: u64,
+    /// The device of that driver.
+    pub minor: u64,
+}
+
+impl DeviceNumber {
+    /// From what `stat` says.
+    pub fn from_rdev(rdev: u64) -> DeviceNumber {
+        DeviceNumber {
+            major: nix::sys::stat::major(rdev),
+            minor: nix::sys::stat::minor(rdev),
+        }
+    }
+
+    /// The folder of the device in sysfs.
+    fn sysfs(self) -> PathBuf {
+        PathBuf::from(format!("/sys/dev/block/{self}"))
+    }
+}
+
+impl std::fmt::Display for DeviceNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl std::str::FromStr for DeviceNumber {
+    type Err = ();
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let (major, minor) = text.trim().split_once(':').ok_or(())?;
+        match (major.parse(), minor.parse()) {
+            (Ok(major), Ok(minor)) => Ok(DeviceNumber { major, minor }),
+            _ => Err(()),
+        }
+    }
+}
+
+/// One line of `/proc/self/mountinfo`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The device of the files in it; major 0 for overlays, tmpfs and the like.
+    pub device: DeviceNumber,
+    /// Where it is mounted.
+    pub point: String,
+    /// File system type.
+    pub fs: String,
+    /// What was named when it was mounted: `/dev/mmcblk0p2`.
+    pub source: String,
+}
+
+/// Reads the text of `mountinfo`; lines that are not understood are left out.
+pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
+    let line = |line: &str| {
+        let (head, tail) = line.split_once(" - ")?;
+        let mut head = head.split(' ').skip(2);
+        let device = head.next()?.parse().ok()?;
+        let point = unescape(head.nth(1)?);
+        let mut tail = tail.split(' ');
+        let fs = tail.next()?.to_owned();
+        let source = unescape(tail.next()?);
+        Some(Mount {
+            device,
+            point,
+            fs,
+            source,
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// `\040` and its like, as the kernel writes spaces in paths.
+fn unescape(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|d| {
+            let value = u32::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok()?;
+            u8::try_from(value).ok()
+        });
+        match octal {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// All mounts of this mount namespace.
+pub fn mounts() -> Result<Vec<Mount>> {
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    Ok(parse_mountinfo(&String::from_utf8_lossy(&text)))
+}
+
+/// The device of the root file system, if it lies on one; `None` for an overlay or a memory file
+/// system. Of several mounts on `/` the last one counts.
+pub fn root_device() -> Result<Option<DeviceNumber>> {
+    let mounts = mounts()?;
+    let root = mounts.iter().rev().find(|m| m.point == "/");
+    Ok(root.and_then(|m| {
+        if m.device.major != 0 {
+            return Some(m.device);
+        }
+        // btrfs and its like have no device number of their own; the source names the device.
+        let named = std::fs::metadata(&m.source).ok().filter(|s| s.rdev() != 0);
+        named.map(|s| DeviceNumber::from_rdev(s.rdev()))
+    }))
+}
+
+/// Why a block device is in use: mounted in this namespace, swapped to, or under another device
+/// (device mapper, RAID). `None` if it is free as far as this process can see; opening with
+/// O_EXCL is the answer that cannot be raced.
+pub fn in_use(device: DeviceNumber) -> Result<Option<String>> {
+    for m in mounts()? {
+        let named = || std::fs::metadata(&m.source).is_ok_and(|s| same(s.rdev(), device));
+        if m.device == device || (m.source.starts_with('/') && named()) {
+            return Ok(Some(format!("mounted on {}", m.point)));
+        }
+    }
+    // Absent where the kernel is built without swap.
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    for line in swaps.lines().skip(1) {
+        let path = unescape(line.split_whitespace().next().unwrap_or_default());
+        if std::fs::metadata(path).is_ok_and(|s| same(s.rdev(), device)) {
+            return Ok(Some("used as swap".to_owned()));
+        }
+    }
+    let holders = std::fs::read_dir(device.sysfs().join("holders"));
+    let holder = holders.ok().and_then(|mut d| d.next()).and_then(|e| e.ok());
+    Ok(holder.map(|h| format!("held by {}", h.file_name().to_string_lossy())))
+}
+
+fn same(rdev: u64, device: DeviceNumber) -> bool {
+    rdev != 0 && DeviceNumber::from_rdev(rdev) == device
+}
+
+/// The text of `/proc/cmdline`.
+pub fn kernel_command_line() -> Result<String> {
+    let text = std::fs::read("/proc/cmdline")?;
+    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+}
+
+/// A partition as the kernel has it, in bytes of its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelPartition {
+    /// Its own number.
+    pub device: DeviceNumber,
+    /// Its node: `/dev/mmcblk0p2`.
+    pub node: PathBuf,
+    /// Offset in the disk, bytes.
+    pub start: u64,
+    /// Length, bytes.
+    pub len: u64,
+}
+
+/// Sysfs counts in 512 bytes whatever the device's block size is.
+const SYSFS_SECTOR: u64 = 512;
+
+fn number_in(path: &Path) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn partition_in(folder: &Path) -> Option<KernelPartition> {
+    number_in(&folder.join("partition"))?;
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let uevent = text("uevent")?;
+    let node = uevent.lines().find_map(|l| l.strip_prefix("DEVNAME="))?;
+    Some(KernelPartition {
+        device: text("dev")?.parse().ok()?,
+        node: Path::new("/dev").join(node),
+        start: number_in(&folder.join("start"))?.checked_mul(SYSFS_SECTOR)?,
+        len: number_in(&folder.join("size"))?.checked_mul(SYSFS_SECTOR)?,
+    })
+}
+
+/// The partitions that the kernel knows of a disk.
+pub fn partitions_of(disk: DeviceNumber) -> Vec<KernelPartition> {
+    let Ok(entries) = std::fs::read_dir(disk.sysfs()) else {
+        return Vec::new();
+    };
+    let folders = entries.filter_map(|e| e.ok()).map(|e| e.path());
+    folders.filter_map(|f| partition_in(&f)).collect()
+}
+
+/// The disk a partition lies on and the partition's place in it; `None` for a whole disk.
+pub fn disk_of(partition: DeviceNumber) -> Option<(DeviceNumber, KernelPartition)> {
+    let folder = std::fs::canonicalize(partition.sysfs()).ok()?;
+    let place = partition_in(&folder)?;
+    let disk = std::fs::read_to_string(folder.parent()?.join("dev")).ok()?;
+    Some((disk.parse().ok()?, place))
+}
+
+/// Why bytes of an image file are in use: a loop device over them, or a partition of one, is
+/// mounted. `None` if not as far as this process can see.
+pub fn image_in_use(image: &Path, range: std::ops::Range<u64>) -> Result<Option<String>> {
+    let image = std::fs::canonicalize(image)?;
+    let Ok(entries) = std::fs::read_dir("/sys/block") else {
+        return Ok(None);
+    };
+    for folder in entries.filter_map(|e| e.ok()).map(|e| e.path()) {
+        let backing = std::fs::read_to_string(folder.join("loop/backing_file"));
+        if !backing.is_ok_and(|b| Path::new(b.trim_end_matches('\n')) == image) {
+            continue;
+        }
+        let Some(device) = std::fs::read_to_string(folder.join("dev"))
+            .ok()
+            .and_then(|t| t.parse::<DeviceNumber>().ok())
+        else {
+            continue;
+        };
+        let offset = number_in(&folder.join("loop/offset")).unwrap_or(0);
+        let len = number_in(&folder.join("size")).unwrap_or(0) * SYSFS_SECTOR;
+        let whole = (device, 0, len);
+        let parts = partitions_of(device).into_iter();
+        let parts = parts.map(|p| (p.device, p.start, p.len));
+        for (number, start, len) in std::iter::once(whole).chain(parts) {
+            let (from, to) = (offset + start, offset + start + len);
+            if from < range.end
+                && range.start < to
+                && let Some(why) = in_use(number)?
+            {
+                return Ok(Some(format!("{} over it is {why}", folder.display())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_reads_devices_points_and_sources() {
+        let text = "22 1 179:2 / / ro,relatime shared:1 - ext4 /dev/mmcblk0p2 ro\n\
+                    30 22 0:25 / /tmp\\040dir rw - tmpfs tmpfs rw\n\
+                    nonsense\n\
+                    31 22 x:y / /bad rw - ext4 /dev/x rw\n";
+        let mounts = parse_mountinfo(text);
+        assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts[0].device.to_string(), "179:2");
+        assert_eq!(mounts[0].point, "/");
+        assert_eq!(mounts[0].source, "/dev/mmcblk0p2");
+        assert_eq!(mounts[1].point, "/tmp dir");
+        assert_eq!(mounts[1].fs, "tmpfs");
+    }
+
+    #[test]
+    fn this_machine_has_a_root_and_a_command_line() {
+        assert!(mounts().unwrap().iter().any(|m| m.point == "/"));
+        assert!(!kernel_command_line().unwrap().contains('\n'));
+        assert_eq!(unescape("a\\0"), "a\\0");
+        assert_eq!(unescape("a\\777b"), "a\\777b");
+    }
+
+    #[test]
+    fn an_image_that_no_loop_device_shows_is_free() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(image_in_use(file.path(), 0..4096).unwrap(), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! Other programs, run with a deadline and an end to what they may print.
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// What is run, and how much it may take.
+#[derive(Debug, Clone)]
+pub struct Invocation<'a> {
+    /// The program and its arguments; no shell is involved.
+    pub command: &'a [String],
+    /// The folder it runs in.
+    pub folder: &'a Path,
+    /// What it reads on standard input.
+    pub input: &'a [u8],
+    /// When it, and all it has started, is killed.
+    pub deadline: Duration,
+    /// How much of each output stream is kept, bytes. The rest is read and dropped.
+    pub keep: usize,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It was killed at its deadline.
+    Deadline,
+}
+
+/// A process that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// How.
+    pub ending: Ending,
+    /// The first bytes of standard output.
+    pub stdout: Vec<u8>,
+    /// The first bytes of standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// Runs a program to its end or its deadline. An error means that it could not be started, which
+/// is another thing than having failed.
+pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
+    let empty = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "the command is empty");
+    let (program, arguments) = call.command.split_first().ok_or_else(empty)?;
+    // A relative path with a slash means the folder it runs in, not the caller's.
+    let path = if program.contains('/') {
+        call.folder.join(program)
+    } else {
+        program.into()
+    };
+    let mut child = Command::new(path)
+        .args(arguments)
+        .current_dir(call.folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let group = i32::try_from(child.id()).map(Pid::from_raw);
+    let (sender, receiver) = mpsc::channel();
+    let out = child
+        .stdout
+        .take()
+        .map(|s| Box::new(s) as Box<dyn Read + Send>);
+    let err = child
+        .stderr
+        .take()
+        .map(|s| Box::new(s) as Box<dyn Read + Send>);
+    for (which, stream) in [(0, out), (1, err)] {
+        let (sender, keep) = (sender.clone(), call.keep);
+        std::thread::spawn(move || {
+            let kept = stream.map(|s| drain(s, keep)).unwrap_or_default();
+            let _ = sender.send((which, kept));
+        });
+    }
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = call.input.to_vec();
+        // A child that does not read must not hold us: a thread writes, nobody waits for it.
+        std::thread::spawn(move || stdin.write_all(&input));
+    }
+    let start = Instant::now();
+    let ending = loop {
+        if let Some(status) = child.try_wait()? {
+            break status
+                .code()
+                .map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
+        }
+        if start.elapsed() >= call.deadline {
+            break Ending::Deadline;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // What it started in its group does not outlive it.
+    if let Ok(group) = group {
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    let _ = child.wait();
+    let mut kept = [Vec::new(), Vec::new()];
+    for _ in 0..2 {
+        // A daemon that left the group may hold the pipe: do not wait for it.
+        if let Ok((which, bytes)) = receiver.recv_timeout(Duration::from_millis(500)) {
+            kept[which] = bytes;
+        }
+    }
+    let [stdout, stderr] = kept;
+    Ok(Finished {
+        ending,
+        stdout,
+        stderr,
+    })
+}
+
+fn drain(mut stream: Box<dyn Read + Send>, keep: usize) -> Vec<u8> {
+    let (mut kept, mut block) = (Vec::new(), [0u8; 4096]);
+    while let Ok(n) = stream.read(&mut block) {
+        if n == 0 {
+            break;
+        }
+        let room = keep.saturating_sub(kept.len()).min(n);
+        kept.extend_from_slice(&block[..room]);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, deadline_ms: u64, input: &[u8]) -> std::io::Result<Finished> {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned);
+        let deadline = Duration::from_millis(deadline_ms);
+        run(&Invocation {
+            command: &command,
+            folder: Path::new("/"),
+            input,
+            deadline,
+            keep: 100,
+        })
+    }
+
+    #[test]
+    fn output_input_and_status_come_through() {
+        let done = sh("cat; echo no >&2; exit 3", 5_000, b"yes").unwrap();
+        assert_eq!(
+            done,
+            Finished {
+                ending: Ending::Exit(3),
+                stdout: b"yes".to_vec(),
+                stderr: b"no\n".to_vec()
+            }
+        );
+        assert_eq!(
+            sh("kill -9 $$", 5_000, b"").unwrap().ending,
+            Ending::Signal(9)
+        );
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_killed_with_its_children() {
+        let start = Instant::now();
+        let done = sh("sleep 60 & sleep 60", 100, b"").unwrap();
+        assert_eq!(done.ending, Ending::Deadline);
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn endless_output_is_cut() {
+        let done = sh("head -c 1000000 /dev/zero", 20_000, b"").unwrap();
+        assert_eq!((done.ending, done.stdout.len()), (Ending::Exit(0), 100));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_not_a_verdict() {
+        let command = ["/nowhere/at-all".to_owned()];
+        let deadline = Duration::from_secs(1);
+        let call = Invocation {
+            command: &command,
+            folder: Path::new("/"),
+            input: b"",
+            deadline,
+            keep: 1,
+        };
+        assert!(run(&call).is_err());
+    }
+}

@@ -1,0 +1,373 @@
+//! The trust file: which keys speak for a device.
+
+use super::{PublicKey, Role, is_published_test_key};
+use crate::model::{Failure, Identifier, KeyId, ReasonCode, Result, WithReason};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+/// A trust file is at most this long, in bytes.
+pub const MAX_TRUST_LEN: usize = 16 * 1024;
+
+/// What a key may sign for. An empty list means "any".
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scope {
+    /// Products.
+    pub products: Vec<Identifier>,
+    /// Kinds of payload.
+    pub payloads: Vec<Identifier>,
+}
+
+impl Scope {
+    fn covers(&self, product: &Identifier, kinds: &[Identifier]) -> bool {
+        (self.products.is_empty() || self.products.contains(product))
+            && (self.payloads.is_empty() || kinds.iter().all(|kind| self.payloads.contains(kind)))
+    }
+}
+
+/// A key in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedKey {
+    /// Its name.
+    pub id: KeyId,
+    /// What it may sign.
+    pub role: Role,
+    /// The key.
+    pub public: PublicKey,
+    /// For people.
+    pub comment: String,
+    /// What it may sign for.
+    pub scope: Scope,
+}
+
+impl TrustedKey {
+    /// Whether the key may speak for this product and all of these payload kinds.
+    pub fn covers(&self, product: &Identifier, kinds: &[Identifier]) -> bool {
+        self.scope.covers(product, kinds)
+    }
+}
+
+/// A trust file that keeps all its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    name: Identifier,
+    version: u32,
+    root_threshold: NonZeroU32,
+    release_threshold: NonZeroU32,
+    keys: Vec<TrustedKey>,
+    revoked: Vec<KeyId>,
+    min_epoch: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    format: u32,
+    name: Identifier,
+    version: NonZeroU32,
+    #[serde(default)]
+    min_epoch: u32,
+    #[serde(default)]
+    revoked: Vec<KeyId>,
+    thresholds: Thresholds,
+    keys: Vec<KeyText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thresholds {
+    root: NonZeroU32,
+    release: NonZeroU32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyText {
+    id: KeyId,
+    role: Role,
+    alg: String,
+    public: String,
+    #[serde(default)]
+    comment: String,
+    #[serde(default)]
+    scope: Scope,
+}
+
+impl Trust {
+    /// Reads a trust file. An empty one is `TRUST_MISSING`, never "trust everybody"; any broken
+    /// rule is `TRUST_INVALID`; a key from artifacts/test-keys is `TEST_KEY` unless this build
+    /// has the feature `test-keys`.
+    pub fn parse(text: &str) -> Result<Trust> {
+        Trust::parse_with(text, cfg!(any(test, feature = "test-keys")))
+    }
+
+    fn parse_with(text: &str, accept_test_keys: bool) -> Result<Trust> {
+        let invalid = |why: String| Failure::new(ReasonCode::TrustInvalid, why);
+        if text.len() > MAX_TRUST_LEN {
+            return Err(invalid(format!(
+                "{} bytes; at most {MAX_TRUST_LEN}",
+                text.len()
+            )));
+        }
+        if text.trim().is_empty() {
+            return Err(Failure::new(
+                ReasonCode::TrustMissing,
+                "the trust file is empty",
+            ));
+        }
+        // The format is looked at first, so that a newer file is called newer and not broken.
+        let table: toml::Table =
+            toml::from_str(text).reason(ReasonCode::TrustInvalid, "trust file")?;
+        match table.get("format").and_then(toml::Value::as_integer) {
+            Some(1) => {}
+            Some(n) => {
+                return Err(invalid(format!(
+                    "trust file format {n}; this build reads 1"
+                )));
+            }
+            None => return Err(invalid("the trust file has no `format`".into())),
+        }
+        let file = Text::deserialize(table).reason(ReasonCode::TrustInvalid, "trust file")?;
+        debug_assert_eq!(file.format, 1);
+        let mut keys = Vec::with_capacity(file.keys.len());
+        for key in file.keys {
+            keys.push(accept(key, accept_test_keys)?);
+        }
+        let trust = Trust {
+            name: file.name,
+            version: file.version.get(),
+            root_threshold: file.thresholds.root,
+            release_threshold: file.thresholds.release,
+            keys,
+            revoked: file.revoked,
+            min_epoch: file.min_epoch,
+        };
+        trust.check()?;
+        Ok(trust)
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |why: String| Err(Failure::new(ReasonCode::TrustInvalid, why));
+        let mut seen = BTreeSet::new();
+        for key in &self.keys {
+            // Also what keeps a key out of two roles.
+            if !seen.insert(*key.public.as_bytes()) {
+                return invalid(format!("key {} is listed twice", key.id));
+            }
+            if self.revoked.contains(&key.id) {
+                return invalid(format!("key {} is listed and revoked", key.id));
+            }
+        }
+        for role in [Role::Root, Role::Release] {
+            let count = self.keys_of(role).count();
+            let threshold = self.threshold(role);
+            if count == 0 {
+                return invalid(format!("there is no {role} key"));
+            }
+            if usize::try_from(threshold).map_or(true, |t| t > count) {
+                return invalid(format!(
+                    "{threshold} {role} signatures are demanded of {count} keys"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose devices these are.
+    pub fn name(&self) -> &Identifier {
+        &self.name
+    }
+
+    /// Counts up with every new trust file.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Releases below this security epoch are refused (an emergency brake).
+    pub fn min_epoch(&self) -> u32 {
+        self.min_epoch
+    }
+
+    /// How many distinct keys of this role must sign.
+    pub fn threshold(&self, role: Role) -> u32 {
+        match role {
+            Role::Root => self.root_threshold.get(),
+            Role::Release => self.release_threshold.get(),
+        }
+    }
+
+    /// The keys in force, in the file's order.
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
+    }
+
+    /// The keys of one role.
+    pub fn keys_of(&self, role: Role) -> impl Iterator<Item = &TrustedKey> {
+        self.keys.iter().filter(move |key| key.role == role)
+    }
+
+    /// The key of that name, if it is in force.
+    pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
+        self.keys.iter().find(|key| key.id == *id)
+    }
+
+    /// Whether the key of that name was revoked.
+    pub fn is_revoked(&self, id: &KeyId) -> bool {
+        self.revoked.contains(id)
+    }
+}
+
+fn accept(key: KeyText, accept_test_keys: bool) -> Result<TrustedKey> {
+    let invalid = |why: String| Failure::new(ReasonCode::TrustInvalid, why);
+    if key.alg != "ed25519" {
+        return Err(invalid(format!(
+            "key {}: algorithm `{}` is not `ed25519`",
+            key.id, key.alg
+        )));
+    }
+    let public = PublicKey::from_hex(&key.public)
+        .map_err(|f| invalid(format!("key {}: {}", key.id, f.detail())))?;
+    if public.id() != key.id {
+        return Err(invalid(format!("key {} is really {}", key.id, public.id())));
+    }
+    if is_published_test_key(&public) && !accept_test_keys {
+        let detail = format!("the secret half of key {} is published", key.id);
+        return Err(Failure::new(ReasonCode::TestKey, detail));
+    }
+    Ok(TrustedKey {
+        id: key.id,
+        role: key.role,
+        public,
+        comment: key.comment,
+        scope: key.scope,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+
+    fn key(seed: u8, role: &str) -> String {
+        let public = SigningKey::from_bytes(&[seed; 32]).verifying_key();
+        let public = PublicKey::from_bytes(public.as_bytes()).unwrap();
+        let (id, hex) = (public.id(), public.to_hex());
+        format!("[[keys]]\nid = '{id}'\nrole = '{role}'\nalg = 'ed25519'\npublic = '{hex}'\n")
+    }
+
+    fn file(root: u32, release: u32, keys: &[String]) -> String {
+        let thresholds = format!("[thresholds]\nroot = {root}\nrelease = {release}\n");
+        format!(
+            "format = 1\nname = 'acme'\nversion = 1\n{thresholds}{}",
+            keys.concat()
+        )
+    }
+
+    fn code(text: &str) -> ReasonCode {
+        Trust::parse(text).unwrap_err().code()
+    }
+
+    #[test]
+    fn a_good_file_is_read() {
+        let scoped = key(2, "release") + "scope = { products = ['demo'] }\n";
+        let trust = Trust::parse(&file(1, 1, &[key(1, "root"), scoped])).unwrap();
+        assert_eq!(trust.keys_of(Role::Release).count(), 1);
+        let (demo, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
+        let release = trust.keys_of(Role::Release).next().unwrap();
+        let rootfs = ["rootfs".parse().unwrap()];
+        assert!(release.covers(&demo, &rootfs) && !release.covers(&other, &rootfs));
+    }
+
+    #[test]
+    fn an_empty_file_trusts_nobody() {
+        for empty in ["", " \n", "\t\n\n"] {
+            assert_eq!(code(empty), ReasonCode::TrustMissing);
+        }
+        assert_eq!(code("# only words"), ReasonCode::TrustInvalid);
+    }
+
+    #[test]
+    fn every_broken_rule_is_refused() {
+        let (root, release) = (key(1, "root"), key(2, "release"));
+        let id = |key: &str| key.split('\'').nth(1).unwrap().to_owned();
+        let both = [root.clone(), release.clone()];
+        let good = file(1, 1, &both);
+        assert!(Trust::parse(&good).is_ok());
+        let cases = [
+            ("threshold zero", file(1, 0, &both)),
+            ("threshold above the keys", file(1, 2, &both)),
+            ("root threshold above the keys", file(2, 1, &both)),
+            ("no release key", file(1, 1, std::slice::from_ref(&root))),
+            ("no root key", file(1, 1, std::slice::from_ref(&release))),
+            (
+                "one key twice",
+                file(1, 2, &[root.clone(), release.clone(), release.clone()]),
+            ),
+            (
+                "one key in two roles",
+                file(1, 1, &[root.clone(), key(1, "release")]),
+            ),
+            (
+                "a listed key revoked",
+                good.replace(
+                    "version = 1",
+                    &format!("version = 1\nrevoked = ['{}']", id(&release)),
+                ),
+            ),
+            (
+                "an id of another key",
+                good.replace(&id(&release), &id(&root)),
+            ),
+            ("an unknown role", good.replace("'release'", "'dev'")),
+            ("an unknown algorithm", good.replace("ed25519", "ed25519ph")),
+            (
+                "an unknown field",
+                good.replace("version = 1", "version = 1\nexpires = 1"),
+            ),
+            (
+                "an unknown field of a key",
+                format!("{good}not_after = 1\n"),
+            ),
+            ("a newer format", good.replace("format = 1", "format = 2")),
+            ("no format", good.replace("format = 1\n", "")),
+            (
+                "format twice",
+                good.replace("format = 1", "format = 1\nformat = 1"),
+            ),
+            (
+                "a name outside the alphabet",
+                good.replace("'acme'", "'ac me'"),
+            ),
+            ("too long", format!("{good}#{}", "x".repeat(MAX_TRUST_LEN))),
+        ];
+        for (what, text) in cases {
+            assert_ne!(text, good, "{what}");
+            assert_eq!(code(&text), ReasonCode::TrustInvalid, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_weak_key_is_refused_however_it_is_named() {
+        let mut identity = [0u8; 32];
+        identity[0] = 1;
+        let hex = crate::model::Digest(identity).to_string();
+        let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+        sha2::Digest::update(&mut hash, b"SUREFOOT-KEY-v1");
+        sha2::Digest::update(&mut hash, identity);
+        let id = KeyId(sha2::Digest::finalize(hash).into());
+        let weak =
+            format!("[[keys]]\nid = '{id}'\nrole = 'release'\nalg = 'ed25519'\npublic = '{hex}'\n");
+        let failure = Trust::parse(&file(1, 1, &[key(1, "root"), weak])).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::TrustInvalid);
+        assert!(failure.detail().contains("weak"), "{failure}");
+    }
+
+    #[test]
+    fn published_test_keys_are_refused_where_they_are_not_asked_for() {
+        let text = include_str!("../../artifacts/test-keys/trust.toml");
+        assert!(Trust::parse_with(text, true).is_ok());
+        let failure = Trust::parse_with(text, false).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::TestKey);
+    }
+}

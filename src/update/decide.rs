@@ -1,0 +1,374 @@
+//! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
+
+use super::endings::{
+    arm, begin, end, end_rolled_back, leave, stands, unknown_txn, unknown_work, updated,
+};
+use super::facts::{Done, Effect, Facts, Step, Then, Wish};
+use super::journal::{Ended, Journal, Phase, Work};
+use crate::model::{ReasonCode, Txn};
+
+/// Boots to the old slot, untried, after which an armed system is given up (DESIGN 9.3).
+const UNTRIED_MAX: u32 = 2;
+
+/// The next step. Called again and again until it says `Wait` or `Refuse`.
+pub fn decide(j: &Journal, f: &Facts) -> Step {
+    match &j.phase {
+        Phase::Idle => idle(j, f),
+        Phase::Installing(work) => installing(j, f, work),
+        Phase::Staged(work) => staged(j, f, work),
+        Phase::Switching {
+            work,
+            txn,
+            boot_id,
+            reboots,
+        } => switching(j, f, work, txn, boot_id, *reboots),
+        Phase::Trying { work, txn, .. } => trying(j, f, work, txn),
+        Phase::Returning {
+            work,
+            txn,
+            reason,
+            detail,
+        } => returning(j, f, work, txn, *reason, detail),
+    }
+}
+
+fn idle(j: &Journal, f: &Facts) -> Step {
+    if f.env.trial {
+        return stray_trial(j, f);
+    }
+    // The newest copy was lost after a commit and the bootloader gave up on the older one; or the
+    // journal was lost and the environment alone remembers.
+    if let Some(txn) = f
+        .env
+        .fallback
+        .as_ref()
+        .filter(|_| f.env.slot == Some(f.booted))
+    {
+        match &j.last {
+            Some(last)
+                if last.txn.as_ref() == Some(txn)
+                    && last.outcome == Ended::Updated
+                    && last.work.slot != f.booted =>
+            {
+                return end_rolled_back(j, f, &last.work, txn, ReasonCode::BootFailed, "");
+            }
+            None => {
+                let work = unknown_work(f.booted.other());
+                return end(
+                    j,
+                    f,
+                    Ended::RolledBack,
+                    work,
+                    Some(txn),
+                    ReasonCode::JournalLost,
+                    "",
+                );
+            }
+            _ => {}
+        }
+    }
+    let committed = j
+        .last
+        .as_ref()
+        .is_some_and(|l| l.outcome == Ended::Updated && l.work.slot == f.booted);
+    match &f.wish {
+        Wish::Settle | Wish::Rollback(_) => Step::Wait,
+        Wish::Install(work, _) => begin(j, f, work),
+        Wish::Switch => Step::Refuse(ReasonCode::NotStaged),
+        Wish::Commit(_) if committed => Step::Wait,
+        Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
+        Wish::Return(work) => arm(j, f, work),
+    }
+}
+
+/// A trial that the journal knows nothing of, or has already ended.
+fn stray_trial(j: &Journal, f: &Facts) -> Step {
+    let ours = j
+        .last
+        .as_ref()
+        .filter(|l| l.txn.is_some() && l.txn == f.env.txn);
+    let in_it = f.env.slot == Some(f.booted);
+    match (ours.map(|l| l.outcome), in_it) {
+        (Some(_), false) => Step::Run(Effect::Disarm),
+        // The commit's copy was lost: write it again.
+        (Some(Ended::Updated), true) => {
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            Step::Run(Effect::Commit {
+                slot: f.booted,
+                txn,
+            })
+        }
+        (Some(_), true) => {
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            Step::Run(Effect::FallBack {
+                to: f.booted.other(),
+                txn,
+            })
+        }
+        // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
+        (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),
+        // The journal is lost. In the trial: health decides.
+        (None, true) => {
+            let work = unknown_work(f.booted);
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            Step::Persist(j.in_phase(Phase::Trying {
+                work,
+                txn,
+                recovered: true,
+            }))
+        }
+        (None, false) => {
+            let work = unknown_work(f.booted.other());
+            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+            let outcome = if f.env.bootcount > 0 {
+                Ended::RolledBack
+            } else {
+                Ended::Failed
+            };
+            end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
+        }
+    }
+}
+
+fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
+    if let Some(step) = disturbed(j, f, work) {
+        return step;
+    }
+    match (&f.done, &f.wish) {
+        (Some(Done::Written), _) => Step::Persist(j.in_phase(Phase::Staged(work.clone()))),
+        // What a second try could mend stays `installing`: the same artifact goes on from here.
+        (Some(Done::NotWritten(code, _)), _) if !ends_the_move(*code) => Step::Wait,
+        (Some(Done::NotWritten(code, detail)), _) => {
+            end(j, f, Ended::Failed, work.clone(), None, *code, detail)
+        }
+        (_, Wish::Install(wanted, _))
+            if wanted.digest != work.digest || wanted.slot != work.slot =>
+        {
+            begin(j, f, wanted)
+        }
+        (_, Wish::Install(..)) if !f.env.settled => Step::Run(Effect::SettleEnv),
+        (_, Wish::Install(..)) => Step::Run(Effect::WriteSlot(work.clone())),
+        (_, Wish::Rollback(why)) => end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            None,
+            ReasonCode::Requested,
+            why,
+        ),
+        (_, Wish::Settle) => Step::Wait,
+        (_, Wish::Switch) => Step::Refuse(ReasonCode::NotStaged),
+        (_, Wish::Commit(_)) => Step::Refuse(ReasonCode::NotTrying),
+        (_, Wish::Return(_)) => Step::Refuse(ReasonCode::NothingToRollBack),
+    }
+}
+
+fn ends_the_move(code: ReasonCode) -> bool {
+    use crate::model::Class;
+    // A short read is what an unplugged stick looks like: the rest may still come.
+    code != ReasonCode::Truncated && matches!(code.class(), Class::Reject | Class::Bug)
+}
+
+fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
+    if let Some(step) = disturbed(j, f, work) {
+        return step;
+    }
+    match &f.wish {
+        Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
+        Wish::Install(_, Then::Switch) | Wish::Switch => arm(j, f, work),
+        Wish::Rollback(why) => end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            None,
+            ReasonCode::Requested,
+            why,
+        ),
+        Wish::Settle | Wish::Install(_, Then::Stage) => Step::Wait,
+        Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
+        Wish::Return(_) => Step::Refuse(ReasonCode::NothingToRollBack),
+    }
+}
+
+/// Before arming nobody else may have armed anything, and the slot being filled cannot run.
+fn disturbed(j: &Journal, f: &Facts, work: &Work) -> Option<Step> {
+    if f.booted == work.slot {
+        let detail = "the slot being filled is running";
+        return Some(end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            None,
+            ReasonCode::WrongSlot,
+            detail,
+        ));
+    }
+    if f.env.trial && f.env.slot != Some(f.booted) {
+        return Some(Step::Run(Effect::Disarm));
+    }
+    f.env.trial.then_some(Step::Run(Effect::SettleEnv))
+}
+
+fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried: u32) -> Step {
+    let home = f.booted != work.slot;
+    let armed = f.env.txn.as_ref() == Some(txn);
+    let back = |reason| end_rolled_back(j, f, work, txn, reason, "");
+    let failed = |reason, detail| end(j, f, Ended::Failed, work.clone(), Some(txn), reason, detail);
+    match (armed, f.env.trial, home) {
+        (false, false, true) => match &f.wish {
+            Wish::Rollback(why) => failed(ReasonCode::Requested, why),
+            Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
+            _ if !f.env.settled => Step::Run(Effect::SettleEnv),
+            _ if stands(f, work) => Step::Run(Effect::Arm {
+                slot: work.slot,
+                txn: txn.clone(),
+            }),
+            _ => failed(ReasonCode::SlotDamaged, "the written slot lost its record"),
+        },
+        (false, _, _) => failed(
+            ReasonCode::WrongSlot,
+            "something else changed the environment",
+        ),
+        (true, true, true) if f.env.bootcount > 0 => back(ReasonCode::BootFailed),
+        (true, true, true) if seen != f.boot_id && untried + 1 >= UNTRIED_MAX => {
+            failed(ReasonCode::TrialNotStarted, "")
+        }
+        (true, true, true) if seen != f.boot_id => Step::Persist(j.in_phase(Phase::Switching {
+            work: work.clone(),
+            txn: txn.clone(),
+            boot_id: f.boot_id.clone(),
+            reboots: untried + 1,
+        })),
+        (true, true, true) => match &f.wish {
+            Wish::Rollback(why) => failed(ReasonCode::Requested, why),
+            Wish::Install(wanted, _) if wanted.digest != work.digest => {
+                failed(ReasonCode::Requested, "another release takes its place")
+            }
+            Wish::Return(wanted) if wanted.digest != work.digest => {
+                Step::Refuse(ReasonCode::NothingToRollBack)
+            }
+            Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
+            _ => Step::Wait,
+        },
+        // The boot was not counted, so nothing would ever bring this device back: leave now.
+        (true, true, false) if f.env.bootcount == 0 => {
+            Step::Persist(j.in_phase(Phase::Returning {
+                work: work.clone(),
+                txn: txn.clone(),
+                reason: ReasonCode::CounterDead,
+                detail: "the environment still says bootcount=0".to_owned(),
+            }))
+        }
+        (true, true, false) => Step::Persist(j.in_phase(Phase::Trying {
+            work: work.clone(),
+            txn: txn.clone(),
+            recovered: false,
+        })),
+        (true, false, true) => back(ReasonCode::BootFailed),
+        (true, false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, ""),
+        (true, false, false) => Step::Wait, // given up already; the reboot is still to come
+    }
+}
+
+fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn) -> Step {
+    let home = f.booted != work.slot;
+    if f.env.txn.as_ref() != Some(txn) {
+        let detail = "something else changed the environment";
+        let outcome = if home {
+            Ended::RolledBack
+        } else {
+            Ended::Failed
+        };
+        return end(
+            j,
+            f,
+            outcome,
+            work.clone(),
+            Some(txn),
+            ReasonCode::WrongSlot,
+            detail,
+        );
+    }
+    let said = match &f.done {
+        Some(Done::Healthy(said)) => said.as_str(),
+        _ => "",
+    };
+    match (f.env.trial, home) {
+        (_, true) => end_rolled_back(j, f, work, txn, ReasonCode::BootFailed, ""),
+        (false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, said),
+        (false, false) => Step::Wait,
+        (true, false) if f.env.slot != Some(f.booted) => match &f.wish {
+            Wish::Settle => Step::Wait,
+            _ => Step::Refuse(ReasonCode::WrongSlot),
+        },
+        (true, false) => match (&f.wish, &f.done) {
+            (Wish::Settle, _) => Step::Wait,
+            (Wish::Commit(Some(_)), _) | (Wish::Commit(None), Some(Done::Healthy(_))) => {
+                Step::Run(Effect::Commit {
+                    slot: f.booted,
+                    txn: txn.clone(),
+                })
+            }
+            (Wish::Commit(None), Some(Done::Unhealthy(detail))) => {
+                leave(j, work, txn, ReasonCode::HealthFailed, detail)
+            }
+            (Wish::Commit(None), Some(Done::HealthUnknown(_))) => {
+                Step::Refuse(ReasonCode::HealthUnknown)
+            }
+            (Wish::Commit(None), _) => Step::Run(Effect::CheckHealth),
+            (Wish::Rollback(why), _) => leave(j, work, txn, ReasonCode::Requested, why),
+            (Wish::Install(..) | Wish::Switch | Wish::Return(_), _) => {
+                Step::Refuse(ReasonCode::TrialPending)
+            }
+        },
+    }
+}
+
+fn returning(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    if f.booted != work.slot {
+        return end(
+            j,
+            f,
+            Ended::RolledBack,
+            work.clone(),
+            Some(txn),
+            reason,
+            detail,
+        );
+    }
+    if !f.env.trial && f.env.slot != Some(work.slot.other()) {
+        let said = "something else committed the trial";
+        return end(
+            j,
+            f,
+            Ended::Failed,
+            work.clone(),
+            Some(txn),
+            ReasonCode::WrongSlot,
+            said,
+        );
+    }
+    if f.env.trial {
+        return Step::Run(Effect::FallBack {
+            to: work.slot.other(),
+            txn: txn.clone(),
+        });
+    }
+    match &f.wish {
+        Wish::Settle | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,
+        Wish::Commit(Some(_)) => Step::Refuse(ReasonCode::WrongSlot),
+        Wish::Install(..) | Wish::Switch | Wish::Return(_) => {
+            Step::Refuse(ReasonCode::TrialPending)
+        }
+    }
+}

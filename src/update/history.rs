@@ -1,0 +1,105 @@
+//! Every move that ended, one JSON line each, for people. Nothing is decided by it.
+
+use super::Outcome;
+use crate::model::{ReasonCode, Result, WithReason};
+use crate::sys::durable;
+use std::path::{Path, PathBuf};
+
+/// Past this the older half is dropped: a data partition is not a library.
+const LIMIT: u64 = 256 * 1024;
+
+/// The history file.
+#[derive(Debug, Clone)]
+pub struct History {
+    path: PathBuf,
+}
+
+impl History {
+    /// The history in this folder.
+    pub fn new(folder: &Path) -> History {
+        History {
+            path: folder.join("history.jsonl"),
+        }
+    }
+
+    /// All of it, oldest first. A torn or foreign line is left out.
+    pub fn load(&self) -> Vec<Outcome> {
+        let bytes = durable::read(&self.path, LIMIT * 2)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Adds `outcome` unless it is the last one already: called again after every start, so that
+    /// a cut between journal and history loses nothing.
+    pub fn note(&self, outcome: &Outcome) -> Result<()> {
+        let known = self.load();
+        if known.last() == Some(outcome) {
+            return Ok(());
+        }
+        let line = |o: &Outcome| serde_json::to_string(o).reason(ReasonCode::Internal, "history");
+        let size = std::fs::metadata(&self.path).map_or(0, |m| m.len());
+        if size > LIMIT {
+            let kept: Result<Vec<_>> = known[known.len() / 2..].iter().map(line).collect();
+            let text = kept?.join("\n") + "\n";
+            durable::write(&self.path, text.as_bytes())?;
+        }
+        // After a torn last line the next one must not become part of it.
+        let torn = durable::read(&self.path, LIMIT * 2)?
+            .is_some_and(|b| b.last().is_some_and(|l| *l != b'\n'));
+        let gap = if torn { "\n" } else { "" };
+        durable::append_line(&self.path, &format!("{gap}{}", line(outcome)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ended, Named, Work};
+    use super::*;
+    use crate::model::{Digest, SlotId};
+
+    fn outcome(at: u64) -> Outcome {
+        let (from, to) = (Named::default(), Named::default());
+        let work = Work {
+            digest: Digest::NONE,
+            slot: SlotId::A,
+            partitions: vec![],
+            from,
+            to,
+        };
+        Outcome {
+            outcome: Ended::Updated,
+            work,
+            txn: None,
+            reason: None,
+            detail: "x".repeat(500),
+            at,
+        }
+    }
+
+    #[test]
+    fn lines_are_kept_once_and_a_torn_one_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::new(dir.path());
+        history.note(&outcome(1)).unwrap();
+        history.note(&outcome(1)).unwrap();
+        durable::append_line(&history.path, "{\"torn").unwrap();
+        let torn = std::fs::read(&history.path).unwrap();
+        std::fs::write(&history.path, &torn[..torn.len() - 1]).unwrap();
+        history.note(&outcome(2)).unwrap();
+        assert_eq!(history.load(), [outcome(1), outcome(2)]);
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::new(dir.path());
+        (0..700).for_each(|at| history.note(&outcome(at)).unwrap());
+        assert!(std::fs::metadata(&history.path).unwrap().len() < LIMIT + 2_000);
+        assert_eq!(history.load().last(), Some(&outcome(699)));
+    }
+}

@@ -1,0 +1,194 @@
+//! What survives a power cut. It is written before the effect that it announces.
+
+use crate::model::{Digest, ReasonCode, SlotId, Txn, Version};
+use serde::{Deserialize, Serialize};
+
+/// A release by what orders it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Named {
+    /// For people; `None` for a system that no artifact has brought.
+    pub version: Option<Version>,
+    /// Orders releases.
+    pub release_counter: u64,
+    /// The anti-rollback epoch.
+    pub security_epoch: u32,
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{version}"),
+            None => f.write_str("the factory system"),
+        }
+    }
+}
+
+/// One move: this release, into this slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Work {
+    /// SHA-256 of the manifest's bytes; [`Digest::NONE`] for a system that no artifact has brought.
+    pub digest: Digest,
+    /// Where it goes.
+    pub slot: SlotId,
+    /// The partitions that are that slot.
+    pub partitions: Vec<String>,
+    /// What runs while the move is made.
+    pub from: Named,
+    /// What the move brings.
+    pub to: Named,
+}
+
+/// Where the current move stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// No move is being made.
+    #[default]
+    Idle,
+    /// The slot is being written; nothing is armed.
+    Installing(Work),
+    /// Written and verified, not armed.
+    Staged(Work),
+    /// To be armed, or armed and not yet booted.
+    Switching {
+        /// The move.
+        work: Work,
+        /// The id that the environment carries once it is armed.
+        txn: Txn,
+        /// The boot in which it was last seen not to be running.
+        boot_id: String,
+        /// How many boots since arming went to the old slot untried.
+        reboots: u32,
+    },
+    /// The new system runs and is not decided.
+    Trying {
+        /// The move.
+        work: Work,
+        /// Its id in the environment.
+        txn: Txn,
+        /// Whether the journal was lost and this was read from the environment alone.
+        recovered: bool,
+    },
+    /// The new system was found bad, or sent away: flip back, then wait for the reboot.
+    Returning {
+        /// The move.
+        work: Work,
+        /// Its id in the environment.
+        txn: Txn,
+        /// Why.
+        reason: ReasonCode,
+        /// One line for people.
+        detail: String,
+    },
+}
+
+/// How a move ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// The new system stays.
+    Updated,
+    /// The new system was booted, or should have been, and the old one is back.
+    RolledBack,
+    /// The new system was never tried.
+    Failed,
+}
+
+/// A move that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How.
+    pub outcome: Ended,
+    /// The move.
+    pub work: Work,
+    /// Its id, if it was ever to be armed.
+    pub txn: Option<Txn>,
+    /// Why it did not succeed.
+    pub reason: Option<ReasonCode>,
+    /// One line for people; for a commit without checks, who said so.
+    pub detail: String,
+    /// Seconds since 1970 by the clock of that moment.
+    pub at: u64,
+}
+
+/// A release that is not tried again by itself (DESIGN 9.17).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Denied {
+    /// SHA-256 of its manifest's bytes, so that signing it again does not evade this.
+    pub digest: Digest,
+    /// Why it came back.
+    pub reason: ReasonCode,
+}
+
+/// Everything that survives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Journal {
+    /// Where the current move stands.
+    pub phase: Phase,
+    /// How often something was armed: makes each transaction id fresh.
+    pub attempts: u32,
+    /// Releases not tried again by themselves, newest last.
+    pub denied: Vec<Denied>,
+    /// The move that ended last.
+    pub last: Option<Outcome>,
+}
+
+/// More remembered refusals than any device collects; the oldest goes first.
+const DENIED_MAX: usize = 64;
+
+impl Journal {
+    /// The same journal in another phase.
+    #[must_use]
+    pub fn in_phase(&self, phase: Phase) -> Journal {
+        Journal {
+            phase,
+            ..self.clone()
+        }
+    }
+
+    /// The same journal with `digest` remembered as having come back.
+    #[must_use]
+    pub fn denying(&self, digest: Digest, reason: ReasonCode) -> Journal {
+        let mut denied: Vec<_> = self
+            .denied
+            .iter()
+            .filter(|d| d.digest != digest)
+            .cloned()
+            .collect();
+        if digest != Digest::NONE {
+            denied.push(Denied { digest, reason });
+        }
+        let surplus = denied.len().saturating_sub(DENIED_MAX);
+        denied.drain(..surplus);
+        Journal {
+            denied,
+            ..self.clone()
+        }
+    }
+
+    /// The same journal with `digest` forgiven.
+    #[must_use]
+    pub fn forgiving(&self, digest: &Digest) -> Journal {
+        let denied = self
+            .denied
+            .iter()
+            .filter(|d| d.digest != *digest)
+            .cloned()
+            .collect();
+        Journal {
+            denied,
+            ..self.clone()
+        }
+    }
+
+    /// The move being made, if any.
+    pub fn work(&self) -> Option<&Work> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Installing(work) | Phase::Staged(work) => Some(work),
+            Phase::Switching { work, .. }
+            | Phase::Trying { work, .. }
+            | Phase::Returning { work, .. } => Some(work),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The life of an update: one pure `decide`, one journal, one driver. This room never touches a
+//! disk itself: boot, slot, install and health do, when it says so.
+//!
+//! Level-triggered (DESIGN 4): look, decide, persist or act, look again. Start-up runs the same
+//! loop as the middle of an update; there is no recovery path.
+
+mod decide;
+mod driver;
+mod endings;
+#[cfg(test)]
+mod explore;
+mod facts;
+mod floor;
+mod history;
+mod journal;
+mod policy;
+mod store;
+mod words;
+
+pub use decide::decide;
+pub use driver::{Hands, Rest, drive};
+pub use facts::{Done, Effect, EnvView, Facts, Step, Target, Then, Wish};
+pub use floor::{Floor, FloorStore};
+pub use history::History;
+pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Work};
+pub use policy::{Allowed, Standing, wanted};
+pub use store::{JournalStore, Stored};
+pub use words::{State, at_rest};

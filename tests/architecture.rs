@@ -1,0 +1,348 @@
+//! The room table in ARCHITECTURE.md is a promise; this test holds the code to it.
+//!
+//! It reads tokens, not lines: comments and strings cannot hide or fake an edge. Items under
+//! `#[cfg(test)]` may use anything. Every rule is also shown a planted fault, so that a rule that
+//! sees nothing fails here and not in review.
+
+// Helpers of a test stand outside #[test] functions; a panic there is the test's verdict.
+#![allow(clippy::unwrap_used)]
+
+#[path = "architecture/scan.rs"]
+mod scan;
+#[path = "architecture/table.rs"]
+mod table;
+
+use scan::{Source, Use};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use table::Table;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn house() -> Table {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    Table::parse(&text).unwrap()
+}
+
+/// Every Rust file below `src/`, with its path relative to it.
+fn sources() -> Vec<(PathBuf, String)> {
+    let src = root().join("src");
+    let (mut out, mut folders) = (Vec::new(), vec![src.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|x| x == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                out.push((path.strip_prefix(&src).unwrap().to_owned(), text));
+            }
+        }
+    }
+    // Modules that their parent declares under `#[cfg(test)]` are tests as a whole.
+    let tests: Vec<PathBuf> = out
+        .iter()
+        .flat_map(|(p, t)| scan::test_modules(p, t))
+        .collect();
+    out.retain(|(path, _)| !tests.contains(path));
+    assert!(out.len() > 40, "only {} source files found", out.len());
+    out.sort();
+    out
+}
+
+/// What is wrong with the uses of one file. `path` is relative to `src/`.
+fn edge_faults(table: &Table, path: &Path, text: &str) -> Vec<String> {
+    let source = Source::new(path, text);
+    let Some(room) = source.room() else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    for found in source.uses() {
+        match found {
+            Use::Room(other) if other == room => {}
+            Use::Room(other) => {
+                if !table.allows(&room, &other) {
+                    faults.push(format!(
+                        "{}: `{room}` uses `{other}`, which its row in ARCHITECTURE.md does not name",
+                        path.display()
+                    ));
+                }
+            }
+            Use::WholeCrate(how) => faults.push(format!(
+                "{}: {how} hides which rooms are used; name them",
+                path.display()
+            )),
+        }
+    }
+    faults
+}
+
+#[test]
+fn rooms_use_only_what_their_row_names() {
+    let table = house();
+    let faults: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| edge_faults(&table, path, text))
+        .collect();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn a_planted_edge_of_each_kind_is_seen() {
+    let table = house();
+    let planted = [
+        ("disk/gpt.rs", "use crate::cli::run;"),
+        ("disk/gpt.rs", "fn f() { crate::cli::run(); }"),
+        ("disk/gpt.rs", "use crate::{model::Digest, cli};"),
+        (
+            "disk/gpt.rs",
+            "use crate::{\n    model::{Digest, SlotId},\n    update::{decide, journal},\n};",
+        ),
+        ("disk/gpt.rs", "use super::super::cli::run;"),
+        (
+            "disk/gpt.rs",
+            "use super::super::{model::Digest, cli::run};",
+        ),
+        ("disk/mod.rs", "use super::cli;"),
+        ("disk/mod.rs", "mod inner { use super::super::cli; }"),
+        (
+            "disk/mod.rs",
+            "mod inner { fn f() { super::super::cli::run() } }",
+        ),
+        (
+            "boot/uboot/env.rs",
+            "fn f() -> super::super::super::cli::X { todo!() }",
+        ),
+        ("disk/gpt.rs", "use crate as x;\nfn f() { x::cli::run(); }"),
+        ("disk/gpt.rs", "use {crate as x, std::fs};"),
+        (
+            "disk/gpt.rs",
+            "use super::super as up;\nfn f() { up::cli::run(); }",
+        ),
+        ("disk/gpt.rs", "use crate::{self as x};"),
+        ("disk/gpt.rs", "extern crate self as x;"),
+        ("disk/gpt.rs", "use crate::*;"),
+        ("disk/mod.rs", "use super::*;"),
+        (
+            "disk/gpt.rs",
+            "macro_rules! m { () => { $crate::cli::run() }; }",
+        ),
+        ("disk/gpt.rs", "fn f(x: &dyn crate :: cli :: T) {}"),
+        (
+            "disk/gpt.rs",
+            "#[cfg(test)]\nmod tests { use crate::cli; }\nuse crate::update;",
+        ),
+        ("disk/gpt.rs", "#[cfg(test)] use std::fs;\nuse crate::cli;"),
+        (
+            "disk/gpt.rs",
+            "#[derive(X)] // crate::model\nstruct S(/* } */ crate::cli::C);",
+        ),
+        ("model/text.rs", "use crate::event::Event;"),
+        ("cli/mod.rs", "use crate::sim;"),
+    ];
+    for (path, text) in planted {
+        assert_eq!(
+            edge_faults(&table, Path::new(path), text).len(),
+            1,
+            "in {path}: {text}\n{:?}",
+            edge_faults(&table, Path::new(path), text)
+        );
+    }
+    let allowed = [
+        (
+            "disk/gpt.rs",
+            "use crate::model::Digest; use super::device; use crate::disk::Window;",
+        ),
+        (
+            "disk/gpt.rs",
+            "// use crate::cli;\n/* crate::cli /* nested */ crate::cli */ fn f() {}",
+        ),
+        (
+            "disk/gpt.rs",
+            "const S: &str = \"crate::cli\"; const R: &str = r#\"\"crate::cli\"#; fn f<'a>(c: char) -> bool { c == '\"' }",
+        ),
+        (
+            "disk/gpt.rs",
+            "#[cfg(test)]\nmod tests { use crate::cli; fn f() { let x = '{'; } }",
+        ),
+        (
+            "disk/gpt.rs",
+            "#[cfg(test)]\n#[allow(unused)]\npub(crate) fn tests<A, B>() { crate::cli::run() }",
+        ),
+        (
+            "disk/mod.rs",
+            "mod inner { use super::device; use super::super::sys; }",
+        ),
+        (
+            "disk/mod.rs",
+            "pub(crate) mod inner; pub(super) use self::device::Window;",
+        ),
+        ("sim/mod.rs", "use crate::{boot, provision, forge};"),
+    ];
+    for (path, text) in allowed {
+        let faults = edge_faults(&table, Path::new(path), text);
+        assert!(faults.is_empty(), "in {path}: {text}\n{faults:?}");
+    }
+}
+
+#[test]
+fn a_module_declared_for_tests_is_left_out() {
+    let found = scan::test_modules(
+        Path::new("update/mod.rs"),
+        "mod a;\n#[cfg(test)]\nmod explore;\n#[cfg(test)]\nmod tests { mod x; }\n// #[cfg(test)] mod no;",
+    );
+    assert_eq!(
+        found,
+        [
+            Path::new("update/explore.rs"),
+            Path::new("update/explore/mod.rs")
+        ]
+    );
+}
+
+#[test]
+fn the_table_and_the_folders_agree() {
+    let rows: BTreeSet<String> = house().rooms().collect();
+    let mut folders = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("src")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && name != "bin" {
+            folders.insert(name);
+        } else if path.is_file() {
+            assert_eq!(name, "lib.rs", "a file beside the rooms");
+        }
+    }
+    assert_eq!(
+        rows, folders,
+        "left: rows of the table; right: folders in src/"
+    );
+}
+
+#[test]
+fn the_table_has_no_tangle() {
+    let table = house();
+    assert_eq!(table.cycle(), None);
+    let tangled = "| Floor | Room | One sentence | May use |\n|--|--|--|--|\n\
+                   | H | `a` | x | b |\n| H | `b` | x | c |\n| H | `c` | x | a |\n";
+    assert!(Table::parse(tangled).unwrap().cycle().is_some());
+    let upward = "| Floor | Room | One sentence | May use |\n|--|--|--|--|\n\
+                  | 0 | `a` | x | b |\n| 1 | `b` | x | – |\n";
+    assert!(Table::parse(upward).unwrap_err().contains("above"));
+}
+
+/// Words that only `sys` may say.
+fn kernel_words(path: &Path, text: &str) -> Vec<String> {
+    let source = Source::new(path, text);
+    if source.room().as_deref() == Some("sys") {
+        return Vec::new();
+    }
+    source
+        .words()
+        .filter(|word| ["unsafe", "nix", "libc", "unsafe_code"].contains(&word.as_str()))
+        .map(|word| format!("{}: `{word}`", path.display()))
+        .collect()
+}
+
+#[test]
+fn only_sys_speaks_to_the_kernel() {
+    let found: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| kernel_words(path, text))
+        .collect();
+    assert!(found.is_empty(), "outside sys:\n{}\n", found.join("\n"));
+    for (path, text) in [
+        ("slot/mod.rs", "fn f() { unsafe { g() } }"),
+        ("slot/mod.rs", "use nix::fcntl;"),
+        ("bin/surefoot.rs", "#![allow(unsafe_code)]"),
+        (
+            "slot/mod.rs",
+            "#[cfg(test)] mod tests { fn f() { unsafe { g() } } }",
+        ),
+    ] {
+        assert_eq!(kernel_words(Path::new(path), text).len(), 1, "{text}");
+    }
+    assert!(kernel_words(Path::new("sys/x.rs"), "unsafe {}").is_empty());
+    assert!(kernel_words(Path::new("slot/x.rs"), "// unsafe nix\n").is_empty());
+}
+
+/// What is wrong with the first paragraph of a room's `mod.rs`.
+fn door_fault(text: &str) -> Option<&'static str> {
+    let first: Vec<&str> = text
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .take_while(|line| !line.trim().is_empty())
+        .collect();
+    if first.is_empty() {
+        Some("does not begin with `//!`")
+    } else if !first
+        .join(" ")
+        .split_whitespace()
+        .any(|w| w.eq_ignore_ascii_case("never"))
+    {
+        Some("does not say in its first paragraph what the room never does")
+    } else {
+        None
+    }
+}
+
+#[test]
+fn a_room_says_on_its_door_what_it_never_does() {
+    let mut doors = 0;
+    for (path, text) in sources() {
+        if path.components().count() == 2 && path.ends_with("mod.rs") {
+            doors += 1;
+            assert_eq!(door_fault(&text), None, "{}", path.display());
+        } else if path.ends_with("mod.rs") {
+            assert!(text.starts_with("//!"), "{}: no `//!` line", path.display());
+        }
+    }
+    assert_eq!(doors, house().rooms().count());
+    assert!(door_fault("mod x;").is_some());
+    assert!(door_fault("//! Nice room.\n//!\n//! It never rains.\n").is_some());
+    assert!(door_fault("//! Nice room; it never\n//! rains.\n").is_none());
+}
+
+#[test]
+fn files_stay_small() {
+    for (path, text) in sources() {
+        let lines = Source::new(&path, &text).lines_of_code();
+        assert!(lines <= 500, "{}: {lines} lines of code", path.display());
+    }
+    let long = "fn f() {}\n// no code\n\n".repeat(501);
+    assert_eq!(
+        Source::new(Path::new("disk/x.rs"), &long).lines_of_code(),
+        501
+    );
+}
+
+#[test]
+fn programs_are_thin_doors() {
+    for (path, text) in sources() {
+        if path.starts_with("bin") {
+            let lines = Source::new(&path, &text).lines_of_code();
+            assert!(
+                lines <= 30,
+                "{}: {lines} lines; move them to a room",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_map_holds_nothing_but_rooms() {
+    let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let source = Source::new(Path::new("lib.rs"), &text);
+    let allowed: BTreeSet<String> = house()
+        .rooms()
+        .chain(["pub", "mod", "cfg", "feature"].map(String::from))
+        .collect();
+    let strange: Vec<String> = source.words().filter(|w| !allowed.contains(w)).collect();
+    assert!(
+        strange.is_empty(),
+        "lib.rs says more than which rooms there are: {strange:?}"
+    );
+}

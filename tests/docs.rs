@@ -1,0 +1,155 @@
+//! Documents that can be generated are compared with what they come from; what they name exists.
+//! `UPDATE_DOCS=1 cargo test --test docs` writes the generated ones.
+
+// Helpers of a test stand outside #[test] functions; a panic there is the test's verdict.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use surefoot::model::{Class, ReasonCode};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Files with the given extension in the project's own folders.
+fn files(extension: &str) -> Vec<PathBuf> {
+    let (mut out, mut folders) = (Vec::new(), vec![root().to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with("target") && !name.starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|x| x == extension) {
+                out.push(path);
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+fn class_name(class: Class) -> String {
+    format!("{class:?}")
+}
+
+fn reason_page() -> String {
+    let mut by_class: BTreeMap<u8, Vec<ReasonCode>> = BTreeMap::new();
+    for code in ReasonCode::ALL {
+        by_class
+            .entry(code.class().exit_status())
+            .or_default()
+            .push(*code);
+    }
+    let mut page = String::from(
+        "# Reason codes\n\n\
+         Generated from `src/model/reason.rs` by `UPDATE_DOCS=1 cargo test --test docs`. A code never changes once released; new\n\
+         ones are added. The class decides the [exit status](exit-codes.md).\n",
+    );
+    for (status, codes) in by_class {
+        let class = class_name(codes[0].class());
+        write!(
+            page,
+            "\n## {class}: exit {status}\n\n| Code | Meaning | What to do next |\n|---|---|---|\n"
+        )
+        .unwrap();
+        for code in codes {
+            writeln!(
+                page,
+                "| `{code}` | {} | {} |",
+                code.meaning(),
+                code.next_step()
+            )
+            .unwrap();
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_of_reason_codes_is_the_table_in_the_code() {
+    let page = reason_page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(root().join("docs/reason-codes.md"), &page).unwrap();
+    }
+    assert!(
+        read("docs/reason-codes.md") == page,
+        "docs/reason-codes.md is out of date: UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
+#[test]
+fn the_page_of_exit_statuses_names_every_class() {
+    let mut expected: BTreeMap<u8, String> = ReasonCode::ALL
+        .iter()
+        .map(|code| (code.class().exit_status(), class_name(code.class())))
+        .collect();
+    expected.insert(0, "–".into());
+    let page: BTreeMap<u8, String> = read("docs/exit-codes.md")
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            Some((cells.next()?.parse().ok()?, cells.next()?.to_owned()))
+        })
+        .collect();
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut links = 0;
+    for page in files("md") {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let file = target.split('#').next().unwrap();
+            if file.is_empty() || target.contains("://") {
+                continue;
+            }
+            links += 1;
+            assert!(
+                page.parent().unwrap().join(file).exists(),
+                "{}: link to {target}",
+                page.display()
+            );
+        }
+    }
+    assert!(links > 10, "only {links} links found");
+}
+
+#[test]
+fn every_claim_of_security_names_a_test_that_exists() {
+    let text = read("SECURITY.md");
+    let table = text.split("<!-- claims -->").nth(1).unwrap();
+    let table = table.split("<!-- /claims -->").next().unwrap();
+    let sources: String = files("rs")
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let mut claims = 0;
+    for row in table.lines().filter(|l| l.starts_with('|')).skip(2) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        let named: Vec<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "a claim without a test: {row}");
+        for name in named {
+            let exists = if name.contains('/') {
+                root().join(name).exists()
+            } else {
+                sources.contains(&format!("fn {name}()"))
+            };
+            assert!(exists, "no such test `{name}`: {row}");
+            claims += 1;
+        }
+    }
+    assert!(claims > 10, "only {claims} tests are named");
+}
