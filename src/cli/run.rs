@@ -135,7 +135,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Rollback { reason, .. } => {
             render::answer(&daemon::rollback(&world, &reason, &sink)?, json)
         }
-        Verb::Verify { what, .. } => verify(&world, &what, json, &sink)?,
+        Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
         Verb::History { .. } => render::history(&daemon::history(&world)?, json),
         Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above
     };
@@ -162,17 +162,21 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
     };
     let done = daemon::install(world, &request, sink)?;
     if ask.reboot && !ask.dry_run {
-        daemon::reboot(world)?;
+        daemon::reboot(world, sink)?;
     }
     Ok(render::installed(&done, ask.json.json))
 }
 
 fn verify(
     world: &World,
-    what: &str,
+    what: Option<String>,
     json: bool,
     sink: &dyn Sink,
 ) -> std::result::Result<String, End> {
+    let what = match what {
+        Some(what) => what,
+        None => world.booted()?.to_string(),
+    };
     match what.parse::<SlotId>() {
         Ok(slot) => {
             let verdict = daemon::verify_slot(world, slot, sink)?;
@@ -184,7 +188,7 @@ fn verify(
             }
         }
         Err(_) => Ok(render::judgement(
-            &daemon::judge_file(world, Path::new(what), sink)?,
+            &daemon::judge_file(world, Path::new(&what), sink)?,
             json,
         )),
     }
