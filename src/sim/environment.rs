@@ -115,21 +115,28 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The variables as U-Boot writes them: sorted, a backslash before each backslash.
+pub(super) fn entries(variables: &Variables) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in variables {
+        out.extend(name);
+        out.push(b'=');
+        for byte in value {
+            if *byte == b'\\' {
+                out.push(b'\\');
+            }
+            out.push(*byte);
+        }
+        out.push(0);
+    }
+    out.push(0);
+    out
+}
+
 /// A copy of `len` bytes as U-Boot writes it; `None` if the variables do not fit.
 pub(super) fn export(variables: &Variables, len: usize, serial: u8) -> Option<Vec<u8>> {
     let mut copy = vec![0; HEADER];
-    for (name, value) in variables {
-        copy.extend(name);
-        copy.push(b'=');
-        for byte in value {
-            if *byte == b'\\' {
-                copy.push(b'\\');
-            }
-            copy.push(*byte);
-        }
-        copy.push(0);
-    }
-    copy.push(0);
+    copy.extend(entries(variables));
     if copy.len() > len {
         return None;
     }

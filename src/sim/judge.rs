@@ -3,7 +3,7 @@
 
 use super::boot::{Boot, End, boot};
 use super::device::Device;
-use super::environment::{Flash, InMemory, Valid, load};
+use super::environment::{Flash, InMemory, Valid, entries, load};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::provision::ENV_LEN;
 use serde_json::{Value, json};
@@ -42,11 +42,7 @@ pub(super) fn judge(path: &Path, out: &mut impl Write) -> Result<()> {
             (Valid::First, _) => 0.into(),
             (Valid::Second, _) => 1.into(),
         };
-        let mut data = Vec::new();
-        for (name, value) in loaded.variables.iter().flatten() {
-            data.extend([name.as_slice(), b"=", value, b"\0"].concat());
-        }
-        data.push(0);
+        let data = entries(&loaded.variables.unwrap_or_default());
         let line = json!({ "i": i, "from": from, "sha256": digest(&data) });
         writeln!(out, "{line}").reason(ReasonCode::Io, "writing the answer")?;
     }
