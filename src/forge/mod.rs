@@ -1,11 +1,13 @@
 //! The build host's side: keys, building, signing, inspecting and verifying artifacts. This room
 //! never touches a device and never decides what a device accepts: `trust` does, for both.
 
+mod assemble;
 mod build;
 mod file;
 mod inspect;
 mod key;
 mod keygen;
+mod order;
 mod progress;
 mod settings;
 mod signer;
