@@ -103,23 +103,13 @@ mod tests {
         }
         let unit = |offset: u64| offset / (4 * MIB);
         assert!(unit(ENV_OFFSETS[0]) != unit(ENV_OFFSETS[1]));
-        assert!(
-            ENV_OFFSETS
-                .iter()
-                .all(|o| o + 4 * MIB <= BOOT_START && o % (4 * MIB) == 0)
-        );
+        assert!(ENV_OFFSETS.iter().all(|o| o + 4 * MIB <= BOOT_START && o % (4 * MIB) == 0));
     }
 
     #[test]
     fn odd_sizes_are_refused() {
-        for (slot, disk) in [
-            (0, None),
-            (MIB, None),
-            (2 * MIB + 1, None),
-            (2 * MIB, Some(60 * MIB)),
-            (2 * MIB, Some(100 * MIB + 1)),
-            (u64::MAX - MIB + 1, None),
-        ] {
+        for (slot, disk) in [(0, None), (MIB, None), (2 * MIB + 1, None), (2 * MIB, Some(60 * MIB)),
+            (2 * MIB, Some(100 * MIB + 1)), (u64::MAX - MIB + 1, None)] {
             let refused = Layout::new(slot, disk).unwrap_err();
             assert_eq!(refused.code(), ReasonCode::Usage, "{slot} {disk:?}");
         }
