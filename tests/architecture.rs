@@ -41,7 +41,13 @@ fn sources() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(out.len() > 15, "only {} source files found", out.len());
+    // Modules that their parent declares under `#[cfg(test)]` are tests as a whole.
+    let tests: Vec<PathBuf> = out
+        .iter()
+        .flat_map(|(p, t)| scan::test_modules(p, t))
+        .collect();
+    out.retain(|(path, _)| !tests.contains(path));
+    assert!(out.len() > 40, "only {} source files found", out.len());
     out.sort();
     out
 }
@@ -179,6 +185,21 @@ fn a_planted_edge_of_each_kind_is_seen() {
         let faults = edge_faults(&table, Path::new(path), text);
         assert!(faults.is_empty(), "in {path}: {text}\n{faults:?}");
     }
+}
+
+#[test]
+fn a_module_declared_for_tests_is_left_out() {
+    let found = scan::test_modules(
+        Path::new("update/mod.rs"),
+        "mod a;\n#[cfg(test)]\nmod explore;\n#[cfg(test)]\nmod tests { mod x; }\n// #[cfg(test)] mod no;",
+    );
+    assert_eq!(
+        found,
+        [
+            Path::new("update/explore.rs"),
+            Path::new("update/explore/mod.rs")
+        ]
+    );
 }
 
 #[test]

@@ -180,3 +180,142 @@ static GEAR: [u64; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Repeatable noise without a repeating window.
+    fn noise(len: usize, seed: u64) -> Vec<u8> {
+        let mut state = seed;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state.to_be_bytes()[0]
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn pieces(image: &[u8], average: u32) -> Vec<Piece> {
+        let mut cutter = Cutter::new(image, average);
+        std::iter::from_fn(|| cutter.next_piece().unwrap()).collect()
+    }
+
+    fn whole(pieces: &[Piece]) -> Vec<u8> {
+        let bytes = pieces.iter().flat_map(|piece| match piece {
+            Piece::Zeros(len) => vec![0; *len as usize],
+            Piece::Data(data) => data.clone(),
+        });
+        bytes.collect()
+    }
+
+    #[test]
+    fn the_pieces_are_the_image() {
+        let zeros = vec![0u8; 5 * MIN_ZERO_RUN];
+        let odd = [
+            noise(100_000, 1),
+            zeros.clone(),
+            noise(5, 2),
+            zeros,
+            noise(70_001, 3),
+            vec![0; 777],
+        ]
+        .concat();
+        for len in [
+            0,
+            1,
+            4095,
+            4096,
+            4097,
+            40_000,
+            140_001,
+            odd.len() - 778,
+            odd.len() - 1,
+            odd.len(),
+        ] {
+            let image = &odd[..len];
+            assert!(whole(&pieces(image, 16 * 1024)) == image, "{len}");
+        }
+        assert!(pieces(&[], 65536).is_empty());
+    }
+
+    #[test]
+    fn long_aligned_zeros_are_their_own_pieces_and_short_ones_are_not() {
+        let image = [
+            noise(BLOCK, 1),
+            vec![0; MIN_ZERO_RUN],
+            noise(BLOCK, 2),
+            vec![0; MIN_ZERO_RUN - BLOCK],
+            noise(BLOCK, 3),
+        ]
+        .concat();
+        let runs: Vec<u32> = pieces(&image, 65536)
+            .iter()
+            .filter_map(|p| {
+                if let Piece::Zeros(len) = p {
+                    Some(*len)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        assert_eq!(runs, [32768]);
+        assert_eq!(pieces(&vec![0; 1 << 20], 65536), [Piece::Zeros(1 << 20)]);
+        assert_eq!(pieces(&[0; 10], 65536), [Piece::Zeros(10)]);
+    }
+
+    #[test]
+    fn chunks_keep_their_bounds_and_average() {
+        let image = noise(8 << 20, 9);
+        let all = pieces(&image, 64 * 1024);
+        for (n, piece) in all.iter().enumerate() {
+            let Piece::Data(data) = piece else {
+                panic!("noise has no zeros")
+            };
+            assert!(data.len() <= 256 * 1024);
+            assert!(data.len() >= 16 * 1024 || n + 1 == all.len());
+        }
+        let average = image.len() / all.len();
+        assert!((48 * 1024..96 * 1024).contains(&average), "{average}");
+    }
+
+    #[test]
+    fn a_shift_changes_only_the_chunks_near_it() {
+        let old = noise(4 << 20, 5);
+        let mut new = noise(1234, 6);
+        new.extend_from_slice(&old);
+        let (old, new) = (pieces(&old, 32 * 1024), pieces(&new, 32 * 1024));
+        let kept = old.iter().filter(|piece| new.contains(piece)).count();
+        assert!(kept + 4 >= old.len(), "{kept} of {}", old.len());
+    }
+
+    #[test]
+    fn a_source_that_gives_one_byte_at_a_time_is_cut_alike() {
+        struct Slow<'a>(&'a [u8]);
+        impl Read for Slow<'_> {
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                let len = buf.len().min(1);
+                self.0.read(&mut buf[..len])
+            }
+        }
+        let image = [noise(200_000, 1), vec![0; 100_000], noise(50_000, 2)].concat();
+        let mut slow = Cutter::new(Slow(&image), 32 * 1024);
+        let slow: Vec<Piece> = std::iter::from_fn(|| slow.next_piece().unwrap()).collect();
+        assert!(slow == pieces(&image, 32 * 1024));
+    }
+
+    #[test]
+    fn the_cuts_do_not_move_between_versions() {
+        // A change here costs every device one full download: it must be meant.
+        let lens: Vec<usize> = pieces(&noise(400_000, 11), 32 * 1024)
+            .iter()
+            .map(|p| if let Piece::Data(d) = p { d.len() } else { 0 })
+            .collect();
+        assert_eq!(lens, CUTS);
+    }
+
+    const CUTS: [usize; 11] = [
+        43797, 40418, 39927, 23728, 49537, 10986, 51208, 35431, 45102, 21721, 38145,
+    ];
+}

@@ -6,6 +6,8 @@ mod chunk;
 #[cfg(feature = "forge")]
 mod cut;
 mod decode;
+#[cfg(test)]
+mod golden;
 mod head;
 mod manifest;
 mod record;

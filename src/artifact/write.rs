@@ -163,14 +163,19 @@ fn pack_one(
         for _ in 0..threads {
             let job_queue = job_queue.clone();
             scope.spawn(move || {
+                let mut compressor = Compressor::new(packing.level);
                 loop {
                     let job = job_queue
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .recv();
                     let Ok((plain, answer)) = job else { return };
+                    let compressed = match &mut compressor {
+                        Ok(compressor) => compressor.compress(plain),
+                        Err(failure) => Err(failure.clone()),
+                    };
                     // Nobody listens any more after a failure: then there is nothing to say.
-                    let _ = answer.send(compress(plain, packing.level));
+                    let _ = answer.send(compressed);
                 }
             });
         }
@@ -231,23 +236,40 @@ fn cut_image(
     Ok((size, Digest(sha256.finalize().into())))
 }
 
-/// One chunk: a zstd frame of one segment with its length in the header, without checksum (the
-/// table has better ones); raw where that is not smaller.
-fn compress(plain: Vec<u8>, level: i32) -> Stored {
-    let broken = |code| {
-        let name = zstd_safe::get_error_name(code);
-        Failure::new(ReasonCode::Internal, format!("zstd: {name}"))
-    };
-    let mut context = CCtx::create();
-    for parameter in [
-        CParameter::CompressionLevel(level),
-        CParameter::ContentSizeFlag(true),
-        CParameter::ChecksumFlag(false),
-    ] {
-        context.set_parameter(parameter).map_err(broken)?;
+/// Compresses chunks one after the other; a context of level 19 is worth keeping.
+struct Compressor {
+    context: CCtx<'static>,
+}
+
+impl Compressor {
+    fn new(level: i32) -> Result<Compressor> {
+        let mut context = CCtx::create();
+        for parameter in [
+            CParameter::CompressionLevel(level),
+            CParameter::ContentSizeFlag(true),
+            CParameter::ChecksumFlag(false),
+        ] {
+            context.set_parameter(parameter).map_err(zstd_failed)?;
+        }
+        Ok(Compressor { context })
     }
-    let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
-    context.compress2(&mut bytes, &plain).map_err(broken)?;
+
+    /// One chunk: a zstd frame of one segment with its length in the header, without checksum
+    /// (the table has better ones); raw where that is not smaller.
+    fn compress(&mut self, plain: Vec<u8>) -> Stored {
+        let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+        let written = self.context.compress2(&mut bytes, &plain);
+        written.map_err(zstd_failed)?;
+        store(plain, bytes)
+    }
+}
+
+fn zstd_failed(code: usize) -> Failure {
+    let name = zstd_safe::get_error_name(code);
+    Failure::new(ReasonCode::Internal, format!("zstd: {name}"))
+}
+
+fn store(plain: Vec<u8>, bytes: Vec<u8>) -> Stored {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).reason(ReasonCode::Internal, "chunk");
     let plain_len = length(&plain)?;
     let plain_hash = Digest::of(&plain);

@@ -2,10 +2,17 @@
 //! should boot, and never touches a slot.
 
 mod change;
+#[cfg(test)]
+mod conformance;
 mod facts;
+#[cfg(any(test, feature = "sim"))]
+pub mod fake;
 mod grade;
 pub mod uboot;
 
 pub use change::{BootChange, BootControl, GIVE_BACK_MAX};
 pub use facts::{BootFacts, CopyFacts, Counter};
 pub use grade::{Finding, Grade, grade, overall};
+
+#[cfg(test)]
+mod tests;

@@ -89,10 +89,12 @@ An interrupted installation goes on where it stopped: run the same command again
         json: Json,
     },
     /// Compare a slot with its manifest, or ask whether a file would be installed here
-    #[command(after_help = "Examples:\n  surefoot verify b\n  surefoot verify update.surefoot")]
+    #[command(
+        after_help = "Examples:\n  surefoot verify                    the slot that runs\n  surefoot verify b\n  surefoot verify update.surefoot    would it be installed here?"
+    )]
     Verify {
-        /// a, b, or a file
-        what: String,
+        /// a, b, or a file; the slot that runs if nothing is said
+        what: Option<String>,
         #[command(flatten)]
         json: Json,
     },

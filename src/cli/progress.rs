@@ -19,23 +19,36 @@ struct State {
 
 impl Narrator {
     pub(super) fn new() -> Narrator {
-        let state = State { started: Instant::now(), drawn: None };
-        Narrator { terminal: std::io::stderr().is_terminal(), state: Mutex::new(state) }
+        let state = State {
+            started: Instant::now(),
+            drawn: None,
+        };
+        Narrator {
+            terminal: std::io::stderr().is_terminal(),
+            state: Mutex::new(state),
+        }
     }
 }
 
 impl Sink for Narrator {
     fn emit(&self, event: &Event) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         let mut err = std::io::stderr().lock();
         // A closed standard error is nobody's failure.
         let _ = match event {
             Event::PhaseStarted { .. } => {
-                *state = State { started: Instant::now(), drawn: None };
+                *state = State {
+                    started: Instant::now(),
+                    drawn: None,
+                };
                 Ok(())
             }
             Event::Progress { phase, done, total } if self.terminal => {
-                let due = state.drawn.is_none_or(|t| t.elapsed() >= Duration::from_millis(200));
+                let due = state
+                    .drawn
+                    .is_none_or(|t| t.elapsed() >= Duration::from_millis(200));
                 if !due {
                     return;
                 }
@@ -45,7 +58,11 @@ impl Sink for Narrator {
             }
             Event::PhaseEnded { phase, done } => {
                 let clear = if self.terminal { "\r\x1b[K" } else { "" };
-                writeln!(err, "{clear}{}", ended(*phase, *done, state.started.elapsed()))
+                writeln!(
+                    err,
+                    "{clear}{}",
+                    ended(*phase, *done, state.started.elapsed())
+                )
             }
             Event::Warning { text } => writeln!(err, "warning: {text}"),
             _ => Ok(()),
@@ -54,7 +71,11 @@ impl Sink for Narrator {
 }
 
 fn moving(phase: Phase, done: u64, total: u64, elapsed: Duration) -> String {
-    let percent = if total == 0 { 100 } else { u128::from(done) * 100 / u128::from(total) };
+    let percent = if total == 0 {
+        100
+    } else {
+        u128::from(done) * 100 / u128::from(total)
+    };
     let of = format!("{} of {}", ByteLen(done), ByteLen(total));
     let millis = elapsed.as_millis().max(1);
     let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
@@ -65,12 +86,22 @@ fn moving(phase: Phase, done: u64, total: u64, elapsed: Duration) -> String {
             format!("{}:{:02}", seconds / 60, seconds % 60)
         }
     };
-    format!("{:<10} {percent:>3} %  {of}  {}/s  {left} left", phase.doing(), ByteLen(rate))
+    format!(
+        "{:<10} {percent:>3} %  {of}  {}/s  {left} left",
+        phase.doing(),
+        ByteLen(rate)
+    )
 }
 
 fn ended(phase: Phase, done: u64, elapsed: Duration) -> String {
     let seconds = elapsed.as_millis() / 100;
-    format!("{:<10} {} in {}.{} s", phase.doing(), ByteLen(done), seconds / 10, seconds % 10)
+    format!(
+        "{:<10} {} in {}.{} s",
+        phase.doing(),
+        ByteLen(done),
+        seconds / 10,
+        seconds % 10
+    )
 }
 
 #[cfg(test)]
@@ -84,7 +115,13 @@ mod tests {
             moving(Phase::Write, 64 << 20, 256 << 20, second),
             "writing     25 %  64.0 MiB of 256.0 MiB  64.0 MiB/s  0:03 left"
         );
-        assert_eq!(moving(Phase::Verify, 0, 0, Duration::ZERO), "verifying  100 %  0 bytes of 0 bytes  0 bytes/s  -- left");
-        assert_eq!(ended(Phase::Write, 1 << 30, Duration::from_millis(1250)), "writing    1.0 GiB in 1.2 s");
+        assert_eq!(
+            moving(Phase::Verify, 0, 0, Duration::ZERO),
+            "verifying  100 %  0 bytes of 0 bytes  0 bytes/s  -- left"
+        );
+        assert_eq!(
+            ended(Phase::Write, 1 << 30, Duration::from_millis(1250)),
+            "writing    1.0 GiB in 1.2 s"
+        );
     }
 }

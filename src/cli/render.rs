@@ -12,7 +12,11 @@ use std::io::Write as _;
 /// A failure on standard error: what was found, its code, and what to do next.
 pub(super) fn complain(failure: &Failure) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "surefoot: {failure}\n  next: {}", failure.code().next_step());
+    let _ = writeln!(
+        err,
+        "surefoot: {failure}\n  next: {}",
+        failure.code().next_step()
+    );
 }
 
 fn json<T: Serialize>(value: &T) -> String {
@@ -65,17 +69,42 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
         return json(status);
     }
     let mut out = format!("{}\n\n", status.summary);
-    let _ = writeln!(out, "state    {}{}", status.state, if status.degraded { ", degraded: the other slot's kernel could not be loaded" } else { "" });
+    let _ = writeln!(
+        out,
+        "state    {}{}",
+        status.state,
+        if status.degraded {
+            ", degraded: the other slot's kernel could not be loaded"
+        } else {
+            ""
+        }
+    );
     for (slot, view) in &status.slots {
-        let runs = if status.booted == Some(*slot) { "runs" } else { "    " };
-        let version = view.version.as_deref().unwrap_or(if view.bootable { "factory system" } else { "empty" });
-        let image = view.sha256.map_or(String::new(), |d| format!("  sha256 {}", d.short()));
+        let runs = if status.booted == Some(*slot) {
+            "runs"
+        } else {
+            "    "
+        };
+        let version = view.version.as_deref().unwrap_or(if view.bootable {
+            "factory system"
+        } else {
+            "empty"
+        });
+        let image = view
+            .sha256
+            .map_or(String::new(), |d| format!("  sha256 {}", d.short()));
         let boots = if view.bootable { "" } else { "  not bootable" };
         let _ = writeln!(out, "slot {slot}   {runs}  {version:<16}{image}{boots}");
     }
     if let Some(trial) = &status.trial {
-        let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
-        let _ = writeln!(out, "trial    slot {}, boot {} of {limit}", trial.slot, trial.bootcount);
+        let limit = trial
+            .bootlimit
+            .map_or_else(|| "?".to_owned(), |l| l.to_string());
+        let _ = writeln!(
+            out,
+            "trial    slot {}, boot {} of {limit}",
+            trial.slot, trial.bootcount
+        );
     }
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
@@ -103,17 +132,31 @@ pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict, as_json: bool) -> Str
     let place = |at: &Option<u64>| at.map_or(String::new(), |a| format!(", first at byte {a}"));
     match verdict {
         SlotVerdict::Matches { version, bytes } => {
-            format!("Slot {slot} is exactly {version}: {} match its signed manifest.\n", ByteLen(*bytes))
+            format!(
+                "Slot {slot} is exactly {version}: {} match its signed manifest.\n",
+                ByteLen(*bytes)
+            )
         }
-        SlotVerdict::ModifiedSinceInstall { version, differs_at } => format!(
+        SlotVerdict::ModifiedSinceInstall {
+            version,
+            differs_at,
+        } => format!(
             "Slot {slot} was {version} and was mounted writable since it was installed{}. That is no failure of the device.\n",
             place(differs_at)
         ),
-        SlotVerdict::Damaged { version, differs_at } => {
-            format!("Slot {slot} should be {version} and differs from it{}.\n", place(differs_at))
+        SlotVerdict::Damaged {
+            version,
+            differs_at,
+        } => {
+            format!(
+                "Slot {slot} should be {version} and differs from it{}.\n",
+                place(differs_at)
+            )
         }
         SlotVerdict::Unknown => {
-            format!("Slot {slot} carries no valid record of what was installed: there is nothing to compare it with.\n")
+            format!(
+                "Slot {slot} carries no valid record of what was installed: there is nothing to compare it with.\n"
+            )
         }
     }
 }
@@ -149,7 +192,11 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
         let _ = writeln!(
             out,
             "{:<22} {how:<12} {} -> {} (slot {}){reason}  {}",
-            crate::daemon::utc(end.at), end.work.from, end.work.to, end.work.slot, end.detail
+            crate::daemon::utc(end.at),
+            end.work.from,
+            end.work.to,
+            end.work.slot,
+            end.detail
         );
     }
     out

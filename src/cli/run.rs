@@ -42,10 +42,19 @@ pub fn main() -> ExitCode {
         Ok(printed) => finish(&printed, ExitCode::SUCCESS),
         Err(End::Failed(failure)) => {
             render::complain(&failure);
-            let printed = if json { render::failure_json(&failure) } else { String::new() };
-            finish(&printed, ExitCode::from(failure.code().class().exit_status()))
+            let printed = if json {
+                render::failure_json(&failure)
+            } else {
+                String::new()
+            };
+            finish(
+                &printed,
+                ExitCode::from(failure.code().class().exit_status()),
+            )
         }
-        Err(End::Said(printed, code)) => finish(&printed, ExitCode::from(code.class().exit_status())),
+        Err(End::Said(printed, code)) => {
+            finish(&printed, ExitCode::from(code.class().exit_status()))
+        }
     }
 }
 
@@ -91,7 +100,9 @@ fn place(config: Option<PathBuf>) -> Where {
 fn open(config: Option<PathBuf>, sink: &dyn Sink) -> Result<World> {
     let loaded = load(&place(config))?;
     for key in &loaded.unknown {
-        sink.emit(&crate::event::Event::Warning { text: format!("unknown setting, ignored: {key}") });
+        sink.emit(&crate::event::Event::Warning {
+            text: format!("unknown setting, ignored: {key}"),
+        });
     }
     World::open(loaded.settings)
 }
@@ -121,9 +132,11 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             let unchecked = reason.filter(|_| force);
             render::answer(&daemon::commit(&world, unchecked, &sink)?, json)
         }
-        Verb::Rollback { reason, .. } => render::answer(&daemon::rollback(&world, &reason, &sink)?, json),
-        Verb::Verify { what, .. } => verify(&world, &what, json, &sink)?,
-        Verb::History { .. } => render::history(&daemon::history(&world), json),
+        Verb::Rollback { reason, .. } => {
+            render::answer(&daemon::rollback(&world, &reason, &sink)?, json)
+        }
+        Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
+        Verb::History { .. } => render::history(&daemon::history(&world)?, json),
         Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above
     };
     Ok(printed)
@@ -135,7 +148,11 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
             "-" => Source::Stdin,
             path => Source::File(path.into()),
         },
-        then: if ask.stage { daemon::Then::Stage } else { daemon::Then::Switch },
+        then: if ask.stage {
+            daemon::Then::Stage
+        } else {
+            daemon::Then::Switch
+        },
         allowed: daemon::Allowed {
             older: ask.allow_older,
             reinstall: ask.reinstall,
@@ -145,12 +162,21 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
     };
     let done = daemon::install(world, &request, sink)?;
     if ask.reboot && !ask.dry_run {
-        daemon::reboot(world)?;
+        daemon::reboot(world, sink)?;
     }
     Ok(render::installed(&done, ask.json.json))
 }
 
-fn verify(world: &World, what: &str, json: bool, sink: &dyn Sink) -> std::result::Result<String, End> {
+fn verify(
+    world: &World,
+    what: Option<String>,
+    json: bool,
+    sink: &dyn Sink,
+) -> std::result::Result<String, End> {
+    let what = match what {
+        Some(what) => what,
+        None => world.booted()?.to_string(),
+    };
     match what.parse::<SlotId>() {
         Ok(slot) => {
             let verdict = daemon::verify_slot(world, slot, sink)?;
@@ -161,7 +187,10 @@ fn verify(world: &World, what: &str, json: bool, sink: &dyn Sink) -> std::result
                 Err(f) => Err(End::Said(printed, f.code())),
             }
         }
-        Err(_) => Ok(render::judgement(&daemon::judge_file(world, Path::new(what), sink)?, json)),
+        Err(_) => Ok(render::judgement(
+            &daemon::judge_file(world, Path::new(&what), sink)?,
+            json,
+        )),
     }
 }
 
@@ -186,10 +215,16 @@ fn wait(world: &World, state: &str, timeout: &str) -> Result<String> {
 fn configuration(config: Option<PathBuf>, what: &ConfigVerb) -> std::result::Result<String, End> {
     let loaded = load(&place(config))?;
     match what {
-        ConfigVerb::Check if loaded.unknown.is_empty() => Ok("The configuration is sound.\n".to_owned()),
+        ConfigVerb::Check if loaded.unknown.is_empty() => {
+            Ok("The configuration is sound.\n".to_owned())
+        }
         ConfigVerb::Check => {
             let keys = loaded.unknown.join(", ");
-            Err(Failure::new(ReasonCode::ConfigInvalid, format!("unknown settings: {keys}")).into())
+            Err(Failure::new(
+                ReasonCode::ConfigInvalid,
+                format!("unknown settings: {keys}"),
+            )
+            .into())
         }
         ConfigVerb::Show { origin } => Ok(render::configuration(&loaded, *origin)),
     }

@@ -40,3 +40,12 @@ pub struct Answer {
     /// One line for people.
     pub text: String,
 }
+
+/// A sentence begins with a capital, also where a release is called "the factory system".
+pub(super) fn sentence(text: String) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if text.starts_with("the ") => first.to_uppercase().chain(letters).collect(),
+        _ => text,
+    }
+}

@@ -52,27 +52,53 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Why no update may be tried, if so.
     pub fn blocking(&self) -> Option<ReasonCode> {
-        self.findings.iter().find(|f| f.level == Level::Blocking).and_then(|f| f.code)
+        self.findings
+            .iter()
+            .find(|f| f.level == Level::Blocking)
+            .and_then(|f| f.code)
     }
 
     fn good(&mut self, topic: &'static str, text: String) {
         self.push(topic, Level::Good, text, String::new(), None);
     }
 
-    fn push(&mut self, topic: &'static str, level: Level, text: String, remedy: String, code: Option<ReasonCode>) {
-        self.findings.push(Finding { topic, level, text, remedy, code });
+    fn push(
+        &mut self,
+        topic: &'static str,
+        level: Level,
+        text: String,
+        remedy: String,
+        code: Option<ReasonCode>,
+    ) {
+        self.findings.push(Finding {
+            topic,
+            level,
+            text,
+            remedy,
+            code,
+        });
     }
 
     /// A failure becomes a blocking finding; what it kept from being looked at is not guessed.
     fn block(&mut self, topic: &'static str, failure: &Failure) {
         let remedy = failure.code().next_step().to_owned();
-        self.push(topic, Level::Blocking, failure.detail().to_owned(), remedy, Some(failure.code()));
+        self.push(
+            topic,
+            Level::Blocking,
+            failure.detail().to_owned(),
+            remedy,
+            Some(failure.code()),
+        );
     }
 }
 
 /// Looks at everything that an update leans on. Opens for reading only.
 pub fn doctor(settings: Settings) -> Diagnosis {
-    let mut out = Diagnosis { v: 1, rollback: Grade::Off, findings: Vec::new() };
+    let mut out = Diagnosis {
+        v: 1,
+        rollback: Grade::Off,
+        findings: Vec::new(),
+    };
     let disk = match Disk::open(&settings.device.disk) {
         Ok(disk) => Arc::new(disk),
         Err(failure) => {
@@ -100,7 +126,10 @@ pub fn doctor(settings: Settings) -> Diagnosis {
             "Add a `[[health.check]]` to the configuration.".to_owned(),
             None,
         ),
-        n => out.good("health", format!("{n} check{} configured", if n == 1 { "" } else { "s" })),
+        n => out.good(
+            "health",
+            format!("{n} check{} configured", if n == 1 { "" } else { "s" }),
+        ),
     }
     out
 }
@@ -121,7 +150,10 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
     match Layout::find(&table, &SlotNames { a, b }) {
         Ok(layout) => {
             let sizes = [SlotId::A, SlotId::B].map(|s| crate::model::ByteLen(layout.first(s).len));
-            out.good("partitions", format!("slot a has {}, slot b {}", sizes[0], sizes[1]));
+            out.good(
+                "partitions",
+                format!("slot a has {}, slot b {}", sizes[0], sizes[1]),
+            );
             Some(layout)
         }
         Err(failure) => {
@@ -131,7 +163,12 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
     }
 }
 
-fn look_at_environment(settings: &Settings, disk: &Arc<Disk>, layout: Option<&Layout>, out: &mut Diagnosis) {
+fn look_at_environment(
+    settings: &Settings,
+    disk: &Arc<Disk>,
+    layout: Option<&Layout>,
+    out: &mut Diagnosis,
+) {
     let facts = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))
         .and_then(|store| UbootControl::new(store).look());
     let facts = match facts {
@@ -147,11 +184,20 @@ fn look_at_environment(settings: &Settings, disk: &Arc<Disk>, layout: Option<&La
             Grade::Off if facts.readable() => (Level::Blocking, Some(ReasonCode::RollbackOff)),
             Grade::Off => (Level::Blocking, Some(ReasonCode::EnvUnreadable)),
         };
-        out.push("environment", level, finding.reason.clone(), finding.remedy.clone(), code);
+        out.push(
+            "environment",
+            level,
+            finding.reason.clone(),
+            finding.remedy.clone(),
+            code,
+        );
     }
     if findings.is_empty() {
         let copies = facts.copies.len();
-        out.good("environment", format!("{copies} valid copies, counter, limit and way back in place"));
+        out.good(
+            "environment",
+            format!("{copies} valid copies, counter, limit and way back in place"),
+        );
     }
     if let Some(Err(failure)) = layout.map(|l| l.keeps_clear_of(&facts.disk_ranges())) {
         out.block("environment", &failure);
@@ -164,14 +210,22 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         Ok(trust) => {
             let keys = trust.keys_of(crate::trust::Role::Release).count();
             let threshold = trust.threshold(crate::trust::Role::Release);
-            out.good("trust", format!("{keys} release keys, {threshold} must sign"));
+            out.good(
+                "trust",
+                format!("{keys} release keys, {threshold} must sign"),
+            );
         }
         Err(failure) => out.block("trust", &failure),
     }
     match world.target() {
         Ok(target) => {
-            let revision = target.hardware.map_or(String::new(), |h| format!(", hardware {h}"));
-            out.good("identity", format!("{}, {}{revision}", target.product, target.compatible));
+            let revision = target
+                .hardware
+                .map_or(String::new(), |h| format!(", hardware {h}"));
+            out.good(
+                "identity",
+                format!("{}, {}{revision}", target.product, target.compatible),
+            );
         }
         Err(failure) => out.block("identity", &failure),
     }
@@ -189,7 +243,11 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
 /// The grade alone, for `status`.
 pub(super) fn grade(world: &World, facts: &BootFacts) -> Grade {
     let table = world.disk.table().ok();
-    overall(&grade_boot(facts, table.as_ref(), world.settings.accept_single_copy))
+    overall(&grade_boot(
+        facts,
+        table.as_ref(),
+        world.settings.accept_single_copy,
+    ))
 }
 
 /// Refuses to arm where a bad update would not come back (DESIGN 5).
@@ -200,7 +258,9 @@ pub(super) fn gate(world: &World) -> Result<()> {
     let findings = grade_boot(&facts, Some(&table), world.settings.accept_single_copy);
     match findings.into_iter().find(|f| f.level == Grade::Off) {
         None => Ok(()),
-        Some(finding) if facts.readable() => Err(Failure::new(ReasonCode::RollbackOff, finding.reason)),
+        Some(finding) if facts.readable() => {
+            Err(Failure::new(ReasonCode::RollbackOff, finding.reason))
+        }
         Some(finding) => Err(Failure::new(ReasonCode::EnvUnreadable, finding.reason)),
     }
 }

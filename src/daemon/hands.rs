@@ -1,12 +1,12 @@
 //! The driver's hands on a real device.
 
 use super::world::World;
+use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
 use crate::health::{self, Verdict};
 use crate::install::{Job, Plan, Report, Reuse, write_slot};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
-use crate::artifact::Release;
 use crate::slot::Inactive;
 use crate::source::Input;
 use crate::trust::Verified;
@@ -39,7 +39,13 @@ pub(super) struct DeviceHands<'a, 'b> {
 }
 
 /// Facts without an artifact at hand.
-pub(super) fn look(world: &World, booted: SlotId, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
+pub(super) fn look(
+    world: &World,
+    booted: SlotId,
+    journal: &Journal,
+    wish: &Wish,
+    done: Option<Done>,
+) -> Result<Facts> {
     let boot = world.boot.look()?;
     let slot = match (journal.work(), wish) {
         (Some(work), _) => Some(work.slot),
@@ -81,7 +87,11 @@ impl Hands for DeviceHands<'_, '_> {
             Effect::WriteSlot(_) => return self.write().map(Some),
             Effect::Arm { slot, txn } => {
                 let (slot, txn) = (*slot, txn.clone());
-                world.boot.write(&BootChange::Arm { slot, good: booted, txn })?;
+                world.boot.write(&BootChange::Arm {
+                    slot,
+                    good: booted,
+                    txn,
+                })?;
                 let version = world.named(slot).version;
                 self.sink.emit(&Event::Armed { slot, version });
             }
@@ -103,7 +113,12 @@ impl Hands for DeviceHands<'_, '_> {
 
 impl DeviceHands<'_, '_> {
     fn write(&mut self) -> Result<Done> {
-        let internal = || Failure::new(ReasonCode::Internal, "a slot is to be written and no artifact is at hand");
+        let internal = || {
+            Failure::new(
+                ReasonCode::Internal,
+                "a slot is to be written and no artifact is at hand",
+            )
+        };
         let cargo = self.cargo.as_mut().ok_or_else(internal)?;
         let claims = self.world.boot.look()?.claims;
         let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
@@ -127,19 +142,36 @@ impl DeviceHands<'_, '_> {
     fn check(&self) -> Done {
         let settings = &self.world.settings;
         match health::judge(&settings.checks, &settings.folder, self.sink) {
-            Verdict::Good(n) => Done::Healthy(format!("{n} check{} passed", if n == 1 { "" } else { "s" })),
-            Verdict::Unchecked => Done::Healthy("no check is configured; a person decided".to_owned()),
+            Verdict::Good(n) => {
+                Done::Healthy(format!("{n} check{} passed", if n == 1 { "" } else { "s" }))
+            }
+            Verdict::Unchecked => {
+                Done::Healthy("no check is configured; a person decided".to_owned())
+            }
             Verdict::Bad { check, detail } => Done::Unhealthy(format!("{check}: {detail}")),
-            Verdict::CouldNot { check, detail } => Done::HealthUnknown(format!("{check}: {detail}")),
+            Verdict::CouldNot { check, detail } => {
+                Done::HealthUnknown(format!("{check}: {detail}"))
+            }
         }
     }
 }
 
 /// Runs the loop for `wish` and does what follows from where it came to rest: the history, and
 /// the floor that a commit raises (DESIGN 9.18). Both are derived, so a cut loses neither.
-pub(super) fn rest(world: &World, journal: Journal, wish: &Wish, cargo: Option<&mut Cargo<'_>>, sink: &dyn Sink) -> Result<Rest> {
+pub(super) fn rest(
+    world: &World,
+    journal: Journal,
+    wish: &Wish,
+    cargo: Option<&mut Cargo<'_>>,
+    sink: &dyn Sink,
+) -> Result<Rest> {
     let booted = world.booted()?;
-    let mut hands = DeviceHands { world, booted, cargo, sink };
+    let mut hands = DeviceHands {
+        world,
+        booted,
+        cargo,
+        sink,
+    };
     let rest = drive(journal, wish, &mut hands)?;
     if let Some(last) = &rest.journal.last {
         world.history.note(last)?;

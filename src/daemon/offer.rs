@@ -2,10 +2,10 @@
 
 use super::world::{World, named};
 use crate::artifact::{Release, read_head};
+use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::install::{Plan, check_stored, plan};
 use crate::model::Result;
-use crate::boot::BootControl;
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Standing, Work, wanted};
@@ -29,19 +29,30 @@ pub(super) fn open(world: &World, source: &super::Source) -> Result<Offer> {
         super::Source::File(path) => {
             let file = Arc::new(FileSource::open(path)?);
             let release = read_head(&mut Sequential::new(&*file))?.verify(&trust)?;
-            Ok(Offer { release, input: Input::Seekable(file) })
+            Ok(Offer {
+                release,
+                input: Input::Seekable(file),
+            })
         }
         super::Source::Stdin => {
             let mut stream: Box<dyn Read + Send> = crate::source::stdin();
             let release = read_head(&mut stream)?.verify(&trust)?;
-            Ok(Offer { release, input: Input::Stream(stream) })
+            Ok(Offer {
+                release,
+                input: Input::Stream(stream),
+            })
         }
     }
 }
 
 /// The plan for this device, and the move it makes. Refuses what is not for this device or not
 /// wanted; pure but for reading.
-pub(super) fn judge(world: &World, journal: &Journal, release: &Verified<Release>, allowed: Allowed) -> Result<(Plan, Work)> {
+pub(super) fn judge(
+    world: &World,
+    journal: &Journal,
+    release: &Verified<Release>,
+    allowed: Allowed,
+) -> Result<(Plan, Work)> {
     let booted = world.booted()?;
     let slot = booted.other();
     let first = world.layout.first(slot);
@@ -58,8 +69,22 @@ pub(super) fn judge(world: &World, journal: &Journal, release: &Verified<Release
         given_up: boot.fallback.as_ref(),
     };
     wanted(&offered, &digest, &standing, allowed)?;
-    let partitions = world.layout.partitions(slot).iter().map(|p| p.name.clone()).collect();
-    Ok((plan, Work { digest, slot, partitions, from: running, to: offered }))
+    let partitions = world
+        .layout
+        .partitions(slot)
+        .iter()
+        .map(|p| p.name.clone())
+        .collect();
+    Ok((
+        plan,
+        Work {
+            digest,
+            slot,
+            partitions,
+            from: running,
+            to: offered,
+        },
+    ))
 }
 
 /// What `surefoot verify FILE` says.
@@ -78,9 +103,19 @@ pub struct Judgement {
 /// Whether this file would be installed here: every signature, every stored byte, every rule.
 pub fn judge_file(world: &World, path: &Path, sink: &dyn Sink) -> Result<Judgement> {
     let offer = open(world, &super::Source::File(path.to_owned()))?;
-    let (plan, work) = judge(world, &world.load_journal(), &offer.release, Allowed::default())?;
+    let (plan, work) = judge(
+        world,
+        &world.load_journal(),
+        &offer.release,
+        Allowed::default(),
+    )?;
     if let Input::Seekable(source) = &offer.input {
         check_stored(&**source, &offer.release, sink)?;
     }
-    Ok(Judgement { v: 1, plan, slot: work.slot, running: work.from.to_string() })
+    Ok(Judgement {
+        v: 1,
+        plan,
+        slot: work.slot,
+        running: work.from.to_string(),
+    })
 }

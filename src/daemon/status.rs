@@ -1,6 +1,6 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
-use super::answer::Next;
+use super::answer::{Next, sentence};
 use super::hands::look;
 use super::world::World;
 use crate::boot::{BootControl, Grade};
@@ -116,7 +116,9 @@ pub fn status(world: &World) -> Result<Status> {
     let state = State::of(&journal);
     let views = [SlotId::A, SlotId::B].map(|slot| (slot, view(world, slot)));
     let slots: BTreeMap<_, _> = views.into_iter().collect();
-    let degraded = booted.is_some_and(|b| !boot.trial && boot.slot != Some(b) && !matches!(journal.phase, Phase::Returning { .. }));
+    let degraded = booted.is_some_and(|b| {
+        !boot.trial && boot.slot != Some(b) && !matches!(journal.phase, Phase::Returning { .. })
+    });
     let trial = (boot.trial && boot.slot.is_some()).then(|| Trial {
         slot: boot.slot.unwrap_or(SlotId::A),
         txn: boot.txn.clone(),
@@ -125,16 +127,27 @@ pub fn status(world: &World) -> Result<Status> {
     });
     let next = next_step(&journal, state, booted);
     let rollback = super::doctor::grade(world, &boot);
-    let summary = summary(&journal, state, booted, &slots, rollback, trial.as_ref(), world.now());
-    let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
-        outcome: Some(l.outcome),
-        reason: l.reason,
-        detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
-        from: Some(l.work.from.to_string()),
-        to: Some(l.work.to.to_string()),
-        slot: Some(l.work.slot),
-        at: Some(l.at),
-    });
+    let summary = summary(
+        &journal,
+        state,
+        booted,
+        &slots,
+        rollback,
+        trial.as_ref(),
+        world.now(),
+    );
+    let last = journal
+        .last
+        .as_ref()
+        .map_or_else(LastEnd::default, |l| LastEnd {
+            outcome: Some(l.outcome),
+            reason: l.reason,
+            detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
+            from: Some(l.work.from.to_string()),
+            to: Some(l.work.to.to_string()),
+            slot: Some(l.work.slot),
+            at: Some(l.at),
+        });
     Ok(Status {
         v: 1,
         summary,
@@ -162,23 +175,69 @@ fn view(world: &World, slot: SlotId) -> SlotView {
         sha256: installed.as_ref().map(|i| i.payload().sha256),
         artifact: installed.as_ref().map(|i| i.body_digest),
         bootable: world.bootable(slot),
-        partitions: world.layout.partitions(slot).iter().map(|p| p.name.clone()).collect(),
+        partitions: world
+            .layout
+            .partitions(slot)
+            .iter()
+            .map(|p| p.name.clone())
+            .collect(),
     }
 }
 
 fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextStep {
-    let step = |action, text: String| NextStep { action, text };
+    let step = |action, text: String| NextStep {
+        action,
+        text: sentence(text),
+    };
     match (&journal.phase, state) {
-        (Phase::Installing(work), _) => step(Next::Resume, format!("The installation of {} did not finish: install it again and it goes on.", work.to)),
-        (Phase::Staged(work), _) => step(Next::Switch, format!("{} waits in slot {}: arm it with `surefoot switch`.", work.to, work.slot)),
-        (Phase::Switching { work, .. }, _) if booted != Some(work.slot) => step(Next::Reboot, format!("{} is armed in slot {}: reboot to try it.", work.to, work.slot)),
-        (Phase::Switching { work, .. } | Phase::Returning { work, .. }, _) => step(Next::Reboot, format!("Slot {} is armed again: reboot to return to it.", work.slot.other())),
-        (Phase::Trying { work, .. }, _) => step(Next::Decide, format!("{} is on trial: `surefoot commit` or `surefoot rollback`.", work.to)),
+        (Phase::Installing(work), _) => step(
+            Next::Resume,
+            format!(
+                "The installation of {} did not finish: install it again and it goes on.",
+                work.to
+            ),
+        ),
+        (Phase::Staged(work), _) => step(
+            Next::Switch,
+            format!(
+                "{} waits in slot {}: arm it with `surefoot switch`.",
+                work.to, work.slot
+            ),
+        ),
+        (Phase::Switching { work, .. }, _) if booted != Some(work.slot) => step(
+            Next::Reboot,
+            format!(
+                "{} is armed in slot {}: reboot to try it.",
+                work.to, work.slot
+            ),
+        ),
+        (Phase::Switching { work, .. } | Phase::Returning { work, .. }, _) => step(
+            Next::Reboot,
+            format!(
+                "Slot {} is armed again: reboot to return to it.",
+                work.slot.other()
+            ),
+        ),
+        (Phase::Trying { work, .. }, _) => step(
+            Next::Decide,
+            format!(
+                "{} is on trial: `surefoot commit` or `surefoot rollback`.",
+                work.to
+            ),
+        ),
         (Phase::Idle, _) => step(Next::None, "Nothing new.".to_owned()),
     }
 }
 
-fn summary(journal: &Journal, state: State, booted: Option<SlotId>, slots: &BTreeMap<SlotId, SlotView>, rollback: Grade, trial: Option<&Trial>, now: u64) -> String {
+fn summary(
+    journal: &Journal,
+    state: State,
+    booted: Option<SlotId>,
+    slots: &BTreeMap<SlotId, SlotView>,
+    rollback: Grade,
+    trial: Option<&Trial>,
+    now: u64,
+) -> String {
     let Some(slot) = booted else {
         return "Which slot runs is not known for certain, so nothing will be written. Run `surefoot doctor`.".to_owned();
     };
@@ -198,11 +257,15 @@ fn summary(journal: &Journal, state: State, booted: Option<SlotId>, slots: &BTre
     let fate = match (state, &journal.last) {
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
-            format!("{} was rolled back {}{why}.", last.work.to, clock::ago(last.at, now))
+            sentence(format!(
+                "{} was rolled back {}{why}.",
+                last.work.to,
+                clock::ago(last.at, now)
+            ))
         }
         (State::Failed, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
-            format!("{} was not installed{why}.", last.work.to)
+            sentence(format!("{} was not installed{why}.", last.work.to))
         }
         _ => next_step(journal, state, booted).text,
     };

@@ -1,9 +1,9 @@
 //! The device as the settings describe it, opened but not yet touched.
 
 use crate::artifact::Installed;
-use crate::boot::uboot::UbootControl;
 use crate::boot::BootFacts;
 use crate::boot::uboot::EnvStore;
+use crate::boot::uboot::UbootControl;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
 use crate::install::installed;
@@ -48,7 +48,16 @@ impl World {
         let state = &settings.device.state;
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
-        Ok(World { settings, disk, layout, boot, journal, floor, history, booted })
+        Ok(World {
+            settings,
+            disk,
+            layout,
+            boot,
+            journal,
+            floor,
+            history,
+            booted,
+        })
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
@@ -56,13 +65,14 @@ impl World {
         self.booted.clone()
     }
 
-    /// Which boot this is: the kernel's id, or for an image what its `booted` file says.
+    /// Which boot this is: the kernel's id, or for an image when its `booted` file was replaced.
     pub fn boot_id(&self) -> String {
         let Some(file) = &self.settings.device.booted else {
             return host::boot_id().unwrap_or_default();
         };
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.lines().nth(1).unwrap_or_default().to_owned()
+        let replaced = std::fs::metadata(file).and_then(|m| m.modified()).ok();
+        let since = replaced.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map_or_else(String::new, |s| s.as_nanos().to_string())
     }
 
     /// The trust file, read anew: `TRUST_MISSING`, `TRUST_INVALID`.
@@ -73,7 +83,10 @@ impl World {
             .map_err(|f| Failure::new(ReasonCode::TrustInvalid, f.detail()))?;
         let missing = || Failure::new(ReasonCode::TrustMissing, format!("no {}", file.display()));
         let text = String::from_utf8(bytes.ok_or_else(missing)?).map_err(|_| {
-            Failure::new(ReasonCode::TrustInvalid, format!("{} is not text", file.display()))
+            Failure::new(
+                ReasonCode::TrustInvalid,
+                format!("{} is not text", file.display()),
+            )
         })?;
         Trust::parse(&text).map_err(|f| f.at(file.display()))
     }
@@ -92,7 +105,11 @@ impl World {
             }
         };
         let (product, compatible) = (device.product.clone(), device.compatible.clone());
-        Ok(crate::install::Target { product, compatible, hardware })
+        Ok(crate::install::Target {
+            product,
+            compatible,
+            hardware,
+        })
     }
 
     /// A slot's first partition for reading.
@@ -109,7 +126,8 @@ impl World {
 
     /// What stands in a slot, by what orders releases.
     pub fn named(&self, slot: SlotId) -> Named {
-        self.installed(slot).map_or_else(Named::default, |i| named(&i.manifest))
+        self.installed(slot)
+            .map_or_else(Named::default, |i| named(&i.manifest))
     }
 
     /// What a move to `slot` would find there.
@@ -150,7 +168,11 @@ impl World {
     pub fn state_is_durable(&self) -> Result<()> {
         let state = &self.settings.device.state;
         let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
-        let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
+        let folder = if state.exists() {
+            state
+        } else {
+            state.parent().unwrap_or(state)
+        };
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
         }
@@ -189,7 +211,9 @@ pub(super) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> 
     match &settings.device.booted {
         Some(file) if disk.is_image() => slot::booted_from_file(file),
         Some(_) => unknown("`device.booted` is for disk images; a device asks its kernel"),
-        None if disk.is_image() => unknown("`device.booted` is not set; an image has no kernel to ask"),
+        None if disk.is_image() => {
+            unknown("`device.booted` is not set; an image has no kernel to ask")
+        }
         None => {
             let line = mounts::kernel_command_line()
                 .reason(ReasonCode::BootedUnknown, "the kernel's command line")?;

@@ -142,7 +142,8 @@ impl FakeDevice {
         let mut state = self.state();
         let cache = std::mem::take(&mut state.cache);
         let mut seed = match survivors {
-            Survivors::Some(seed) => seed | 1,
+            // Neighbouring seeds must not give neighbouring outcomes.
+            Survivors::Some(seed) => seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             _ => 0,
         };
         let torn = match survivors {
@@ -160,7 +161,7 @@ impl FakeDevice {
                 Survivors::Nothing => 0,
                 Survivors::Everything => SECTOR,
                 Survivors::Some(_) if torn == Some(nth) => usize::try_from(seed % 512).unwrap_or(0),
-                Survivors::Some(_) => SECTOR * usize::from(seed & 1 == 1),
+                Survivors::Some(_) => SECTOR * usize::from(seed >> 32 & 1 == 1),
             };
             let at = sector * SECTOR;
             state.medium[at..at + keep].copy_from_slice(&bytes[..keep]);
@@ -321,4 +322,35 @@ impl BlockDevice for FakeDevice {
         }
         Ok(())
     }
+}
+
+/// The bytes of a disk with a GPT of 512-byte sectors and these partitions: name, offset, length
+/// in bytes. For tests and the simulator: made by the `gpt` crate, read by our own checks.
+pub fn gpt_disk(len: u64, partitions: &[(&str, u64, u64)]) -> Vec<u8> {
+    gpt_disk_with(len, partitions, gpt::disk::LogicalBlockSize::Lb512)
+}
+
+/// [`gpt_disk`] with sectors of another size.
+pub(crate) fn gpt_disk_with(
+    len: u64,
+    partitions: &[(&str, u64, u64)],
+    sector: gpt::disk::LogicalBlockSize,
+) -> Vec<u8> {
+    let size = sector.as_u64();
+    let why = "because the caller names partitions that fit the disk";
+    let mut bytes = std::io::Cursor::new(vec![0; usize::try_from(len).expect(why)]);
+    let last = u32::try_from(len / size - 1).unwrap_or(u32::MAX);
+    let boot = gpt::mbr::ProtectiveMBR::with_lb_size(last);
+    boot.overwrite_lba0(&mut bytes).expect(why);
+    let config = gpt::GptConfig::new()
+        .writable(true)
+        .logical_block_size(sector);
+    let mut disk = config.create_from_device(&mut bytes, None).expect(why);
+    for ((name, start, len), number) in partitions.iter().zip(1u32..) {
+        let kind = gpt::partition_types::LINUX_FS;
+        disk.add_partition_at(name, number, start / size, len / size, kind, 0)
+            .expect(why);
+    }
+    disk.write().expect(why);
+    bytes.into_inner()
 }

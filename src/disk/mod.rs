@@ -15,3 +15,10 @@ pub use handle::Disk;
 pub(crate) use medium::open_in_place;
 pub use medium::{open_device, open_image, open_image_writable};
 pub use table::{Partition, PartitionTable, TableKind, read_table};
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod tests;

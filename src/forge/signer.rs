@@ -128,3 +128,32 @@ fn shown(len: usize) -> String {
         len.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hangs_or_never_stops_talking_is_ended() {
+        let began = Instant::now();
+        let folder = tempfile::tempdir().unwrap();
+        let pause = folder.path().join("pause");
+        let made = Command::new("sh")
+            .args([
+                "-c",
+                "printf '#!/bin/sh\\nexec sleep 600\\n' >\"$1\" && chmod 755 \"$1\"",
+                "sh",
+            ])
+            .arg(&pause)
+            .status();
+        assert!(made.unwrap().success());
+        let program = pause.to_str().unwrap();
+        let failure = ask(program, &[0; 128], Duration::from_millis(300)).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::KeyUnusable);
+        assert!(failure.detail().contains("did not end"), "{failure}");
+        assert!(ask("yes", &[0; 128], Duration::from_secs(20)).is_err());
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let failure = ask("cat", &[0; 128], Duration::from_secs(20)).unwrap_err();
+        assert!(failure.detail().contains("more than 64"), "{failure}");
+    }
+}

@@ -17,7 +17,10 @@ pub(super) fn format(len: u64, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let volume = fatfs::FileSystem::new(Cursor::new(bytes.as_mut_slice()), fatfs::FsOptions::new())
         .reason(ReasonCode::Internal, told)?;
     for (name, content) in files {
-        let mut file = volume.root_dir().create_file(name).reason(ReasonCode::Internal, told)?;
+        let mut file = volume
+            .root_dir()
+            .create_file(name)
+            .reason(ReasonCode::Internal, told)?;
         file.write_all(content).reason(ReasonCode::NoSpace, told)?;
     }
     volume.unmount().reason(ReasonCode::Internal, told)?;

@@ -45,7 +45,7 @@ impl Layout {
     /// `data` is last and takes the rest. Both sizes must be whole MiB.
     pub fn new(slot_size: u64, disk_size: Option<u64>) -> Result<Layout> {
         let refuse = |text: String| Err(Failure::new(ReasonCode::Usage, text));
-        if slot_size < 2 * MIB || slot_size % MIB != 0 || slot_size > 1 << 40 {
+        if slot_size < 2 * MIB || !slot_size.is_multiple_of(MIB) || slot_size > 1 << 40 {
             return refuse(format!(
                 "a slot of {}: it must be a whole number of MiB, from 2M to 1024G",
                 ByteLen(slot_size)
@@ -55,7 +55,7 @@ impl Layout {
         let data = slots + 2 * slot_size;
         let least = data + DATA_LEN + TAIL;
         let size = disk_size.unwrap_or(least);
-        if size < least || size % MIB != 0 {
+        if size < least || !size.is_multiple_of(MIB) {
             return refuse(format!(
                 "a disk of {}: it must be a whole number of MiB, at least {}",
                 ByteLen(size),
@@ -103,13 +103,23 @@ mod tests {
         }
         let unit = |offset: u64| offset / (4 * MIB);
         assert!(unit(ENV_OFFSETS[0]) != unit(ENV_OFFSETS[1]));
-        assert!(ENV_OFFSETS.iter().all(|o| o + 4 * MIB <= BOOT_START && o % (4 * MIB) == 0));
+        assert!(
+            ENV_OFFSETS
+                .iter()
+                .all(|o| o + 4 * MIB <= BOOT_START && o % (4 * MIB) == 0)
+        );
     }
 
     #[test]
     fn odd_sizes_are_refused() {
-        for (slot, disk) in [(0, None), (MIB, None), (2 * MIB + 1, None), (2 * MIB, Some(60 * MIB)),
-            (2 * MIB, Some(100 * MIB + 1)), (u64::MAX - MIB + 1, None)] {
+        for (slot, disk) in [
+            (0, None),
+            (MIB, None),
+            (2 * MIB + 1, None),
+            (2 * MIB, Some(60 * MIB)),
+            (2 * MIB, Some(100 * MIB + 1)),
+            (u64::MAX - MIB + 1, None),
+        ] {
             let refused = Layout::new(slot, disk).unwrap_err();
             assert_eq!(refused.code(), ReasonCode::Usage, "{slot} {disk:?}");
         }

@@ -54,7 +54,9 @@ pub fn unwrap_script(bytes: &[u8]) -> Result<&str, &'static str> {
     if word(4) != Some(crc32fast::hash(&blank)) {
         return Err("Bad header crc");
     }
-    let len = word(12).and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+    let len = word(12)
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(usize::MAX);
     let end = HEADER.checked_add(len).ok_or("Bad data length")?;
     let data = bytes.get(HEADER..end).ok_or("Bad data length")?;
     if word(24) != Some(crc32fast::hash(data)) {
@@ -63,7 +65,9 @@ pub fn unwrap_script(bytes: &[u8]) -> Result<&str, &'static str> {
     if header[30] != KIND[2] {
         return Err("Bad image type");
     }
-    let script_len = word(HEADER).and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+    let script_len = word(HEADER)
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(usize::MAX);
     let script = data.get(8..).and_then(|rest| rest.get(..script_len));
     std::str::from_utf8(script.ok_or("Empty Script")?).map_err(|_| "the script is not text")
 }

@@ -94,8 +94,10 @@ struct Reboot {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status 0: the power was cut. 3: the command succeeded before it could be;\n\
-    else the command's own status.")]
+#[command(
+    after_help = "Exit status 0: the power was cut. 3: the command succeeded before it could be;\n\
+    else the command's own status."
+)]
 struct Unplug {
     dir: PathBuf,
     /// How many writes still land
@@ -115,7 +117,11 @@ pub fn main() -> ExitCode {
         Ok(words) => words,
         Err(error) => {
             let _ = error.print();
-            let status = if error.use_stderr() { Class::Usage.exit_status() } else { 0 };
+            let status = if error.use_stderr() {
+                Class::Usage.exit_status()
+            } else {
+                0
+            };
             return ExitCode::from(status);
         }
     };
@@ -193,8 +199,14 @@ fn pull(words: &Unplug) -> Result<u8> {
             Ok(0)
         }
         Plug::EndedFirst(status) => {
-            say(&format!("no cut: the command ended first, with status {status}\n"))?;
-            Ok(if status == 0 { Class::Nothing.exit_status() } else { status })
+            say(&format!(
+                "no cut: the command ended first, with status {status}\n"
+            ))?;
+            Ok(if status == 0 {
+                Class::Nothing.exit_status()
+            } else {
+                status
+            })
         }
     }
 }

@@ -4,7 +4,9 @@ use super::boot::{Content, Hardware};
 use super::environment::{Flash, Variables};
 use crate::disk::{BlockDevice, open_image_writable, read_table};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
-use crate::provision::{BOOT_PARTITION, Counter, ENV_LEN, ENV_OFFSETS, SCRIPT_FILE, read_boot_file};
+use crate::provision::{
+    BOOT_PARTITION, Counter, ENV_LEN, ENV_OFFSETS, SCRIPT_FILE, read_boot_file,
+};
 use crate::sys::{AlignedBuf, durable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,11 +39,16 @@ pub(super) struct Device {
 impl Device {
     /// A folder made by `new`.
     pub(super) fn open(folder: &Path) -> Result<Device> {
-        let device = Device { folder: folder.to_owned() };
+        let device = Device {
+            folder: folder.to_owned(),
+        };
         if device.disk().is_file() && device.path("sim.toml").is_file() {
             Ok(device)
         } else {
-            let text = format!("{} is no simulated device; make one: surefoot-sim new DIR", folder.display());
+            let text = format!(
+                "{} is no simulated device; make one: surefoot-sim new DIR",
+                folder.display()
+            );
             Err(Failure::new(ReasonCode::NoSuchFile, text))
         }
     }
@@ -57,7 +64,12 @@ impl Device {
     /// Whether its U-Boot counts by itself.
     pub(super) fn counts(&self) -> Result<bool> {
         let path = self.path("sim.toml");
-        let bad = |why: String| Failure::new(ReasonCode::ConfigInvalid, format!("{}: {why}", path.display()));
+        let bad = |why: String| {
+            Failure::new(
+                ReasonCode::ConfigInvalid,
+                format!("{}: {why}", path.display()),
+            )
+        };
         let bytes = durable::read(&path, 1 << 16)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
         let soldered: Soldered = toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))?;
@@ -88,32 +100,52 @@ impl Disk {
                 _ => None,
             };
             let system = match slot.filter(|s| Some(*s) != broken) {
-                Some(slot) => self.has_system(partition.start, partition.len)?.then_some(slot),
+                Some(slot) => self
+                    .has_system(partition.start, partition.len)?
+                    .then_some(slot),
                 None => None,
             };
             let mut files = BTreeMap::new();
             if partition.name == BOOT_PARTITION {
-                let script = read_boot_file(self.bytes(partition.start, partition.len)?, SCRIPT_FILE);
+                let script =
+                    read_boot_file(self.bytes(partition.start, partition.len)?, SCRIPT_FILE);
                 files.extend(script.ok().map(|bytes| (SCRIPT_FILE.to_owned(), bytes)));
             }
-            let content = Content { name: partition.name, uuid: partition.uuid, files, system };
+            let content = Content {
+                name: partition.name,
+                uuid: partition.uuid,
+                files,
+                system,
+            };
             partitions.insert(partition.number, content);
         }
-        let kind = if counts { Counter::Uboot } else { Counter::Script };
-        let factory = kind.factory_environment().lines().filter_map(|l| l.split_once('='));
+        let kind = if counts {
+            Counter::Uboot
+        } else {
+            Counter::Script
+        };
+        let factory = kind
+            .factory_environment()
+            .lines()
+            .filter_map(|l| l.split_once('='));
         let defaults: Variables = BOARD
             .into_iter()
             .chain(factory)
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
-        Ok(Hardware { counts, defaults, partitions })
+        Ok(Hardware {
+            counts,
+            defaults,
+            partitions,
+        })
     }
 
     /// Whether a superblock that U-Boot knows stands at its place: ext4, squashfs or erofs. The
     /// first 128 KiB of a slot are written last, so that this is also whether it is whole.
     fn has_system(&self, start: u64, len: u64) -> Result<bool> {
         let head = self.bytes(start, len.min(4096))?;
-        let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+        let at =
+            |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
         Ok(at(1080, &[0x53, 0xef]) || at(0, b"hsqs") || at(1024, &[0xe2, 0xe1, 0xf5, 0xe0]))
     }
 

@@ -38,8 +38,7 @@ pub(super) struct Loaded {
 const HEADER: usize = 5;
 
 fn is_whole(copy: &[u8]) -> bool {
-    copy.len() > HEADER
-        && copy[..4] == crc32fast::hash(&copy[HEADER..]).to_le_bytes()
+    copy.len() > HEADER && copy[..4] == crc32fast::hash(&copy[HEADER..]).to_le_bytes()
 }
 
 /// Chooses between the copies and reads the one chosen.
@@ -58,11 +57,21 @@ pub(super) fn load(copies: &[Vec<u8>; 2]) -> Loaded {
         },
     };
     let chosen = match valid {
-        Valid::Nothing => return Loaded { valid, serial: 0, variables: None },
+        Valid::Nothing => {
+            return Loaded {
+                valid,
+                serial: 0,
+                variables: None,
+            };
+        }
         Valid::First => 0,
         Valid::Second => 1,
     };
-    Loaded { valid, serial: serial(chosen), variables: import(&copies[chosen][HEADER..]) }
+    Loaded {
+        valid,
+        serial: serial(chosen),
+        variables: import(&copies[chosen][HEADER..]),
+    }
 }
 
 /// The variables in the data of a copy; `None` if U-Boot refuses to import them and uses the
@@ -71,7 +80,10 @@ pub(super) fn import(data: &[u8]) -> Option<Variables> {
     let mut variables = Variables::new();
     let mut rest = data;
     loop {
-        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let blanks = rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count();
         rest = &rest[blanks..];
         let end = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
         let (entry, tail) = rest.split_at(end);
@@ -142,7 +154,11 @@ impl Loaded {
             return Ok(false);
         };
         flash.write(copy, &bytes)?;
-        self.valid = if self.valid == Valid::Second { Valid::First } else { Valid::Second };
+        self.valid = if self.valid == Valid::Second {
+            Valid::First
+        } else {
+            Valid::Second
+        };
         Ok(true)
     }
 }
@@ -156,7 +172,9 @@ impl Flash for InMemory {
         Ok(self.0.clone())
     }
     fn write(&mut self, copy: usize, bytes: &[u8]) -> Result<()> {
-        power::writing(bytes, |part| self.0[copy][..part.len()].copy_from_slice(part));
+        power::writing(bytes, |part| {
+            self.0[copy][..part.len()].copy_from_slice(part)
+        });
         Ok(())
     }
 }
@@ -166,7 +184,10 @@ mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
-        pairs.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()))
+            .collect()
     }
 
     fn pair(first: Option<u8>, second: Option<u8>) -> InMemory {
@@ -202,11 +223,22 @@ mod tests {
         let mut flash = pair(Some(254), Some(255));
         let mut loaded = load(&flash.0);
         for (serials, value) in [([0, 255], "x"), ([0, 1], "y"), ([2, 1], "z")] {
-            assert!(loaded.save(&mut flash, &variables(&[("v", value)])).unwrap());
+            assert!(
+                loaded
+                    .save(&mut flash, &variables(&[("v", value)]))
+                    .unwrap()
+            );
             assert_eq!([flash.0[0][4], flash.0[1][4]], serials);
-            assert_eq!(load(&flash.0).variables.unwrap(), variables(&[("v", value)]));
+            assert_eq!(
+                load(&flash.0).variables.unwrap(),
+                variables(&[("v", value)])
+            );
         }
-        assert!(!loaded.save(&mut flash, &variables(&[("v", &"x".repeat(60))])).unwrap());
+        assert!(
+            !loaded
+                .save(&mut flash, &variables(&[("v", &"x".repeat(60))]))
+                .unwrap()
+        );
     }
 
     #[test]
@@ -223,7 +255,8 @@ mod tests {
 
     #[test]
     fn odd_data_is_read_as_uboot_reads_it() {
-        let cases: [(&[u8], Option<&[(&str, &str)]>); 8] = [
+        type Case<'a> = (&'a [u8], Option<&'a [(&'a str, &'a str)]>);
+        let cases: [Case<'_>; 8] = [
             (b"a=1\0b=2\0\0c=3\0\0", Some(&[("a", "1"), ("b", "2")])),
             (b"a=1\0a=\0\0", Some(&[])),
             (b"a=1\0a\0\0", Some(&[])),
@@ -234,7 +267,12 @@ mod tests {
             (b"\0\0", Some(&[])),
         ];
         for (data, expected) in cases {
-            assert_eq!(import(data), expected.map(variables), "{}", data.escape_ascii());
+            assert_eq!(
+                import(data),
+                expected.map(variables),
+                "{}",
+                data.escape_ascii()
+            );
         }
         let odd = variables(&[("a", "x\\y"), ("b", "=")]);
         let copy = export(&odd, 64, 9).unwrap();

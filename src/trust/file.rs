@@ -243,3 +243,131 @@ fn accept(key: KeyText, accept_test_keys: bool) -> Result<TrustedKey> {
         scope: key.scope,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+
+    fn key(seed: u8, role: &str) -> String {
+        let public = SigningKey::from_bytes(&[seed; 32]).verifying_key();
+        let public = PublicKey::from_bytes(public.as_bytes()).unwrap();
+        let (id, hex) = (public.id(), public.to_hex());
+        format!("[[keys]]\nid = '{id}'\nrole = '{role}'\nalg = 'ed25519'\npublic = '{hex}'\n")
+    }
+
+    fn file(root: u32, release: u32, keys: &[String]) -> String {
+        let thresholds = format!("[thresholds]\nroot = {root}\nrelease = {release}\n");
+        format!(
+            "format = 1\nname = 'acme'\nversion = 1\n{thresholds}{}",
+            keys.concat()
+        )
+    }
+
+    fn code(text: &str) -> ReasonCode {
+        Trust::parse(text).unwrap_err().code()
+    }
+
+    #[test]
+    fn a_good_file_is_read() {
+        let scoped = key(2, "release") + "scope = { products = ['demo'] }\n";
+        let trust = Trust::parse(&file(1, 1, &[key(1, "root"), scoped])).unwrap();
+        assert_eq!(trust.keys_of(Role::Release).count(), 1);
+        let (demo, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
+        let release = trust.keys_of(Role::Release).next().unwrap();
+        let rootfs = ["rootfs".parse().unwrap()];
+        assert!(release.covers(&demo, &rootfs) && !release.covers(&other, &rootfs));
+    }
+
+    #[test]
+    fn an_empty_file_trusts_nobody() {
+        for empty in ["", " \n", "\t\n\n"] {
+            assert_eq!(code(empty), ReasonCode::TrustMissing);
+        }
+        assert_eq!(code("# only words"), ReasonCode::TrustInvalid);
+    }
+
+    #[test]
+    fn every_broken_rule_is_refused() {
+        let (root, release) = (key(1, "root"), key(2, "release"));
+        let id = |key: &str| key.split('\'').nth(1).unwrap().to_owned();
+        let both = [root.clone(), release.clone()];
+        let good = file(1, 1, &both);
+        assert!(Trust::parse(&good).is_ok());
+        let cases = [
+            ("threshold zero", file(1, 0, &both)),
+            ("threshold above the keys", file(1, 2, &both)),
+            ("root threshold above the keys", file(2, 1, &both)),
+            ("no release key", file(1, 1, std::slice::from_ref(&root))),
+            ("no root key", file(1, 1, std::slice::from_ref(&release))),
+            (
+                "one key twice",
+                file(1, 2, &[root.clone(), release.clone(), release.clone()]),
+            ),
+            (
+                "one key in two roles",
+                file(1, 1, &[root.clone(), key(1, "release")]),
+            ),
+            (
+                "a listed key revoked",
+                good.replace(
+                    "version = 1",
+                    &format!("version = 1\nrevoked = ['{}']", id(&release)),
+                ),
+            ),
+            (
+                "an id of another key",
+                good.replace(&id(&release), &id(&root)),
+            ),
+            ("an unknown role", good.replace("'release'", "'dev'")),
+            ("an unknown algorithm", good.replace("ed25519", "ed25519ph")),
+            (
+                "an unknown field",
+                good.replace("version = 1", "version = 1\nexpires = 1"),
+            ),
+            (
+                "an unknown field of a key",
+                format!("{good}not_after = 1\n"),
+            ),
+            ("a newer format", good.replace("format = 1", "format = 2")),
+            ("no format", good.replace("format = 1\n", "")),
+            (
+                "format twice",
+                good.replace("format = 1", "format = 1\nformat = 1"),
+            ),
+            (
+                "a name outside the alphabet",
+                good.replace("'acme'", "'ac me'"),
+            ),
+            ("too long", format!("{good}#{}", "x".repeat(MAX_TRUST_LEN))),
+        ];
+        for (what, text) in cases {
+            assert_ne!(text, good, "{what}");
+            assert_eq!(code(&text), ReasonCode::TrustInvalid, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_weak_key_is_refused_however_it_is_named() {
+        let mut identity = [0u8; 32];
+        identity[0] = 1;
+        let hex = crate::model::Digest(identity).to_string();
+        let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+        sha2::Digest::update(&mut hash, b"SUREFOOT-KEY-v1");
+        sha2::Digest::update(&mut hash, identity);
+        let id = KeyId(sha2::Digest::finalize(hash).into());
+        let weak =
+            format!("[[keys]]\nid = '{id}'\nrole = 'release'\nalg = 'ed25519'\npublic = '{hex}'\n");
+        let failure = Trust::parse(&file(1, 1, &[key(1, "root"), weak])).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::TrustInvalid);
+        assert!(failure.detail().contains("weak"), "{failure}");
+    }
+
+    #[test]
+    fn published_test_keys_are_refused_where_they_are_not_asked_for() {
+        let text = include_str!("../../artifacts/test-keys/trust.toml");
+        assert!(Trust::parse_with(text, true).is_ok());
+        let failure = Trust::parse_with(text, false).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::TestKey);
+    }
+}

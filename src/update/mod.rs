@@ -6,8 +6,10 @@
 
 mod decide;
 mod driver;
+mod endings;
 #[cfg(test)]
 mod explore;
+mod facts;
 mod floor;
 mod history;
 mod journal;
@@ -15,8 +17,9 @@ mod policy;
 mod store;
 mod words;
 
-pub use decide::{Done, Effect, EnvView, Facts, Step, Target, Then, Wish, decide};
+pub use decide::decide;
 pub use driver::{Hands, Rest, drive};
+pub use facts::{Done, Effect, EnvView, Facts, Step, Target, Then, Wish};
 pub use floor::{Floor, FloorStore};
 pub use history::History;
 pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Work};

@@ -1,7 +1,7 @@
 //! Rust source as tokens, as far as finding paths needs it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -199,19 +199,44 @@ fn is_mark(code: &[&Token], at: usize, mark: char) -> bool {
     matches!(code.get(at), Some(Token::Mark(m)) if *m == mark)
 }
 
+/// The files of modules that are declared as `#[cfg(test)] mod NAME;` in the file at `path`.
+pub(crate) fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let all = tokens(text);
+    let code: Vec<&Token> = all.iter().map(|(_, token)| token).collect();
+    let marker = cfg_test();
+    let mut found = Vec::new();
+    for at in 0..code.len() {
+        let rest = at + marker.len();
+        if starts_with(&all[at..], &marker)
+            && is_word(&code, rest, "mod")
+            && is_mark(&code, rest + 2, ';')
+            && let Token::Word(name) = code[rest + 1]
+        {
+            let folder = match path.file_name().and_then(|n| n.to_str()) {
+                Some("mod.rs" | "lib.rs") => path.with_file_name(""),
+                _ => path.with_extension(""),
+            };
+            found.push(folder.join(format!("{name}.rs")));
+            found.push(folder.join(name).join("mod.rs"));
+        }
+    }
+    found
+}
+
+fn cfg_test() -> Vec<Token> {
+    tokens("#[cfg(test)]").into_iter().map(|(_, t)| t).collect()
+}
+
+fn starts_with(all: &[(usize, Token)], marker: &[Token]) -> bool {
+    all.len() >= marker.len() && all[..marker.len()].iter().map(|(_, t)| t).eq(marker)
+}
+
 /// Leaves out every item that carries `#[cfg(test)]`.
 fn without_tests(all: &[(usize, Token)]) -> Vec<(usize, Token)> {
-    let marker: Vec<Token> = tokens("#[cfg(test)]").into_iter().map(|(_, t)| t).collect();
-    let starts = |at: usize| {
-        all.len() >= at + marker.len()
-            && all[at..at + marker.len()]
-                .iter()
-                .map(|(_, t)| t)
-                .eq(marker.iter())
-    };
+    let marker = cfg_test();
     let (mut out, mut at) = (Vec::new(), 0);
     while at < all.len() {
-        if starts(at) {
+        if starts_with(&all[at..], &marker) {
             at = end_of_item(all, at + marker.len());
         } else {
             out.push(all[at].clone());

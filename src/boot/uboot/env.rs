@@ -49,7 +49,7 @@ impl Env {
         Some(String::from_utf8_lossy(value))
     }
 
-    /// All variables with a name and a value, in stored order.
+    /// All entries with a name and a `=`, in stored order, as `fw_printenv` lists them.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         self.entries.iter().filter_map(|e| {
             let (name, value) = (name_of(e)?, value_of(e)?);

@@ -27,7 +27,10 @@ pub(super) type List = Vec<(When, Command)>;
 /// Reads a whole script. The error names what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<List, String> {
     let tokens = split(text)?;
-    let mut reader = Reader { tokens: &tokens, at: 0 };
+    let mut reader = Reader {
+        tokens: &tokens,
+        at: 0,
+    };
     let list = reader.list(&[])?;
     match reader.keyword() {
         None if reader.at == tokens.len() => Ok(list),
@@ -40,8 +43,9 @@ struct Reader<'a> {
     at: usize,
 }
 
-const KEYWORDS: [&str; 11] =
-    ["if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "in"];
+const KEYWORDS: [&str; 11] = [
+    "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "in",
+];
 
 impl<'a> Reader<'a> {
     fn keyword(&self) -> Option<&'a str> {
@@ -151,14 +155,30 @@ mod tests {
 
     #[test]
     fn the_shipped_scripts_are_understood() {
-        assert!(!parse(include_str!("../../../uboot-scripts/boot.cmd")).unwrap().is_empty());
-        assert!(!parse(include_str!("../../../uboot-scripts/altboot.cmd")).unwrap().is_empty());
+        assert!(
+            !parse(include_str!("../../../uboot-scripts/boot.cmd"))
+                .unwrap()
+                .is_empty()
+        );
+        assert!(
+            !parse(include_str!("../../../uboot-scripts/altboot.cmd"))
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
     fn what_is_broken_is_refused() {
-        for bad in ["if a; then b", "fi", "if a; b; fi", "for x in a; b; done", "a && && b", "then a",
-            "&& a", "for x do a; done"] {
+        for bad in [
+            "if a; then b",
+            "fi",
+            "if a; b; fi",
+            "for x in a; b; done",
+            "a && && b",
+            "then a",
+            "&& a",
+            "for x do a; done",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -263,7 +263,7 @@ impl Blk {
     /// One request to the kernel. The simulator's power cut may leave a length that no direct
     /// write takes.
     fn write_part(&self, part: &[u8], offset: u64) -> Result<()> {
-        if part.len() % self.block != 0 {
+        if !part.len().is_multiple_of(self.block) {
             self.leave_direct()?;
         }
         self.file.write_all_at(part, offset)

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Checks a Surefoot artifact against a trust file, from docs/artifact-format.md and RFC 8032 alone.
+
+    artifacts/verify.py X.surefoot KEYS/trust.toml        # needs Python 3.11 and nothing else
+
+It checks signatures, lengths and every stored hash. It does not decompress, and knows no scopes."""
+import hashlib, struct, sys, tomllib
+
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+def recover_x(y, sign):
+    x2 = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(x2, (P + 3) // 8, P)
+    if (x * x - x2) % P: x = x * pow(2, (P - 1) // 4, P) % P
+    if (x * x - x2) % P or (x == 0 and sign): raise ValueError("no point of the curve")
+    return P - x if x & 1 != sign else x
+
+def add(a, b):
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+def mul(n, a):
+    total = (0, 1, 1, 0)
+    while n:
+        if n & 1: total = add(total, a)
+        a, n = add(a, a), n >> 1
+    return total
+
+def point(raw):
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    if y >= P: raise ValueError("a second spelling of a point")
+    x = recover_x(y, sign)
+    return x, y, 1, x * y % P
+
+def same(a, b): return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
+def small(a): return same(mul(8, a), (0, 1, 1, 0))
+
+def signed(public, message, signature):
+    key, r, s = point(public), point(signature[:32]), int.from_bytes(signature[32:], "little")
+    if s >= L or small(key) or small(r): raise ValueError("degenerate signature or key")
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
+    gy = 4 * pow(5, -1, P) % P
+    gx = recover_x(gy, 0)
+    if not same(mul(s, (gx, gy, 1, gx * gy % P)), add(r, mul(k, key))): raise ValueError("signature does not match")
+
+def main(artifact, trust_file):
+    trust = tomllib.load(open(trust_file, "rb"))
+    keys = {bytes.fromhex(k["id"]): bytes.fromhex(k["public"]) for k in trust["keys"] if k["role"] == "release"}
+    data = open(artifact, "rb").read()
+    magic, form, header_len, body_len, table_len, n, zero = struct.unpack_from("<8sHHIIB11s", data)
+    assert magic == b"\x89SFT\r\n\x1a\n" and form == 1 and zero == bytes(11), "header"
+    assert 1 <= n <= 8 and header_len == 32 + 104 * n and 1 <= body_len <= 65536, "header"
+    assert 80 <= table_len <= 8 << 20 and table_len % 80 == 0, "header"
+    body = data[header_len:header_len + body_len]
+    table = data[header_len + body_len:header_len + body_len + table_len]
+    statement = struct.pack("<16sIIII", b"SUREFOOT-SIG-v1", 2, 1, len(body), len(table))
+    statement += hashlib.sha512(body).digest() + hashlib.sha256(table).digest()
+    good, seen = set(), set()
+    for at in range(32, header_len, 104):
+        key_id, alg, zero, signature = struct.unpack_from("<32sB7s64s", data, at)
+        assert alg == 1 and zero == bytes(7) and key_id not in seen, "signature record"
+        seen.add(key_id)
+        if key_id in keys and key_id.hex() not in trust.get("revoked", []):
+            assert hashlib.sha256(b"SUREFOOT-KEY-v1" + keys[key_id]).digest() == key_id, "key id"
+            signed(keys[key_id], statement, signature)
+            good.add(keys[key_id])
+    assert len(good) >= trust["thresholds"]["release"] >= 1, "too few signatures by trusted keys"
+    manifest = tomllib.loads(body.decode())
+    at, chunks = header_len + body_len + table_len, list(struct.iter_unpack("<IIB7s32s32s", table))
+    for plain_len, stored_len, codec, zero, plain, stored in chunks:
+        assert plain_len > 0 and codec in (0, 1, 2) and zero == bytes(7), "chunk record"
+        if codec == 2: assert stored_len == 0 and plain == stored == bytes(32), "zero chunk"
+        else: assert hashlib.sha256(data[at:at + stored_len]).digest() == stored, "stored hash"
+        at += stored_len
+    assert at == len(data), "the end is not where it should be"
+    for p in manifest["payloads"]:
+        digest, mine = hashlib.sha256(b"SUREFOOT-IMG-v1\0"), chunks[p["first_chunk"]:][:p["chunks"]]
+        for chunk in mine: digest.update(struct.pack("<I", chunk[0]) + chunk[4])
+        assert digest.hexdigest() == p["digest"] and sum(c[0] for c in mine) == p["size"], "payload digest"
+    print(f"good: {manifest['product']} {manifest['version']}, {len(good)} signatures, {len(chunks)} chunks")
+
+if __name__ == "__main__":
+    try: main(*sys.argv[1:])
+    except (AssertionError, ValueError, KeyError, struct.error) as e: sys.exit(f"refused: {e}")

@@ -1,0 +1,68 @@
+//! Format 1 is frozen: what was written once is read for ever. If a test here fails, the reader
+//! is wrong, never the file.
+
+use super::{Codec, check_payload, read_head, read_record};
+use crate::model::{Digest, ReasonCode};
+use crate::trust::Trust;
+
+const GOLDEN: &[u8] = include_bytes!("../../artifacts/format-1/golden.surefoot");
+const TRUST: &str = include_str!("../../artifacts/test-keys/trust.toml");
+
+#[test]
+fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
+    assert_eq!(
+        Digest::of(GOLDEN).to_string(),
+        "80d78793fa53d78f658c41943ad5fc7a90d92f19679de6b08c06ff61e03aec2b"
+    );
+    let mut input = GOLDEN;
+    let trust = Trust::parse(TRUST).unwrap();
+    let release = read_head(&mut input).unwrap().verify(&trust).unwrap();
+    assert_eq!(release.signers().len(), 2);
+    assert_eq!(
+        release.body_digest().to_string(),
+        "bbba65a754228f38a033f6d77aa5770c9d4ad462aabe2116d6e010392b7fd36a"
+    );
+    let manifest = &release.manifest;
+    assert_eq!(manifest.product.as_str(), "golden");
+    assert_eq!(manifest.compatible.len(), 2);
+    assert_eq!(manifest.version.as_str(), "1.2.3");
+    assert_eq!(
+        (manifest.release_counter, manifest.security_epoch),
+        (1_002_003, 7)
+    );
+    assert_eq!(
+        manifest.notes.as_deref(),
+        Some("The golden artifact of format 1.\nIts second line.\n")
+    );
+    assert_eq!(
+        manifest.provenance.source_revision.as_deref(),
+        Some("0123abc")
+    );
+    assert_eq!(manifest.provenance.build_id.as_deref(), Some("nightly-42"));
+    assert_eq!(manifest.provenance.built_at, Some(1_700_000_000));
+    assert_eq!(manifest.hints["window"].as_str(), Some("night"));
+    let rev2 = "rev2".parse().unwrap();
+    assert!(manifest.select(Some(&rev2)).is_ok());
+    assert_eq!(
+        manifest.select(None).unwrap_err().code(),
+        ReasonCode::NoPayload
+    );
+    let payload = &manifest.payloads[0];
+    assert_eq!((payload.size, payload.chunks), (303_319, 15));
+    assert_eq!(
+        payload.sha256.to_string(),
+        "4b46eac813a01a6c3feab50bde1a240b7c632f13139fd55e5201ad3cac202209"
+    );
+    for codec in [Codec::Raw, Codec::Zstd, Codec::Zero] {
+        assert!(
+            release.table.chunks.iter().any(|c| c.codec == codec),
+            "{codec:?}"
+        );
+    }
+    let checked = check_payload(&release, &mut input, &|_| ()).unwrap();
+    assert_eq!(checked.artifact_len, GOLDEN.len() as u64);
+    assert_eq!(checked.plain_len, payload.size);
+    let record = release.record(payload, 256 * 1024).unwrap();
+    let installed = read_record(&record, &trust).unwrap();
+    assert_eq!(installed.chunks.as_ref().map(Vec::len), Some(15));
+}

@@ -1,0 +1,331 @@
+//! The shared suite on each implementation, and the grades.
+
+use super::conformance::{Bench, suite};
+use super::fake::{FakeControl, Memory};
+use super::uboot::{Env, EnvStore, FwEnvConfig, UbootControl, names};
+use super::{BootChange, BootControl, BootFacts, Grade, grade, overall};
+use crate::disk::fake::{FakeDevice, Survivors, gpt_disk};
+use crate::disk::{BlockDevice, Disk, Partition, PartitionTable};
+use crate::model::{Result, SlotId};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+fn factory() -> Env {
+    let mut env = Env::new();
+    for (name, value) in [
+        (names::SLOT, "a"),
+        (names::GOOD, "a"),
+        (names::TRIAL, "0"),
+        (names::BOOTCOUNT, "0"),
+        (names::BOOTLIMIT, "3"),
+        (names::ALTBOOTCMD, "run surefoot_altboot"),
+        (names::COUNTER, "uboot"),
+        ("foreign", "kept as it is"),
+    ] {
+        env.set(name, value).unwrap();
+    }
+    env
+}
+
+/// A store on a disk in memory, with a lock file of its own.
+fn store(device: &Arc<FakeDevice>, text: &str, lock: &Path) -> EnvStore {
+    let disk = Disk::given(Path::new("disk.img"), device.clone());
+    let config = FwEnvConfig::parse(text).unwrap();
+    EnvStore::new(&config, Path::new(""), Some(Arc::new(disk)))
+        .with_lock(lock.to_owned(), Duration::from_secs(5))
+}
+
+const TWO: &str = "disk.img 0x400000 0x4000\ndisk.img 0x800000 0x4000\n";
+
+struct Shared(Arc<UbootControl>);
+
+impl BootControl for Shared {
+    fn look(&self) -> Result<BootFacts> {
+        self.0.look()
+    }
+    fn write(&self, change: &BootChange) -> Result<()> {
+        self.0.write(change)
+    }
+    fn settle(&self, booted: SlotId) -> Result<()> {
+        self.0.settle(booted)
+    }
+}
+
+#[test]
+fn the_u_boot_environment_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let seed = std::cell::Cell::new(1);
+    suite(&|| {
+        let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
+        let control = Arc::new(UbootControl::new(store(
+            &device,
+            TWO,
+            &dir.path().join("l"),
+        )));
+        control.store().write_factory(&factory()).unwrap();
+        let counter = device.clone();
+        let (killer, killed) = (device.clone(), device.clone());
+        let booting = control.clone();
+        let lives = device.clone();
+        seed.set(seed.get() + 1);
+        let survivors = Survivors::Some(seed.get());
+        Bench {
+            control: Box::new(Shared(control)),
+            writes: Box::new(move || counter.counts().writes),
+            count: Box::new(move || {
+                let mut session = booting.store().begin().unwrap();
+                let mut env = session.loaded().env().unwrap().clone();
+                let count: u32 = env.get(names::BOOTCOUNT).unwrap().parse().unwrap();
+                env.set(names::BOOTCOUNT, &(count + 1).to_string()).unwrap();
+                session.save(&env).unwrap();
+            }),
+            kill: Box::new(move |copy| {
+                let at = [0x40_0000, 0x80_0000][copy] + 0x100;
+                killer.write_at(at, &[0xff; 7]).unwrap();
+                killer.flush().unwrap();
+            }),
+            die: Box::new(move || killed.cut_at_write(1, 0x40)),
+            revive: Box::new(move || lives.power_on(survivors)),
+        }
+    });
+}
+
+#[test]
+fn the_fake_conforms() {
+    suite(&|| {
+        let fake: &'static FakeControl = Box::leak(Box::new(FakeControl::new(Memory::factory())));
+        struct Borrowed(&'static FakeControl);
+        impl BootControl for Borrowed {
+            fn look(&self) -> Result<BootFacts> {
+                self.0.look()
+            }
+            fn write(&self, change: &BootChange) -> Result<()> {
+                self.0.write(change)
+            }
+            fn settle(&self, booted: SlotId) -> Result<()> {
+                self.0.settle(booted)
+            }
+        }
+        Bench {
+            control: Box::new(Borrowed(fake)),
+            writes: Box::new(|| fake.writes()),
+            count: Box::new(|| fake.boot(|m| m.bootcount += 1)),
+            kill: Box::new(|copy| fake.kill(copy)),
+            die: Box::new(|| fake.die_in_write(1)),
+            revive: Box::new(|| {}),
+        }
+    });
+}
+
+/// Every byte of every write: the medium after a cut there boots the old or the new environment.
+#[test]
+fn a_write_torn_at_any_byte_leaves_the_old_or_the_new_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "disk.img 0x1000 0x200\ndisk.img 0x2000 0x200\n";
+    let device = Arc::new(FakeDevice::new(vec![0; 0x3000]));
+    let first = store(&device, text, &dir.path().join("l"));
+    first.write_factory(&factory()).unwrap();
+    let before = device.medium();
+    let old = first.load().unwrap().env().unwrap().clone();
+    let mut new = old.clone();
+    new.set(names::SLOT, "b").unwrap();
+    let (mut olds, mut news) = (0, 0);
+    for cut in 0..=0x200 {
+        let device = Arc::new(FakeDevice::new(before.clone()));
+        let torn = store(&device, text, &dir.path().join("l"));
+        device.cut_at_write(1, cut);
+        torn.begin().unwrap().save(&new).unwrap_err();
+        device.power_on(Survivors::Everything);
+        let loaded = torn.load().unwrap();
+        match loaded.env().unwrap() {
+            env if *env == old => olds += 1,
+            env if *env == new => news += 1,
+            other => panic!("cut at {cut}: {other:?}"),
+        }
+        // And the next write makes it whole again.
+        torn.begin().unwrap().save(&new).unwrap();
+        assert_eq!(torn.load().unwrap().env().unwrap(), &new);
+    }
+    assert!(
+        olds > 0 && news > 0,
+        "both outcomes must have been seen: {olds} {news}"
+    );
+}
+
+#[test]
+fn a_medium_that_lies_is_found_out_and_the_old_copy_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
+    let store = store(&device, TWO, &dir.path().join("l"));
+    store.write_factory(&factory()).unwrap();
+    let old = store.load().unwrap();
+    assert_eq!(
+        old.chosen,
+        Some(0),
+        "the first copy of a factory is the newer one"
+    );
+    // In the padding, where nobody reads: only a comparison of every byte sees it.
+    device.stick(0x80_3fff, 0x10);
+    let mut env = old.env().unwrap().clone();
+    env.set("x", "1").unwrap();
+    let failure = store.begin().unwrap().save(&env).unwrap_err();
+    assert_eq!(failure.code(), crate::model::ReasonCode::EnvReadBack);
+    assert_eq!(store.load().unwrap().env().unwrap(), old.env().unwrap());
+    device.fail_write(1);
+    let failure = store.begin().unwrap().save(&env).unwrap_err();
+    assert_eq!(failure.code(), crate::model::ReasonCode::Io);
+}
+
+#[test]
+fn a_full_environment_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
+    let store = store(&device, TWO, &dir.path().join("l"));
+    let mut env = factory();
+    env.set("big", &"x".repeat(0x4000 - 200)).unwrap();
+    store.write_factory(&env).unwrap();
+    let writes = device.counts().writes;
+    let control = UbootControl::new(store);
+    env.set("bigger", &"x".repeat(200)).unwrap();
+    let failure = control.store().begin().unwrap().save(&env).unwrap_err();
+    assert_eq!(failure.code(), crate::model::ReasonCode::EnvFull);
+    assert_eq!(device.counts().writes, writes);
+}
+
+#[test]
+fn hostile_values_are_read_and_decided_without_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
+    let control = UbootControl::new(store(&device, TWO, &dir.path().join("l")));
+    for value in [
+        "-1",
+        "0x10",
+        "99999999999999999999",
+        "a b",
+        "é",
+        "\u{1b}[2J",
+        "B",
+        "ab",
+        "1; reset",
+    ] {
+        let mut env = factory();
+        for name in [
+            names::SLOT,
+            names::GOOD,
+            names::TXN,
+            names::FALLBACK,
+            names::TRIAL,
+            names::BOOTCOUNT,
+            names::BOOTLIMIT,
+            names::COUNTER,
+            names::CLEAN,
+        ] {
+            env.set(name, value).unwrap();
+        }
+        control.store().write_factory(&env).unwrap();
+        let facts = control.look().unwrap();
+        assert_eq!(
+            (facts.slot, facts.good, facts.txn.clone()),
+            (None, None, None),
+            "{value}"
+        );
+        assert_eq!(facts.counter, None);
+        assert!(!facts.claims.all_settled_on(SlotId::A));
+        assert_ne!(overall(&grade(&facts, None, false)), Grade::Armed);
+        let _ = control.write(&BootChange::GiveBack);
+        control
+            .write(&BootChange::Disarm { booted: SlotId::A })
+            .unwrap();
+        control.settle(SlotId::A).unwrap();
+        assert!(control.look().unwrap().claims.all_settled_on(SlotId::A));
+    }
+}
+
+fn facts_of(env: &Env, text: &str, dir: &Path) -> BootFacts {
+    let device = Arc::new(FakeDevice::new(vec![0; 24 << 20]));
+    let control = UbootControl::new(store(&device, text, &dir.join("l")));
+    control.store().write_factory(env).unwrap();
+    control.look().unwrap()
+}
+
+fn table(start: u64, len: u64) -> PartitionTable {
+    let bytes = gpt_disk(24 * MIB, &[("rootfs-a", start, len)]);
+    crate::disk::read_table(&FakeDevice::new(bytes)).unwrap()
+}
+
+#[test]
+fn grades_say_what_is_wrong_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = table(16 * MIB, 4 * MIB);
+    let graded = |env: &Env, text: &str, accept: bool| {
+        let findings = grade(&facts_of(env, text, dir.path()), Some(&table), accept);
+        for f in &findings {
+            assert!(f.reason.len() > 10 && f.remedy.ends_with('.'), "{f:?}");
+        }
+        (overall(&findings), findings.len())
+    };
+    let good = factory();
+    assert_eq!(graded(&good, TWO, false), (Grade::Armed, 0));
+    let near = "disk.img 0x400000 0x4000\ndisk.img 0x410000 0x4000\n";
+    assert_eq!(graded(&good, near, false), (Grade::Weak, 1));
+    let single = "disk.img 0x400000 0x4000\n";
+    assert_eq!(graded(&good, single, false), (Grade::Off, 1));
+    assert_eq!(graded(&good, single, true), (Grade::Weak, 1));
+    for over in ["0x1000000", "0x13fc000", "0x0", "0x400", "0x17fc000"] {
+        let text = format!("disk.img 0x400000 0x4000\ndisk.img {over} 0x4000\n");
+        // Over the table a factory write would destroy nothing here: the table is given.
+        assert_eq!(graded(&good, &text, false).0, Grade::Off, "{over}");
+    }
+    for name in [names::BOOTLIMIT, names::ALTBOOTCMD, names::COUNTER] {
+        let mut env = good.clone();
+        env.remove(name);
+        assert_eq!(graded(&env, TWO, false), (Grade::Off, 1), "{name}");
+    }
+    for (name, value, level) in [
+        (names::BOOTLIMIT, "0", Grade::Off),
+        (names::BOOTLIMIT, "10", Grade::Off),
+        (names::BOOTLIMIT, "9", Grade::Armed),
+        (names::COUNTER, "rtc", Grade::Off),
+        (names::COUNTER, "script", Grade::Armed),
+        (names::BOOTCOUNT, "2", Grade::Weak),
+        (names::SLOT, "c", Grade::Weak),
+    ] {
+        let mut env = good.clone();
+        env.set(name, value).unwrap();
+        assert_eq!(graded(&env, TWO, false).0, level, "{name}={value}");
+    }
+}
+
+#[test]
+fn dead_copies_grade_weak_and_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut facts = facts_of(&factory(), TWO, dir.path());
+    facts.copies[1].dead = Some("checksum wrong".to_owned());
+    let findings = grade(&facts, None, false);
+    assert_eq!((overall(&findings), findings.len()), (Grade::Weak, 1));
+    facts.copies[0].dead = Some("checksum wrong".to_owned());
+    assert_eq!(overall(&grade(&facts, None, false)), Grade::Off);
+    // An environment partition of its own is no overlap; a slot is.
+    let mut facts = facts_of(&factory(), TWO, dir.path());
+    let part = |type_id: &str| Partition {
+        number: 1,
+        name: "env".to_owned(),
+        start: 4 * MIB,
+        len: MIB,
+        uuid: String::new(),
+        type_id: type_id.to_owned(),
+    };
+    let mut table = table(16 * MIB, MIB);
+    table
+        .partitions
+        .push(part("0fc63daf-8483-4772-8e79-3d69d8477de4"));
+    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Off);
+    facts.copies[0].own_partition = true;
+    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);
+    facts.copies[0].own_partition = false;
+    table.partitions[1] = part("3de21764-95bd-54bd-a5c3-4abe786f38a8");
+    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);
+}

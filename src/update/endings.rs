@@ -1,0 +1,138 @@
+//! The steps that begin a move, arm it and end it: one way for each.
+
+use super::facts::{Facts, Step, Target, Wish};
+use super::journal::{Ended, Journal, Named, Outcome, Phase, Work};
+use crate::model::{Digest, ReasonCode, SlotId, Txn};
+
+/// The denylist is written with the intention, before the flip (DESIGN 9.4).
+pub(super) fn leave(j: &Journal, work: &Work, txn: &Txn, reason: ReasonCode, detail: &str) -> Step {
+    let (work, txn, detail) = (work.clone(), txn.clone(), detail.to_owned());
+    let denying = j.denying(work.digest, reason);
+    Step::Persist(denying.in_phase(Phase::Returning {
+        work,
+        txn,
+        reason,
+        detail,
+    }))
+}
+
+pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
+    if work.slot == f.booted {
+        return Step::Refuse(ReasonCode::SlotNeeded);
+    }
+    Step::Persist(
+        j.forgiving(&work.digest)
+            .in_phase(Phase::Installing(work.clone())),
+    )
+}
+
+pub(super) fn stands(f: &Facts, work: &Work) -> bool {
+    match &f.target {
+        Target::Recorded(digest) => *digest == work.digest,
+        Target::Factory => work.digest == Digest::NONE,
+        Target::Nothing => false,
+    }
+}
+
+/// Announces the arming under an id that nothing in sight carries yet.
+pub(super) fn arm(j: &Journal, f: &Facts, work: &Work) -> Step {
+    let taken = |txn: &Txn| f.env.txn.as_ref() == Some(txn) || f.env.fallback.as_ref() == Some(txn);
+    let mut attempts = j.attempts.wrapping_add(1);
+    let mut txn = Txn::new(&work.digest, attempts);
+    while taken(&txn) {
+        attempts = attempts.wrapping_add(1);
+        txn = Txn::new(&work.digest, attempts);
+    }
+    let (work, boot_id) = (work.clone(), f.boot_id.clone());
+    let phase = Phase::Switching {
+        work,
+        txn,
+        boot_id,
+        reboots: 0,
+    };
+    Step::Persist(Journal {
+        attempts,
+        ..j.in_phase(phase)
+    })
+}
+
+pub(super) fn updated(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &str) -> Step {
+    let outcome = Outcome {
+        outcome: Ended::Updated,
+        work: work.clone(),
+        txn: Some(txn.clone()),
+        reason: None,
+        detail: match &f.wish {
+            Wish::Commit(Some(why)) => format!("committed without checks: {why}"),
+            _ => said.to_owned(),
+        },
+        at: f.now,
+    };
+    Step::Persist(Journal {
+        last: Some(outcome),
+        ..j.forgiving(&work.digest).in_phase(Phase::Idle)
+    })
+}
+
+pub(super) fn end_rolled_back(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    end(
+        &j.denying(work.digest, reason),
+        f,
+        Ended::RolledBack,
+        work.clone(),
+        Some(txn),
+        reason,
+        detail,
+    )
+}
+
+pub(super) fn end(
+    j: &Journal,
+    f: &Facts,
+    outcome: Ended,
+    work: Work,
+    txn: Option<&Txn>,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    let detail = if detail.is_empty() {
+        reason.meaning()
+    } else {
+        detail
+    };
+    let last = Outcome {
+        outcome,
+        work,
+        txn: txn.cloned(),
+        reason: Some(reason),
+        detail: detail.to_owned(),
+        at: f.now,
+    };
+    Step::Persist(Journal {
+        last: Some(last),
+        ..j.in_phase(Phase::Idle)
+    })
+}
+
+/// What can be said of a move when only the environment remembers it.
+pub(super) fn unknown_work(slot: SlotId) -> Work {
+    let (from, to) = (Named::default(), Named::default());
+    Work {
+        digest: Digest::NONE,
+        slot,
+        partitions: Vec::new(),
+        from,
+        to,
+    }
+}
+
+pub(super) fn unknown_txn() -> Txn {
+    Txn::new(&Digest::NONE, 0)
+}

@@ -1,0 +1,144 @@
+//! What `decide` is told, and what it can say: plain values.
+
+use super::journal::{Journal, Work};
+use crate::model::{Digest, ReasonCode, SlotId, Txn};
+
+/// What the bootloader's environment says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EnvView {
+    /// The slot it boots; `None` if the variable is missing or wrong.
+    pub slot: Option<SlotId>,
+    /// The transaction that set it.
+    pub txn: Option<Txn>,
+    /// Whether a trial is pending.
+    pub trial: bool,
+    /// Boots counted in this trial.
+    pub bootcount: u32,
+    /// The transaction that the boot script gave up on.
+    pub fallback: Option<Txn>,
+    /// Whether every stored copy names the running slot and carries no trial: the only state in
+    /// which the other slot may be written (DESIGN 9.1).
+    pub settled: bool,
+}
+
+/// What stands in the slot that a move is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Nothing that would boot.
+    Nothing,
+    /// A system without a valid record: what the factory wrote.
+    Factory,
+    /// A record that a trusted key has signed, for the release with this digest.
+    Recorded(Digest),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// Nothing: come to rest.
+    Settle,
+    /// Bring this release. Its artifact has been verified and fits.
+    Install(Work, Then),
+    /// Arm what is staged.
+    Switch,
+    /// Decide the trial; with a reason, without running the checks.
+    Commit(Option<String>),
+    /// Abandon what is under way, or send the trial back.
+    Rollback(String),
+    /// Arm the system in the other slot, which has been read back.
+    Return(Work),
+}
+
+/// What follows a slot that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Then {
+    /// It waits in `staged`.
+    Stage,
+    /// It is armed.
+    Switch,
+}
+
+/// What an effect found, for the decision after it. Gone after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Done {
+    /// The slot is written and read back.
+    Written,
+    /// Writing ended with this reason; the line is for people.
+    NotWritten(ReasonCode, String),
+    /// All checks passed, or there is none and a person decided; the line says which.
+    Healthy(String),
+    /// A check said no.
+    Unhealthy(String),
+    /// A check could not be run.
+    HealthUnknown(String),
+}
+
+/// What the machine can see. Read afresh before every decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The slot that runs.
+    pub booted: SlotId,
+    /// Which boot this is.
+    pub boot_id: String,
+    /// The environment.
+    pub env: EnvView,
+    /// What stands in the slot of the move being made.
+    pub target: Target,
+    /// What is asked for.
+    pub wish: Wish,
+    /// What the effect just run has found.
+    pub done: Option<Done>,
+    /// Seconds since 1970: dates outcomes, decides nothing.
+    pub now: u64,
+}
+
+/// Something done to the world. Each is idempotent; each environment change is one write.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Make every environment copy name the running slot without a trial.
+    SettleEnv,
+    /// Write the release into its slot and read it back.
+    WriteSlot(Work),
+    /// Slot, fallback, transaction and trial in one write.
+    Arm {
+        /// The slot to try.
+        slot: SlotId,
+        /// The transaction.
+        txn: Txn,
+    },
+    /// The running slot stays, no trial.
+    Disarm,
+    /// Run the health checks.
+    CheckHealth,
+    /// The trial's slot stays.
+    Commit {
+        /// The slot.
+        slot: SlotId,
+        /// The transaction.
+        txn: Txn,
+    },
+    /// The other slot, no trial, and the transaction that was given up.
+    FallBack {
+        /// The slot to go back to.
+        to: SlotId,
+        /// The transaction given up.
+        txn: Txn,
+    },
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack of a loop"
+)]
+pub enum Step {
+    /// Make this the journal.
+    Persist(Journal),
+    /// Do this, then look again.
+    Run(Effect),
+    /// At rest.
+    Wait,
+    /// What is asked for cannot be done in this state; nothing was changed.
+    Refuse(ReasonCode),
+}

@@ -1,0 +1,406 @@
+//! surefoot-forge, as a person uses it.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn forge(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_surefoot-forge"));
+    command
+        .current_dir(folder)
+        .args(words)
+        .env_remove("SOURCE_DATE_EPOCH");
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn good(folder: &Path, words: &[&str]) -> String {
+    let output = forge(folder, words);
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Two lines on stderr: what was found with its code, and what to do next.
+#[track_caller]
+fn bad(folder: &Path, words: &[&str], status: i32, code: &str) -> String {
+    let output = forge(folder, words);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].ends_with(&format!("[{code}]")), "{said}");
+    assert!(lines[1].starts_with("next: "), "{said}");
+    said
+}
+
+fn place() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    good(folder.path(), &["keygen", "--out", "KEYS"]);
+    let text = "one foot on firm ground\n".repeat(9000);
+    let image = [text.as_bytes(), &[0; 200_000], b"the end"].concat();
+    std::fs::write(folder.path().join("image"), image).unwrap();
+    folder
+}
+
+const BUILD: [&str; 9] = [
+    "build",
+    "--rootfs",
+    "image",
+    "--product",
+    "demo",
+    "--compatible",
+    "demo-board",
+    "-o",
+    "x.surefoot",
+];
+
+fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&BUILD[..], more].concat()
+}
+
+const KEY: [&str; 2] = ["--key", "KEYS/release.key"];
+const VERIFY: [&str; 4] = ["verify", "x.surefoot", "--trust", "KEYS/trust.toml"];
+
+#[test]
+fn the_first_artifact() {
+    let folder = place();
+    let at = folder.path();
+    let said = good(at, &build(&["--version", "2.4.1", KEY[0], KEY[1]]));
+    assert!(said.contains("release counter 2004001"), "{said}");
+    let said = good(at, &VERIFY);
+    assert!(said.contains("demo 2.4.1"), "{said}");
+    let shown = good(at, &["inspect", "x.surefoot"]);
+    for word in ["demo-board", "2.4.1", "not checked", "every revision"] {
+        assert!(shown.contains(word), "{shown}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&good(
+        at,
+        &[
+            "inspect",
+            "x.surefoot",
+            "--json",
+            "--trust",
+            "KEYS/trust.toml",
+        ],
+    ))
+    .unwrap();
+    assert_eq!((&json["v"], &json["accepted"]), (&1.into(), &true.into()));
+    assert_eq!(json["release_counter"], 2_004_001);
+    // Nothing is left beside it.
+    let names = std::fs::read_dir(at).unwrap().count();
+    assert_eq!(names, 3, "KEYS, image, x.surefoot");
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let folder = place();
+    let words = build(&["--version", "1.0.0", KEY[0], KEY[1]]);
+    good(folder.path(), &words);
+    let first = std::fs::read(folder.path().join("x.surefoot")).unwrap();
+    good(folder.path(), &words);
+    assert!(first == std::fs::read(folder.path().join("x.surefoot")).unwrap());
+}
+
+#[test]
+fn settings_are_read_and_flags_win() {
+    let folder = place();
+    let at = folder.path();
+    good(at, &["init"]);
+    bad(at, &["init"], 64, "USAGE");
+    std::fs::rename(at.join("image"), at.join("rootfs.ext4")).unwrap();
+    good(at, &["build", "--version", "1.0.0", "-o", "x.surefoot"]);
+    good(at, &VERIFY);
+    good(
+        at,
+        &[
+            "build",
+            "--version",
+            "1.0.0",
+            "--product",
+            "other",
+            "-o",
+            "x.surefoot",
+        ],
+    );
+    assert!(good(at, &["inspect", "x.surefoot"]).contains("product        other"));
+    // From elsewhere, paths count from the settings' folder.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let config = at.join("surefoot-forge.toml");
+    good(
+        elsewhere.path(),
+        &[
+            "build",
+            "--config",
+            config.to_str().unwrap(),
+            "--version",
+            "1.0.0",
+            "-o",
+            "y.surefoot",
+        ],
+    );
+    std::fs::write(&config, "prodcut = 'x'").unwrap();
+    bad(
+        at,
+        &["build", "--version", "1.0.0", "-o", "x.surefoot"],
+        78,
+        "CONFIG_INVALID",
+    );
+}
+
+#[test]
+fn signatures_are_added_one_per_key() {
+    let folder = place();
+    let at = folder.path();
+    let said = good(at, &build(&["--version", "1.0.0"]));
+    assert!(said.contains("unsigned"), "{said}");
+    bad(at, &VERIFY, 65, "SIGNATURE_MISSING");
+    good(at, &["sign", "x.surefoot", KEY[0], KEY[1]]);
+    good(at, &VERIFY);
+    let before = std::fs::read(at.join("x.surefoot")).unwrap();
+    bad(at, &["sign", "x.surefoot", KEY[0], KEY[1]], 64, "USAGE");
+    bad(
+        at,
+        &["sign", "x.surefoot", "--key", "KEYS/root.key"],
+        65,
+        "KEY_ROLE",
+    );
+    assert!(before == std::fs::read(at.join("x.surefoot")).unwrap());
+    good(
+        at,
+        &["sign", "x.surefoot", "--key", "KEYS/release-next.key"],
+    );
+    let trust = std::fs::read_to_string(at.join("KEYS/trust.toml")).unwrap();
+    std::fs::write(
+        at.join("KEYS/trust.toml"),
+        trust.replace("release = 1", "release = 2"),
+    )
+    .unwrap();
+    good(at, &VERIFY);
+}
+
+#[test]
+fn verifying_without_trust_is_never_a_success() {
+    let folder = place();
+    let at = folder.path();
+    good(at, &build(&["--version", "1.0.0", KEY[0], KEY[1]]));
+    bad(
+        at,
+        &["verify", "x.surefoot", "--trust", "nowhere"],
+        78,
+        "TRUST_MISSING",
+    );
+    std::fs::write(at.join("empty"), "").unwrap();
+    bad(
+        at,
+        &["verify", "x.surefoot", "--trust", "empty"],
+        78,
+        "TRUST_MISSING",
+    );
+    good(at, &["keygen", "--out", "OTHER"]);
+    bad(
+        at,
+        &["verify", "x.surefoot", "--trust", "OTHER/trust.toml"],
+        65,
+        "SIGNATURE_UNTRUSTED",
+    );
+    bad(
+        at,
+        &["verify", "image", "--trust", "KEYS/trust.toml"],
+        65,
+        "NOT_AN_ARTIFACT",
+    );
+    bad(
+        at,
+        &["verify", "gone", "--trust", "KEYS/trust.toml"],
+        66,
+        "NO_SUCH_FILE",
+    );
+    bad(at, &["inspect", "."], 66, "NO_SUCH_FILE");
+}
+
+#[test]
+fn missing_words_are_named() {
+    let folder = place();
+    let at = folder.path();
+    assert!(bad(at, &build(&[]), 64, "USAGE").contains("--version"));
+    assert!(bad(at, &build(&["--version", "1.0.0-rc1"]), 64, "USAGE").contains("--counter"));
+    good(at, &build(&["--version", "1.0.0-rc1", "--counter", "7"]));
+    assert!(bad(at, &["build", "--version", "1.0.0"], 64, "USAGE").contains("-o"));
+    assert!(
+        bad(at, &["build", "--version", "1.0.0", "-o", "y"], 64, "USAGE").contains("--product")
+    );
+    assert_eq!(forge(at, &["frobnicate"]).status.code(), Some(64));
+    for verb in ["init", "keygen", "build", "sign", "inspect", "verify"] {
+        assert!(good(at, &[verb, "--help"]).contains("Example"), "{verb}");
+    }
+}
+
+#[test]
+fn k02_a_key_that_others_can_read_or_replace_is_refused() {
+    let folder = place();
+    let at = folder.path();
+    let key = at.join("KEYS/release.key");
+    let mode = |m| std::fs::set_permissions(&key, PermissionsExt::from_mode(m)).unwrap();
+    for open in [0o644, 0o640, 0o604, 0o620] {
+        mode(open);
+        bad(
+            at,
+            &build(&["--version", "1.0.0", KEY[0], KEY[1]]),
+            78,
+            "KEY_UNUSABLE",
+        );
+        assert!(!at.join("x.surefoot").exists());
+    }
+    mode(0o600);
+    symlink("KEYS/release.key", at.join("link.key")).unwrap();
+    bad(
+        at,
+        &build(&["--version", "1.0.0", "--key", "link.key"]),
+        78,
+        "KEY_UNUSABLE",
+    );
+    std::fs::set_permissions(at.join("KEYS"), PermissionsExt::from_mode(0o777)).unwrap();
+    bad(
+        at,
+        &build(&["--version", "1.0.0", KEY[0], KEY[1]]),
+        78,
+        "KEY_UNUSABLE",
+    );
+    std::fs::set_permissions(at.join("KEYS"), PermissionsExt::from_mode(0o700)).unwrap();
+    bad(
+        at,
+        &build(&["--version", "1.0.0", "--key", "KEYS/release.pub"]),
+        78,
+        "KEY_UNUSABLE",
+    );
+    bad(
+        at,
+        &build(&["--version", "1.0.0", "--key", "KEYS/none.key"]),
+        66,
+        "NO_SUCH_FILE",
+    );
+    let twice = bad(at, &["keygen", "--out", "KEYS"], 64, "USAGE");
+    assert!(twice.contains("never overwritten"), "{twice}");
+}
+
+fn script(at: &Path, name: &str, text: &str) -> String {
+    let path = at.join(name);
+    // Written by a child: a write handle of ours, inherited by a test that forks at this moment,
+    // would make running it fail with "text file busy".
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(&path)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = format!("#!/bin/sh\n{text}\n");
+    std::io::Write::write_all(&mut shell.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().success());
+    format!("cmd:{}", path.display())
+}
+
+#[test]
+fn k01_what_a_token_returns_is_checked_before_it_is_believed() {
+    let folder = place();
+    let at = folder.path();
+    let trust = ["--trust", "KEYS/trust.toml"];
+    let try_with = |key: &str, status, code| {
+        bad(
+            at,
+            &build(&["--version", "1.0.0", "--key", key, trust[0], trust[1]]),
+            status,
+            code,
+        );
+        assert!(!at.join("x.surefoot").exists());
+    };
+    let drain = "cat >/dev/null\n";
+    try_with(
+        &script(at, "garbage", &format!("{drain}head -c 64 /dev/zero")),
+        65,
+        "SIGNATURE_INVALID",
+    );
+    try_with(
+        &script(at, "short", &format!("{drain}head -c 63 /dev/zero")),
+        78,
+        "KEY_UNUSABLE",
+    );
+    try_with(
+        &script(at, "long", &format!("{drain}head -c 65 /dev/zero")),
+        78,
+        "KEY_UNUSABLE",
+    );
+    try_with(&script(at, "silent", drain), 78, "KEY_UNUSABLE");
+    try_with(
+        &script(at, "fails", &format!("{drain}exit 3")),
+        78,
+        "KEY_UNUSABLE",
+    );
+    try_with(&script(at, "early", "exit 0"), 78, "KEY_UNUSABLE");
+    try_with("cmd:/no/such/program", 78, "KEY_UNUSABLE");
+    // Without a key to check against nothing is run.
+    let witness = script(at, "witness", "touch ran");
+    bad(
+        at,
+        &build(&["--version", "1.0.0", "--key", &witness]),
+        64,
+        "USAGE",
+    );
+    assert!(!at.join("ran").exists());
+}
+
+#[test]
+fn a_token_signs() {
+    use ed25519_dalek::{Signer, SigningKey};
+    let folder = place();
+    let at = folder.path();
+    // The token: it keeps what it is asked, and answers what was prepared for that question.
+    let token = script(at, "token", "cat >asked\ncat answer");
+    std::fs::write(at.join("answer"), [0; 64]).unwrap();
+    let key = std::fs::read_to_string(at.join("KEYS/release.key")).unwrap();
+    let hex = key.split_ascii_whitespace().last().unwrap();
+    let mut seed = [0u8; 32];
+    for (n, byte) in seed.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap();
+    }
+    let words = |more: [&'static str; 2]| {
+        build(&[&["--version", "1.0.0"][..], &more].concat())
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    for public in [
+        ["--trust", "KEYS/trust.toml"],
+        ["--pub", "KEYS/release.pub"],
+    ] {
+        let mut words = words(public);
+        words.extend(["--key".to_owned(), token.clone()]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        bad(at, &words, 65, "SIGNATURE_INVALID");
+        let asked = std::fs::read(at.join("asked")).unwrap();
+        assert_eq!(asked.len(), 128);
+        assert!(asked.starts_with(b"SUREFOOT-SIG-v1\0"));
+        std::fs::write(
+            at.join("answer"),
+            SigningKey::from_bytes(&seed).sign(&asked).to_bytes(),
+        )
+        .unwrap();
+        good(at, &words);
+        good(at, &VERIFY);
+        std::fs::write(at.join("answer"), [0; 64]).unwrap();
+    }
+    // The wrong public key: what was a good signature is none.
+    let mut words = words(["--pub", "KEYS/release-next.pub"]);
+    words.extend(["--key".to_owned(), token]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let asked = std::fs::read(at.join("asked")).unwrap();
+    std::fs::write(
+        at.join("answer"),
+        SigningKey::from_bytes(&seed).sign(&asked).to_bytes(),
+    )
+    .unwrap();
+    bad(at, &words, 65, "SIGNATURE_INVALID");
+}

@@ -1,0 +1,288 @@
+//! A device in a temporary folder, and the three programs as a person runs them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a program answered.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// The stable reason code in the error line, if any.
+    pub fn reason(&self) -> Option<&str> {
+        let line = self.err.lines().find(|l| l.starts_with("surefoot: "))?;
+        line.rsplit_once('[')?.1.strip_suffix(']')
+    }
+
+    pub fn ok(self) -> Said {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    pub fn refused(self, code: i32, reason: &str) -> Said {
+        let told = (self.code, self.reason());
+        assert_eq!(
+            told,
+            (code, Some(reason)),
+            "stdout:\n{}\nstderr:\n{}",
+            self.out,
+            self.err
+        );
+        let advice = self
+            .err
+            .lines()
+            .filter(|l| l.starts_with("  next: "))
+            .count();
+        assert_eq!(advice, 1, "one line says what to do next:\n{}", self.err);
+        let printable = |c: char| c == '\n' || !c.is_control();
+        assert!(
+            self.err.chars().all(printable),
+            "unprintable: {:?}",
+            self.err
+        );
+        self
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
+    }
+}
+
+/// Runs a program to its end, with `input` on standard input.
+pub fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)], input: &[u8]) -> Said {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_remove("SUREFOOT_CONFIG")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{program}: {e}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let done = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let code = done.status.code().unwrap_or(-1);
+    Said {
+        code,
+        out: text(&done.stdout),
+        err: text(&done.stderr),
+    }
+}
+
+pub fn forge(arguments: &[&str]) -> Said {
+    run(env!("CARGO_BIN_EXE_surefoot-forge"), arguments, &[], b"")
+}
+
+/// Bytes that look like a root filesystem to the bootloader, different for each seed: text-like,
+/// random and zero stretches.
+pub fn image(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes: Vec<u8> = (0..len)
+        .map(|at| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            match (at >> 16) % 4 {
+                0 => b"The quick brown fox "[at % 20],
+                3 => 0,
+                _ => state.to_le_bytes()[3],
+            }
+        })
+        .collect();
+    bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    bytes
+}
+
+/// A simulated device with its own keys.
+pub struct Bench {
+    pub dir: tempfile::TempDir,
+}
+
+pub const SLOT: usize = 4 << 20;
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench::with(&[])
+    }
+
+    /// A device made with extra words for `surefoot-sim new`.
+    pub fn with(words: &[&str]) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench { dir };
+        forge(&["keygen", "--out", &bench.path("KEYS")]).ok();
+        std::fs::write(bench.path("v1.img"), image(1, 1 << 20)).unwrap();
+        let (device, trust, image) = (
+            bench.path("DEV"),
+            bench.path("KEYS/trust.toml"),
+            bench.path("v1.img"),
+        );
+        let mut all = vec!["new", &device, "--trust", &trust, "--rootfs", &image];
+        if !words.contains(&"--slot-size") {
+            all.extend(["--slot-size", "4M"]);
+        }
+        all.extend(words);
+        bench.sim_words(&all).ok();
+        bench
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn sim_words(&self, words: &[&str]) -> Said {
+        run(env!("CARGO_BIN_EXE_surefoot-sim"), words, &[], b"")
+    }
+
+    pub fn sim(&self, words: &[&str]) -> Said {
+        let mut all = vec![words[0]];
+        let device = self.path("DEV");
+        all.push(&device);
+        all.extend(&words[1..]);
+        self.sim_words(&all)
+    }
+
+    /// Reboots; the slot that runs.
+    pub fn reboot(&self, words: &[&str]) -> String {
+        let mut all = vec!["reboot"];
+        all.extend(words);
+        let said = self.sim(&all).ok();
+        let word = said.out.split_whitespace().nth(1).unwrap_or("").to_owned();
+        assert_eq!(word, self.booted(), "{}", said.out);
+        word
+    }
+
+    pub fn booted(&self) -> String {
+        let text = std::fs::read_to_string(self.path("DEV/run/booted")).unwrap();
+        text.lines().next().unwrap().to_owned()
+    }
+
+    pub fn surefoot(&self, words: &[&str]) -> Said {
+        self.surefoot_with(words, &[], b"")
+    }
+
+    pub fn surefoot_with(
+        &self,
+        words: &[&str],
+        environment: &[(&str, &str)],
+        input: &[u8],
+    ) -> Said {
+        let config = self.path("DEV/surefoot.toml");
+        let mut all: Vec<&str> = vec!["--config", &config];
+        all.extend(words);
+        run(env!("CARGO_BIN_EXE_surefoot"), &all, environment, input)
+    }
+
+    /// A signed artifact of `image(seed, len)`; extra words override nothing, they are added.
+    pub fn artifact(&self, name: &str, seed: u64, len: usize, words: &[&str]) -> String {
+        let (img, out, key) = (
+            self.path(&format!("{name}.img")),
+            self.path(&format!("{name}.surefoot")),
+            self.path("KEYS/release.key"),
+        );
+        std::fs::write(&img, image(seed, len)).unwrap();
+        let mut all = vec!["build", "--rootfs", &img, "-o", &out, "--level", "3"];
+        for (flag, value) in [
+            ("--product", "demo"),
+            ("--compatible", "demo-board"),
+            ("--key", key.as_str()),
+        ] {
+            if !words.contains(&flag) && !(flag == "--key" && words.contains(&"--unsigned")) {
+                all.extend([flag, value]);
+            }
+        }
+        all.extend(words.iter().filter(|w| **w != "--unsigned"));
+        forge(&all).ok();
+        out
+    }
+
+    /// A good release.
+    pub fn release(&self, version: &str) -> String {
+        let seed = version.bytes().fold(7, |n: u64, b| n * 31 + u64::from(b));
+        self.artifact(
+            &format!("v{version}"),
+            seed,
+            1 << 20,
+            &["--version", version],
+        )
+    }
+
+    pub fn status(&self) -> serde_json::Value {
+        self.surefoot(&["status", "--json"]).ok().json()
+    }
+
+    /// What must never change by a refused artifact: both environment copies, the running slot,
+    /// floors.
+    pub fn firm_ground(&self) -> Vec<Vec<u8>> {
+        let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
+        let env = |at: usize| disk[at..at + 0x4000].to_vec();
+        let slot = self.slot_bytes(&self.booted());
+        let state =
+            |name: &str| std::fs::read(self.path(&format!("DEV/state/{name}"))).unwrap_or_default();
+        vec![
+            env(4 << 20),
+            env(8 << 20),
+            slot,
+            state("floor.0"),
+            state("floor.1"),
+        ]
+    }
+
+    /// The bytes of a slot, by the partition table as `sgdisk` or anybody would read it.
+    pub fn slot_bytes(&self, slot: &str) -> Vec<u8> {
+        let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
+        let at = self.slot_offset(slot);
+        disk[at..at + SLOT].to_vec()
+    }
+
+    pub fn slot_offset(&self, slot: &str) -> usize {
+        let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
+        let name: Vec<u8> = format!("rootfs-{slot}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let entries = disk[1024..1024 + 128 * 128].chunks(128);
+        let entry = entries
+            .into_iter()
+            .find(|e| e[56..].starts_with(&name))
+            .expect("the slot's entry");
+        usize::try_from(u64::from_le_bytes(entry[32..40].try_into().unwrap())).unwrap() * 512
+    }
+
+    pub fn patch_disk(&self, at: usize, bytes: &[u8]) {
+        use std::os::unix::fs::FileExt;
+        let disk = std::fs::OpenOptions::new()
+            .write(true)
+            .open(self.path("DEV/disk.img"))
+            .unwrap();
+        disk.write_all_at(bytes, at as u64).unwrap();
+    }
+
+    /// Installs, boots and commits.
+    pub fn update_to(&self, version: &str) {
+        let artifact = self.release(version);
+        self.surefoot(&["install", &artifact]).ok();
+        self.reboot(&[]);
+        self.surefoot(&["commit"]).ok();
+    }
+}
+
+pub fn exists(path: &str) -> bool {
+    Path::new(path).exists()
+}
+
+pub fn read(path: &str) -> Vec<u8> {
+    std::fs::read(PathBuf::from(path)).unwrap()
+}

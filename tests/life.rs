@@ -1,0 +1,317 @@
+//! The life of an update, as a person at the console lives it.
+
+mod common;
+use common::Bench;
+
+#[test]
+fn a_good_update_is_committed_and_the_next_goes_the_other_way() {
+    let bench = Bench::new();
+    assert_eq!(bench.status()["state"], "idle");
+    let first = bench.release("2.0.0");
+    let said = bench.surefoot(&["install", &first]).ok();
+    assert!(said.out.contains("Reboot to try it"), "{}", said.out);
+    assert_eq!(bench.status()["state"], "switching");
+    assert_eq!(bench.booted(), "a", "nothing reboots by itself");
+    assert_eq!(bench.reboot(&[]), "b");
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["booted"]),
+        (&"trying".into(), &"b".into())
+    );
+    bench.surefoot(&["commit"]).ok();
+    let status = bench.status();
+    assert_eq!(status["state"], "updated");
+    assert_eq!(status["slots"]["b"]["version"], "2.0.0");
+    assert_eq!(status["last"]["outcome"], "updated");
+    let line = bench.surefoot(&["status"]).ok().out;
+    let first_line = line.lines().next().unwrap();
+    assert_eq!(
+        first_line,
+        "Running 2.0.0 (slot b), committed just now. Rollback armed. Nothing new."
+    );
+    bench.surefoot(&["commit"]).ok(); // already committed
+    bench.update_to("2.1.0");
+    assert_eq!(bench.booted(), "a");
+    assert_eq!(bench.status()["slots"]["a"]["version"], "2.1.0");
+    let history = bench.surefoot(&["history", "--json"]).ok().json();
+    assert_eq!(history["history"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_slot_holds_exactly_the_image() {
+    let bench = Bench::new();
+    bench.update_to("2.0.0");
+    let image = common::read(&bench.path("v2.0.0.img"));
+    assert!(
+        bench.slot_bytes("b")[..image.len()] == image[..],
+        "the slot differs from the image"
+    );
+    let sums = std::process::Command::new("sha256sum")
+        .arg(bench.path("v2.0.0.img"))
+        .output()
+        .unwrap();
+    let sum = String::from_utf8(sums.stdout).unwrap();
+    assert_eq!(
+        bench.status()["slots"]["b"]["sha256"],
+        sum.split(' ').next().unwrap()
+    );
+    let said = bench.surefoot(&["verify", "b"]).ok();
+    assert!(said.out.contains("exactly 2.0.0"), "{}", said.out);
+    bench.patch_disk(bench.slot_offset("b") + 700_000, b"X");
+    let said = bench.surefoot(&["verify", "b"]);
+    assert_eq!(said.code, 74, "{}{}", said.out, said.err);
+}
+
+#[test]
+fn an_unhealthy_update_flips_back_at_once_and_is_not_tried_again() {
+    let bench = Bench::new();
+    let bad = bench.release("3.0.0");
+    bench.surefoot(&["install", &bad]).ok();
+    assert_eq!(bench.reboot(&["--fail"]), "b");
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(
+        said.err.contains("self-test"),
+        "the check is named: {}",
+        said.err
+    );
+    assert_eq!(bench.reboot(&[]), "a");
+    let status = bench.status();
+    assert_eq!(status["state"], "rolled-back");
+    assert_eq!(status["last"]["reason"], "HEALTH_FAILED");
+    bench
+        .surefoot(&["install", &bad])
+        .refused(65, "ROLLED_BACK_BEFORE");
+    bench
+        .surefoot(&["install", &bad, "--retry-rolled-back"])
+        .ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+}
+
+#[test]
+fn a_signature_added_later_does_not_evade_the_denylist() {
+    let bench = Bench::new();
+    let bad = bench.release("3.0.0");
+    bench.surefoot(&["install", &bad]).ok();
+    bench.reboot(&["--fail"]);
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    bench.reboot(&[]);
+    common::forge(&["sign", &bad, "--key", &bench.path("KEYS/release-next.key")]).ok();
+    bench
+        .surefoot(&["install", &bad])
+        .refused(65, "ROLLED_BACK_BEFORE");
+    // Even when the state folder is lost: the environment remembers.
+    std::fs::remove_dir_all(bench.path("DEV/state")).unwrap();
+    bench
+        .surefoot(&["install", &bad])
+        .refused(65, "ROLLED_BACK_BEFORE");
+}
+
+#[test]
+fn a_system_that_never_comes_up_is_given_up_after_its_tries() {
+    for how in ["--fail=panic", "--fail=hang"] {
+        for counter in ["uboot", "script"] {
+            let bench = Bench::with(&["--counter", counter]);
+            bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+            for _ in 0..3 {
+                assert_eq!(bench.reboot(&[how]), "b");
+            }
+            assert_eq!(bench.reboot(&[]), "a", "{how} {counter}");
+            let status = bench.status();
+            assert_eq!(status["state"], "rolled-back");
+            assert_eq!(status["last"]["reason"], "BOOT_FAILED");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_does_not_load_gives_way_without_spending_tries() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&["--fail=kernel"]), "a");
+    assert_eq!(bench.status()["state"], "rolled-back");
+    bench.update_to("2.1.0");
+    assert_eq!(bench.booted(), "b");
+}
+
+#[test]
+fn stage_then_switch() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    bench.surefoot(&["switch"]).refused(77, "NOT_STAGED");
+    bench.surefoot(&["install", &artifact, "--stage"]).ok();
+    assert_eq!(bench.status()["state"], "staged");
+    assert_eq!(bench.reboot(&[]), "a", "staged is not armed");
+    bench.surefoot(&["wait", "staged", "--timeout", "1s"]).ok();
+    bench
+        .surefoot(&["wait", "updated", "--timeout", "1s"])
+        .refused(77, "TIMEOUT");
+    bench.surefoot(&["switch"]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+}
+
+#[test]
+fn rollback_in_every_state() {
+    let bench = Bench::new();
+    bench
+        .surefoot(&["rollback"])
+        .refused(77, "NOTHING_TO_ROLL_BACK");
+    let artifact = bench.release("2.0.0");
+    bench.surefoot(&["install", &artifact]).ok();
+    bench.surefoot(&["rollback"]).ok(); // disarms
+    assert_eq!(bench.reboot(&[]), "a");
+    assert_eq!(bench.status()["state"], "failed");
+    bench.surefoot(&["install", &artifact]).ok(); // disarming is no verdict on the release
+    bench.reboot(&[]);
+    let said = bench
+        .surefoot(&["rollback", "--reason", "the screen is dark"])
+        .ok();
+    assert!(
+        said.out.contains("Slot a"),
+        "says what it returns to: {}",
+        said.out
+    );
+    assert_eq!(bench.reboot(&[]), "a");
+    assert_eq!(bench.status()["last"]["detail"], "the screen is dark");
+    bench
+        .surefoot(&["install", &artifact])
+        .refused(65, "ROLLED_BACK_BEFORE");
+    bench.update_to("2.1.0");
+    bench.surefoot(&["rollback"]).ok(); // after a commit: an ordinary trial of the old system
+    assert_eq!(bench.reboot(&[]), "a");
+    assert_eq!(bench.status()["state"], "trying");
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(bench.status()["state"], "updated");
+}
+
+#[test]
+fn a_trial_is_not_disturbed() {
+    let bench = Bench::new();
+    let (one, two) = (bench.release("2.0.0"), bench.release("2.1.0"));
+    bench.surefoot(&["commit"]).refused(77, "NOT_TRYING");
+    bench.surefoot(&["install", &one]).ok();
+    bench.surefoot(&["install", &one]).ok(); // the same again: nothing to do
+    bench.surefoot(&["commit"]).refused(77, "NOT_TRYING");
+    bench.surefoot(&["install", &two]).ok(); // another one takes its place
+    assert_eq!(bench.status()["slots"]["b"]["version"], "2.1.0");
+    bench.reboot(&[]);
+    let before = bench.firm_ground();
+    bench
+        .surefoot(&["install", &one])
+        .refused(77, "TRIAL_PENDING");
+    assert!(bench.firm_ground() == before);
+    bench
+        .surefoot(&["commit", "--force", "--reason", "seen with my own eyes"])
+        .ok();
+    let detail = bench.status()["last"]["detail"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(detail.contains("seen with my own eyes"), "{detail}");
+}
+
+#[test]
+fn versions_and_floor() {
+    let bench = Bench::new();
+    let of = |name: &str, words: &[&str]| bench.artifact(name, 9, 1 << 20, words);
+    let old = of("old", &["--version", "1.0.0", "--epoch", "1"]);
+    let older_epoch = of("ancient", &["--version", "9.0.0", "--epoch", "0"]);
+    for version in ["2.0.0", "2.1.0"] {
+        let artifact = of(version, &["--version", version, "--epoch", "1"]);
+        bench.surefoot(&["install", &artifact]).ok();
+        bench.reboot(&[]);
+        bench.surefoot(&["commit"]).ok();
+    }
+    assert_eq!(bench.status()["floor"], 1, "both slots carry epoch 1 now");
+    let again = bench.path("2.1.0.surefoot");
+    bench
+        .surefoot(&["install", &again])
+        .refused(3, "ALREADY_INSTALLED");
+    bench
+        .surefoot(&["install", &older_epoch])
+        .refused(65, "BELOW_FLOOR");
+    bench
+        .surefoot(&["install", &older_epoch, "--allow-older"])
+        .refused(65, "BELOW_FLOOR");
+    bench
+        .surefoot(&["install", &old])
+        .refused(65, "VERSION_OLDER");
+    let said = bench
+        .surefoot(&["verify", &old])
+        .refused(65, "VERSION_OLDER");
+    assert!(
+        said.err.contains("older than the running 2.1.0"),
+        "{}",
+        said.err
+    );
+    bench.surefoot(&["install", &old, "--allow-older"]).ok();
+    bench.reboot(&[]);
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(bench.status()["slots"]["b"]["version"], "1.0.0");
+}
+
+#[test]
+fn a_dry_run_touches_nothing() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    let disk = common::read(&bench.path("DEV/disk.img"));
+    let said = bench.surefoot(&["install", &artifact, "--dry-run"]).ok();
+    assert!(
+        said.out.contains("Would install 2.0.0") && said.out.contains("slot b"),
+        "{}",
+        said.out
+    );
+    let plan = bench
+        .surefoot(&["install", &artifact, "--dry-run", "--json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (&plan["dry_run"], &plan["slot"]),
+        (&true.into(), &"b".into())
+    );
+    assert!(common::read(&bench.path("DEV/disk.img")) == disk);
+    assert!(
+        std::fs::read_dir(bench.path("DEV/state"))
+            .unwrap()
+            .next()
+            .is_none(),
+        "not even a lock"
+    );
+}
+
+#[test]
+fn standard_input_serves_as_well() {
+    let bench = Bench::new();
+    let bytes = common::read(&bench.release("2.0.0"));
+    bench.surefoot_with(&["install", "-"], &[], &bytes).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+    bench.surefoot(&["verify", "b"]).ok();
+}
+
+#[test]
+fn a_copied_device_never_touches_the_first_ones_disk() {
+    let bench = Bench::new();
+    let copied = std::process::Command::new("cp")
+        .args(["-a", &bench.path("DEV"), &bench.path("TWO")])
+        .status();
+    assert!(copied.unwrap().success());
+    let before = common::read(&bench.path("DEV/disk.img"));
+    let artifact = bench.release("2.0.0");
+    let config = bench.path("TWO/surefoot.toml");
+    let words = ["--config", &config, "install", &artifact];
+    common::run(env!("CARGO_BIN_EXE_surefoot"), &words, &[], b"").ok();
+    assert!(common::read(&bench.path("DEV/disk.img")) == before);
+}
+
+#[test]
+fn two_installations_at_once_are_one_too_many() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    let lock = std::fs::File::create(bench.path("DEV/state/lock")).unwrap();
+    lock.lock().unwrap();
+    bench.surefoot(&["install", &artifact]).refused(75, "BUSY");
+    bench.surefoot(&["status"]).ok(); // a reader never waits
+    drop(lock);
+    bench.surefoot(&["install", &artifact]).ok();
+}
