@@ -41,6 +41,11 @@ def boot_scr(out=None):
     return done.stdout
 
 
+def scratch(prefix):
+    """A temporary folder, in memory where that is possible: sgdisk and friends sync, and a busy disk makes that a second."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+
+
 # ---- environment copies ---------------------------------------------------------------------------------------------
 # Deliberately not the project's own codec: the bench must not agree with a mistake of the thing it judges.
 
@@ -139,17 +144,17 @@ def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=()
         command += ["-n", f"{number}:{starts[name]}M:+{sizes[name]}M", "-c", f"{number}:{name}",
                     "-t", f"{number}:{'0700' if name == 'boot' else '8300'}"]
     run(*command, "-A", "1:set:2", out)          # attribute 2: legacy bootable, which is how standard boot finds boot.scr
-    with tempfile.TemporaryDirectory() as scratch:
-        fat = Path(scratch, "fat")
+    with scratch("surefoot-disk-") as folder:
+        fat = Path(folder, "fat")
         with open(fat, "wb") as f:
             f.truncate(boot_mib * MIB)
         run("mformat", "-i", fat, "-v", "BOOT", "::")
         for name, content in boot_files:
-            Path(scratch, name).write_bytes(content)
-            run("mcopy", "-i", fat, Path(scratch, name), f"::{name}")
+            Path(folder, name).write_bytes(content)
+            run("mcopy", "-i", fat, Path(folder, name), f"::{name}")
         pieces = {"boot": fat, "rootfs-a": slot_a, "rootfs-b": slot_b}
         if data is not None:
-            pieces["data"] = filesystem(Path(scratch, "data"), data, "ext4", data_mib, "data")
+            pieces["data"] = filesystem(Path(folder, "data"), data, "ext4", data_mib, "data")
         for name, piece in pieces.items():
             if piece is not None:
                 assert Path(piece).stat().st_size <= sizes[name] * MIB, f"{piece} is larger than {name}"
@@ -197,19 +202,20 @@ class Boot:
                 "default_environment": "using default environment" in self.output}
 
 
-def sandbox(image, commands=None, stock=False, cut=None, torn=None, fail=None, timeout=30, folder=None):
+def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None, fail=None, timeout=30, folder=None):
     """One run: a whole boot, or `commands` after the environment is loaded (no autoboot then, and nothing is counted).
 
     `image` is changed as a real boot would change it. If the script falls to the prompt the run ends there.
     """
     build = target("uboot-sandbox-stock" if stock else "uboot-sandbox")
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
-    for name, value in (("UB_CUT", cut), ("UB_TORN", torn), ("UB_FAIL", fail)):
+    for name, value in (("UB_CUT", cut), ("UB_TORN", torn), ("UB_FAIL", fail), ("UB_MODERN", 1 if modern else None)):
         if value is not None:
             environment[name] = str(value)
-    scratch = None
+    made = None
     if folder is None:
-        scratch = folder = tempfile.mkdtemp(prefix="surefoot-sandbox-")
+        made = scratch("surefoot-sandbox-")
+        folder = made.name
         os.symlink(Path(image).resolve(), Path(folder, "disk.img"))
     command = [build / "u-boot", "-d", build / "bench.dtb"]
     if commands is not None:
@@ -236,8 +242,8 @@ def sandbox(image, commands=None, stock=False, cut=None, torn=None, fail=None, t
             process.kill()
         process.stdout.close()
         status = process.wait()
-        if scratch:
-            shutil.rmtree(scratch)
+        if made:
+            made.cleanup()
     text = output.decode("utf-8", "replace").replace("\r\n", "\n")
     if end is None:
         end = "cut" if status == 99 else "booted" if "SUREFOOT-BOOT" in text else "off"
