@@ -16,11 +16,16 @@ mod words;
 use crate::model::{Failure, ReasonCode, Result};
 pub use keygen::make_keys;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use clap::error::ErrorKind;
 use std::io::Write;
 use std::process::ExitCode;
 use words::{Command, Words};
+
+/// The whole grammar, for help and man pages.
+pub fn command() -> clap::Command {
+    Words::command()
+}
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
