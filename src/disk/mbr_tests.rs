@@ -87,7 +87,9 @@ fn dos_tables_that_lie_are_refused() {
         4096 + 1024,
         &[(0x83, 64, 64), (0x05, 1024, 64)],
     );
-    assert_eq!(read(&circle).unwrap_err().code(), ReasonCode::LayoutInvalid);
+    let failure = read(&circle).unwrap_err();
+    assert_eq!(failure.code(), ReasonCode::LayoutInvalid);
+    assert!(failure.detail().contains("turn back"), "{failure}");
     let mut random = Random(99);
     let mut base = mbr(&[(0x83, 64, 64), (0x05, 256, 256)])[..512 << 9].to_vec();
     link(&mut base, 256, &[(0x83, 64, 64), (0x05, 128, 128)]);
