@@ -16,8 +16,8 @@ mod words;
 use crate::model::{Failure, ReasonCode, Result};
 pub use keygen::make_keys;
 
-use clap::{CommandFactory, Parser};
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use std::io::Write;
 use std::process::ExitCode;
 use words::{Command, Words};
