@@ -1,6 +1,11 @@
 //! The power goes at every single write of a real installation, arming, commit and rollback on a
 //! real disk image, whole or torn: the device boots a complete system and the next command goes on.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up has failed"
+)]
+
 mod common;
 use common::Bench;
 
