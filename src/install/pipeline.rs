@@ -165,7 +165,10 @@ impl Pipeline<'_> {
                 }
             }
         }
-        debug_assert_eq!(next, spans.len(), "every span is laid or a failure came");
+        if next != spans.len() {
+            let detail = format!("{next} of {} spans were decoded", spans.len());
+            return Err(Failure::new(ReasonCode::Internal, detail));
+        }
         self.device.flush()?;
         for run in self.places.runs_from(unread, STRETCH) {
             let _readers_live_on = written.send(Run::Written(run));

@@ -1,11 +1,12 @@
 //! Pure: from a chunk table to what is fetched, decoded and written in one go.
 
-use crate::artifact::{Chunk, Codec};
+use crate::artifact::{Chunk, Codec, MAX_CHUNK_LEN};
 use std::ops::Range;
 
 /// The most plain bytes of one span. One direct write each: large enough that a medium takes it
 /// at full speed, small enough that a handful of them in flight stays below the memory budget.
 pub(super) const SPAN_MAX: usize = 2 << 20;
+const _: () = assert!(MAX_CHUNK_LEN as usize <= SPAN_MAX, "one chunk fits");
 
 /// The chunks of one payload, each with its place in the image and in the artifact.
 pub(super) struct Places<'a> {
