@@ -60,11 +60,10 @@ pub(super) fn judge(
     let boot = world.boot.look()?;
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();
-    let floor = world.floor.load().epoch.max(world.trust()?.min_epoch());
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
-        floor,
+        floor: world.floor_epoch(),
         denied: &journal.denied,
         given_up: boot.fallback.as_ref(),
     };

@@ -182,7 +182,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
         ));
     }
     let to = world.named(slot);
-    let floor = world.floor.load().epoch;
+    let floor = world.floor_epoch();
     if to.security_epoch < floor {
         let text = format!(
             "{to} has security epoch {}, below the floor {floor}",

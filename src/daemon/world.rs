@@ -117,6 +117,14 @@ impl World {
         self.disk.read_partition(self.layout.first(slot))
     }
 
+    /// The security epoch below which nothing is installed or returned to: the stored floor, or
+    /// what the trust file demands. A slot whose record the trust file no longer accepts counts
+    /// as epoch 0.
+    pub fn floor_epoch(&self) -> u32 {
+        let demanded = self.trust().map_or(0, |t| t.min_epoch());
+        self.floor.load().epoch.max(demanded)
+    }
+
     /// The signed record of a slot, if there is a valid one.
     pub fn installed(&self, slot: SlotId) -> Option<Verified<Installed>> {
         let trust = self.trust().ok()?;

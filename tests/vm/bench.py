@@ -248,3 +248,71 @@ def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None
     if end is None:
         end = "cut" if status == 99 else "booted" if "SUREFOOT-BOOT" in text else "off"
     return Boot(end, text, time.monotonic() - started)
+
+
+# ---- the arm64 machine ----------------------------------------------------------------------------------------------
+
+class Machine:
+    """QEMU with the arm64 U-Boot and a disk image as its SD card. Killing it is a cut plug: what was issued stays."""
+
+    def __init__(self, disk, media=None, once=False, write_log=None):
+        size = os.path.getsize(disk)
+        assert size & (size - 1) == 0, f"{disk}: QEMU's SD card wants a power of two, not {size} bytes"
+        command = ["qemu-system-aarch64", "-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "1", "-m", "512", "-accel", "tcg",
+                   "-nographic", "-net", "none", "-bios", target("uboot-arm64") / "u-boot.bin",
+                   "-device", "sdhci-pci", "-device", "sd-card,drive=card"]
+        if write_log:
+            open(write_log, "wb").close()
+            command += ["-blockdev", f"driver=file,filename={disk},node-name=f", "-blockdev", "driver=raw,file=f,node-name=r",
+                        "-blockdev", f"driver=file,filename={write_log},node-name=l",
+                        "-blockdev", "driver=blklogwrites,file=r,log=l,log-sector-size=512,node-name=card"]
+        else:
+            command += ["-drive", f"if=none,id=card,format=raw,file={disk}"]
+        if media:
+            command += ["-drive", f"if=none,id=media,format=raw,readonly=on,file={media}", "-device", "virtio-blk-pci,drive=media"]
+        if once:
+            command += ["-no-reboot"]
+        self.started = time.monotonic()
+        self.lines = []
+        self.partial = b""
+        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+
+    def seconds(self):
+        return time.monotonic() - self.started
+
+    def read(self, deadline):
+        """More lines as [(seconds, text)], or None at the end, or [] when the deadline is over."""
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+            return []
+        piece = os.read(self.process.stdout.fileno(), 65536)
+        if not piece:
+            return None
+        *whole, self.partial = (self.partial + piece).split(b"\n")
+        new = [(self.seconds(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", l.decode("utf-8", "replace")).rstrip()) for l in whole]
+        self.lines += new
+        return new
+
+    def until(self, pattern, timeout, show=lambda seconds, line: None, kill=True):
+        """seen | timeout | ended. The machine is gone afterwards unless `kill` is off and the pattern was seen."""
+        deadline = time.monotonic() + timeout
+        end = None
+        while end is None:
+            new = self.read(deadline)
+            if new is None:
+                end = "ended"
+            elif not new and time.monotonic() >= deadline:
+                end = "timeout"
+            for seconds, line in new or []:
+                show(seconds, line)
+                if end is None and pattern is not None and pattern.search(line):
+                    end = "seen"
+        if kill or end != "seen":
+            self.cut()
+        return end
+
+    def cut(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()

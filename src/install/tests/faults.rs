@@ -1,8 +1,12 @@
 //! Media that lie and fail.
 
 use super::{Dice, Fixture, code, offers_something};
+use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
+use crate::event::Nowhere;
 use crate::install::Reuse;
+use crate::model::{Failure, ReasonCode, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
 fn a_write_that_fails_anywhere_leaves_no_kernel_and_the_next_one_works() {
@@ -30,7 +34,12 @@ fn a_write_that_fails_anywhere_leaves_no_kernel_and_the_next_one_works() {
 
 #[test]
 fn a_stuck_bit_anywhere_is_found_and_leaves_no_kernel() {
-    let fixture = Fixture::new(32, 1 << 20, 60 << 10);
+    stuck_bits(&Fixture::new(32, 1 << 20, 60 << 10));
+    // Cut at blocks, so that zero runs share none with what is written.
+    stuck_bits(&Fixture::in_units(4096, 35, 1 << 20, 60 << 10));
+}
+
+fn stuck_bits(fixture: &Fixture) {
     let record_at = fixture.slot_len - (256 << 10);
     let mut dice = Dice(5);
     let places = (0..60).map(|_| dice.roll(fixture.image.len()));
@@ -65,4 +74,45 @@ fn a_medium_that_lies_while_it_is_destroyed_stops_everything() {
         "READ_BACK"
     );
     assert!(device.contents()[128 << 10..][..4096] == fixture.old_slot()[128 << 10..][..4096]);
+}
+
+/// A disk image on a filesystem that fills up.
+struct Full(FakeDevice, AtomicU64);
+
+impl BlockDevice for Full {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn block_size(&self) -> usize {
+        self.0.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let used = self.1.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        if used + buf.len() as u64 > 1 << 20 {
+            return Err(Failure::new(ReasonCode::NoSpace, "no space left on device"));
+        }
+        self.0.write_at(offset, buf)
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        self.0.zero(offset, len)
+    }
+    fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_slot_goes_on_where_it_stopped() {
+    let fixture = Fixture::new(34, 3 << 20, 60 << 10);
+    let full = Full(FakeDevice::new(fixture.old_slot()), AtomicU64::new(0));
+    let order = fixture.order();
+    let result = order.carry_out(&full, fixture.stream(), &Reuse::Nothing, &Nowhere);
+    assert_eq!(code(result), "NO_SPACE");
+    assert!(!offers_something(&full.0.contents()));
+    let report = fixture.write(&full.0, fixture.file(), Reuse::Resume);
+    assert!(report.unwrap().kept > 0);
+    assert!(fixture.is_complete(&full.0.medium()));
 }

@@ -45,15 +45,21 @@ pub(super) struct Fixture {
 impl Fixture {
     /// About `len` bytes, in chunks of up to `longest`: random, compressible and zero ones.
     pub(super) fn new(seed: u64, len: usize, longest: usize) -> Fixture {
+        Fixture::in_units(1, seed, len, longest)
+    }
+
+    /// The same, cut only at multiples of `unit`.
+    pub(super) fn in_units(unit: usize, seed: u64, len: usize, longest: usize) -> Fixture {
         let mut dice = Dice(seed);
         let (mut image, mut chunks, mut payload) = (Vec::new(), Vec::new(), Vec::new());
         while image.len() < len {
-            let size = 1 + dice.roll(longest);
-            let (plain, codec) = match dice.roll(4) {
+            let size = (1 + dice.roll(longest)).next_multiple_of(unit);
+            let (mut plain, codec) = match dice.roll(4) {
                 0 => (vec![0; size], Codec::Zero),
                 1 => (dice.bytes(251).repeat(size / 251 + 1), Codec::Raw),
-                _ => (dice.bytes(7).repeat(size / 7 + 9), Codec::Zstd),
+                _ => (dice.bytes(7).repeat(size / 7 + 1), Codec::Zstd),
             };
+            plain.truncate(size);
             let stored = match codec {
                 Codec::Zero => Vec::new(),
                 Codec::Raw => plain.clone(),

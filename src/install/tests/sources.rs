@@ -1,6 +1,6 @@
 //! Artifacts that are damaged, cut short or too long, and sources that fail.
 
-use super::{Fixture, Memory, code, offers_something};
+use super::{Fixture, Memory, code, compress, offers_something};
 use crate::disk::fake::FakeDevice;
 use crate::install::Reuse;
 use crate::model::Digest;
@@ -174,5 +174,44 @@ fn payloads_for_other_hardware_are_passed() {
         let done = order.carry_out(&device, input, &Reuse::Nothing, &crate::event::Nowhere);
         done.unwrap();
         assert!(mine.is_complete(&device.medium()));
+    }
+}
+
+#[test]
+fn frames_that_are_no_plain_frame_of_the_signed_length_are_refused() {
+    let fixture = Fixture::new(49, 1 << 20, 60 << 10);
+    let zstd = |c: &crate::artifact::Chunk| c.codec == crate::artifact::Codec::Zstd;
+    let index = fixture.chunks.iter().position(zstd).unwrap();
+    let (_, at) = stored(&fixture)
+        .into_iter()
+        .find(|(i, _)| *i == index)
+        .unwrap();
+    let end = at + fixture.chunks[index].stored_len as usize;
+    let frame = fixture.payload[at..end].to_vec();
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
+    for (what, stored) in [
+        ("a bomb", compress(&vec![0; 64 << 20])),
+        ("two frames", [&frame[..], &frame].concat()),
+        (
+            "a skippable frame behind",
+            [&frame[..], &skippable].concat(),
+        ),
+        (
+            "a skippable frame before",
+            [&skippable[..], &frame].concat(),
+        ),
+        ("a frame that is too short", compress(b"short")),
+        ("no frame", b"not zstd at all".to_vec()),
+    ] {
+        let mut wrong = fixture.clone();
+        wrong.chunks[index].stored_len = stored.len().try_into().unwrap();
+        wrong.chunks[index].stored = Digest::of(&stored);
+        wrong.payload.splice(at..end, stored);
+        for input in [wrong.file(), wrong.stream()] {
+            let device = FakeDevice::new(fixture.old_slot());
+            let result = wrong.write(&device, input, Reuse::Nothing);
+            assert_eq!(code(result), "CHUNK_CORRUPT", "{what}");
+            assert!(!offers_something(&device.contents()), "{what}");
+        }
     }
 }
