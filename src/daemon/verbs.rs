@@ -7,7 +7,7 @@ use super::world::{World, digest_of};
 use crate::event::{Event, Sink};
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work, at_rest};
+use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, at_rest};
 
 fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
