@@ -68,22 +68,7 @@ pub(super) fn judge(
         given_up: boot.fallback.as_ref(),
     };
     wanted(&offered, &digest, &standing, allowed)?;
-    let partitions = world
-        .layout
-        .partitions(slot)
-        .iter()
-        .map(|p| p.name.clone())
-        .collect();
-    Ok((
-        plan,
-        Work {
-            digest,
-            slot,
-            partitions,
-            from: running,
-            to: offered,
-        },
-    ))
+    Ok((plan, world.move_into(slot, digest, offered)))
 }
 
 /// What `surefoot verify FILE` says.
