@@ -1,6 +1,11 @@
 //! Bad input: each ends with its own reason code, one printable line, the documented exit status,
 //! firm ground untouched, and the next good artifact installs.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up has failed"
+)]
+
 mod common;
 use common::{Bench, SLOT, image};
 

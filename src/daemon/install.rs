@@ -1,6 +1,6 @@
 //! `install`: from an artifact to an armed slot.
 
-use super::answer::{Answer, Next, sentence};
+use super::answer::{Answer, Next};
 use super::doctor;
 use super::hands::{Cargo, look, rest};
 use super::offer::{self, Offer};
@@ -166,13 +166,5 @@ fn installed_answer(state: State, work: &Work) -> Answer {
             ),
         ),
     };
-    Answer {
-        v: 1,
-        state,
-        slot: work.slot,
-        version: work.to.to_string(),
-        next,
-        written: None,
-        text: sentence(text),
-    }
+    Answer::new(state, work, next, text)
 }

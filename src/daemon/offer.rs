@@ -60,31 +60,15 @@ pub(super) fn judge(
     let boot = world.boot.look()?;
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();
-    let floor = world.floor.load().epoch.max(world.trust()?.min_epoch());
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
-        floor,
+        floor: world.floor_epoch(),
         denied: &journal.denied,
         given_up: boot.fallback.as_ref(),
     };
     wanted(&offered, &digest, &standing, allowed)?;
-    let partitions = world
-        .layout
-        .partitions(slot)
-        .iter()
-        .map(|p| p.name.clone())
-        .collect();
-    Ok((
-        plan,
-        Work {
-            digest,
-            slot,
-            partitions,
-            from: running,
-            to: offered,
-        },
-    ))
+    Ok((plan, world.move_into(slot, digest, offered)))
 }
 
 /// What `surefoot verify FILE` says.

@@ -158,7 +158,7 @@ pub fn status(world: &World) -> Result<Status> {
         compatible: world.settings.device.compatible.to_string(),
         slots,
         rollback,
-        floor: world.floor.load().epoch,
+        floor: world.floor_epoch(),
         trial,
         next,
         last,

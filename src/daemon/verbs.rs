@@ -1,13 +1,13 @@
 //! `switch`, `commit`, `rollback`, `verify a|b`, `history`.
 
-use super::answer::{Answer, Next, sentence};
+use super::answer::{Answer, Next};
 use super::doctor;
 use super::hands::{look, rest};
 use super::world::{World, digest_of};
 use crate::event::{Event, Sink};
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work, at_rest};
+use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, at_rest};
 
 fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
@@ -20,18 +20,6 @@ fn refused(rest: &Rest) -> Result<()> {
         }
         (Some(code), _) => Err(Failure::new(code, code.meaning())),
         (None, _) => Ok(()),
-    }
-}
-
-fn answer(state: State, work: &Work, next: Next, text: String) -> Answer {
-    Answer {
-        v: 1,
-        state,
-        slot: work.slot,
-        version: work.to.to_string(),
-        next,
-        written: None,
-        text: sentence(text),
     }
 }
 
@@ -49,7 +37,7 @@ pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
                 "{} in slot {} is armed. Reboot to try it.",
                 work.to, work.slot
             );
-            Ok(answer(State::Switching, work, Next::Reboot, text))
+            Ok(Answer::new(State::Switching, work, Next::Reboot, text))
         }
         _ => Err(ended(&rest.journal)),
     }
@@ -105,7 +93,7 @@ pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Resu
         }
         (Phase::Idle, Some(last)) if last.work.slot == booted => {
             let text = format!("{} in slot {booted} is committed.", last.work.to);
-            Ok(answer(State::Updated, &last.work, Next::None, text))
+            Ok(Answer::new(State::Updated, &last.work, Next::None, text))
         }
         (phase, _) => Err(Failure::new(
             ReasonCode::Internal,
@@ -165,7 +153,7 @@ pub fn rollback(world: &World, reason: &str, sink: &dyn Sink) -> Result<Answer> 
             )
         }
     };
-    Ok(answer(state, &work, next, text))
+    Ok(Answer::new(state, &work, next, text))
 }
 
 /// After a commit: the other system, read back against its record, becomes an ordinary trial.
@@ -182,7 +170,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
         ));
     }
     let to = world.named(slot);
-    let floor = world.floor.load().epoch;
+    let floor = world.floor_epoch();
     if to.security_epoch < floor {
         let text = format!(
             "{to} has security epoch {}, below the floor {floor}",
@@ -199,19 +187,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
                 .map_err(|f| f.at(format!("slot {slot}")))?,
         }
     }
-    let partitions = world
-        .layout
-        .partitions(slot)
-        .iter()
-        .map(|p| p.name.clone())
-        .collect();
-    let work = Work {
-        digest,
-        slot,
-        partitions,
-        from: world.named(booted),
-        to,
-    };
+    let work = world.move_into(slot, digest, to);
     let rest = rest(world, journal, &Wish::Return(work.clone()), None, sink)?;
     refused(&rest)?;
     match State::of(&rest.journal) {
@@ -220,7 +196,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
                 "Slot {slot} ({}) is armed. Reboot to return to it; it stays after `surefoot commit`.",
                 work.to
             );
-            Ok(answer(State::Switching, &work, Next::Reboot, text))
+            Ok(Answer::new(State::Switching, &work, Next::Reboot, text))
         }
         _ => Err(ended(&rest.journal)),
     }

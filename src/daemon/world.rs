@@ -13,7 +13,7 @@ use crate::sys::AlignedBuf;
 use crate::sys::lock::FileLock;
 use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
-use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target};
+use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target, Work};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +117,14 @@ impl World {
         self.disk.read_partition(self.layout.first(slot))
     }
 
+    /// The security epoch below which nothing is installed or returned to: the stored floor, or
+    /// what the trust file demands. A slot whose record the trust file no longer accepts counts
+    /// as epoch 0.
+    pub fn floor_epoch(&self) -> u32 {
+        let demanded = self.trust().map_or(0, |t| t.min_epoch());
+        self.floor.load().epoch.max(demanded)
+    }
+
     /// The signed record of a slot, if there is a valid one.
     pub fn installed(&self, slot: SlotId) -> Option<Verified<Installed>> {
         let trust = self.trust().ok()?;
@@ -128,6 +136,18 @@ impl World {
     pub fn named(&self, slot: SlotId) -> Named {
         self.installed(slot)
             .map_or_else(Named::default, |i| named(&i.manifest))
+    }
+
+    /// The move of a release into a slot, from what runs in the other one.
+    pub fn move_into(&self, slot: SlotId, digest: Digest, to: Named) -> Work {
+        let names = self.layout.partitions(slot).iter().map(|p| p.name.clone());
+        Work {
+            digest,
+            slot,
+            partitions: names.collect(),
+            from: self.named(slot.other()),
+            to,
+        }
     }
 
     /// What a move to `slot` would find there.

@@ -62,6 +62,43 @@ fn an_image_file_in_memory_conforms() {
     suite(&device, pattern());
 }
 
+/// Loop devices need root; without it this says so.
+#[test]
+fn a_block_device_conforms() {
+    for block in ["512", "4096"] {
+        let (file, keep) = on_file(&on_disk(), LEN);
+        drop(keep);
+        let made = std::process::Command::new("losetup")
+            .args(["-b", block, "-f", "--show"])
+            .arg(file.path())
+            .output()
+            .expect("apt-get install mount");
+        if !made.status.success() {
+            eprintln!(
+                "SKIPPED: no loop device ({})",
+                String::from_utf8_lossy(&made.stderr)
+            );
+            return;
+        }
+        let node = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let result = std::panic::catch_unwind(|| {
+            let medium = Medium::open(Path::new(&node), Access::WriteAlone).unwrap();
+            assert_eq!(medium.block_size().to_string(), block);
+            let second = Medium::open(Path::new(&node), Access::WriteAlone)
+                .err()
+                .unwrap();
+            assert_eq!(second.code(), ReasonCode::SlotMounted);
+            assert!(open_image_writable(Path::new(&node)).is_err());
+            suite(&(Arc::new(medium) as Arc<dyn BlockDevice>), pattern());
+        });
+        let freed = std::process::Command::new("losetup")
+            .args(["-d", &node])
+            .status();
+        assert!(freed.unwrap().success());
+        result.unwrap();
+    }
+}
+
 #[test]
 fn the_fake_conforms() {
     for block in [512, 4096] {

@@ -1,16 +1,16 @@
-//! `build` and `sign`: what they write they read back and check before it gets its name.
+//! `build` and `sign`.
 
-use super::file::{self, Replacement};
+use super::assemble::assemble;
+use super::file;
+use super::order::order;
 use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::words::{Build, Sign};
 use super::{say, signer};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
-use crate::artifact::{PayloadKind, Provenance, Unverified, check_payload, read_head};
+use crate::artifact::{PayloadKind, Provenance, read_head};
 use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result};
-use crate::trust::PublicKey;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -93,61 +93,6 @@ pub(super) fn sign(words: Sign) -> Result<()> {
     ))
 }
 
-/// Writes `head` and what stands in `stored` from `from` on, reads all of it back, and only then
-/// gives it its name. Returns its length.
-fn assemble(
-    head: &Unverified,
-    mut stored: File,
-    from: u64,
-    output: &Path,
-    signer: Option<&PublicKey>,
-) -> Result<u64> {
-    let mut replacement = Replacement::of(output)?;
-    let bytes = head.to_bytes();
-    let written = replacement
-        .file
-        .write_all(&bytes)
-        .and_then(|()| stored.seek(SeekFrom::Start(from)))
-        .and_then(|_| std::io::copy(&mut stored, &mut replacement.file));
-    let payload_len = written.map_err(|e| file::failure(replacement.path(), &e))?;
-    let reopened = File::open(replacement.path());
-    let reopened = reopened.map_err(|e| file::failure(replacement.path(), &e))?;
-    let mut reader = BufReader::with_capacity(1 << 20, reopened);
-    let again = read_head(&mut reader)?;
-    if again.to_bytes() != bytes {
-        return Err(Failure::new(
-            ReasonCode::Io,
-            "the artifact reads back differently",
-        ));
-    }
-    if let Some(key) = signer {
-        let statement = again.statement()?;
-        let id = key.id();
-        let good = again
-            .signatures()
-            .iter()
-            .any(|r| r.key_id == id && key.verifies(statement.as_bytes(), &r.signature));
-        if !good {
-            return Err(Failure::new(
-                ReasonCode::SignatureInvalid,
-                "the signature reads back wrong",
-            ));
-        }
-    }
-    let release = again.parse_unverified()?;
-    let total = release.manifest.payloads.iter().map(|p| p.size).sum();
-    let progress = Progress::new("checking", total);
-    let checked = check_payload(&release, &mut reader, &|done| progress.at(done))?;
-    if checked.artifact_len != bytes.len() as u64 + payload_len {
-        return Err(Failure::new(
-            ReasonCode::Internal,
-            "lengths written and read differ",
-        ));
-    }
-    replacement.finish()?;
-    Ok(checked.artifact_len)
-}
-
 fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
     let mut packing = Packing::default();
     if let Some(level) = settings.level {
@@ -216,47 +161,6 @@ fn summary(packed: &Packed) -> String {
     )
 }
 
-/// Version and counter, each from the other where only one was given; whether the counter is
-/// derived.
-fn order(version: Option<&str>, counter: Option<u64>) -> Result<(String, u64, bool)> {
-    match (version, counter) {
-        (Some(version), Some(counter)) => Ok((version.to_owned(), counter, false)),
-        (Some(version), None) => match derive(version) {
-            Some(counter) => Ok((version.to_owned(), counter, true)),
-            None => {
-                let detail = format!(
-                    "no release counter follows from version `{version}` (MAJOR.MINOR.PATCH, the last two below 1000): give --counter N"
-                );
-                Err(Failure::new(ReasonCode::Usage, detail))
-            }
-        },
-        (None, Some(n)) => {
-            let version = format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
-            Ok((version, n, false))
-        }
-        (None, None) => Err(Failure::new(
-            ReasonCode::Usage,
-            "--version or --counter is missing",
-        )),
-    }
-}
-
-fn derive(version: &str) -> Option<u64> {
-    let mut parts = version.split('.').map(|part| {
-        // No sign, no blank, and no second spelling such as 01.
-        let plain =
-            part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
-        part.parse::<u64>().ok().filter(|_| plain)
-    });
-    let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
-    if parts.next().is_some() || minor >= 1000 || patch >= 1000 {
-        return None;
-    }
-    major
-        .checked_mul(1_000_000)?
-        .checked_add(minor * 1000 + patch)
-}
-
 fn notes(path: Option<&Path>) -> Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
     // The manifest has 64 KiB for everything.
@@ -283,44 +187,4 @@ fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
 
 fn parse_all(texts: &[String]) -> Result<Vec<Identifier>> {
     texts.iter().map(|text| parse(text)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_follow_from_plain_versions_only() {
-        for (version, counter) in [
-            ("0.0.1", 1),
-            ("2.4.1", 2_004_001),
-            ("12.999.999", 12_999_999),
-        ] {
-            assert_eq!(derive(version), Some(counter), "{version}");
-            assert_eq!(order(None, Some(counter)).unwrap().0, version);
-        }
-        for odd in [
-            "",
-            "1",
-            "1.2",
-            "1.2.3.4",
-            "1.1000.0",
-            "1.0.1000",
-            "1.2.3-rc1",
-            "v1.2.3",
-            "1.+2.3",
-            "1. 2.3",
-            "01.2.3",
-            "1..3",
-            "18446744073709551615.0.0",
-        ] {
-            assert_eq!(derive(odd), None, "{odd}");
-            let failure = order(Some(odd), None).unwrap_err();
-            assert!(failure.detail().contains("--counter"));
-        }
-        assert_eq!(
-            order(Some("odd"), Some(7)).unwrap(),
-            ("odd".to_owned(), 7, false)
-        );
-    }
 }

@@ -108,7 +108,7 @@ fn as_text(
     line("digest", &release.body_digest().to_string());
     let provenance = &manifest.provenance;
     if let Some(at) = provenance.built_at {
-        line("built", &utc(at));
+        line("built", &crate::sys::clock::utc(at));
     }
     if let Some(revision) = &provenance.source_revision {
         line("source", revision);
@@ -242,41 +242,4 @@ fn as_json(release: &Release, trust: Option<&Trust>, verdict: Option<&str>, on_d
 fn list(names: &[crate::model::Identifier]) -> String {
     let names: Vec<&str> = names.iter().map(crate::model::Identifier::as_str).collect();
     names.join(", ")
-}
-
-/// `2023-11-14 22:13:20 UTC` (days to a date as in Hinnant's `civil_from_days`).
-fn utc(seconds: u64) -> String {
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
-        time / 3600,
-        time / 60 % 60,
-        time % 60
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (seconds, date) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_400, "2000-02-29 00:00:00 UTC"),
-            (1_700_000_000, "2023-11-14 22:13:20 UTC"),
-            (4_107_542_399, "2100-02-28 23:59:59 UTC"),
-            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(super::utc(seconds), date);
-        }
-        // Nothing a manifest says makes it panic.
-        super::utc(u64::MAX);
-    }
 }

@@ -51,6 +51,10 @@ pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
     }
     let mut trust = trust_head(name);
     let mut said = String::new();
+    let widest = KEYS
+        .iter()
+        .map(|(n, ..)| out.join(format!("{n}.key")).display().to_string().len());
+    let width = widest.max().unwrap_or(0);
     for (name, role, what) in KEYS {
         let key = SecretKey::generate(role)?;
         let public = key.public()?;
@@ -66,7 +70,7 @@ pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
         let path = out.join(format!("{name}.key"));
         let _ = writeln!(
             said,
-            "  {:<24} {} {what}",
+            "  {:<width$}  {}  {what}",
             path.display().to_string(),
             &id.to_string()[..12]
         );

@@ -6,7 +6,7 @@ use super::new::{Wish, new};
 use super::reboot::{Fault, reboot};
 use super::unplug::{Plug, unplug};
 use crate::model::{ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -109,6 +109,11 @@ struct Unplug {
     /// What runs: a `surefoot` command, or `reboot`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+/// The whole grammar, for help and man pages.
+pub fn command() -> clap::Command {
+    Words::command()
 }
 
 /// Runs the program with the process's arguments.

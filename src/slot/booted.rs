@@ -49,7 +49,7 @@ pub fn booted_on_device(
 /// The place of `/` on `disk`, as [`booted_on_device`] wants it.
 pub fn root_partition(disk: &Disk) -> Result<Option<(u64, u64)>> {
     let root = mounts::root_device().reason(ReasonCode::BootedUnknown, "finding `/`")?;
-    let place = root.and_then(mounts::disk_of);
+    let place = root.map(mounts::under).and_then(mounts::disk_of);
     Ok(place
         .filter(|(on, _)| Some(*on) == disk.number())
         .map(|(_, p)| (p.start, p.len)))

@@ -57,6 +57,7 @@ mod tests {
         assert_eq!(utc(951_782_400 + 86_400 * 366), "2001-03-01 00:00 UTC");
         assert_eq!(utc(4_107_542_399), "2100-02-28 23:59 UTC");
         assert!(utc(0).contains("not set"));
+        utc(u64::MAX); // whatever a manifest says
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Files that are either the old or the new one after a power cut.
 
+use super::power;
 use crate::model::{Failure, ReasonCode, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -24,10 +25,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(beside)
         .map_err(|e| told("create", &e))?;
-    file.write_all(bytes)
+    power::writing(bytes, |part| file.write_all(part))
         .and_then(|()| file.sync_all())
         .map_err(|e| told("write", &e))?;
-    fs::rename(beside, path).map_err(|e| told("replace", &e))?;
+    power::acting(|| fs::rename(beside, path)).map_err(|e| told("replace", &e))?;
     sync_folder(folder)
 }
 
@@ -42,7 +43,7 @@ pub fn append_line(path: &Path, line: &str) -> Result<()> {
         .open(path)
         .map_err(|e| told("open", &e))?;
     let bytes = format!("{line}\n");
-    file.write_all(bytes.as_bytes())
+    power::writing(bytes.as_bytes(), |part| file.write_all(part))
         .and_then(|()| file.sync_all())
         .map_err(|e| told("write", &e))?;
     match path.parent() {

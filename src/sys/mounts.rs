@@ -189,6 +189,26 @@ fn partition_in(folder: &Path) -> Option<KernelPartition> {
     })
 }
 
+/// The device under a device mapper target that stands on exactly one (dm-verity, dm-crypt);
+/// the device itself for any other.
+pub fn under(device: DeviceNumber) -> DeviceNumber {
+    let mut device = device;
+    // Stacks are two or three high; the bound is against a loop that cannot be.
+    for _ in 0..8 {
+        let slaves = std::fs::read_dir(device.sysfs().join("slaves"));
+        let mut slaves = slaves.into_iter().flatten().filter_map(|e| e.ok());
+        let (Some(only), None) = (slaves.next(), slaves.next()) else {
+            break;
+        };
+        let number = std::fs::read_to_string(only.path().join("dev"));
+        match number.ok().and_then(|n| n.parse().ok()) {
+            Some(next) => device = next,
+            None => break,
+        }
+    }
+    device
+}
+
 /// The partitions that the kernel knows of a disk.
 pub fn partitions_of(disk: DeviceNumber) -> Vec<KernelPartition> {
     let Ok(entries) = std::fs::read_dir(disk.sysfs()) else {

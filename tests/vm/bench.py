@@ -41,6 +41,11 @@ def boot_scr(out=None):
     return done.stdout
 
 
+def scratch(prefix):
+    """A temporary folder, in memory where that is possible: sgdisk and friends sync, and a busy disk makes that a second."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+
+
 # ---- environment copies ---------------------------------------------------------------------------------------------
 # Deliberately not the project's own codec: the bench must not agree with a mistake of the thing it judges.
 
@@ -139,17 +144,17 @@ def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=()
         command += ["-n", f"{number}:{starts[name]}M:+{sizes[name]}M", "-c", f"{number}:{name}",
                     "-t", f"{number}:{'0700' if name == 'boot' else '8300'}"]
     run(*command, "-A", "1:set:2", out)          # attribute 2: legacy bootable, which is how standard boot finds boot.scr
-    with tempfile.TemporaryDirectory() as scratch:
-        fat = Path(scratch, "fat")
+    with scratch("surefoot-disk-") as folder:
+        fat = Path(folder, "fat")
         with open(fat, "wb") as f:
             f.truncate(boot_mib * MIB)
         run("mformat", "-i", fat, "-v", "BOOT", "::")
         for name, content in boot_files:
-            Path(scratch, name).write_bytes(content)
-            run("mcopy", "-i", fat, Path(scratch, name), f"::{name}")
+            Path(folder, name).write_bytes(content)
+            run("mcopy", "-i", fat, Path(folder, name), f"::{name}")
         pieces = {"boot": fat, "rootfs-a": slot_a, "rootfs-b": slot_b}
         if data is not None:
-            pieces["data"] = filesystem(Path(scratch, "data"), data, "ext4", data_mib, "data")
+            pieces["data"] = filesystem(Path(folder, "data"), data, "ext4", data_mib, "data")
         for name, piece in pieces.items():
             if piece is not None:
                 assert Path(piece).stat().st_size <= sizes[name] * MIB, f"{piece} is larger than {name}"
@@ -197,19 +202,20 @@ class Boot:
                 "default_environment": "using default environment" in self.output}
 
 
-def sandbox(image, commands=None, stock=False, cut=None, torn=None, fail=None, timeout=30, folder=None):
+def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None, fail=None, timeout=30, folder=None):
     """One run: a whole boot, or `commands` after the environment is loaded (no autoboot then, and nothing is counted).
 
     `image` is changed as a real boot would change it. If the script falls to the prompt the run ends there.
     """
     build = target("uboot-sandbox-stock" if stock else "uboot-sandbox")
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
-    for name, value in (("UB_CUT", cut), ("UB_TORN", torn), ("UB_FAIL", fail)):
+    for name, value in (("UB_CUT", cut), ("UB_TORN", torn), ("UB_FAIL", fail), ("UB_MODERN", 1 if modern else None)):
         if value is not None:
             environment[name] = str(value)
-    scratch = None
+    made = None
     if folder is None:
-        scratch = folder = tempfile.mkdtemp(prefix="surefoot-sandbox-")
+        made = scratch("surefoot-sandbox-")
+        folder = made.name
         os.symlink(Path(image).resolve(), Path(folder, "disk.img"))
     command = [build / "u-boot", "-d", build / "bench.dtb"]
     if commands is not None:
@@ -236,9 +242,77 @@ def sandbox(image, commands=None, stock=False, cut=None, torn=None, fail=None, t
             process.kill()
         process.stdout.close()
         status = process.wait()
-        if scratch:
-            shutil.rmtree(scratch)
+        if made:
+            made.cleanup()
     text = output.decode("utf-8", "replace").replace("\r\n", "\n")
     if end is None:
         end = "cut" if status == 99 else "booted" if "SUREFOOT-BOOT" in text else "off"
     return Boot(end, text, time.monotonic() - started)
+
+
+# ---- the arm64 machine ----------------------------------------------------------------------------------------------
+
+class Machine:
+    """QEMU with the arm64 U-Boot and a disk image as its SD card. Killing it is a cut plug: what was issued stays."""
+
+    def __init__(self, disk, media=None, once=False, write_log=None):
+        size = os.path.getsize(disk)
+        assert size & (size - 1) == 0, f"{disk}: QEMU's SD card wants a power of two, not {size} bytes"
+        command = ["qemu-system-aarch64", "-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "1", "-m", "512", "-accel", "tcg",
+                   "-nographic", "-net", "none", "-bios", target("uboot-arm64") / "u-boot.bin",
+                   "-device", "sdhci-pci", "-device", "sd-card,drive=card"]
+        if write_log:
+            open(write_log, "wb").close()
+            command += ["-blockdev", f"driver=file,filename={disk},node-name=f", "-blockdev", "driver=raw,file=f,node-name=r",
+                        "-blockdev", f"driver=file,filename={write_log},node-name=l",
+                        "-blockdev", "driver=blklogwrites,file=r,log=l,log-sector-size=512,node-name=card"]
+        else:
+            command += ["-drive", f"if=none,id=card,format=raw,file={disk}"]
+        if media:
+            command += ["-drive", f"if=none,id=media,format=raw,readonly=on,file={media}", "-device", "virtio-blk-pci,drive=media"]
+        if once:
+            command += ["-no-reboot"]
+        self.started = time.monotonic()
+        self.lines = []
+        self.partial = b""
+        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+
+    def seconds(self):
+        return time.monotonic() - self.started
+
+    def read(self, deadline):
+        """More lines as [(seconds, text)], or None at the end, or [] when the deadline is over."""
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+            return []
+        piece = os.read(self.process.stdout.fileno(), 65536)
+        if not piece:
+            return None
+        *whole, self.partial = (self.partial + piece).split(b"\n")
+        new = [(self.seconds(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", l.decode("utf-8", "replace")).rstrip()) for l in whole]
+        self.lines += new
+        return new
+
+    def until(self, pattern, timeout, show=lambda seconds, line: None, kill=True):
+        """seen | timeout | ended. The machine is gone afterwards unless `kill` is off and the pattern was seen."""
+        deadline = time.monotonic() + timeout
+        end = None
+        while end is None:
+            new = self.read(deadline)
+            if new is None:
+                end = "ended"
+            elif not new and time.monotonic() >= deadline:
+                end = "timeout"
+            for seconds, line in new or []:
+                show(seconds, line)
+                if end is None and pattern is not None and pattern.search(line):
+                    end = "seen"
+        if kill or end != "seen":
+            self.cut()
+        return end
+
+    def cut(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()

@@ -144,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_u_boot_would_count_in_is_a_trial() {
+        for (value, trial) in [
+            ("0", false),
+            ("1", true),
+            ("2", true),
+            ("1x", true),
+            ("x", false),
+        ] {
+            let mut env = Env::new();
+            assert!(!is_trial(&env));
+            env.set(names::TRIAL, value).unwrap();
+            assert_eq!(is_trial(&env), trial, "{value}");
+        }
+    }
+
+    #[test]
     fn our_values_keep_to_their_alphabet() {
         let mut env = Env::new();
         assert!(own(&mut env, "surefoot_slot", "A").is_err());

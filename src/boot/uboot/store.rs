@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a reader waits for the lock.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What one copy holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyState {
@@ -156,8 +159,15 @@ impl EnvStore {
     /// Reads all copies from the medium, not in the middle of somebody's write. No valid copy is
     /// an answer, not an error; an error means that we could not look.
     pub fn load(&self) -> Result<Loaded> {
-        let _lock = self.lock()?;
-        self.read()
+        // A program that hangs with the lock must not keep anybody from looking: without the lock
+        // whole copies are as true as with it, and a dead one may only be half written.
+        let lock = EnvLock::take(&self.lock_path, self.deadline.min(PATIENCE), false);
+        let loaded = self.read()?;
+        let dead = |c: &CopyState| matches!(c, CopyState::Dead(_));
+        match lock {
+            Err(busy) if loaded.copies.iter().any(dead) => Err(busy),
+            _ => Ok(loaded),
+        }
     }
 
     /// Takes the lock and reads: what is decided from `loaded` can be saved without anybody

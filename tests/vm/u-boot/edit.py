@@ -61,6 +61,12 @@ long os_surefoot_number(const char *name, long otherwise)
 }
 """)
 
+    # UB_MODERN=1 starts the modern shell; `cli set modern` would drop the rest of the line it stands on.
+    shell = tree / "common/cli.c"
+    edit(shell, r"if \(CONFIG_IS_ENABLED\(HUSH_OLD_PARSER\)\)(?=\s*gd->flags \|=)",
+         'if (CONFIG_IS_ENABLED(HUSH_OLD_PARSER) && !os_surefoot_number("UB_MODERN", 0))')
+    edit(shell, r"(?m)^(?=#include <cli\.h>)", "#include <os.h>\n")
+
     shutil.copy(HERE / "stand_in.c", tree / "cmd/surefoot_stand_in.c")
     with open(tree / "cmd/Makefile", "a") as makefile:
         makefile.write("\nobj-y += surefoot_stand_in.o\n")

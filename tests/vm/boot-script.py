@@ -1,0 +1,612 @@
+#!/usr/bin/env python3
+"""The boot script in the real U-Boot: every promise of docs/uboot-environment.md, on a GPT image with two slots.
+
+    tests/vm/boot-script.py [NAME...]        NAME: a test method or a part of its name
+
+Each test starts from a factory environment, changes what it needs, boots, and looks at what would have been started and at
+what is stored afterwards.  Unless it says otherwise a test runs four times: counter uboot and script, old and modern shell.
+"""
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import bench  # noqa: E402
+
+SLOT_MIB = 2
+ARGS = "console=ttyS0,115200 quiet"
+# Variables that U-Boot itself adds to what it saves.
+U_BOOTS_OWN = {"fdtcontroladdr"}
+TOLD = {"surefoot_slot", "surefoot_txn", "upgrade_available", "bootcount", "bootlimit", "altbootcmd", "surefoot_good",
+        "surefoot_fallback", "surefoot_counter", "surefoot_clean"}
+
+KERNEL = {"a": b"kernel of slot a" * 1000, "b": b"kernel of slot b, another length" * 900}
+INITRD = {"a": b"initramfs of a" * 99, "b": b"initramfs of b" * 98}
+
+work = Path()
+slot_images = {}
+disks = {}
+boots = 0
+
+
+def slot_image(slot, kind="ext4", kernel="good", initrd=True, fdt=False, extra=()):
+    """An image file of one slot; made once for each kind."""
+    key = (slot, kind, kernel, initrd, fdt, tuple(extra))
+    if key not in slot_images:
+        folder = work / "tree"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "boot").mkdir(parents=True)
+        content = {"good": KERNEL[slot], "refused": b"NOSTART" + KERNEL[slot], "missing": None}[kernel]
+        if content is not None:
+            (folder / "boot/Image").write_bytes(content)
+        if initrd:
+            (folder / "boot/initrd.img").write_bytes(INITRD[slot])
+        if fdt:
+            (folder / "boot/board.dtb").write_bytes(b"device tree of " + slot.encode())
+        for name, text in extra:
+            (folder / name).write_bytes(text)
+        slot_images[key] = bench.filesystem(work / f"slot-{len(slot_images)}", folder, kind, SLOT_MIB)
+    return slot_images[key]
+
+
+@functools.cache
+def factory_env(counter):
+    return bench.factory_env(counter, surefoot_args=ARGS)
+
+
+class Device:
+    """A disk image with one of the two counters and one of the two shells."""
+
+    def __init__(self, counter="uboot", shell="old", a=None, b=None, in_environment=False, **values):
+        self.counter, self.shell = counter, shell
+        self.image = work / "disk.img"
+        variables = dict(factory_env(counter))
+        if in_environment:
+            text = bench.env_text_to_dict((bench.TOP / "uboot-scripts/surefoot.env").read_text())
+            variables.update(text)
+        self.factory = dict(variables)
+        key = (a or slot_image("a"), b or slot_image("b"))
+        if key not in disks:
+            made = work / f"disk-{len(disks)}"
+            disks[key] = made, bench.disk_image(made, SLOT_MIB, *key, boot_mib=1, data_mib=1, boot_files=[("boot.scr", bench.boot_scr())])
+        made, self.starts = disks[key]
+        bench.run("cp", "--sparse=always", made, self.image)
+        bench.env_write(self.image, [bench.env_pack(variables, 1), bench.env_pack(variables, 0)])
+        self.set(**values)
+
+    def set(self, **values):
+        """Change the environment as the updater does; None removes. Both copies, so that a test sees later writes."""
+        variables = self.stored()
+        for name, value in values.items():
+            variables.pop(name, None)
+            if value is not None:
+                variables[name] = value
+                self.factory.setdefault(name, value)
+        bench.env_write(self.image, [bench.env_pack(variables, 1), bench.env_pack(variables, 0)])
+        self.before = bench.env_read(self.image)
+
+    def arm(self, slot="b", **values):
+        good = "a" if slot == "b" else "b"
+        self.set(**{"surefoot_slot": slot, "surefoot_txn": "0123456789ab-1", "upgrade_available": "1", "bootcount": "0",
+                    "surefoot_good": good, "surefoot_fallback": None, **values})
+        return self
+
+    def stored(self):
+        return bench.env_current(bench.env_read(self.image))
+
+    def untouched(self):
+        return bench.env_read(self.image) == self.before
+
+    def boot(self, commands=None, **faults):
+        global boots
+        boots += 1
+        self.before = bench.env_read(self.image)
+        return bench.sandbox(self.image, commands, stock=self.counter == "script", modern=self.shell == "modern", **faults)
+
+    def replace(self, slot, image):
+        bench.run("dd", f"if={image}", f"of={self.image}", "bs=1M", f"seek={self.starts['rootfs-' + slot]}", "conv=notrunc")
+
+
+def each(*counters):
+    """Runs a test for each counter and shell, as a subtest."""
+    def wrap(test):
+        def run(self):
+            for counter in counters or ("uboot", "script"):
+                for shell in ("old", "modern"):
+                    with self.subTest(counter=counter, shell=shell):
+                        test(self, lambda **k: Device(counter, shell, **k))
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+    return wrap
+
+
+class BootScript(unittest.TestCase):
+    def boots(self, boot, slot, trial=False):
+        self.assertEqual((boot.end, boot.slot, boot.trial), ("booted", slot, trial), boot.output)
+        self.assertEqual((boot.size, boot.sha256), (len(KERNEL[slot]), hashlib.sha256(KERNEL[slot]).hexdigest()), boot.output)
+
+    def gave_up(self, device, slot="a", txn="0123456789ab-1"):
+        stored = device.stored()
+        self.assertEqual([stored.get(n) for n in ("surefoot_slot", "upgrade_available", "bootcount", "surefoot_fallback")],
+                         [slot, "0", "0", txn])
+        self.no_leavings(device)
+
+    def no_leavings(self, device):
+        """No variable of the script may be in what was saved."""
+        self.assertEqual(set(device.stored()) - set(device.factory) - TOLD - U_BOOTS_OWN, set())
+
+    # ---- outside a trial --------------------------------------------------------------------------------------------
+
+    @each()
+    def test_a_healthy_boot_starts_the_named_slot_and_writes_nothing(self, device):
+        for slot in "ab":
+            d = device(surefoot_slot=slot)
+            for _ in range(3):
+                self.boots(d.boot(), slot)
+                self.assertTrue(d.untouched())
+
+    @each()
+    def test_root_is_the_partition_of_the_slot_by_partuuid(self, device):
+        for number, slot in ((2, "a"), (3, "b")):
+            d = device(surefoot_slot=slot)
+            info = subprocess.run(["sgdisk", "-i", str(number), d.image], stdout=subprocess.PIPE, text=True, check=True).stdout
+            uuid = next(l.split()[-1] for l in info.splitlines() if "unique GUID" in l).lower()
+            self.assertEqual(d.boot().args, f"root=PARTUUID={uuid} ro rootwait surefoot.slot={slot} {ARGS}")
+
+    @each()
+    def test_partitions_are_found_by_name_and_not_by_number(self, device):
+        d = device(surefoot_slot="a")
+        bench.run("sgdisk", "-c", "2:rootfs-b", "-c", "3:rootfs-a", d.image)
+        boot = d.boot()
+        self.assertEqual((boot.slot, boot.sha256), ("a", hashlib.sha256(KERNEL["b"]).hexdigest()), boot.output)
+
+    @each()
+    def test_a_missing_or_garbage_slot_means_a_then_b(self, device):
+        for value in (None, "", "c", "A", "ab", "-n", "b ", "a b", '"', "$", "0"):
+            with self.subTest(value=value):
+                d = device(surefoot_slot=value)
+                self.boots(d.boot(), "a")
+                self.assertTrue(d.untouched())
+                d = device(surefoot_slot=value, a=slot_image("a", kernel="missing"))
+                self.boots(d.boot(), "b")
+                self.assertTrue(d.untouched())
+
+    @each()
+    def test_a_slot_without_a_kernel_gives_way_without_a_write(self, device):
+        for kernel in ("missing", "refused"):
+            for slot, other in ("ab", "ba"):
+                d = device(surefoot_slot=slot, **{slot: slot_image(slot, kernel=kernel)})
+                for _ in range(2):
+                    self.boots(d.boot(), other)
+                    self.assertTrue(d.untouched())
+
+    @each()
+    def test_a_slot_that_is_no_file_system_gives_way(self, device):
+        noise = work / "noise"
+        noise.write_bytes(os.urandom(SLOT_MIB << 20))
+        d = device(surefoot_slot="b", b=noise)
+        self.boots(d.boot(), "a")
+        self.assertTrue(d.untouched())
+
+    @each()
+    def test_a_slot_with_its_first_128_kib_destroyed_gives_way(self, device):
+        d = device(surefoot_slot="b")
+        with open(d.image, "r+b") as disk:
+            disk.seek(d.starts["rootfs-b"] << 20)
+            disk.write(bytes(128 << 10))
+        self.boots(d.boot(), "a")
+
+    @each()
+    def test_two_empty_slots_end_at_the_prompt_and_write_nothing(self, device):
+        d = device(a=slot_image("a", kernel="missing"), b=slot_image("b", kernel="missing"))
+        boot = d.boot()
+        self.assertEqual(boot.end, "prompt", boot.output)
+        self.assertEqual(boot.output.count("cannot be started"), 2, boot.output)
+        self.assertTrue(d.untouched())
+
+    @each()
+    def test_rescue_runs_when_neither_slot_starts(self, device):
+        d = device(a=slot_image("a", kernel="missing"), b=slot_image("b", kernel="refused"), surefoot_rescue="echo RESCUED; poweroff")
+        boot = d.boot()
+        self.assertEqual((boot.end, boot.output.count("RESCUED")), ("off", 1), boot.output)
+
+    @each()
+    def test_a_count_above_the_limit_outside_a_trial_flips_nothing(self, device):
+        for count in ("4", "9", "99", "x"):
+            d = device(surefoot_slot="b", bootcount=count)
+            self.boots(d.boot(), "b")
+            self.assertTrue(d.untouched())
+
+    @each()
+    def test_upgrade_available_other_than_1_is_no_trial(self, device):
+        for value in ("0", None, "", "x", "-n", "01"):
+            d = device(surefoot_slot="b", surefoot_good="a", upgrade_available=value, bootcount="0")
+            boot = d.boot()
+            self.boots(boot, "b")
+            self.assertEqual(d.stored()["surefoot_slot"], "b")
+
+    @each()
+    def test_both_copies_dead_still_boots(self, device):
+        d = device()
+        bench.env_write(d.image, [bytes(bench.ENV_SIZE)] * 2)
+        boot = d.boot()
+        self.assertIn("using default environment", boot.output)
+        self.assertEqual((boot.end, boot.slot), ("booted", "a"), boot.output)
+
+    # ---- a trial ----------------------------------------------------------------------------------------------------
+
+    @each()
+    def test_three_tries_then_back_and_it_stays_there(self, device):
+        for limit in (1, 2, 3, 9):
+            d = device().arm("b", bootlimit=str(limit))
+            for number in range(1, limit + 1):
+                self.boots(d.boot(), "b", trial=True)
+                self.assertEqual(d.stored()["bootcount"], str(number))
+                self.assertEqual(d.stored()["surefoot_slot"], "b")
+                self.no_leavings(d)
+            self.boots(d.boot(), "a")
+            self.gave_up(d)
+            for _ in range(2):
+                self.boots(d.boot(), "a")
+                self.assertTrue(d.untouched())
+
+    @each()
+    def test_a_trial_from_b_to_a_works_the_same(self, device):
+        d = device(surefoot_slot="b").arm("a", bootlimit="1")
+        self.boots(d.boot(), "a", trial=True)
+        self.boots(d.boot(), "b")
+        self.gave_up(d, "b")
+
+    @each()
+    def test_a_commit_ends_the_trial_for_good(self, device):
+        d = device().arm("b")
+        self.boots(d.boot(), "b", trial=True)
+        d.set(upgrade_available="0", bootcount="0")
+        for _ in range(4):
+            self.boots(d.boot(), "b")
+            self.assertTrue(d.untouched())
+
+    @each()
+    def test_the_decision_is_one_save(self, device):
+        d = device().arm("b", bootcount="3", bootlimit="3")
+        boot = d.boot()
+        # U-Boot's counter, where there is one, has saved its own number before.
+        self.assertEqual(boot.record()["saves"], 2 if d.counter == "uboot" else 1, boot.output)
+        self.gave_up(d)
+
+    @each()
+    def test_a_trial_whose_kernel_cannot_be_loaded_falls_back_at_once(self, device):
+        for kernel in ("missing", "refused"):
+            d = device(b=slot_image("b", kernel=kernel)).arm("b")
+            self.boots(d.boot(), "a")
+            self.gave_up(d)
+            self.boots(d.boot(), "a")
+            self.assertTrue(d.untouched())
+
+    @each()
+    def test_a_trial_whose_kernel_and_good_slot_are_both_bad_ends_without_looping(self, device):
+        d = device(a=slot_image("a", kernel="missing"), b=slot_image("b", kernel="refused")).arm("b")
+        boot = d.boot()
+        self.assertEqual(boot.end, "prompt", boot.output)
+        self.gave_up(d)
+
+    @each()
+    def test_after_the_last_try_a_bad_good_slot_gives_way_to_the_tried_one(self, device):
+        d = device(a=slot_image("a", kernel="missing")).arm("b", bootcount="3")
+        self.boots(d.boot(), "b")
+        self.gave_up(d)
+
+    @each()
+    def test_a_missing_or_garbage_good_slot_means_the_other_one(self, device):
+        for good in (None, "", "c", "-n", "ab"):
+            for slot, other in ("ab", "ba"):
+                d = device().arm(slot, surefoot_good=good, bootcount="3")
+                self.boots(d.boot(), other)
+                self.gave_up(d, other)
+
+    @each()
+    def test_a_good_slot_that_is_the_tried_one_is_obeyed(self, device):
+        """Nobody arms that; it must not loop, and it must not be a trial afterwards."""
+        d = device().arm("b", surefoot_good="b", bootcount="3")
+        self.boots(d.boot(), "b")
+        self.gave_up(d, "b")
+
+    @each()
+    def test_a_trial_of_a_garbage_slot_falls_back(self, device):
+        d = device().arm("b", surefoot_slot="x", surefoot_good="b", bootcount="3")
+        self.boots(d.boot(), "b")
+        self.gave_up(d, "b")
+
+    @each()
+    def test_garbage_limits_end_the_trial(self, device):
+        for limit in (None, "", "0", "10", "x", "-1", "0x3", "03", "-n", "3 3", "1000000"):
+            with self.subTest(bootlimit=limit):
+                d = device().arm("b", bootlimit=limit)
+                self.boots(d.boot(), "a")
+                self.gave_up(d)
+
+    @each("script")
+    def test_garbage_counts_end_the_trial(self, device):
+        for count in (None, "", "x", "-1", "00", "4", "9", "10", "99999999999", "-n", "1 1", '"'):
+            with self.subTest(bootcount=count):
+                d = device().arm("b", bootcount=count)
+                self.boots(d.boot(), "a")
+                self.gave_up(d)
+
+    @each("uboot")
+    def test_garbage_counts_are_counted_by_uboot_and_end(self, device):
+        for count in (None, "", "x", "-1", "4", "99", "99999999999999999999"):
+            with self.subTest(bootcount=count):
+                d = device().arm("b", bootcount=count)
+                for _ in range(5):
+                    boot = d.boot()
+                    if boot.slot == "a":
+                        break
+                self.boots(boot, "a")
+                self.gave_up(d)
+
+    @each()
+    def test_no_named_counter_means_no_trial(self, device):
+        for counter in (None, "", "both", "-n"):
+            d = device().arm("b", surefoot_counter=counter)
+            self.boots(d.boot(), "a")
+            self.gave_up(d)
+
+    def test_a_counter_that_does_not_count_ends_the_trial(self):
+        """surefoot_counter=uboot on a U-Boot that cannot count: nobody would ever end the trial."""
+        for shell in ("old", "modern"):
+            d = Device("script", shell).arm("b", surefoot_counter="uboot")
+            self.boots(d.boot(), "a")
+            self.gave_up(d)
+
+    @each("script")
+    def test_a_count_that_cannot_be_stored_refuses_the_trial(self, device):
+        for good in ("a", None):
+            d = device().arm("b", surefoot_good=good)
+            for _ in range(5):
+                boot = d.boot(fail=0)
+                self.boots(boot, "a")
+                self.assertIn("the trial is refused", boot.output)
+                self.assertTrue(d.untouched())
+            # The card is well again: the trial goes on.
+            self.boots(d.boot(), "b", trial=True)
+
+    @each()
+    def test_a_fallback_that_cannot_be_stored_still_boots_the_good_slot(self, device):
+        d = device().arm("b", bootcount="3")
+        for _ in range(3):
+            self.boots(d.boot(fail=0), "a")
+            self.assertTrue(d.untouched())
+        self.boots(d.boot(), "a")
+        self.gave_up(d)
+
+    @each("script")
+    def test_without_altbootcmd_an_exhausted_trial_still_boots_the_good_slot(self, device):
+        d = device().arm("b", bootcount="3", altbootcmd=None)
+        for _ in range(2):
+            self.boots(d.boot(), "a")
+        d = device(b=slot_image("b", kernel="missing")).arm("b", altbootcmd=None)
+        for _ in range(5):
+            self.boots(d.boot(), "a")
+
+    @each()
+    def test_altbootcmd_twice_is_altbootcmd_once(self, device):
+        d = device().arm("b", bootcount="1")
+        self.boots(d.boot("run altbootcmd"), "a")
+        first = bench.env_read(d.image)
+        self.gave_up(d)
+        self.boots(d.boot("run altbootcmd"), "a")
+        self.assertEqual(bench.env_read(d.image), first)
+
+    @each()
+    def test_altbootcmd_outside_a_trial_flips_nothing(self, device):
+        d = device(surefoot_slot="b", surefoot_good="a")
+        self.boots(d.boot("run altbootcmd"), "b")
+        self.assertTrue(d.untouched())
+
+    @each()
+    def test_a_cut_anywhere_in_the_last_boot_of_a_trial_leaves_a_bootable_device(self, device):
+        d = device().arm("b", bootcount="3")
+        armed = bench.env_read(d.image)
+        for cut in list(range(0, 66, 5)) + [31, 32, 33, 63, 64]:
+            for torn in (0, 100):
+                bench.env_write(d.image, armed)
+                d.boot(cut=cut, torn=torn)
+                self.assertIsNotNone(d.stored(), f"cut {cut}: both copies lost")
+                for _ in range(2):
+                    self.boots(d.boot(), "a")
+                self.gave_up(d)
+
+    # ---- what is started --------------------------------------------------------------------------------------------
+
+    @each()
+    def test_a_trial_adds_panic_and_open_timeout_last(self, device):
+        boot = device(surefoot_args="panic=0 quiet").arm("b").boot()
+        self.assertTrue(boot.args.endswith(" panic=0 quiet panic=10 watchdog.open_timeout=180"), boot.args)
+        boot = device(surefoot_panic="3").arm("b").boot()
+        self.assertTrue(boot.args.endswith(f"{ARGS} panic=3 watchdog.open_timeout=180"), boot.args)
+
+    @each()
+    def test_the_watchdog_starts_only_in_a_trial_and_only_if_asked_for(self, device):
+        name = "watchdog"
+        self.assertEqual(device().arm("b").boot().watchdog, 0)
+        self.assertEqual(device(surefoot_wdt="15", surefoot_wdt_dev=name).boot().watchdog, 0)
+        boot = device(surefoot_wdt="15", surefoot_wdt_dev=name).arm("b").boot()
+        self.assertEqual(boot.watchdog, 15000, boot.output)
+        # A trial kernel that is refused must not leave it running under the good slot.
+        d = device(surefoot_wdt="15", surefoot_wdt_dev=name, b=slot_image("b", kernel="refused")).arm("b")
+        boot = d.boot()
+        self.boots(boot, "a")
+        self.assertEqual(boot.watchdog, 0, boot.output)
+        # A watchdog that is not there is no reason not to boot.
+        self.boots(device(surefoot_wdt="15", surefoot_wdt_dev="nosuch").arm("b").boot(), "b", trial=True)
+
+    @each()
+    def test_the_initramfs_of_the_slot_is_handed_over(self, device):
+        for slot in "ab":
+            self.assertEqual(device(surefoot_slot=slot).boot().initrd, f"0x4000000:{len(INITRD[slot]):x}")
+
+    @each()
+    def test_a_slot_without_initramfs_boots_without(self, device):
+        boot = device(a=slot_image("a", initrd=False)).boot()
+        self.boots(boot, "a")
+        self.assertEqual(boot.initrd, "-")
+
+    @each()
+    def test_a_named_initramfs_must_be_there(self, device):
+        self.boots(device(surefoot_initrd="/boot/board.dtb", b=slot_image("b", fdt=True)).boot(), "b")
+
+    @each()
+    def test_the_device_tree_is_uboots_own_or_the_slots(self, device):
+        boot = device().boot()
+        self.assertRegex(boot.fdt, "^[0-9a-f]{6,}$")
+        boot = device(surefoot_fdt="/boot/board.dtb", b=slot_image("b", fdt=True)).boot()
+        self.boots(boot, "b")
+        self.assertEqual(boot.fdt, "0x300000")
+
+    @each()
+    def test_the_kernel_can_have_another_name(self, device):
+        boot = device(surefoot_kernel="/vmlinuz", a=slot_image("a", kernel="missing", extra=[("vmlinuz", KERNEL["a"])])).boot()
+        self.boots(boot, "a")
+
+    @each()
+    def test_the_start_command_can_be_replaced(self, device):
+        go = "echo GO ${sf_slot} ${sf_initrd} ${sf_fdt} ${kernel_comp_size}; poweroff"
+        boot = device(surefoot_go=go).arm("b").boot()
+        self.assertRegex(boot.output, rf"(?m)^GO b 0x4000000:{len(INITRD['b']):x} [0-9a-f]+ {len(KERNEL['b']):x}$")
+        # One that comes back is a kernel that did not start.
+        d = device(surefoot_go="echo WENT ${sf_slot}").arm("b")
+        boot = d.boot()
+        self.assertEqual([l for l in boot.output.splitlines() if l.startswith("WENT")][:2], ["WENT b", "WENT a"], boot.output)
+        self.gave_up(d)
+
+    @each()
+    def test_arguments_with_quotes_and_shell_signs_arrive_as_written(self, device):
+        args = """dyndbg="file mmc.c +p" c=1;d $e && #"""          # no single quote and no backslash: the shell drops them
+        boot = device(surefoot_args=args).boot()
+        self.assertTrue(boot.args.endswith(" surefoot.slot=a " + args), boot.args)
+
+    @each()
+    def test_the_transaction_is_copied_as_written(self, device):
+        d = device().arm("b", bootcount="3", surefoot_txn="ffeeddccbbaa-12")
+        self.boots(d.boot(), "a")
+        self.gave_up(d, txn="ffeeddccbbaa-12")
+        d = device().arm("b", bootcount="3", surefoot_txn=None)
+        self.boots(d.boot(), "a")
+        self.gave_up(d, txn=None)
+
+    @each()
+    def test_squashfs_and_erofs_slots_boot(self, device):
+        for kind in ("squashfs", "erofs"):
+            d = device(a=slot_image("a", kind), b=slot_image("b", kind))
+            self.boots(d.boot(), "a")
+            d.arm("b")
+            self.boots(d.boot(), "b", trial=True)
+
+    @each()
+    def test_squashfs_and_erofs_slots_without_kernel_or_initramfs(self, device):
+        for kind in ("squashfs", "erofs"):
+            d = device(a=slot_image("a", kind, kernel="missing"), b=slot_image("b", kind, initrd=False))
+            boot = d.boot()
+            self.boots(boot, "b")
+            self.assertEqual(boot.initrd, "-")
+
+    @each()
+    def test_the_script_as_a_variable_does_the_same(self, device):
+        d = device(in_environment=True).arm("b", bootlimit="2")
+        self.boots(d.boot(), "b", trial=True)
+        self.assertNotIn("Executing script", d.boot().output)
+        self.boots(d.boot(), "a")
+        self.gave_up(d)
+        d = device(in_environment=True, b=slot_image("b", kernel="missing")).arm("b")
+        self.boots(d.boot(), "a")
+        self.gave_up(d)
+        self.boots(device(in_environment=True, a=slot_image("a", kernel="missing")).boot(), "b")
+
+    @each()
+    def test_what_a_stray_saveenv_left_behind_does_no_harm(self, device):
+        """Somebody saved at the prompt after a boot: leftovers of the script are then in the environment."""
+        left = dict(surefoot_tmp="7", filesize="1234", fileaddr="1000", kernel_comp_size="5", bootargs="root=/dev/sda1 surefoot.slot=x")
+        d = device(**left).arm("b", bootlimit="2")
+        self.boots(d.boot(), "b", trial=True)
+
+
+class Text(unittest.TestCase):
+    """What uboot-scripts/make writes."""
+    make = bench.TOP / "uboot-scripts/make"
+
+    def test_the_tracked_files_are_what_the_sources_say(self):
+        self.assertEqual(subprocess.run([self.make, "--check"]).returncode, 0)
+
+    def test_boot_scr_is_what_mkimage_writes(self):
+        ours = bench.boot_scr()
+        script = work / "script"
+        script.write_bytes(ours[72:])
+        theirs = work / "theirs"
+        bench.run("mkimage", "-A", "arm", "-O", "linux", "-T", "script", "-C", "none", "-n", "surefoot", "-d", script, theirs,
+                  env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+        self.assertEqual(ours, theirs.read_bytes())
+
+    def test_the_counter_must_be_named(self):
+        for values in ([], ["surefoot_counter=both"], ["surefoot_counter="]):
+            done = subprocess.run([self.make, "factory-env.txt", *values], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual((done.returncode, done.stdout), (1, b""))
+
+    def test_mkenvimage_takes_the_factory_text(self):
+        text, image = work / "factory.txt", work / "factory.bin"
+        text.write_bytes(subprocess.run([self.make, "factory-env.txt", "surefoot_counter=uboot"], stdout=subprocess.PIPE, check=True).stdout)
+        bench.run("mkenvimage", "-r", "-s", "0x4000", "-o", image, text)
+        self.assertEqual(bench.env_unpack(image.read_bytes())[1], bench.env_text_to_dict(text.read_text()))
+
+    def test_uboots_own_build_takes_the_env_text(self):
+        """The same preprocessor and awk script that a board's .env file goes through."""
+        source = bench.target("uboot-source") / "src"
+        cpp = subprocess.run(["cpp", "-P", "-undef", "-x", "assembler-with-cpp", bench.TOP / "uboot-scripts/surefoot.env"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+        made = subprocess.run(["awk", "-f", source / "scripts/env2string.awk"], input=cpp.stdout, stdout=subprocess.PIPE, check=True).stdout.decode()
+        wanted = bench.env_text_to_dict((bench.TOP / "uboot-scripts/surefoot.env").read_text())
+        quoted = made.split(' "', 1)[1].rsplit('"', 1)[0].replace('\\"', '"')
+        self.assertEqual(dict(x.split("=", 1) for x in quoted.split("\\0") if x), wanted)
+
+    def test_the_largest_environment_leaves_half_of_16_kib_to_the_board(self):
+        variables = bench.factory_env("script", **bench.env_text_to_dict((bench.TOP / "uboot-scripts/surefoot.env").read_text()))
+        size = sum(len(k) + len(v) + 2 for k, v in variables.items())
+        self.assertLess(size, bench.ENV_SIZE // 2)
+
+    def test_every_variable_of_the_scripts_is_documented(self):
+        import re
+        text = "".join((bench.TOP / "uboot-scripts" / n).read_text() for n in ("boot.cmd", "altboot.cmd", "load.cmd"))
+        text = "\n".join(l for l in text.splitlines() if not l.lstrip().startswith("#"))
+        doc = (bench.TOP / "docs/uboot-environment.md").read_text()
+        names = {n for n in re.findall(r"\$\{(\w+)\}", text) if not n.startswith("sf_")} | set(re.findall(r"setenv (\w+)", text))
+        self.assertGreater(len(names), 15)
+        self.assertEqual({n for n in names if f"`{n}`" not in doc}, set())
+
+
+def main():
+    global work
+    started = time.monotonic()
+    for name in ("uboot-sandbox", "uboot-sandbox-stock"):
+        bench.target(name)
+    with bench.scratch("surefoot-boot-script-") as folder:
+        work = Path(folder)
+        loader = unittest.TestLoader()
+        chosen = [t for s in (BootScript, Text) for t in loader.loadTestsFromTestCase(s)]
+        if len(sys.argv) > 1:
+            chosen = [t for t in chosen if any(part in t.id() for part in sys.argv[1:])]
+        result = unittest.TextTestRunner(verbosity=1).run(unittest.TestSuite(chosen))
+    print(f"boot-script: {result.testsRun} tests, {boots} boots of the real U-Boot, {len(result.failures) + len(result.errors)} failures, "
+          f"{len(result.skipped)} skipped, {time.monotonic() - started:.0f} s")
+    if not chosen:
+        sys.exit("boot-script: no test of that name")
+    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+
+
+if __name__ == "__main__":
+    main()
