@@ -164,7 +164,7 @@ pub(super) fn standing(
     wanted: impl Fn(usize) -> bool + Sync,
     progress: &Progress,
 ) -> Result<Vec<bool>> {
-    let runs = places.runs_from(0, STRETCH);
+    let runs = places.runs(0..places.count(), STRETCH);
     let next = AtomicUsize::new(0);
     let stands: Vec<AtomicBool> = places.chunks.iter().map(|_| false.into()).collect();
     let work = || -> Result<()> {

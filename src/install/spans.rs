@@ -71,14 +71,14 @@ impl<'a> Places<'a> {
         self.image[end] - self.image[first]
     }
 
-    /// Splits the chunks from `first` on into runs of about `bytes` of image, one chunk at least.
-    pub(super) fn runs_from(&self, first: usize, bytes: u64) -> Vec<Range<usize>> {
+    /// Splits `chunks` into runs of about `bytes` of image, one chunk at least.
+    pub(super) fn runs(&self, chunks: Range<usize>, bytes: u64) -> Vec<Range<usize>> {
         let mut runs = Vec::new();
-        let mut first = first;
-        while first < self.count() {
+        let mut first = chunks.start;
+        while first < chunks.end {
             let goal = self.image[first] + bytes;
             let end = self.image.partition_point(|at| *at <= goal) - 1;
-            let end = end.clamp(first + 1, self.count());
+            let end = end.clamp(first + 1, chunks.end);
             runs.push(first..end);
             first = end;
         }
@@ -185,13 +185,13 @@ mod tests {
         let chunks: Vec<_> = (1..200).map(|n| chunk(n * 37, Codec::Raw)).collect();
         let places = Places::new(&chunks, 0);
         for bytes in [0, 1, 5_000, 70_000, u64::from(u32::MAX)] {
-            let runs = places.runs_from(0, bytes);
+            let runs = places.runs(0..chunks.len(), bytes);
             let all: Vec<usize> = runs.iter().cloned().flatten().collect();
             assert_eq!(all, (0..chunks.len()).collect::<Vec<_>>(), "{bytes}");
         }
         assert_eq!(places.starting_below(0), 0);
         assert_eq!(places.starting_below(1), 1);
         assert_eq!(places.starting_below(38), 2);
-        assert!(Places::new(&[], 0).runs_from(0, 5).is_empty());
+        assert!(Places::new(&[], 0).runs(0..0, 5).is_empty());
     }
 }

@@ -3,9 +3,10 @@
 use super::check::check_length;
 use super::feed::{Feed, Supply};
 use super::medium::MediumReader;
-use super::pipeline::{Pipeline, read_back_failed};
+use super::pipeline::Pipeline;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::readers::{Readers, read_back_failed};
 use super::reuse::{Reuse, kept};
 use super::spans::{Places, work};
 use super::{FIRST_BLOCK, FIRST_LEN, small};
@@ -137,7 +138,7 @@ impl Order<'_> {
             device,
             places: &self.places,
             work: &work,
-            suspect: &suspect,
+            readers: Readers::new(device, &self.places, &suspect),
             progress: &progress,
         };
         let feed = |buffers| Feed::new(&work.spans, self.first_chunk, buffers, supply);

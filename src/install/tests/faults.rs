@@ -6,6 +6,8 @@ use crate::disk::fake::FakeDevice;
 use crate::event::Nowhere;
 use crate::install::Reuse;
 use crate::model::{Failure, ReasonCode, Result};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
@@ -74,6 +76,69 @@ fn a_medium_that_lies_while_it_is_destroyed_stops_everything() {
         "READ_BACK"
     );
     assert!(device.contents()[128 << 10..][..4096] == fixture.old_slot()[128 << 10..][..4096]);
+}
+
+/// A disk that notices when something is compared that a cut could still take away.
+struct Impatient {
+    inner: FakeDevice,
+    unflushed: Mutex<BTreeSet<u64>>,
+}
+
+impl Impatient {
+    fn sectors(offset: u64, len: u64) -> std::ops::Range<u64> {
+        offset / 512..(offset + len).div_ceil(512)
+    }
+}
+
+impl BlockDevice for Impatient {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+    fn block_size(&self) -> usize {
+        self.inner.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let unflushed = self.unflushed.lock().unwrap();
+        let mut sectors = Self::sectors(offset, buf.len() as u64);
+        // One block is read to complete it, before it is written.
+        if buf.len() > 512 && sectors.any(|s| unflushed.contains(&s)) {
+            return Err(Failure::new(
+                ReasonCode::Internal,
+                "read before it is flushed",
+            ));
+        }
+        self.inner.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let sectors = Self::sectors(offset, buf.len() as u64);
+        self.unflushed.lock().unwrap().extend(sectors);
+        self.inner.write_at(offset, buf)
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        let sectors = Self::sectors(offset, len);
+        self.unflushed.lock().unwrap().extend(sectors);
+        self.inner.zero(offset, len)
+    }
+    fn flush(&self) -> Result<()> {
+        self.unflushed.lock().unwrap().clear();
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn nothing_is_compared_before_it_is_flushed() {
+    for fixture in [
+        Fixture::new(36, 3 << 20, 60 << 10),
+        Fixture::in_units(4096, 37, 40 << 20, 2 << 20),
+    ] {
+        let device = Impatient {
+            inner: FakeDevice::new(fixture.old_slot()),
+            unflushed: Mutex::default(),
+        };
+        let order = fixture.order();
+        let result = order.carry_out(&device, fixture.file(), &Reuse::Nothing, &Nowhere);
+        assert_eq!(code(result), "ok");
+    }
 }
 
 /// A disk image on a filesystem that fills up.
