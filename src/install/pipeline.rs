@@ -135,8 +135,7 @@ impl Pipeline<'_> {
                 let follower = spans.get(next + 1);
                 let follows = follower.is_some_and(|f| f.image.start == spans[next].image.end);
                 let safe = layer.lay(&spans[next], &mut buf, follows)?;
-                self.progress
-                    .add(spans[next].image.end - spans[next].image.start);
+                self.progress.add(spans[next].image.end - spans[next].image.start);
                 // Nobody needs it if every span has been taken.
                 let _or_dropped = empty.try_send(buf);
                 next += 1;

@@ -122,11 +122,7 @@ pub fn main() -> ExitCode {
         Ok(words) => words,
         Err(error) => {
             let _ = error.print();
-            let status = if error.use_stderr() {
-                Class::Usage.exit_status()
-            } else {
-                0
-            };
+            let status = if error.use_stderr() { Class::Usage.exit_status() } else { 0 };
             return ExitCode::from(status);
         }
     };
@@ -204,14 +200,8 @@ fn pull(words: &Unplug) -> Result<u8> {
             Ok(0)
         }
         Plug::EndedFirst(status) => {
-            say(&format!(
-                "no cut: the command ended first, with status {status}\n"
-            ))?;
-            Ok(if status == 0 {
-                Class::Nothing.exit_status()
-            } else {
-                status
-            })
+            say(&format!("no cut: the command ended first, with status {status}\n"))?;
+            Ok(if status == 0 { Class::Nothing.exit_status() } else { status })
         }
     }
 }

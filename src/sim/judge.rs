@@ -15,11 +15,7 @@ fn pairs(path: &Path) -> Result<impl Iterator<Item = [Vec<u8>; 2]>> {
     let bytes = std::fs::read(path).reason(ReasonCode::NoSuchFile, path.display())?;
     let len = usize::try_from(ENV_LEN).unwrap_or(usize::MAX);
     if bytes.is_empty() || bytes.len() % (2 * len) != 0 {
-        let text = format!(
-            "{}: {} bytes is not a number of pairs",
-            path.display(),
-            bytes.len()
-        );
+        let text = format!("{}: {} bytes is not a number of pairs", path.display(), bytes.len());
         return Err(Failure::new(ReasonCode::Usage, text));
     }
     let count = bytes.len() / (2 * len);
