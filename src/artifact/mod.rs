@@ -10,6 +10,8 @@ mod decode;
 mod golden;
 mod head;
 mod manifest;
+#[cfg(feature = "forge")]
+mod pack;
 mod record;
 mod release;
 #[cfg(feature = "forge")]

@@ -15,4 +15,6 @@ pub use facts::{BootFacts, CopyFacts, Counter};
 pub use grade::{Finding, Grade, grade, overall};
 
 #[cfg(test)]
+mod grade_tests;
+#[cfg(test)]
 mod tests;

@@ -1,19 +1,19 @@
-//! The shared suite on each implementation, and the grades.
+//! The shared suite on each implementation, and the store under faults.
 
 use super::conformance::{Bench, suite};
 use super::fake::{FakeControl, Memory};
 use super::uboot::{Env, EnvStore, FwEnvConfig, UbootControl, names};
 use super::{BootChange, BootControl, BootFacts, Grade, grade, overall};
-use crate::disk::fake::{FakeDevice, Survivors, gpt_disk};
-use crate::disk::{BlockDevice, Disk, Partition, PartitionTable};
-use crate::model::{Result, SlotId};
+use crate::disk::fake::{FakeDevice, Survivors};
+use crate::disk::{BlockDevice, Disk};
+use crate::model::{ReasonCode, Result, SlotId};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
-fn factory() -> Env {
+pub(super) fn factory() -> Env {
     let mut env = Env::new();
     for (name, value) in [
         (names::SLOT, "a"),
@@ -31,14 +31,14 @@ fn factory() -> Env {
 }
 
 /// A store on a disk in memory, with a lock file of its own.
-fn store(device: &Arc<FakeDevice>, text: &str, lock: &Path) -> EnvStore {
+pub(super) fn store(device: &Arc<FakeDevice>, text: &str, lock: &Path) -> EnvStore {
     let disk = Disk::given(Path::new("disk.img"), device.clone());
     let config = FwEnvConfig::parse(text).unwrap();
     EnvStore::new(&config, Path::new(""), Some(Arc::new(disk)))
         .with_lock(lock.to_owned(), Duration::from_secs(5))
 }
 
-const TWO: &str = "disk.img 0x400000 0x4000\ndisk.img 0x800000 0x4000\n";
+pub(super) const TWO: &str = "disk.img 0x400000 0x4000\ndisk.img 0x800000 0x4000\n";
 
 struct Shared(Arc<UbootControl>);
 
@@ -60,11 +60,7 @@ fn the_u_boot_environment_conforms() {
     let seed = std::cell::Cell::new(1);
     suite(&|| {
         let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
-        let control = Arc::new(UbootControl::new(store(
-            &device,
-            TWO,
-            &dir.path().join("l"),
-        )));
+        let control = Arc::new(UbootControl::new(store(&device, TWO, &dir.path().join("l"))));
         control.store().write_factory(&factory()).unwrap();
         let counter = device.clone();
         let (killer, killed) = (device.clone(), device.clone());
@@ -149,10 +145,7 @@ fn a_write_torn_at_any_byte_leaves_the_old_or_the_new_environment() {
         torn.begin().unwrap().save(&new).unwrap();
         assert_eq!(torn.load().unwrap().env().unwrap(), &new);
     }
-    assert!(
-        olds > 0 && news > 0,
-        "both outcomes must have been seen: {olds} {news}"
-    );
+    assert!(olds > 0 && news > 0, "both outcomes must have been seen: {olds} {news}");
 }
 
 #[test]
@@ -162,21 +155,17 @@ fn a_medium_that_lies_is_found_out_and_the_old_copy_stays() {
     let store = store(&device, TWO, &dir.path().join("l"));
     store.write_factory(&factory()).unwrap();
     let old = store.load().unwrap();
-    assert_eq!(
-        old.chosen,
-        Some(0),
-        "the first copy of a factory is the newer one"
-    );
+    assert_eq!(old.chosen, Some(0), "the first copy of a factory is the newer one");
     // In the padding, where nobody reads: only a comparison of every byte sees it.
     device.stick(0x80_3fff, 0x10);
     let mut env = old.env().unwrap().clone();
     env.set("x", "1").unwrap();
     let failure = store.begin().unwrap().save(&env).unwrap_err();
-    assert_eq!(failure.code(), crate::model::ReasonCode::EnvReadBack);
+    assert_eq!(failure.code(), ReasonCode::EnvReadBack);
     assert_eq!(store.load().unwrap().env().unwrap(), old.env().unwrap());
     device.fail_write(1);
     let failure = store.begin().unwrap().save(&env).unwrap_err();
-    assert_eq!(failure.code(), crate::model::ReasonCode::Io);
+    assert_eq!(failure.code(), ReasonCode::Io);
 }
 
 #[test]
@@ -191,7 +180,7 @@ fn a_full_environment_is_refused_before_anything_is_written() {
     let control = UbootControl::new(store);
     env.set("bigger", &"x".repeat(200)).unwrap();
     let failure = control.store().begin().unwrap().save(&env).unwrap_err();
-    assert_eq!(failure.code(), crate::model::ReasonCode::EnvFull);
+    assert_eq!(failure.code(), ReasonCode::EnvFull);
     assert_eq!(device.counts().writes, writes);
 }
 
@@ -200,17 +189,9 @@ fn hostile_values_are_read_and_decided_without_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
     let control = UbootControl::new(store(&device, TWO, &dir.path().join("l")));
-    for value in [
-        "-1",
-        "0x10",
-        "99999999999999999999",
-        "a b",
-        "é",
-        "\u{1b}[2J",
-        "B",
-        "ab",
-        "1; reset",
-    ] {
+    for value in
+        ["-1", "0x10", "99999999999999999999", "a b", "é", "\u{1b}[2J", "B", "ab", "1; reset"]
+    {
         let mut env = factory();
         for name in [
             names::SLOT,
@@ -227,105 +208,58 @@ fn hostile_values_are_read_and_decided_without_a_panic() {
         }
         control.store().write_factory(&env).unwrap();
         let facts = control.look().unwrap();
-        assert_eq!(
-            (facts.slot, facts.good, facts.txn.clone()),
-            (None, None, None),
-            "{value}"
-        );
+        assert_eq!((facts.slot, facts.good, facts.txn.clone()), (None, None, None), "{value}");
         assert_eq!(facts.counter, None);
         assert!(!facts.claims.all_settled_on(SlotId::A));
         assert_ne!(overall(&grade(&facts, None, false)), Grade::Armed);
         let _ = control.write(&BootChange::GiveBack);
-        control
-            .write(&BootChange::Disarm { booted: SlotId::A })
-            .unwrap();
+        control.write(&BootChange::Disarm { booted: SlotId::A }).unwrap();
         control.settle(SlotId::A).unwrap();
         assert!(control.look().unwrap().claims.all_settled_on(SlotId::A));
     }
 }
 
-fn facts_of(env: &Env, text: &str, dir: &Path) -> BootFacts {
-    let device = Arc::new(FakeDevice::new(vec![0; 24 << 20]));
-    let control = UbootControl::new(store(&device, text, &dir.join("l")));
-    control.store().write_factory(env).unwrap();
-    control.look().unwrap()
-}
-
-fn table(start: u64, len: u64) -> PartitionTable {
-    let bytes = gpt_disk(24 * MIB, &[("rootfs-a", start, len)]);
-    crate::disk::read_table(&FakeDevice::new(bytes)).unwrap()
-}
-
+/// What `save` has reported done survives a cut in which nothing unflushed does.
 #[test]
-fn grades_say_what_is_wrong_and_what_to_do() {
+fn a_saved_environment_is_on_the_medium() {
     let dir = tempfile::tempdir().unwrap();
-    let table = table(16 * MIB, 4 * MIB);
-    let graded = |env: &Env, text: &str, accept: bool| {
-        let findings = grade(&facts_of(env, text, dir.path()), Some(&table), accept);
-        for f in &findings {
-            assert!(f.reason.len() > 10 && f.remedy.ends_with('.'), "{f:?}");
-        }
-        (overall(&findings), findings.len())
-    };
-    let good = factory();
-    assert_eq!(graded(&good, TWO, false), (Grade::Armed, 0));
-    let near = "disk.img 0x400000 0x4000\ndisk.img 0x410000 0x4000\n";
-    assert_eq!(graded(&good, near, false), (Grade::Weak, 1));
-    let single = "disk.img 0x400000 0x4000\n";
-    assert_eq!(graded(&good, single, false), (Grade::Off, 1));
-    assert_eq!(graded(&good, single, true), (Grade::Weak, 1));
-    for over in ["0x1000000", "0x13fc000", "0x0", "0x400", "0x17fc000"] {
-        let text = format!("disk.img 0x400000 0x4000\ndisk.img {over} 0x4000\n");
-        // Over the table a factory write would destroy nothing here: the table is given.
-        assert_eq!(graded(&good, &text, false).0, Grade::Off, "{over}");
-    }
-    for name in [names::BOOTLIMIT, names::ALTBOOTCMD, names::COUNTER] {
-        let mut env = good.clone();
-        env.remove(name);
-        assert_eq!(graded(&env, TWO, false), (Grade::Off, 1), "{name}");
-    }
-    for (name, value, level) in [
-        (names::BOOTLIMIT, "0", Grade::Off),
-        (names::BOOTLIMIT, "10", Grade::Off),
-        (names::BOOTLIMIT, "9", Grade::Armed),
-        (names::COUNTER, "rtc", Grade::Off),
-        (names::COUNTER, "script", Grade::Armed),
-        (names::BOOTCOUNT, "2", Grade::Weak),
-        (names::SLOT, "c", Grade::Weak),
-    ] {
-        let mut env = good.clone();
-        env.set(name, value).unwrap();
-        assert_eq!(graded(&env, TWO, false).0, level, "{name}={value}");
+    let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
+    let store = store(&device, TWO, &dir.path().join("l"));
+    store.write_factory(&factory()).unwrap();
+    for round in 0..300 {
+        let mut session = store.begin().unwrap();
+        let mut env = session.loaded().env().unwrap().clone();
+        env.set("round", &round.to_string()).unwrap();
+        let before = device.counts().writes;
+        session.save(&env).unwrap();
+        assert_eq!(device.counts().writes, before + 1, "one decision, one write");
+        drop(session);
+        device.cut();
+        device.power_on(Survivors::Nothing);
+        assert_eq!(store.load().unwrap().env().unwrap(), &env);
     }
 }
 
 #[test]
-fn dead_copies_grade_weak_and_off() {
+fn who_only_looks_does_not_hang_behind_a_lock() {
     let dir = tempfile::tempdir().unwrap();
-    let mut facts = facts_of(&factory(), TWO, dir.path());
-    facts.copies[1].dead = Some("checksum wrong".to_owned());
-    let findings = grade(&facts, None, false);
-    assert_eq!((overall(&findings), findings.len()), (Grade::Weak, 1));
-    facts.copies[0].dead = Some("checksum wrong".to_owned());
-    assert_eq!(overall(&grade(&facts, None, false)), Grade::Off);
-    // An environment partition of its own is no overlap; a slot is.
-    let mut facts = facts_of(&factory(), TWO, dir.path());
-    let part = |type_id: &str| Partition {
-        number: 1,
-        name: "env".to_owned(),
-        start: 4 * MIB,
-        len: MIB,
-        uuid: String::new(),
-        type_id: type_id.to_owned(),
-    };
-    let mut table = table(16 * MIB, MIB);
-    table
-        .partitions
-        .push(part("0fc63daf-8483-4772-8e79-3d69d8477de4"));
-    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Off);
-    facts.copies[0].own_partition = true;
-    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);
-    facts.copies[0].own_partition = false;
-    table.partitions[1] = part("3de21764-95bd-54bd-a5c3-4abe786f38a8");
-    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);
+    let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
+    let held = store(&device, TWO, &dir.path().join("l"));
+    held.write_factory(&factory()).unwrap();
+    let _session = held.begin().unwrap();
+    let other = store(&device, TWO, &dir.path().join("l"));
+    let other = other.with_lock(dir.path().join("l"), Duration::from_millis(50));
+    assert!(other.load().is_ok());
+    assert_eq!(other.begin().err().unwrap().code(), ReasonCode::Busy);
+    // A dead copy may be one that is being written.
+    device.write_at(0x80_0000, &[0xff; 4]).unwrap();
+    assert_eq!(other.load().unwrap_err().code(), ReasonCode::Busy);
+}
+
+#[test]
+fn raw_flash_is_named_as_not_supported() {
+    let config = FwEnvConfig::parse("/dev/null 0 0x4000\n").unwrap();
+    let store = EnvStore::new(&config, Path::new("/"), None);
+    let failure = store.load().unwrap_err();
+    assert_eq!(failure.code(), ReasonCode::EnvConfig, "{failure}");
 }

@@ -2,7 +2,7 @@
 
 use crate::install::Report;
 use crate::model::SlotId;
-use crate::update::State;
+use crate::update::{State, Work};
 use serde::Serialize;
 
 /// What a person does next.
@@ -39,6 +39,20 @@ pub struct Answer {
     pub written: Option<Report>,
     /// One line for people.
     pub text: String,
+}
+
+impl Answer {
+    pub(super) fn new(state: State, work: &Work, next: Next, text: String) -> Answer {
+        Answer {
+            v: 1,
+            state,
+            slot: work.slot,
+            version: work.to.to_string(),
+            next,
+            written: None,
+            text: sentence(text),
+        }
+    }
 }
 
 /// A sentence begins with a capital, also where a release is called "the factory system".

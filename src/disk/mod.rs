@@ -19,6 +19,8 @@ pub use table::{Partition, PartitionTable, TableKind, read_table};
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod mbr_tests;
+#[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod tests;

@@ -6,25 +6,21 @@ use super::{PartitionTable, TableKind, read_table};
 use crate::model::{ReasonCode, Result};
 use gpt::disk::LogicalBlockSize;
 
-const LEN: usize = 8 << 20;
+pub(super) const LEN: usize = 8 << 20;
 const MIB: u64 = 1 << 20;
 
-fn read(bytes: &[u8]) -> Result<PartitionTable> {
+pub(super) fn read(bytes: &[u8]) -> Result<PartitionTable> {
     read_table(&FakeDevice::new(bytes.to_vec()))
 }
 
 fn good() -> Vec<u8> {
     gpt_disk(
         LEN as u64,
-        &[
-            ("boot", MIB, MIB),
-            ("rootfs-a", 2 * MIB, MIB),
-            ("rootfs-b", 4 * MIB, 2 * MIB),
-        ],
+        &[("boot", MIB, MIB), ("rootfs-a", 2 * MIB, MIB), ("rootfs-b", 4 * MIB, 2 * MIB)],
     )
 }
 
-fn put32(bytes: &mut [u8], at: usize, value: u32) {
+pub(super) fn put32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
@@ -56,7 +52,7 @@ fn changed(change: impl Fn(&mut [u8], usize, usize)) -> Vec<u8> {
     bytes
 }
 
-fn invariants(table: &PartitionTable, len: u64) {
+pub(super) fn invariants(table: &PartitionTable, len: u64) {
     for (i, p) in table.partitions.iter().enumerate() {
         assert!(p.len > 0 && p.start + p.len <= len, "{p:?}");
         for q in &table.partitions[..i] {
@@ -92,12 +88,7 @@ fn both_sector_sizes_read_as_the_gpt_crate_reads_them() {
 fn one_torn_copy_is_a_warning_and_two_are_an_error() {
     let base = good();
     let whole = read(&base).unwrap();
-    let damages = [
-        PRIMARY + 40,
-        ENTRIES + 130,
-        BACKUP + 40,
-        BACKUP_ENTRIES + 130,
-    ];
+    let damages = [PRIMARY + 40, ENTRIES + 130, BACKUP + 40, BACKUP_ENTRIES + 130];
     for damage in damages {
         let mut bytes = base.clone();
         bytes[damage] ^= 0xff;
@@ -122,11 +113,7 @@ fn a_larger_card_than_the_image_warns_and_a_smaller_one_is_refused() {
     larger.resize(LEN + (1 << 20), 0);
     let table = read(&larger).unwrap();
     assert_eq!(table.partitions.len(), 3);
-    assert!(
-        table.warnings[0].contains("end of the disk"),
-        "{:?}",
-        table.warnings
-    );
+    assert!(table.warnings[0].contains("end of the disk"), "{:?}", table.warnings);
     let failure = read(&good()[..LEN / 2]).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::TableUnreadable);
 }
@@ -145,18 +132,9 @@ fn copies_that_differ_are_named_and_the_primary_counts() {
 fn no_protective_record_no_table() {
     let mut bytes = good();
     bytes[510] = 0;
-    assert_eq!(
-        read(&bytes).unwrap_err().code(),
-        ReasonCode::TableUnreadable
-    );
-    assert_eq!(
-        read(&[0; 8192]).unwrap_err().code(),
-        ReasonCode::TableUnreadable
-    );
-    assert_eq!(
-        read(&[0; 512]).unwrap_err().code(),
-        ReasonCode::TableUnreadable
-    );
+    assert_eq!(read(&bytes).unwrap_err().code(), ReasonCode::TableUnreadable);
+    assert_eq!(read(&[0; 8192]).unwrap_err().code(), ReasonCode::TableUnreadable);
+    assert_eq!(read(&[0; 512]).unwrap_err().code(), ReasonCode::TableUnreadable);
     let mut hybrid = good();
     hybrid[446 + 16 + 4] = 0x0c;
     put32(&mut hybrid, 446 + 16 + 12, 2048);
@@ -182,32 +160,16 @@ fn headers_that_lie_under_a_good_checksum_are_refused() {
         ("512 GiB of entries", |b, h, _| put32(b, h + 80, u32::MAX)),
         ("entries at the boot record", |b, h, _| put64(b, h + 72, 0)),
         ("entries over the header", |b, h, _| put64(b, h + 72, 1)),
-        ("entries beyond the disk", |b, h, _| {
-            put64(b, h + 72, 1 << 40)
-        }),
-        ("entries at the last number", |b, h, _| {
-            put64(b, h + 72, u64::MAX)
-        }),
-        ("entries in the usable range", |b, h, _| {
-            put64(b, h + 72, 40)
-        }),
-        ("usable range reversed", |b, h, _| {
-            put64(b, h + 40, u64::MAX)
-        }),
-        ("usable range beyond the disk", |b, h, _| {
-            put64(b, h + 48, 1 << 40)
-        }),
-        ("usable range over the header", |b, h, _| {
-            put64(b, h + 40, 0)
-        }),
+        ("entries beyond the disk", |b, h, _| put64(b, h + 72, 1 << 40)),
+        ("entries at the last number", |b, h, _| put64(b, h + 72, u64::MAX)),
+        ("entries in the usable range", |b, h, _| put64(b, h + 72, 40)),
+        ("usable range reversed", |b, h, _| put64(b, h + 40, u64::MAX)),
+        ("usable range beyond the disk", |b, h, _| put64(b, h + 48, 1 << 40)),
+        ("usable range over the header", |b, h, _| put64(b, h + 40, 0)),
     ];
     for (name, change) in cases {
         let failure = read(&changed(*change)).expect_err(name);
-        assert_eq!(
-            failure.code(),
-            ReasonCode::TableUnreadable,
-            "{name}: {failure}"
-        );
+        assert_eq!(failure.code(), ReasonCode::TableUnreadable, "{name}: {failure}");
     }
 }
 
@@ -216,25 +178,15 @@ fn entries_that_lie_under_a_good_checksum_are_refused() {
     let cases: &[(&str, Change)] = &[
         ("overlap", |b, _, e| put64(b, e + 40, 4 * 2048)),
         ("first after last", |b, _, e| put64(b, e + 32, 5 * 2048)),
-        ("beyond the usable range", |b, _, e| {
-            put64(b, e + 256 + 40, 16383)
-        }),
+        ("beyond the usable range", |b, _, e| put64(b, e + 256 + 40, 16383)),
         ("over the table", |b, _, e| put64(b, e + 32, 1)),
         ("last number", |b, _, e| put64(b, e + 256 + 40, u64::MAX)),
-        ("one name twice", |b, _, e| {
-            b.copy_within(e + 56..e + 128, e + 128 + 56)
-        }),
-        ("one id twice", |b, _, e| {
-            b.copy_within(e + 16..e + 32, e + 128 + 16)
-        }),
+        ("one name twice", |b, _, e| b.copy_within(e + 56..e + 128, e + 128 + 56)),
+        ("one id twice", |b, _, e| b.copy_within(e + 16..e + 32, e + 128 + 16)),
     ];
     for (name, change) in cases {
         let failure = read(&changed(*change)).expect_err(name);
-        assert_eq!(
-            failure.code(),
-            ReasonCode::LayoutInvalid,
-            "{name}: {failure}"
-        );
+        assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{name}: {failure}");
     }
     // Two partitions without a name are no conflict; the numbers keep their gaps.
     let bytes = changed(|b, _, e| {
@@ -243,12 +195,7 @@ fn entries_that_lie_under_a_good_checksum_are_refused() {
         b.copy_within(e + 256..e + 384, e + 384);
         b[e + 256..e + 384].fill(0);
     });
-    let numbers: Vec<u32> = read(&bytes)
-        .unwrap()
-        .partitions
-        .iter()
-        .map(|p| p.number)
-        .collect();
+    let numbers: Vec<u32> = read(&bytes).unwrap().partitions.iter().map(|p| p.number).collect();
     assert_eq!(numbers, [1, 2, 4]);
 }
 
@@ -292,104 +239,4 @@ fn thousands_of_broken_tables_never_panic_and_never_yield_a_bad_layout() {
         }
     }
     assert!(fine > 500 && refused > 500, "{fine} {refused}");
-}
-
-/// A DOS table: (type, first sector, sectors) per primary entry.
-fn mbr(entries: &[(u8, u32, u32)]) -> Vec<u8> {
-    let mut bytes = vec![0; LEN];
-    put32(&mut bytes, 440, 0x1a2b_3c4d);
-    link(&mut bytes, 0, entries);
-    bytes
-}
-
-fn link(bytes: &mut [u8], sector: usize, entries: &[(u8, u32, u32)]) {
-    let at = sector * 512;
-    for (i, (kind, start, count)) in entries.iter().enumerate() {
-        let entry = at + 446 + 16 * i;
-        bytes[entry + 4] = *kind;
-        put32(bytes, entry + 8, *start);
-        put32(bytes, entry + 12, *count);
-    }
-    bytes[at + 510..at + 512].copy_from_slice(&[0x55, 0xaa]);
-}
-
-#[test]
-fn dos_partitions_are_found_by_signature_and_number() {
-    let mut bytes = mbr(&[
-        (0x0c, 64, 64),
-        (0, 0, 0),
-        (0x83, 2048, 2048),
-        (0x05, 8192, 4096),
-    ]);
-    link(&mut bytes, 8192, &[(0x83, 64, 1024), (0x05, 2048, 2048)]);
-    link(&mut bytes, 8192 + 2048, &[(0x83, 64, 512)]);
-    let table = read(&bytes).unwrap();
-    assert_eq!(table.kind, TableKind::Mbr);
-    let names: Vec<&str> = table.partitions.iter().map(|p| p.name.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "mbr:1a2b3c4d-1",
-            "mbr:1a2b3c4d-3",
-            "mbr:1a2b3c4d-5",
-            "mbr:1a2b3c4d-6"
-        ]
-    );
-    let last = table.by_name("mbr:1a2b3c4d-6").unwrap();
-    assert_eq!(
-        last.range(),
-        (8192 + 2048 + 64) * 512..(8192 + 2048 + 64 + 512) * 512
-    );
-    assert_eq!(last.uuid, "1a2b3c4d-06");
-    let mut unsigned = mbr(&[(0x83, 64, 64)]);
-    put32(&mut unsigned, 440, 0);
-    assert!(read(&unsigned).unwrap().warnings[0].contains("signature"));
-}
-
-#[test]
-fn dos_tables_that_lie_are_refused() {
-    let sectors = u32::try_from(LEN / 512).unwrap();
-    for (name, entries) in [
-        ("overlap", vec![(0x83, 64, 64), (0x83, 127, 10)]),
-        ("beyond the disk", vec![(0x83, 64, sectors)]),
-        ("last number", vec![(0x83, u32::MAX, u32::MAX)]),
-        ("over the table", vec![(0x83, 0, 10)]),
-        ("two extended", vec![(0x05, 64, 64), (0x0f, 256, 64)]),
-        ("extended beyond the disk", vec![(0x05, 64, u32::MAX)]),
-        (
-            "extended over a primary",
-            vec![(0x83, 64, 64), (0x05, 100, 64)],
-        ),
-        ("extended without a link", vec![(0x05, 4096, 64)]),
-    ] {
-        let failure = read(&mbr(&entries)).expect_err(name);
-        assert_eq!(
-            failure.code(),
-            ReasonCode::LayoutInvalid,
-            "{name}: {failure}"
-        );
-    }
-    let mut circle = mbr(&[(0x05, 4096, 4096)]);
-    link(&mut circle, 4096, &[(0x83, 64, 64), (0x05, 1024, 64)]);
-    link(
-        &mut circle,
-        4096 + 1024,
-        &[(0x83, 64, 64), (0x05, 1024, 64)],
-    );
-    assert_eq!(read(&circle).unwrap_err().code(), ReasonCode::LayoutInvalid);
-    let mut random = Random(99);
-    let mut base = mbr(&[(0x83, 64, 64), (0x05, 256, 256)])[..512 << 9].to_vec();
-    link(&mut base, 256, &[(0x83, 64, 64), (0x05, 128, 128)]);
-    link(&mut base, 256 + 128, &[(0x83, 64, 64)]);
-    assert_eq!(read(&base).unwrap().partitions.len(), 3);
-    for _ in 0..3000 {
-        let mut bytes = base.clone();
-        for _ in 0..3 {
-            let at = [0, 256 * 512, 384 * 512][random.below(3)] + 440 + random.below(70);
-            bytes[at] = random.next().to_le_bytes()[0];
-        }
-        if let Ok(table) = read(&bytes) {
-            invariants(&table, base.len() as u64);
-        }
-    }
 }

@@ -1,11 +1,13 @@
 //! The build host's side: keys, building, signing, inspecting and verifying artifacts. This room
 //! never touches a device and never decides what a device accepts: `trust` does, for both.
 
+mod assemble;
 mod build;
 mod file;
 mod inspect;
 mod key;
 mod keygen;
+mod order;
 mod progress;
 mod settings;
 mod signer;
@@ -14,22 +16,22 @@ mod words;
 use crate::model::{Failure, ReasonCode, Result};
 pub use keygen::make_keys;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use std::io::Write;
 use std::process::ExitCode;
 use words::{Command, Words};
+
+/// The whole grammar, for help and man pages.
+pub fn command() -> clap::Command {
+    Words::command()
+}
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let words = match Words::try_parse() {
         Ok(words) => words,
-        Err(help)
-            if matches!(
-                help.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
-        {
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = help.print();
             return ExitCode::SUCCESS;
         }

@@ -33,12 +33,9 @@ impl<'a> Supply<'a> {
     pub(super) fn new(input: Input, table: &'a [Chunk]) -> Supply<'a> {
         match input {
             Input::Seekable(source) => Supply::File(source),
-            Input::Stream(reader) => Supply::Stream(Tape {
-                reader,
-                table,
-                next: 0,
-                skipped: Vec::new(),
-            }),
+            Input::Stream(reader) => {
+                Supply::Stream(Tape { reader, table, next: 0, skipped: Vec::new() })
+            }
         }
     }
 
@@ -73,16 +70,8 @@ impl<'a> Feed<'a> {
         buffers: Receiver<AlignedBuf>,
         supply: Supply<'a>,
     ) -> Feed<'a> {
-        let queue = Mutex::new(Queue {
-            next: 0,
-            buffers,
-            supply,
-        });
-        Feed {
-            spans,
-            first_chunk,
-            queue,
-        }
+        let queue = Mutex::new(Queue { next: 0, buffers, supply });
+        Feed { spans, first_chunk, queue }
     }
 
     /// The next span, its stored bytes in `stored`; `None` when all are taken or nobody wants
@@ -101,11 +90,7 @@ impl<'a> Feed<'a> {
         stored.resize(small(span.stored.end - span.stored.start), 0);
         let source = match &mut queue.supply {
             Supply::Stream(tape) => {
-                tape.read(
-                    self.first_chunk + span.chunks.start,
-                    span.chunks.len(),
-                    stored,
-                )?;
+                tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
                 None
             }
             Supply::File(source) => Some(Arc::clone(source)),

@@ -120,10 +120,7 @@ impl Sum {
             Codec::Zero => Content::Zeros(true),
             Codec::Raw | Codec::Zstd => Content::Hash(Sha256::new()),
         };
-        Sum {
-            left: chunk.plain_len as usize,
-            content,
-        }
+        Sum { left: chunk.plain_len as usize, content }
     }
 
     /// Takes this chunk's share of `bytes` and returns the rest.
@@ -164,7 +161,7 @@ pub(super) fn standing(
     wanted: impl Fn(usize) -> bool + Sync,
     progress: &Progress,
 ) -> Result<Vec<bool>> {
-    let runs = places.runs_from(0, STRETCH);
+    let runs = places.runs(0..places.count(), STRETCH);
     let next = AtomicUsize::new(0);
     let stands: Vec<AtomicBool> = places.chunks.iter().map(|_| false.into()).collect();
     let work = || -> Result<()> {
@@ -189,9 +186,7 @@ pub(super) fn on_threads(work: impl Fn() -> Result<()> + Sync) -> Result<()> {
         let others: Vec<_> = (1..THREADS).map(|_| scope.spawn(&work)).collect();
         let mine = work();
         others.into_iter().fold(mine, |first, other| {
-            let other = other
-                .join()
-                .unwrap_or_else(|p| std::panic::resume_unwind(p));
+            let other = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
             first.and(other)
         })
     })

@@ -13,6 +13,7 @@ mod medium;
 mod pipeline;
 mod plan;
 mod progress;
+mod readers;
 mod reuse;
 mod spans;
 mod verdict;

@@ -9,18 +9,17 @@
 use super::FIRST_LEN;
 use super::feed::Feed;
 use super::lay::{Layer, lead};
-use super::medium::{MediumReader, STRETCH, THREADS};
+use super::medium::THREADS;
 use super::progress::Progress;
+use super::readers::{Readers, Run};
 use super::spans::{Places, SPAN_MAX, Span, Work};
 use crate::artifact::Decoder;
 use crate::disk::BlockDevice;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::AlignedBuf;
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
 
 /// Plain buffers in flight: one in each decoder's hands, one being written, the rest waiting.
 const BUFFERS: usize = 6;
@@ -31,13 +30,12 @@ const WINDOW: u64 = 32 << 20;
 /// A decoded span, or why there is none.
 type Decoded = Result<(usize, AlignedBuf)>;
 
-/// Everything that the threads share.
+/// What the decoders and the writer share.
 pub(super) struct Pipeline<'a> {
     pub(super) device: &'a dyn BlockDevice,
     pub(super) places: &'a Places<'a>,
     pub(super) work: &'a Work,
-    /// Which chunks the medium must be read back for.
-    pub(super) suspect: &'a (dyn Fn(usize) -> bool + Sync),
+    pub(super) readers: Readers<'a>,
     pub(super) progress: &'a Progress<'a>,
 }
 
@@ -57,18 +55,18 @@ impl Pipeline<'_> {
         let (filled, decoded) = sync_channel(BUFFERS);
         let (written, to_read) = channel();
         let to_read = Mutex::new(to_read);
-        let verdict = Verdict::default();
         let first = std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 let filled = filled.clone();
                 scope.spawn(|| self.decode(&feed, filled));
-                scope.spawn(|| self.read_back(&to_read, &verdict));
+                scope.spawn(|| self.readers.read_back(&to_read));
             }
             drop(filled);
             // Its ends of the channels close when it returns: that is what stops the others.
-            self.write(decoded, empty, written, &verdict)
+            let first = self.write(decoded, empty, written);
+            first.inspect_err(|failure| self.readers.fail(failure.clone()))
         })?;
-        verdict.into_result()?;
+        self.readers.go_on()?;
         Ok((first, feed))
     }
 
@@ -118,13 +116,13 @@ impl Pipeline<'_> {
         &self,
         decoded: Receiver<Decoded>,
         empty: SyncSender<AlignedBuf>,
-        written: Sender<Range<usize>>,
-        verdict: &Verdict,
+        written: Sender<Run>,
     ) -> Result<AlignedBuf> {
         let mut layer = Layer::new(self.device);
         for range in &self.work.zeros {
             layer.zero(range)?;
         }
+        self.readers.hand_out_settled(&written);
         let spans = &self.work.spans;
         let mut next = 0;
         let mut early = BTreeMap::new();
@@ -137,91 +135,23 @@ impl Pipeline<'_> {
                 let follower = spans.get(next + 1);
                 let follows = follower.is_some_and(|f| f.image.start == spans[next].image.end);
                 let safe = layer.lay(&spans[next], &mut buf, follows)?;
-                self.progress
-                    .add(spans[next].image.end - spans[next].image.start);
+                self.progress.add(spans[next].image.end - spans[next].image.start);
                 // Nobody needs it if every span has been taken.
                 let _or_dropped = empty.try_send(buf);
                 next += 1;
-                verdict.go_on()?;
+                self.readers.go_on()?;
                 let ready = self.places.ending_by(safe);
                 if unread < ready && self.places.between(unread, ready) >= WINDOW {
-                    self.device.flush()?;
-                    let _readers_live_on = written.send(unread..ready);
+                    self.readers.hand_out(unread..ready, &written);
                     unread = ready;
                 }
             }
         }
-        debug_assert_eq!(next, spans.len(), "every span is laid or a failure came");
-        self.device.flush()?;
-        for run in self.places.runs_from(unread, STRETCH) {
-            let _readers_live_on = written.send(run);
+        if next != spans.len() {
+            let detail = format!("{next} of {} spans were decoded", spans.len());
+            return Err(Failure::new(ReasonCode::Internal, detail));
         }
+        self.readers.hand_out(unread..self.places.count(), &written);
         Ok(layer.into_first())
-    }
-
-    fn read_back(&self, runs: &Mutex<Receiver<Range<usize>>>, verdict: &Verdict) {
-        let mut reader = MediumReader::new(self.device);
-        loop {
-            let next = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(run) = next else { return };
-            let found = |index, same| {
-                if same {
-                    Ok(())
-                } else {
-                    Err(self.mismatch(index))
-                }
-            };
-            if let Err(failure) = reader.compare(self.places, run, self.suspect, found) {
-                verdict.fail(failure);
-                return;
-            }
-        }
-    }
-
-    fn mismatch(&self, index: usize) -> Failure {
-        read_back_failed(self.places, index)
-    }
-}
-
-/// The medium does not hold what chunk `index` says.
-pub(super) fn read_back_failed(places: &Places, index: usize) -> Failure {
-    let bytes = places.of(index);
-    Failure::new(
-        ReasonCode::ReadBack,
-        format!(
-            "bytes {}..{} read back differently (chunk {index})",
-            bytes.start, bytes.end
-        ),
-    )
-}
-
-/// What the readers found, for the writer to stop at.
-#[derive(Default)]
-struct Verdict {
-    failed: AtomicBool,
-    failure: Mutex<Option<Failure>>,
-}
-
-impl Verdict {
-    fn fail(&self, failure: Failure) {
-        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(failure);
-        self.failed.store(true, Ordering::Release);
-    }
-
-    fn go_on(&self) -> Result<()> {
-        if !self.failed.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.clone().map_or(Ok(()), Err)
-    }
-
-    fn into_result(self) -> Result<()> {
-        let failure = self
-            .failure
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        failure.map_or(Ok(()), Err)
     }
 }

@@ -3,9 +3,10 @@
 use super::check::check_length;
 use super::feed::{Feed, Supply};
 use super::medium::MediumReader;
-use super::pipeline::{Pipeline, read_back_failed};
+use super::pipeline::Pipeline;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::readers::{Readers, read_back_failed};
 use super::reuse::{Reuse, kept};
 use super::spans::{Places, work};
 use super::{FIRST_BLOCK, FIRST_LEN, small};
@@ -72,10 +73,7 @@ pub fn write_slot(job: Job) -> Result<Report> {
     let order = Order {
         table: &release.table.chunks,
         first_chunk: payload.first_chunk as usize,
-        places: Places::new(
-            release.chunks_of(payload),
-            release.stored_offset_of(payload),
-        ),
+        places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
         record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?),
     };
     let written = order.carry_out(device, job.input, &job.reuse, job.sink);
@@ -108,12 +106,10 @@ impl Order<'_> {
         let kept = kept(device, &self.places, reuse, sink)?;
         destroy(device)?;
         let supply = Supply::new(input, self.table);
-        let done = self
-            .write_rest(device, supply, &kept, sink)
-            .and_then(|(first, report)| {
-                self.finish(device, &first, sink)?;
-                Ok(report)
-            });
+        let done = self.write_rest(device, supply, &kept, sink).and_then(|(first, report)| {
+            self.finish(device, &first, sink)?;
+            Ok(report)
+        });
         done.map_err(|f| f.at("left without a system"))
     }
 
@@ -137,7 +133,7 @@ impl Order<'_> {
             device,
             places: &self.places,
             work: &work,
-            suspect: &suspect,
+            readers: Readers::new(device, &self.places, &suspect),
             progress: &progress,
         };
         let feed = |buffers| Feed::new(&work.spans, self.first_chunk, buffers, supply);
@@ -219,9 +215,6 @@ fn same(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
     }
     Err(Failure::new(
         ReasonCode::ReadBack,
-        format!(
-            "bytes {at}..{} read back differently",
-            at + bytes.len() as u64
-        ),
+        format!("bytes {at}..{} read back differently", at + bytes.len() as u64),
     ))
 }

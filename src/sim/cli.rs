@@ -6,7 +6,7 @@ use super::new::{Wish, new};
 use super::reboot::{Fault, reboot};
 use super::unplug::{Plug, unplug};
 use crate::model::{ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,17 +111,18 @@ struct Unplug {
     command: Vec<String>,
 }
 
+/// The whole grammar, for help and man pages.
+pub fn command() -> clap::Command {
+    Words::command()
+}
+
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(error) => {
             let _ = error.print();
-            let status = if error.use_stderr() {
-                Class::Usage.exit_status()
-            } else {
-                0
-            };
+            let status = if error.use_stderr() { Class::Usage.exit_status() } else { 0 };
             return ExitCode::from(status);
         }
     };
@@ -199,14 +200,8 @@ fn pull(words: &Unplug) -> Result<u8> {
             Ok(0)
         }
         Plug::EndedFirst(status) => {
-            say(&format!(
-                "no cut: the command ended first, with status {status}\n"
-            ))?;
-            Ok(if status == 0 {
-                Class::Nothing.exit_status()
-            } else {
-                status
-            })
+            say(&format!("no cut: the command ended first, with status {status}\n"))?;
+            Ok(if status == 0 { Class::Nothing.exit_status() } else { status })
         }
     }
 }

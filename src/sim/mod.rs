@@ -12,4 +12,4 @@ mod new;
 mod reboot;
 mod unplug;
 
-pub use cli::main;
+pub use cli::{command, main};

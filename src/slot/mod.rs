@@ -16,3 +16,6 @@ pub use layout::{Layout, SlotNames};
 
 /// The bytes at the start of a slot that are destroyed first and written last (DESIGN 9.2).
 pub const FIRST_LEN: u64 = 128 * 1024;
+
+#[cfg(test)]
+mod tests;

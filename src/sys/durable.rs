@@ -1,5 +1,6 @@
 //! Files that are either the old or the new one after a power cut.
 
+use super::power;
 use crate::model::{Failure, ReasonCode, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -9,10 +10,7 @@ use std::path::Path;
 /// Replaces `path` with `bytes`: write beside it, fsync, rename, fsync the folder. After a cut
 /// at any point the file is whole: old or new.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = Path::new(&beside);
@@ -24,10 +22,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(beside)
         .map_err(|e| told("create", &e))?;
-    file.write_all(bytes)
+    power::writing(bytes, |part| file.write_all(part))
         .and_then(|()| file.sync_all())
         .map_err(|e| told("write", &e))?;
-    fs::rename(beside, path).map_err(|e| told("replace", &e))?;
+    power::acting(|| fs::rename(beside, path)).map_err(|e| told("replace", &e))?;
     sync_folder(folder)
 }
 
@@ -42,7 +40,7 @@ pub fn append_line(path: &Path, line: &str) -> Result<()> {
         .open(path)
         .map_err(|e| told("open", &e))?;
     let bytes = format!("{line}\n");
-    file.write_all(bytes.as_bytes())
+    power::writing(bytes.as_bytes(), |part| file.write_all(part))
         .and_then(|()| file.sync_all())
         .map_err(|e| told("write", &e))?;
     match path.parent() {
@@ -61,9 +59,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         Err(e) => return Err(told(&e)),
     };
     let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| told(&e))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| told(&e))?;
     if bytes.len() as u64 > limit {
         let what = format!("{} is longer than {limit} bytes", path.display());
         return Err(Failure::new(ReasonCode::Io, what));
@@ -72,9 +68,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| io_failure("sync", folder, &e))
+    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io_failure("sync", folder, &e))
 }
 
 /// An I/O error as a failure: a full disk has a code of its own, because a person can act on it.
@@ -99,11 +93,7 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"two");
         assert_eq!(read(&path, 2).unwrap_err().code(), ReasonCode::Io);
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing is left beside it"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
@@ -118,9 +108,6 @@ mod tests {
     #[test]
     fn a_full_disk_has_its_own_code() {
         let full = std::io::Error::from_raw_os_error(nix::errno::Errno::ENOSPC as i32);
-        assert_eq!(
-            io_failure("write", Path::new("x"), &full).code(),
-            ReasonCode::NoSpace
-        );
+        assert_eq!(io_failure("write", Path::new("x"), &full).code(), ReasonCode::NoSpace);
     }
 }

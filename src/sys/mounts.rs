@@ -17,10 +17,7 @@ pub struct DeviceNumber {
 impl DeviceNumber {
     /// From what `stat` says.
     pub fn from_rdev(rdev: u64) -> DeviceNumber {
-        DeviceNumber {
-            major: nix::sys::stat::major(rdev),
-            minor: nix::sys::stat::minor(rdev),
-        }
+        DeviceNumber { major: nix::sys::stat::major(rdev), minor: nix::sys::stat::minor(rdev) }
     }
 
     /// The folder of the device in sysfs.
@@ -69,12 +66,7 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
         let mut tail = tail.split(' ');
         let fs = tail.next()?.to_owned();
         let source = unescape(tail.next()?);
-        Some(Mount {
-            device,
-            point,
-            fs,
-            source,
-        })
+        Some(Mount { device, point, fs, source })
     };
     text.lines().filter_map(line).collect()
 }
@@ -187,6 +179,26 @@ fn partition_in(folder: &Path) -> Option<KernelPartition> {
         start: number_in(&folder.join("start"))?.checked_mul(SYSFS_SECTOR)?,
         len: number_in(&folder.join("size"))?.checked_mul(SYSFS_SECTOR)?,
     })
+}
+
+/// The device under a device mapper target that stands on exactly one (dm-verity, dm-crypt);
+/// the device itself for any other.
+pub fn under(device: DeviceNumber) -> DeviceNumber {
+    let mut device = device;
+    // Stacks are two or three high; the bound is against a loop that cannot be.
+    for _ in 0..8 {
+        let slaves = std::fs::read_dir(device.sysfs().join("slaves"));
+        let mut slaves = slaves.into_iter().flatten().filter_map(|e| e.ok());
+        let (Some(only), None) = (slaves.next(), slaves.next()) else {
+            break;
+        };
+        let number = std::fs::read_to_string(only.path().join("dev"));
+        match number.ok().and_then(|n| n.parse().ok()) {
+            Some(next) => device = next,
+            None => break,
+        }
+    }
+    device
 }
 
 /// The partitions that the kernel knows of a disk.

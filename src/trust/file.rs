@@ -1,6 +1,7 @@
 //! The trust file: which keys speak for a device.
 
-use super::{PublicKey, Role, is_published_test_key};
+use super::Role;
+use super::entry::{KeyText, TrustedKey, accept};
 use crate::model::{Failure, Identifier, KeyId, ReasonCode, Result, WithReason};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -8,45 +9,6 @@ use std::num::NonZeroU32;
 
 /// A trust file is at most this long, in bytes.
 pub const MAX_TRUST_LEN: usize = 16 * 1024;
-
-/// What a key may sign for. An empty list means "any".
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Scope {
-    /// Products.
-    pub products: Vec<Identifier>,
-    /// Kinds of payload.
-    pub payloads: Vec<Identifier>,
-}
-
-impl Scope {
-    fn covers(&self, product: &Identifier, kinds: &[Identifier]) -> bool {
-        (self.products.is_empty() || self.products.contains(product))
-            && (self.payloads.is_empty() || kinds.iter().all(|kind| self.payloads.contains(kind)))
-    }
-}
-
-/// A key in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustedKey {
-    /// Its name.
-    pub id: KeyId,
-    /// What it may sign.
-    pub role: Role,
-    /// The key.
-    pub public: PublicKey,
-    /// For people.
-    pub comment: String,
-    /// What it may sign for.
-    pub scope: Scope,
-}
-
-impl TrustedKey {
-    /// Whether the key may speak for this product and all of these payload kinds.
-    pub fn covers(&self, product: &Identifier, kinds: &[Identifier]) -> bool {
-        self.scope.covers(product, kinds)
-    }
-}
 
 /// A trust file that keeps all its rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,19 +43,6 @@ struct Thresholds {
     release: NonZeroU32,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyText {
-    id: KeyId,
-    role: Role,
-    alg: String,
-    public: String,
-    #[serde(default)]
-    comment: String,
-    #[serde(default)]
-    scope: Scope,
-}
-
 impl Trust {
     /// Reads a trust file. An empty one is `TRUST_MISSING`, never "trust everybody"; any broken
     /// rule is `TRUST_INVALID`; a key from artifacts/test-keys is `TEST_KEY` unless this build
@@ -105,16 +54,10 @@ impl Trust {
     fn parse_with(text: &str, accept_test_keys: bool) -> Result<Trust> {
         let invalid = |why: String| Failure::new(ReasonCode::TrustInvalid, why);
         if text.len() > MAX_TRUST_LEN {
-            return Err(invalid(format!(
-                "{} bytes; at most {MAX_TRUST_LEN}",
-                text.len()
-            )));
+            return Err(invalid(format!("{} bytes; at most {MAX_TRUST_LEN}", text.len())));
         }
         if text.trim().is_empty() {
-            return Err(Failure::new(
-                ReasonCode::TrustMissing,
-                "the trust file is empty",
-            ));
+            return Err(Failure::new(ReasonCode::TrustMissing, "the trust file is empty"));
         }
         // The format is looked at first, so that a newer file is called newer and not broken.
         let table: toml::Table =
@@ -122,9 +65,7 @@ impl Trust {
         match table.get("format").and_then(toml::Value::as_integer) {
             Some(1) => {}
             Some(n) => {
-                return Err(invalid(format!(
-                    "trust file format {n}; this build reads 1"
-                )));
+                return Err(invalid(format!("trust file format {n}; this build reads 1")));
             }
             None => return Err(invalid("the trust file has no `format`".into())),
         }
@@ -218,35 +159,10 @@ impl Trust {
     }
 }
 
-fn accept(key: KeyText, accept_test_keys: bool) -> Result<TrustedKey> {
-    let invalid = |why: String| Failure::new(ReasonCode::TrustInvalid, why);
-    if key.alg != "ed25519" {
-        return Err(invalid(format!(
-            "key {}: algorithm `{}` is not `ed25519`",
-            key.id, key.alg
-        )));
-    }
-    let public = PublicKey::from_hex(&key.public)
-        .map_err(|f| invalid(format!("key {}: {}", key.id, f.detail())))?;
-    if public.id() != key.id {
-        return Err(invalid(format!("key {} is really {}", key.id, public.id())));
-    }
-    if is_published_test_key(&public) && !accept_test_keys {
-        let detail = format!("the secret half of key {} is published", key.id);
-        return Err(Failure::new(ReasonCode::TestKey, detail));
-    }
-    Ok(TrustedKey {
-        id: key.id,
-        role: key.role,
-        public,
-        comment: key.comment,
-        scope: key.scope,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::PublicKey;
     use ed25519_dalek::SigningKey;
 
     fn key(seed: u8, role: &str) -> String {
@@ -258,10 +174,7 @@ mod tests {
 
     fn file(root: u32, release: u32, keys: &[String]) -> String {
         let thresholds = format!("[thresholds]\nroot = {root}\nrelease = {release}\n");
-        format!(
-            "format = 1\nname = 'acme'\nversion = 1\n{thresholds}{}",
-            keys.concat()
-        )
+        format!("format = 1\nname = 'acme'\nversion = 1\n{thresholds}{}", keys.concat())
     }
 
     fn code(text: &str) -> ReasonCode {
@@ -300,14 +213,8 @@ mod tests {
             ("root threshold above the keys", file(2, 1, &both)),
             ("no release key", file(1, 1, std::slice::from_ref(&root))),
             ("no root key", file(1, 1, std::slice::from_ref(&release))),
-            (
-                "one key twice",
-                file(1, 2, &[root.clone(), release.clone(), release.clone()]),
-            ),
-            (
-                "one key in two roles",
-                file(1, 1, &[root.clone(), key(1, "release")]),
-            ),
+            ("one key twice", file(1, 2, &[root.clone(), release.clone(), release.clone()])),
+            ("one key in two roles", file(1, 1, &[root.clone(), key(1, "release")])),
             (
                 "a listed key revoked",
                 good.replace(
@@ -315,30 +222,15 @@ mod tests {
                     &format!("version = 1\nrevoked = ['{}']", id(&release)),
                 ),
             ),
-            (
-                "an id of another key",
-                good.replace(&id(&release), &id(&root)),
-            ),
+            ("an id of another key", good.replace(&id(&release), &id(&root))),
             ("an unknown role", good.replace("'release'", "'dev'")),
             ("an unknown algorithm", good.replace("ed25519", "ed25519ph")),
-            (
-                "an unknown field",
-                good.replace("version = 1", "version = 1\nexpires = 1"),
-            ),
-            (
-                "an unknown field of a key",
-                format!("{good}not_after = 1\n"),
-            ),
+            ("an unknown field", good.replace("version = 1", "version = 1\nexpires = 1")),
+            ("an unknown field of a key", format!("{good}not_after = 1\n")),
             ("a newer format", good.replace("format = 1", "format = 2")),
             ("no format", good.replace("format = 1\n", "")),
-            (
-                "format twice",
-                good.replace("format = 1", "format = 1\nformat = 1"),
-            ),
-            (
-                "a name outside the alphabet",
-                good.replace("'acme'", "'ac me'"),
-            ),
+            ("format twice", good.replace("format = 1", "format = 1\nformat = 1")),
+            ("a name outside the alphabet", good.replace("'acme'", "'ac me'")),
             ("too long", format!("{good}#{}", "x".repeat(MAX_TRUST_LEN))),
         ];
         for (what, text) in cases {

@@ -6,6 +6,8 @@
 mod config;
 mod control;
 mod env;
+#[cfg(test)]
+mod env_tests;
 mod lock;
 mod place;
 mod scheme;

@@ -7,6 +7,7 @@ use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::blk::{ForceRo, Identity, create_file};
 use crate::sys::mounts::{self, DeviceNumber};
 use std::ops::Range;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,8 +69,17 @@ impl Place {
     fn open(&self) -> Result<Arc<dyn BlockDevice>> {
         match &self.disk {
             Some(disk) => Ok(disk.reader()),
+            None if self.is_flash() => Err(Failure::new(
+                ReasonCode::EnvConfig,
+                format!("{}: MTD and UBI are not supported", self.device.display()),
+            )),
             None => open_device(&self.device),
         }
+    }
+
+    /// Raw flash is a character device.
+    fn is_flash(&self) -> bool {
+        std::fs::metadata(&self.device).is_ok_and(|m| m.file_type().is_char_device())
     }
 
     /// The bytes of the copy from the medium; the inner error says why there are none, which
@@ -107,10 +117,8 @@ impl Place {
             create_file(&self.device, self.size64())
                 .reason(ReasonCode::Io, format!("making {}", self.device.display()))?;
         }
-        let _writable = ForceRo::lift(&self.device).reason(
-            ReasonCode::Io,
-            format!("making {} writable", self.device.display()),
-        )?;
+        let _writable = ForceRo::lift(&self.device)
+            .reason(ReasonCode::Io, format!("making {} writable", self.device.display()))?;
         let device = match &self.disk {
             Some(disk) => disk.writable()?,
             None => open_in_place(&self.device)?,

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a reader waits for the lock.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What one copy holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyState {
@@ -39,13 +42,10 @@ pub struct Loaded {
 impl Loaded {
     fn new(copies: Vec<CopyState>) -> Loaded {
         let chosen = match &copies[..] {
-            [
-                CopyState::Alive { serial: a, .. },
-                CopyState::Alive { serial: b, .. },
-            ] => Some(choose(a.unwrap_or(0), b.unwrap_or(0))),
-            copies => copies
-                .iter()
-                .position(|c| matches!(c, CopyState::Alive { .. })),
+            [CopyState::Alive { serial: a, .. }, CopyState::Alive { serial: b, .. }] => {
+                Some(choose(a.unwrap_or(0), b.unwrap_or(0)))
+            }
+            copies => copies.iter().position(|c| matches!(c, CopyState::Alive { .. })),
         };
         Loaded { copies, chosen }
     }
@@ -156,19 +156,22 @@ impl EnvStore {
     /// Reads all copies from the medium, not in the middle of somebody's write. No valid copy is
     /// an answer, not an error; an error means that we could not look.
     pub fn load(&self) -> Result<Loaded> {
-        let _lock = self.lock()?;
-        self.read()
+        // A program that hangs with the lock must not keep anybody from looking: without the lock
+        // whole copies are as true as with it, and a dead one may only be half written.
+        let lock = EnvLock::take(&self.lock_path, self.deadline.min(PATIENCE), false);
+        let loaded = self.read()?;
+        let dead = |c: &CopyState| matches!(c, CopyState::Dead(_));
+        match lock {
+            Err(busy) if loaded.copies.iter().any(dead) => Err(busy),
+            _ => Ok(loaded),
+        }
     }
 
     /// Takes the lock and reads: what is decided from `loaded` can be saved without anybody
     /// having come between.
     pub fn begin(&self) -> Result<Session<'_>> {
         let lock = self.lock()?;
-        Ok(Session {
-            loaded: self.read()?,
-            store: self,
-            _lock: lock,
-        })
+        Ok(Session { loaded: self.read()?, store: self, _lock: lock })
     }
 
     /// Writes *every* copy, whatever was there: what a factory does, and never an update. The
@@ -204,10 +207,7 @@ impl Session<'_> {
         let place = &self.store.places[target];
         place.write(&env.encode(place.size, serial)?)?;
         self.loaded = self.store.read()?;
-        let expected = CopyState::Alive {
-            serial,
-            env: env.clone(),
-        };
+        let expected = CopyState::Alive { serial, env: env.clone() };
         if self.loaded.chosen == Some(target) && self.loaded.copies[target] == expected {
             return Ok(());
         }

@@ -1,36 +1,40 @@
 //! Media that lie and fail.
 
 use super::{Dice, Fixture, code, offers_something};
+use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
+use crate::event::Nowhere;
 use crate::install::Reuse;
+use crate::model::{Failure, ReasonCode, Result};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
 fn a_write_that_fails_anywhere_leaves_no_kernel_and_the_next_one_works() {
     let fixture = Fixture::new(31, 2 << 20, 60 << 10);
     let whole = FakeDevice::new(fixture.old_slot());
-    fixture
-        .write(&whole, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&whole, fixture.file(), Reuse::Nothing).unwrap();
     for nth in 1..=whole.counts().writes {
         let device = FakeDevice::new(fixture.old_slot());
         device.fail_write(nth);
         let result = fixture.write(&device, fixture.file(), Reuse::Nothing);
         assert_eq!(code(result), "IO", "write {nth}");
         // The first two writes destroy the record and the first block.
-        assert!(
-            nth <= 2 || !offers_something(&device.contents()),
-            "write {nth}"
-        );
-        fixture
-            .write(&device, fixture.file(), Reuse::Resume)
-            .unwrap();
+        assert!(nth <= 2 || !offers_something(&device.contents()), "write {nth}");
+        fixture.write(&device, fixture.file(), Reuse::Resume).unwrap();
         assert!(fixture.is_complete(&device.medium()), "after write {nth}");
     }
 }
 
 #[test]
 fn a_stuck_bit_anywhere_is_found_and_leaves_no_kernel() {
-    let fixture = Fixture::new(32, 1 << 20, 60 << 10);
+    stuck_bits(&Fixture::new(32, 1 << 20, 60 << 10));
+    // Cut at blocks, so that zero runs share none with what is written.
+    stuck_bits(&Fixture::in_units(4096, 35, 1 << 20, 60 << 10));
+}
+
+fn stuck_bits(fixture: &Fixture) {
     let record_at = fixture.slot_len - (256 << 10);
     let mut dice = Dice(5);
     let places = (0..60).map(|_| dice.roll(fixture.image.len()));
@@ -60,9 +64,104 @@ fn a_medium_that_lies_while_it_is_destroyed_stops_everything() {
     let fixture = Fixture::new(33, 1 << 20, 60 << 10);
     let device = FakeDevice::new(fixture.old_slot());
     device.stick(100_000, 1);
-    assert_eq!(
-        code(fixture.write(&device, fixture.file(), Reuse::Nothing)),
-        "READ_BACK"
-    );
+    assert_eq!(code(fixture.write(&device, fixture.file(), Reuse::Nothing)), "READ_BACK");
     assert!(device.contents()[128 << 10..][..4096] == fixture.old_slot()[128 << 10..][..4096]);
+}
+
+/// A disk that notices when something is compared that a cut could still take away.
+struct Impatient {
+    inner: FakeDevice,
+    unflushed: Mutex<BTreeSet<u64>>,
+}
+
+impl Impatient {
+    fn sectors(offset: u64, len: u64) -> std::ops::Range<u64> {
+        offset / 512..(offset + len).div_ceil(512)
+    }
+}
+
+impl BlockDevice for Impatient {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+    fn block_size(&self) -> usize {
+        self.inner.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let unflushed = self.unflushed.lock().unwrap();
+        let mut sectors = Self::sectors(offset, buf.len() as u64);
+        // One block is read to complete it, before it is written.
+        if buf.len() > 512 && sectors.any(|s| unflushed.contains(&s)) {
+            return Err(Failure::new(ReasonCode::Internal, "read before it is flushed"));
+        }
+        self.inner.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let sectors = Self::sectors(offset, buf.len() as u64);
+        self.unflushed.lock().unwrap().extend(sectors);
+        self.inner.write_at(offset, buf)
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        let sectors = Self::sectors(offset, len);
+        self.unflushed.lock().unwrap().extend(sectors);
+        self.inner.zero(offset, len)
+    }
+    fn flush(&self) -> Result<()> {
+        self.unflushed.lock().unwrap().clear();
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn nothing_is_compared_before_it_is_flushed() {
+    for fixture in
+        [Fixture::new(36, 3 << 20, 60 << 10), Fixture::in_units(4096, 37, 40 << 20, 2 << 20)]
+    {
+        let device =
+            Impatient { inner: FakeDevice::new(fixture.old_slot()), unflushed: Mutex::default() };
+        let order = fixture.order();
+        let result = order.carry_out(&device, fixture.file(), &Reuse::Nothing, &Nowhere);
+        assert_eq!(code(result), "ok");
+    }
+}
+
+/// A disk image on a filesystem that fills up.
+struct Full(FakeDevice, AtomicU64);
+
+impl BlockDevice for Full {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn block_size(&self) -> usize {
+        self.0.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let used = self.1.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        if used + buf.len() as u64 > 1 << 20 {
+            return Err(Failure::new(ReasonCode::NoSpace, "no space left on device"));
+        }
+        self.0.write_at(offset, buf)
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        self.0.zero(offset, len)
+    }
+    fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_slot_goes_on_where_it_stopped() {
+    let fixture = Fixture::new(34, 3 << 20, 60 << 10);
+    let full = Full(FakeDevice::new(fixture.old_slot()), AtomicU64::new(0));
+    let order = fixture.order();
+    let result = order.carry_out(&full, fixture.stream(), &Reuse::Nothing, &Nowhere);
+    assert_eq!(code(result), "NO_SPACE");
+    assert!(!offers_something(&full.0.contents()));
+    let report = fixture.write(&full.0, fixture.file(), Reuse::Resume);
+    assert!(report.unwrap().kept > 0);
+    assert!(fixture.is_complete(&full.0.medium()));
 }

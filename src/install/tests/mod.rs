@@ -45,15 +45,21 @@ pub(super) struct Fixture {
 impl Fixture {
     /// About `len` bytes, in chunks of up to `longest`: random, compressible and zero ones.
     pub(super) fn new(seed: u64, len: usize, longest: usize) -> Fixture {
+        Fixture::in_units(1, seed, len, longest)
+    }
+
+    /// The same, cut only at multiples of `unit`.
+    pub(super) fn in_units(unit: usize, seed: u64, len: usize, longest: usize) -> Fixture {
         let mut dice = Dice(seed);
         let (mut image, mut chunks, mut payload) = (Vec::new(), Vec::new(), Vec::new());
         while image.len() < len {
-            let size = 1 + dice.roll(longest);
-            let (plain, codec) = match dice.roll(4) {
+            let size = (1 + dice.roll(longest)).next_multiple_of(unit);
+            let (mut plain, codec) = match dice.roll(4) {
                 0 => (vec![0; size], Codec::Zero),
                 1 => (dice.bytes(251).repeat(size / 251 + 1), Codec::Raw),
-                _ => (dice.bytes(7).repeat(size / 7 + 9), Codec::Zstd),
+                _ => (dice.bytes(7).repeat(size / 7 + 1), Codec::Zstd),
             };
+            plain.truncate(size);
             let stored = match codec {
                 Codec::Zero => Vec::new(),
                 Codec::Raw => plain.clone(),
@@ -75,12 +81,7 @@ impl Fixture {
         }
         let slot_len = (image.len().next_multiple_of(4096) + 3 * 4096).max(160 << 10);
         let record = usize::try_from(RECORD_LEN).unwrap();
-        Fixture {
-            image,
-            chunks,
-            payload,
-            slot_len: slot_len + record,
-        }
+        Fixture { image, chunks, payload, slot_len: slot_len + record }
     }
 
     /// A slot that holds something else.
@@ -137,10 +138,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(bytes: Vec<u8>) -> Memory {
-        Memory {
-            bytes: Mutex::new(bytes),
-            read: AtomicU64::new(0),
-        }
+        Memory { bytes: Mutex::new(bytes), read: AtomicU64::new(0) }
     }
 }
 
@@ -197,9 +195,7 @@ fn no_block_is_written_twice() {
     let fixture = Fixture::new(6, 5 << 20, 90 << 10);
     let device = FakeDevice::new(fixture.old_slot());
     device.record();
-    fixture
-        .write(&device, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
     let (mut written, mut zeroed) = (0, 0);
     let mut seen = vec![false; fixture.slot_len / 512];
     for op in device.log() {

@@ -1,6 +1,7 @@
 //! Disks, partitions and image files as the kernel offers them: past the page cache where that is
 //! accepted, honest about it where it is not (DESIGN 9.13, 9.14). Errors are the kernel's own.
 
+mod direct;
 mod file;
 mod ioctl;
 mod zero;
@@ -8,15 +9,15 @@ mod zero;
 pub use file::{ForceRo, create_file};
 pub use ioctl::try_lock;
 
-use crate::sys::{AlignedBuf, power};
+use crate::sys::power;
 use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
 use nix::libc;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// What one unaligned request copies at a time.
 const BOUNCE: usize = 1 << 20;
@@ -109,16 +110,10 @@ impl Blk {
             return Err(Error::new(ErrorKind::ResourceBusy, why));
         }
         if !is_device && access == Access::WriteAlone && !try_lock(&file)? {
-            return Err(Error::new(
-                ErrorKind::WouldBlock,
-                "locked by another program",
-            ));
+            return Err(Error::new(ErrorKind::WouldBlock, "locked by another program"));
         }
-        let (len, block) = if is_device {
-            ioctl::device_geometry(&file)?
-        } else {
-            (after.len(), FILE_BLOCK)
-        };
+        let (len, block) =
+            if is_device { ioctl::device_geometry(&file)? } else { (after.len(), FILE_BLOCK) };
         let blk = Blk {
             file,
             identity: Identity::from(&after),
@@ -179,13 +174,6 @@ impl Blk {
         }
     }
 
-    /// Whether a direct transfer takes this as it is.
-    fn fits(&self, offset: u64, buf: &[u8]) -> bool {
-        offset.is_multiple_of(as_u64(self.block))
-            && buf.len().is_multiple_of(self.block)
-            && (buf.as_ptr() as usize).is_multiple_of(self.block)
-    }
-
     /// Fills `buf` from `offset`, from the medium: directly, or after the page cache was written
     /// and dropped.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
@@ -200,22 +188,6 @@ impl Blk {
         self.file.read_exact_at(buf, offset)
     }
 
-    fn read_direct(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        if self.fits(offset, buf) {
-            return self.file.read_exact_at(buf, offset);
-        }
-        let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
-        let mut done = 0;
-        while done < buf.len() {
-            let span = self.span(offset + as_u64(done), buf.len() - done);
-            self.file
-                .read_exact_at(&mut bounce[..span.blocks], span.start)?;
-            buf[done..done + span.take].copy_from_slice(&bounce[span.skip..span.skip + span.take]);
-            done += span.take;
-        }
-        Ok(())
-    }
-
     /// Writes all of `buf` at `offset`. What is not whole blocks is read, changed and written.
     pub fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
         self.check(offset, as_u64(buf.len()))?;
@@ -228,62 +200,6 @@ impl Blk {
         let result = power::writing(buf, |part| self.file.write_all_at(part, offset));
         self.dirty.store(true, Ordering::SeqCst);
         result
-    }
-
-    fn write_direct(&self, offset: u64, buf: &[u8]) -> Result<()> {
-        if self.fits(offset, buf) {
-            return power::writing(buf, |part| self.write_part(part, offset));
-        }
-        let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
-        let mut done = 0;
-        while done < buf.len() {
-            let span = self.span(offset + as_u64(done), buf.len() - done);
-            let tail = span.blocks - self.block;
-            let partial = span.take != span.blocks;
-            let _one_at_a_time =
-                partial.then(|| self.edges.lock().unwrap_or_else(PoisonError::into_inner));
-            if span.skip > 0 {
-                self.file
-                    .read_exact_at(&mut bounce[..self.block], span.start)?;
-            }
-            // The last block is read only if the first read did not bring it already.
-            if span.skip + span.take < span.blocks && (tail > 0 || span.skip == 0) {
-                let at = span.start + as_u64(tail);
-                self.file
-                    .read_exact_at(&mut bounce[tail..span.blocks], at)?;
-            }
-            bounce[span.skip..span.skip + span.take].copy_from_slice(&buf[done..done + span.take]);
-            let blocks = &bounce[..span.blocks];
-            power::writing(blocks, |part| self.write_part(part, span.start))?;
-            done += span.take;
-        }
-        Ok(())
-    }
-
-    /// One request to the kernel. The simulator's power cut may leave a length that no direct
-    /// write takes.
-    fn write_part(&self, part: &[u8], offset: u64) -> Result<()> {
-        if !part.len().is_multiple_of(self.block) {
-            self.leave_direct()?;
-        }
-        self.file.write_all_at(part, offset)
-    }
-
-    fn bounce_len(&self, offset: u64, len: usize) -> usize {
-        self.span(offset, len).blocks
-    }
-
-    /// The whole blocks around the next part of a request.
-    fn span(&self, offset: u64, len: usize) -> Span {
-        let into_block = offset % as_u64(self.block);
-        let skip = usize::try_from(into_block).unwrap_or(0);
-        let take = len.min(BOUNCE - skip);
-        Span {
-            start: offset - into_block,
-            skip,
-            take,
-            blocks: (skip + take).next_multiple_of(self.block),
-        }
     }
 
     /// Returns when everything written before is on the medium, the device's own cache included.
@@ -314,15 +230,6 @@ impl Blk {
         posix_fadvise(&self.file, as_off(start)?, as_off(count)?, advice)?;
         Ok(())
     }
-}
-
-/// Whole blocks around a part of a request: read or written from `start`, of which `take` bytes
-/// after `skip` belong to the request.
-struct Span {
-    start: u64,
-    skip: usize,
-    take: usize,
-    blocks: usize,
 }
 
 fn as_u64(n: usize) -> u64 {

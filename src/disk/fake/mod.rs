@@ -2,49 +2,20 @@
 //! order, a sector may be torn, a write may fail, and a bit may be stuck. For tests and the
 //! simulator.
 
+mod ops;
+mod table;
+
+pub use ops::{Counts, Op, Survivors};
+pub use table::gpt_disk;
+#[cfg(test)]
+pub(crate) use table::gpt_disk_with;
+
 use super::BlockDevice;
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SECTOR: usize = 512;
-
-/// One request that changed the device or ordered its changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
-    /// Bytes written at an offset.
-    Write(u64, Vec<u8>),
-    /// A range zeroed: offset and length.
-    Zero(u64, u64),
-    /// A flush that returned.
-    Flush,
-}
-
-/// What has been asked of the device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Writes and zeroings.
-    pub writes: u64,
-    /// Bytes written, zeroings not counted.
-    pub written: u64,
-    /// Bytes zeroed.
-    pub zeroed: u64,
-    /// Bytes read.
-    pub read: u64,
-    /// Flushes.
-    pub flushes: u64,
-}
-
-/// Which of the unflushed sectors are on the medium after a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Survivors {
-    /// None.
-    Nothing,
-    /// All of them.
-    Everything,
-    /// Any, chosen by this seed; one of them is torn in the middle.
-    Some(u64),
-}
 
 #[derive(Default)]
 struct State {
@@ -83,10 +54,7 @@ impl FakeDevice {
             block,
             len: u64::try_from(medium.len()).unwrap_or(0),
             strict,
-            state: Mutex::new(State {
-                medium,
-                ..State::default()
-            }),
+            state: Mutex::new(State { medium, ..State::default() }),
         }
     }
 
@@ -322,35 +290,4 @@ impl BlockDevice for FakeDevice {
         }
         Ok(())
     }
-}
-
-/// The bytes of a disk with a GPT of 512-byte sectors and these partitions: name, offset, length
-/// in bytes. For tests and the simulator: made by the `gpt` crate, read by our own checks.
-pub fn gpt_disk(len: u64, partitions: &[(&str, u64, u64)]) -> Vec<u8> {
-    gpt_disk_with(len, partitions, gpt::disk::LogicalBlockSize::Lb512)
-}
-
-/// [`gpt_disk`] with sectors of another size.
-pub(crate) fn gpt_disk_with(
-    len: u64,
-    partitions: &[(&str, u64, u64)],
-    sector: gpt::disk::LogicalBlockSize,
-) -> Vec<u8> {
-    let size = sector.as_u64();
-    let why = "because the caller names partitions that fit the disk";
-    let mut bytes = std::io::Cursor::new(vec![0; usize::try_from(len).expect(why)]);
-    let last = u32::try_from(len / size - 1).unwrap_or(u32::MAX);
-    let boot = gpt::mbr::ProtectiveMBR::with_lb_size(last);
-    boot.overwrite_lba0(&mut bytes).expect(why);
-    let config = gpt::GptConfig::new()
-        .writable(true)
-        .logical_block_size(sector);
-    let mut disk = config.create_from_device(&mut bytes, None).expect(why);
-    for ((name, start, len), number) in partitions.iter().zip(1u32..) {
-        let kind = gpt::partition_types::LINUX_FS;
-        disk.add_partition_at(name, number, start / size, len / size, kind, 0)
-            .expect(why);
-    }
-    disk.write().expect(why);
-    bytes.into_inner()
 }

@@ -1,0 +1,217 @@
+//! Layouts, the booted slot, and every fact that withholds the key.
+
+use super::{
+    Inactive, Layout, SlotNames, booted_from_file, booted_on_device, slot_on_command_line,
+};
+use crate::disk::fake::{FakeDevice, gpt_disk};
+use crate::disk::{BlockDevice, Disk, PartitionTable, read_table};
+use crate::model::{CopyClaim, EnvClaims, ReasonCode, SlotId};
+use std::path::Path;
+use std::sync::Arc;
+
+const MIB: u64 = 1 << 20;
+const PARTS: [(&str, u64, u64); 5] = [
+    ("rootfs-a", MIB, MIB),
+    ("rootfs-b", 2 * MIB, MIB),
+    ("boot-a", 3 * MIB, MIB),
+    ("boot-b", 4 * MIB, MIB),
+    ("tiny", 5 * MIB, 4096),
+];
+
+fn bytes() -> Vec<u8> {
+    gpt_disk(8 * MIB, &PARTS)
+}
+
+fn table() -> PartitionTable {
+    read_table(&FakeDevice::new(bytes())).unwrap()
+}
+
+fn names(a: &[&str], b: &[&str]) -> SlotNames {
+    let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    SlotNames { a: owned(a), b: owned(b) }
+}
+
+#[test]
+fn slots_are_found_by_name_id_and_dos_number() {
+    let table = table();
+    let layout = Layout::find(&table, &SlotNames::default()).unwrap();
+    assert_eq!(layout.first(SlotId::A).name, "rootfs-a");
+    assert_eq!(layout.partitions(SlotId::B).len(), 1);
+    assert_eq!(layout.slot_at(2 * MIB, MIB), Some(SlotId::B));
+    assert_eq!(layout.slot_at(2 * MIB, MIB + 1), None);
+    let uuid = format!("partuuid:{}", table.partitions[1].uuid.to_uppercase());
+    let several = names(&["rootfs-a", "boot-a"], &[&uuid, "boot-b"]);
+    let layout = Layout::find(&table, &several).unwrap();
+    assert_eq!(layout.partitions(SlotId::B)[0].name, "rootfs-b");
+    assert_eq!(layout.slot_at(4 * MIB, MIB), Some(SlotId::B));
+    let mut dos = table.clone();
+    dos.partitions[0].name = "mbr:1a2b3c4d-1".to_owned();
+    dos.partitions[1].name = "mbr:1a2b3c4d-2".to_owned();
+    let by_number = names(&["mbr:1A2B3C4D-1"], &["mbr:1a2b3c4d-2"]);
+    assert!(Layout::find(&dos, &by_number).is_ok());
+}
+
+#[test]
+fn layouts_that_make_no_sense_are_refused() {
+    let invalid = ReasonCode::LayoutInvalid;
+    for (a, b, code) in [
+        (vec![], vec![], invalid),
+        (vec!["rootfs-a"], vec![], invalid),
+        (vec!["rootfs-a", "boot-a"], vec!["rootfs-b"], invalid),
+        (vec!["rootfs-a"], vec!["rootfs-a"], invalid),
+        (vec!["rootfs-a", "boot-a"], vec!["rootfs-b", "boot-a"], invalid),
+        (vec!["rootfs-a"], vec!["tiny"], invalid),
+        (vec!["rootfs-a"], vec!["rootfs-c"], ReasonCode::SlotMissing),
+        (vec!["rootfs-a"], vec!["ROOTFS-B"], ReasonCode::SlotMissing),
+        (vec!["rootfs-a"], vec![""], ReasonCode::SlotMissing),
+        (vec!["rootfs-a"], vec!["partuuid:"], ReasonCode::SlotMissing),
+    ] {
+        let failure = Layout::find(&table(), &names(&a, &b)).unwrap_err();
+        assert_eq!(failure.code(), code, "{a:?} {b:?}: {failure}");
+    }
+}
+
+#[test]
+fn an_environment_in_a_slot_is_refused() {
+    let layout = Layout::find(&table(), &SlotNames::default()).unwrap();
+    let clear = |range| layout.keeps_clear_of(&[range]).is_ok();
+    assert!(clear(0..MIB) && clear(3 * MIB..8 * MIB));
+    assert!(!clear(MIB - 1..MIB + 1) && !clear(3 * MIB - 1..3 * MIB) && !clear(0..8 * MIB));
+}
+
+#[test]
+fn the_booted_slot_needs_two_witnesses() {
+    let layout = Layout::find(&table(), &SlotNames::default()).unwrap();
+    let (on_a, on_b) = (Some((MIB, MIB)), Some((2 * MIB, MIB)));
+    for (line, root, found) in [
+        ("root=/dev/x surefoot.slot=b ro", on_b, Some(SlotId::B)),
+        ("surefoot.slot=a surefoot.slot=a", on_a, Some(SlotId::A)),
+        ("surefoot.slot=a", on_b, None),
+        ("surefoot.slot=a", None, None),
+        ("surefoot.slot=a", Some((3 * MIB, MIB)), None),
+        ("surefoot.slot=a surefoot.slot=b", on_a, None),
+        ("surefoot.slot=", on_a, None),
+        ("surefoot.slot=A", on_a, None),
+        ("xsurefoot.slot=a", on_a, None),
+        ("", on_a, None),
+    ] {
+        match booted_on_device(line, root, &layout) {
+            Ok(slot) => assert_eq!(Some(slot), found, "{line}"),
+            Err(f) => {
+                assert_eq!(f.code(), ReasonCode::BootedUnknown);
+                assert_eq!(found, None, "{line}: {f}");
+            }
+        }
+    }
+    assert!(slot_on_command_line("quiet").is_err());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for (text, found) in
+        [("a\n", Some(SlotId::A)), ("b", Some(SlotId::B)), ("", None), ("ab", None)]
+    {
+        std::fs::write(file.path(), text).unwrap();
+        assert_eq!(booted_from_file(file.path()).ok(), found, "{text:?}");
+    }
+    let missing = booted_from_file(Path::new("/no/such/file")).unwrap_err();
+    assert_eq!(missing.code(), ReasonCode::BootedUnknown);
+}
+
+fn claims(copies: &[CopyClaim]) -> EnvClaims {
+    EnvClaims { copies: copies.to_vec() }
+}
+
+fn says(slot: Option<SlotId>, trial: bool) -> CopyClaim {
+    CopyClaim::Alive { slot, trial }
+}
+
+fn disk() -> (Arc<FakeDevice>, Disk) {
+    let device = Arc::new(FakeDevice::new(bytes()));
+    (device.clone(), Disk::given(Path::new("disk.img"), device))
+}
+
+/// All pairs of what two copies can say, for both running slots: the key exists for one of them.
+#[test]
+fn only_an_environment_settled_on_the_running_slot_gives_the_key() {
+    let (_, disk) = disk();
+    let layout = Layout::find(&disk.table().unwrap(), &SlotNames::default()).unwrap();
+    let mut all = vec![CopyClaim::Dead];
+    for slot in [None, Some(SlotId::A), Some(SlotId::B)] {
+        all.extend([says(slot, false), says(slot, true)]);
+    }
+    let mut keys = 0;
+    for booted in [SlotId::A, SlotId::B] {
+        let good = says(Some(booted), false);
+        for first in &all {
+            for second in &all {
+                let result = Inactive::prove(&disk, &layout, booted, &claims(&[*first, *second]));
+                match result {
+                    Ok(key) => {
+                        assert_eq!((*first, *second), (good, good));
+                        assert_eq!(key.id(), booted.other());
+                        keys += 1;
+                    }
+                    Err(f) => {
+                        assert_ne!((*first, *second), (good, good), "{f}");
+                        assert_eq!(f.code(), ReasonCode::SlotNeeded);
+                    }
+                }
+            }
+            let single = Inactive::prove(&disk, &layout, booted, &claims(&[*first]));
+            assert_eq!(single.is_ok(), *first == good);
+        }
+        assert!(Inactive::prove(&disk, &layout, booted, &claims(&[])).is_err());
+    }
+    assert_eq!(keys, 2);
+}
+
+#[test]
+fn the_key_opens_the_other_slot_and_not_a_byte_more() {
+    let (device, disk) = disk();
+    let several = names(&["rootfs-a", "boot-a"], &["rootfs-b", "boot-b"]);
+    let layout = Layout::find(&disk.table().unwrap(), &several).unwrap();
+    let settled = claims(&[says(Some(SlotId::A), false); 2]);
+    let key = Inactive::prove(&disk, &layout, SlotId::A, &settled).unwrap();
+    assert_eq!(key.devices().len(), 2);
+    let before = device.contents();
+    for window in key.devices() {
+        window.write_at(0, &vec![0xee; usize::try_from(MIB).unwrap()]).unwrap();
+        assert!(window.write_at(MIB, &[0]).is_err());
+    }
+    let after = device.contents();
+    for (at, (old, new)) in before.iter().zip(&after).enumerate() {
+        let at = at as u64;
+        let own = (2 * MIB..3 * MIB).contains(&at) || (4 * MIB..5 * MIB).contains(&at);
+        if own {
+            assert_eq!(*new, 0xee);
+        } else {
+            assert_eq!(old, new, "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_changed_since_withholds_the_key() {
+    let (_, before) = disk();
+    let layout = Layout::find(&before.table().unwrap(), &SlotNames::default()).unwrap();
+    let mut parts = PARTS;
+    parts[1].1 = 6 * MIB;
+    let device = Arc::new(FakeDevice::new(gpt_disk(8 * MIB, &parts)));
+    let disk = Disk::given(Path::new("disk.img"), device);
+    let settled = claims(&[says(Some(SlotId::A), false); 2]);
+    let failure = Inactive::prove(&disk, &layout, SlotId::A, &settled).err().unwrap();
+    assert_eq!(failure.code(), ReasonCode::LayoutInvalid);
+}
+
+#[test]
+fn an_image_held_by_another_program_is_busy() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes()).unwrap();
+    let (mine, other) = (Disk::open(file.path()).unwrap(), Disk::open(file.path()).unwrap());
+    let layout = Layout::find(&mine.table().unwrap(), &SlotNames::default()).unwrap();
+    let settled = claims(&[says(Some(SlotId::A), false); 2]);
+    let key = Inactive::prove(&mine, &layout, SlotId::A, &settled).unwrap();
+    let failure = Inactive::prove(&other, &layout, SlotId::A, &settled).err().unwrap();
+    assert_eq!(failure.code(), ReasonCode::Busy);
+    assert!(other.table().is_ok(), "reading needs no lock");
+    drop(key);
+    assert!(Inactive::prove(&other, &layout, SlotId::A, &settled).is_ok());
+}

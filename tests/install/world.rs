@@ -1,0 +1,255 @@
+//! A signer, an artifact and a device's disk, each as small as the real rooms allow.
+
+use ed25519_dalek::{Signer, SigningKey};
+use std::io::Cursor;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use surefoot::artifact::write::{Draft as Head, Image, Packing, pack};
+use surefoot::artifact::{Provenance, Release, read_head};
+use surefoot::disk::{BlockDevice, Disk, Window};
+use surefoot::event::{Nowhere, Sink};
+use surefoot::install::{Job, Report, Reuse, Target, plan, write_slot};
+use surefoot::model::{CopyClaim, EnvClaims, Identifier, Result, SlotId};
+use surefoot::provision::{Card, Counter, make};
+use surefoot::slot::record::RECORD_LEN;
+use surefoot::slot::{Inactive, Layout, SlotNames};
+use surefoot::source::{Fetch, Input, Sequential};
+use surefoot::trust::{PublicKey, Trust, Verified};
+
+/// The slots of every test's device.
+pub(crate) const SLOT_LEN: usize = 8 << 20;
+/// The largest image they take.
+pub(crate) const ROOM: usize = SLOT_LEN - RECORD_LEN as usize;
+
+const ROOT: [u8; 32] = [1; 32];
+const RELEASE: [u8; 32] = [2; 32];
+const STRANGER: [u8; 32] = [3; 32];
+
+pub(crate) fn nowhere() -> &'static dyn Sink {
+    &Nowhere
+}
+
+fn public(seed: &[u8; 32]) -> PublicKey {
+    PublicKey::from_bytes(SigningKey::from_bytes(seed).verifying_key().as_bytes()).unwrap()
+}
+
+fn trust_in(release: &[u8; 32]) -> Trust {
+    let key = |seed, role| {
+        let (id, hex) = (public(seed).id(), public(seed).to_hex());
+        format!(
+            "[[keys]]\nid = \"{id}\"\nrole = \"{role}\"\nalg = \"ed25519\"\npublic = \"{hex}\"\n"
+        )
+    };
+    let head = "format = 1\nname = \"test\"\nversion = 1\n[thresholds]\nroot = 1\nrelease = 1\n";
+    Trust::parse(&format!("{head}{}{}", key(&ROOT, "root"), key(release, "release"))).unwrap()
+}
+
+/// Whom the device trusts.
+pub(crate) fn trust() -> Trust {
+    trust_in(&RELEASE)
+}
+
+/// A device of somebody else.
+pub(crate) fn strange_trust() -> Trust {
+    trust_in(&STRANGER)
+}
+
+fn name(text: &str) -> Identifier {
+    text.parse().unwrap()
+}
+
+/// Bytes that look like a filesystem's: runs of text, of noise and of zeros.
+pub(crate) fn image(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut image = Vec::with_capacity(len + (1 << 18));
+    while image.len() < len {
+        let run = 4096 * (1 + (word() >> 40) as usize % 48);
+        match (word() >> 40) % 4 {
+            0 => image.resize(image.len() + run, 0),
+            1 => (0..run / 8).for_each(|_| image.extend(word().to_le_bytes())),
+            _ => image.extend(word().to_le_bytes().repeat(run / 8)),
+        }
+    }
+    image.truncate(len);
+    image
+}
+
+/// An artifact to be.
+pub(crate) struct Draft {
+    version: &'static str,
+    product: &'static str,
+    compatible: &'static str,
+    images: Vec<(Vec<u8>, Vec<Identifier>)>,
+}
+
+impl Draft {
+    pub(crate) fn new(version: &'static str) -> Draft {
+        Draft { version, product: "test", compatible: "board", images: Vec::new() }
+    }
+
+    pub(crate) fn product(mut self, product: &'static str) -> Draft {
+        self.product = product;
+        self
+    }
+
+    pub(crate) fn compatible(mut self, compatible: &'static str) -> Draft {
+        self.compatible = compatible;
+        self
+    }
+
+    pub(crate) fn rootfs(self, image: &[u8]) -> Draft {
+        self.rootfs_for(image, &[])
+    }
+
+    pub(crate) fn rootfs_for(mut self, image: &[u8], hardware: &[&str]) -> Draft {
+        let hardware = hardware.iter().map(|h| name(h)).collect();
+        self.images.push((image.to_vec(), hardware));
+        self
+    }
+
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        let images = self.images.iter().map(|(image, hardware)| Image {
+            hardware: hardware.clone(),
+            ..Image::rootfs(Cursor::new(image.clone()))
+        });
+        let packing = Packing { level: 3, average: 32 << 10, threads: 2 };
+        let packed = pack(images.collect(), packing, &mut payload, &|_| ()).unwrap();
+        let head = Head {
+            product: name(self.product),
+            compatible: vec![name(self.compatible)],
+            version: self.version.parse().unwrap(),
+            release_counter: 1,
+            security_epoch: 0,
+            notes: None,
+            provenance: Provenance::default(),
+            hints: Default::default(),
+        };
+        let mut head = head.head(packed).unwrap();
+        let statement = head.statement().unwrap();
+        let signature = SigningKey::from_bytes(&RELEASE).sign(statement.as_bytes());
+        head.add_signature(&public(&RELEASE), signature.to_bytes()).unwrap();
+        [head.to_bytes(), payload].concat()
+    }
+}
+
+/// A file in memory.
+pub(crate) struct Memory(pub(crate) Vec<u8>);
+
+impl Fetch for Memory {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        buf.copy_from_slice(&self.0[offset as usize..][..buf.len()]);
+        Ok(())
+    }
+}
+
+pub(crate) fn of_file(artifact: &[u8]) -> (Verified<Release>, Input) {
+    let source = Arc::new(Memory(artifact.to_vec()));
+    let head = read_head(&mut Sequential::new(&*source)).unwrap();
+    (head.verify(&trust()).unwrap(), Input::Seekable(source))
+}
+
+pub(crate) fn of_stream(artifact: &[u8]) -> (Verified<Release>, Input) {
+    let mut stream = Cursor::new(artifact.to_vec());
+    let head = read_head(&mut stream).unwrap();
+    (head.verify(&trust()).unwrap(), Input::Stream(Box::new(stream)))
+}
+
+/// A device whose slot a runs: a disk image in a folder of its own.
+pub(crate) struct Device {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    target: Target,
+}
+
+impl Device {
+    pub(crate) fn new() -> Device {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.img");
+        let card = Card {
+            slot_size: SLOT_LEN as u64,
+            disk_size: None,
+            counter: Counter::Uboot,
+            board: &[],
+            rootfs: None,
+        };
+        make(&path, &card).unwrap();
+        let target = Target { product: name("test"), compatible: name("board"), hardware: None };
+        Device { _folder: folder, path, target }
+    }
+
+    pub(crate) fn of_revision(revision: &str) -> Device {
+        let mut device = Device::new();
+        device.target.hardware = Some(name(revision));
+        device
+    }
+
+    fn open(&self) -> (Disk, Layout) {
+        let disk = Disk::open(&self.path).unwrap();
+        let layout = Layout::find(&disk.table().unwrap(), &SlotNames::default()).unwrap();
+        (disk, layout)
+    }
+
+    /// Slot b for reading.
+    pub(crate) fn slot(&self) -> Window {
+        let (disk, layout) = self.open();
+        disk.read_partition(layout.first(SlotId::B)).unwrap()
+    }
+
+    pub(crate) fn slot_range(&self) -> Range<usize> {
+        let (_, layout) = self.open();
+        let range = layout.first(SlotId::B).range();
+        range.start as usize..range.end as usize
+    }
+
+    pub(crate) fn disk_bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.path).unwrap()
+    }
+
+    pub(crate) fn slot_bytes(&self) -> Vec<u8> {
+        self.disk_bytes()[self.slot_range()].to_vec()
+    }
+
+    /// Changes slot b behind everybody's back.
+    pub(crate) fn tamper(&self, offset: usize, bytes: &[u8]) {
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::OpenOptions::new().write(true).open(&self.path).unwrap();
+        let at = self.slot_range().start + offset;
+        file.write_all_at(bytes, at as u64).unwrap();
+        file.sync_all().unwrap();
+    }
+
+    pub(crate) fn write(
+        &self,
+        release: &Verified<Release>,
+        input: Input,
+        reuse: Reuse,
+    ) -> Result<Report> {
+        self.write_to(release, input, reuse, nowhere())
+    }
+
+    pub(crate) fn write_to(
+        &self,
+        release: &Verified<Release>,
+        input: Input,
+        reuse: Reuse,
+        sink: &dyn Sink,
+    ) -> Result<Report> {
+        let (disk, layout) = self.open();
+        let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
+        let copies = vec![settled, settled];
+        let target = Inactive::prove(&disk, &layout, SlotId::A, &EnvClaims { copies })?;
+        let plan = plan(release, &self.target, target.device().len())?;
+        write_slot(Job { release, plan: &plan, input, target: &target, reuse, sink })
+    }
+}

@@ -1,0 +1,139 @@
+//! The power goes at every single write of a real installation, arming, commit and rollback on a
+//! real disk image, whole or torn: the device boots a complete system and the next command goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+use common::Bench;
+
+/// Writes after which no verb of this file is still writing.
+const WRITES_MAX: usize = 200;
+
+/// What is cut, from which state, and what the device may run after it.
+struct Scene<'a> {
+    verb: &'a [&'a str],
+    may_run: &'a [&'a str],
+}
+
+/// Cuts the power at write after write of `scene` on copies of the device, until one run ends by
+/// itself. Each copy must boot a complete system and then still take an update.
+fn cut_everywhere(bench: &Bench, scene: &Scene, systems: &[Vec<u8>; 2]) -> usize {
+    copy(&bench.path("DEV"), &bench.path("KEPT"));
+    for cut in 0..WRITES_MAX {
+        let mut ended = false;
+        for torn in ["0", "700"] {
+            let plug = format!("{cut}:{torn}");
+            let said = bench.surefoot_with(scene.verb, &[("SUREFOOT_SIM_CUT", &plug)], b"");
+            ended = said.code != 99;
+            assert!(said.code == 0 || !ended, "{:?}: {}", scene.verb, said.err);
+            if !ended {
+                let slot = bench.reboot(&[]);
+                let place =
+                    format!("{:?} cut at write {cut}, {torn} bytes of it landed", scene.verb);
+                assert!(scene.may_run.contains(&slot.as_str()), "{place}: slot {slot} runs");
+                let system = &systems[usize::from(slot == "b")];
+                assert!(
+                    bench.slot_bytes(&slot)[..system.len()] == system[..],
+                    "{place}: slot {slot} is torn"
+                );
+                after(bench, &place);
+            }
+            std::fs::remove_dir_all(bench.path("DEV")).unwrap();
+            copy(&bench.path("KEPT"), &bench.path("DEV"));
+        }
+        if ended {
+            return cut;
+        }
+    }
+    panic!("{:?} writes for ever", scene.verb)
+}
+
+/// Whatever happened, the device comes to rest and takes the next update.
+fn after(bench: &Bench, place: &str) {
+    let state = bench.status()["state"].as_str().unwrap_or("").to_owned();
+    match state.as_str() {
+        "trying" => {
+            bench.surefoot(&["commit"]).ok();
+        }
+        // It was to be left, or to be armed, and the flip was cut: a person decides.
+        "switching" => {
+            bench.surefoot(&["rollback"]).ok();
+            bench.reboot(&[]);
+        }
+        _ => {}
+    }
+    let next = bench.path("v9.0.0.surefoot");
+    let said = bench.surefoot(&["install", &next]);
+    assert_eq!(said.code, 0, "{place}: the next update: {}", said.err);
+    bench.reboot(&[]);
+    let said = bench.surefoot(&["commit"]);
+    assert_eq!(said.code, 0, "{place}: {}", said.err);
+    assert_eq!(bench.status()["state"], "updated", "{place}");
+}
+
+fn copy(from: &str, to: &str) {
+    let done = std::process::Command::new("cp").args(["-a", "--sparse=always", from, to]).status();
+    assert!(done.unwrap().success());
+}
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    bench.release("9.0.0");
+    bench.release("2.0.0");
+    bench
+}
+
+fn image(bench: &Bench, name: &str) -> Vec<u8> {
+    common::read(&bench.path(&format!("{name}.img")))
+}
+
+#[test]
+fn install() {
+    let bench = bench();
+    let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
+    let artifact = bench.path("v2.0.0.surefoot");
+    let scene = Scene { verb: &["install", &artifact], may_run: &["a", "b"] };
+    let writes = cut_everywhere(&bench, &scene, &systems);
+    assert!(writes >= 15, "an installation has more than {writes} writes");
+}
+
+#[test]
+fn install_over_an_older_system() {
+    let bench = bench();
+    bench.update_to("2.0.0");
+    bench.update_to("2.1.0");
+    let systems = [image(&bench, "v2.1.0"), common::image(77, 1 << 20)];
+    let artifact = bench.artifact("over", 77, 1 << 20, &["--version", "2.2.0"]);
+    let scene = Scene { verb: &["install", &artifact], may_run: &["a", "b"] };
+    cut_everywhere(&bench, &scene, &systems);
+}
+
+#[test]
+fn commit() {
+    let bench = bench();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+    bench.reboot(&[]);
+    let systems = [Vec::new(), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["commit"], may_run: &["b"] };
+    let writes = cut_everywhere(&bench, &scene, &systems);
+    assert!(writes >= 3, "a commit has more than {writes} writes");
+}
+
+#[test]
+fn rollback_of_a_trial() {
+    let bench = bench();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+    bench.reboot(&[]);
+    let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["rollback"], may_run: &["a", "b"] };
+    cut_everywhere(&bench, &scene, &systems);
+}
+
+#[test]
+fn rollback_after_a_commit() {
+    let bench = bench();
+    bench.update_to("2.0.0");
+    let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["rollback"], may_run: &["a", "b"] };
+    cut_everywhere(&bench, &scene, &systems);
+}
