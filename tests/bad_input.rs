@@ -280,7 +280,7 @@ fn a_full_disk() {
     }
     let unmount = Unmount(small.clone());
     let copied =
-        mount(&["sh", "-c", &format!("cp -a --sparse=always {}/. {small}/", bench.path("DEV"))]);
+        run(&["sh", "-c", &format!("cp -a --sparse=always {}/. {small}/", bench.path("DEV"))]);
     let config = format!("{small}/surefoot.toml");
     let said = common::run(
         env!("CARGO_BIN_EXE_surefoot"),
