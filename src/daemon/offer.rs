@@ -55,7 +55,8 @@ pub(super) fn judge(
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();
     // Where the journal knows how a transaction ended, it also knows whether the release is to blame.
-    let ended = journal.last.as_ref().and_then(|l| l.txn.as_ref());
+    let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
+    let ended = ended.and_then(|l| l.txn.as_ref());
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
