@@ -1,10 +1,10 @@
 //! The overlapping part: fetch, verify, decode, write, flush, read back, in a bounded memory.
 //!
 //! ```text
-//!           ┌──────────── 3 workers ─────────────┐             ┌── 2 readers ──┐
+//!           ┌──────────────── 3 workers ─────────────────┐    ┌─── 3 readers ────┐
 //! source ─▶ │ take ─▶ check, decode ─▶ in order ─▶ write │ ─▶ │ flush ─▶ compare │
-//!           └──▲──────────────────────────────│──┘             └───────────────┘
-//!              └──────── empty buffers ◀──────┘
+//!           └──▲───────────────────────────────────┬─────┘    └──────────────────┘
+//!              └────────── empty buffers ◀─────────┘
 //! ```
 //!
 //! A worker writes what it has decoded: a write is a wait, and no thread has to be woken for it.
@@ -13,7 +13,7 @@ use super::buffers::Buffers;
 use super::feed::{Feed, Supply};
 use super::lay::lead;
 use super::line::Line;
-use super::medium::THREADS;
+use super::medium::WAITING_THREADS;
 use super::progress::Progress;
 use super::readers::Readers;
 use super::spans::{Places, SPAN_MAX, Span, Work};
@@ -24,12 +24,8 @@ use crate::sys::AlignedBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-/// Threads that decode and write: one more than decode at full speed, as one of them waits for
-/// the medium.
-const WORKERS: usize = THREADS + 1;
-
 /// Plain buffers: one in each worker's hands, as many decoded and waiting for their turn.
-const BUFFERS: usize = 2 * WORKERS;
+const BUFFERS: usize = 2 * WAITING_THREADS;
 
 /// What the workers share.
 pub(super) struct Pipeline<'a> {
@@ -56,7 +52,7 @@ impl Pipeline<'_> {
         let to_read = Mutex::new(to_read);
         let line = Line::new(self.device, self.places, spans, &self.readers, written);
         std::thread::scope(|scope| {
-            for _ in 0..WORKERS {
+            for _ in 0..WAITING_THREADS {
                 scope.spawn(|| {
                     let stop = Stop(&line, &buffers);
                     match self.work(&feed, &line, &buffers) {
@@ -65,7 +61,7 @@ impl Pipeline<'_> {
                     }
                 });
             }
-            for _ in 0..THREADS {
+            for _ in 0..WAITING_THREADS {
                 scope.spawn(|| self.readers.read_back(&to_read));
             }
         });
