@@ -2,7 +2,7 @@
 """The boot script in the real U-Boot: every promise of docs/uboot-environment.md, on a GPT image with two slots.
 
     tests/vm/boot-script.py [NAME...]        NAME: a test method or a part of its name
-    tests/vm/boot-script.py --mistakes       tests the tests: each mistake of the list below is put into the scripts, and a
+    tests/vm/boot-script.py --mistakes [N...] tests the tests: each mistake of the list below is put into the scripts, and a
                                              test must fail
 
 Each test starts from a factory environment, changes what it needs, boots, and looks at what would have been started and at
@@ -398,6 +398,9 @@ class BootScript(unittest.TestCase):
         d = device().arm("b", bootcount="3", altbootcmd=None)
         for _ in range(2):
             self.boots(d.boot(), "a")
+        # The trial is over for this boot, also if the tried slot is all there is.
+        d = device(a=slot_image("a", kernel="missing")).arm("b", bootcount="3", altbootcmd=None)
+        self.boots(d.boot(), "b")
         d = device(b=slot_image("b", kernel="missing")).arm("b", altbootcmd=None)
         for _ in range(5):
             self.boots(d.boot(), "a")
@@ -421,14 +424,12 @@ class BootScript(unittest.TestCase):
     def test_a_cut_anywhere_in_the_last_boot_of_a_trial_leaves_a_bootable_device(self, device):
         d = device().arm("b", bootcount="3")
         armed = bench.env_read(d.image)
-        for cut in list(range(0, 66, 5)) + [31, 32, 33, 63, 64]:
-            for torn in (0, 100):
-                bench.env_write(d.image, armed)
-                d.boot(cut=cut, torn=torn)
-                self.assertIsNotNone(d.stored(), f"cut {cut}: both copies lost")
-                for _ in range(2):
-                    self.boots(d.boot(), "a")
-                self.gave_up(d)
+        for cut, torn in ((0, 0), (0, 4), (1, 0), (20, 300), (31, 511), (32, 0), (32, 5), (33, 0), (63, 100), (64, 0)):
+            bench.env_write(d.image, armed)
+            d.boot(cut=cut, torn=torn)
+            self.assertIsNotNone(d.stored(), f"cut {cut}: both copies lost")
+            self.boots(d.boot(), "a")
+            self.gave_up(d)
 
     # ---- what is started --------------------------------------------------------------------------------------------
 
@@ -634,9 +635,11 @@ MISTAKES = [
 ]
 
 
-def mistakes():
+def mistakes(names):
     missed = []
     for number, (name, right, wrong) in enumerate(MISTAKES, 1):
+        if names and str(number) not in names:
+            continue
         with bench.scratch("surefoot-mistake-") as folder:
             scripts = Path(folder, "uboot-scripts")
             shutil.copytree(bench.SCRIPTS, scripts)
@@ -650,16 +653,16 @@ def mistakes():
         print(f"{number:3} {name}: {' '.join(wrong.split())[:60]!r}: {'caught by ' + caught[0] if caught else 'NOT CAUGHT'}", flush=True)
         if not caught:
             missed.append(number)
-    print(f"boot-script: {len(MISTAKES)} mistakes, {len(MISTAKES) - len(missed)} caught")
+    print(f"boot-script: {len(names or MISTAKES)} mistakes, {len(missed)} not caught")
     sys.exit(1 if missed else 0)
 
 
 def main():
     global work
-    if "--mistakes" in sys.argv:
-        mistakes()
-    first = "--first" in sys.argv
     names = [a for a in sys.argv[1:] if not a.startswith("--")]
+    if "--mistakes" in sys.argv:
+        mistakes(names)
+    first = "--first" in sys.argv
     started = time.monotonic()
     for name in ("uboot-sandbox", "uboot-sandbox-stock"):
         bench.target(name)
