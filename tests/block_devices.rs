@@ -4,6 +4,9 @@
 // Helpers outside #[test] count as shipped code for the lint; a test may panic.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -29,7 +32,7 @@ fn run(program: &str, args: &[&str]) -> String {
 fn is_root() -> bool {
     let root = run("id", &["-u"]) == "0";
     if !root {
-        eprintln!("SKIPPED: loop devices need root");
+        skip::skipped("loop devices need root");
     }
     root
 }

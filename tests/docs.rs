@@ -4,7 +4,7 @@
 // Helpers of a test stand outside #[test] functions; a panic there is the test's verdict.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use surefoot::model::{Class, ReasonCode};
@@ -90,6 +90,25 @@ fn the_page_of_exit_statuses_names_every_class() {
         })
         .collect();
     assert_eq!(page, expected);
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let used: BTreeSet<String> = ["dependencies", "dev-dependencies"]
+        .iter()
+        .flat_map(|kind| manifest[*kind].as_table().unwrap().keys().cloned())
+        .collect();
+    let page = read("ARCHITECTURE.md");
+    let table = page.split("| Crate | Why it is here |").nth(1).unwrap();
+    let explained: BTreeSet<String> = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| "))
+        .flat_map(|line| line.split('|').next().unwrap().split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(explained, used, "left: ARCHITECTURE.md; right: Cargo.toml");
 }
 
 #[test]

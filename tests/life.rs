@@ -250,3 +250,69 @@ fn two_installations_at_once_are_one_too_many() {
     drop(lock);
     bench.surefoot(&["install", &artifact]).ok();
 }
+
+#[test]
+fn a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word() {
+    let bench = Bench::new();
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(common::read(&config)).unwrap();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    bench.reboot(&[]);
+    std::fs::write(&config, text.replace("./health.sh", "./not-there.sh")).unwrap();
+    let before = bench.firm_ground();
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_UNKNOWN");
+    assert!(said.err.contains("self-test") && said.err.contains("not-there.sh"), "{}", said.err);
+    assert!(bench.firm_ground() == before);
+    assert_eq!(bench.status()["state"], "trying");
+    let without = text.split("[[health.check]]").next().unwrap();
+    std::fs::write(&config, without).unwrap();
+    bench.surefoot(&["commit"]).ok();
+    let detail = bench.status()["last"]["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("no check is configured"), "{detail}");
+}
+
+#[test]
+fn a_lost_journal_in_a_trial_leaves_the_verdict_to_health() {
+    for (fail, slot) in [(None, "b"), (Some("--fail"), "a")] {
+        let bench = Bench::new();
+        bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+        bench.reboot(fail.as_slice());
+        for generation in ["journal.0", "journal.1"] {
+            std::fs::write(bench.path(&format!("DEV/state/{generation}")), b"garbage").unwrap();
+        }
+        assert_eq!(bench.status()["state"], "trying");
+        let said = bench.surefoot(&["commit"]);
+        assert_eq!(said.code, if fail.is_some() { 77 } else { 0 }, "{}", said.err);
+        assert_eq!(bench.reboot(&[]), slot);
+        let state = if fail.is_some() { "rolled-back" } else { "updated" };
+        assert_eq!(bench.status()["state"], state);
+    }
+}
+
+#[test]
+fn an_armed_system_that_is_never_tried_is_given_up() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    // A boot script that ignores the environment: the device boots, and slot a runs, untried.
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(bench.path("DEV/run/booted"), "a\n").unwrap();
+        bench.surefoot(&["switch"]);
+    }
+    let status = bench.status();
+    assert_eq!(status["last"]["reason"], "TRIAL_NOT_STARTED", "{status}");
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+}
+
+#[test]
+fn a_boot_that_nobody_counted_is_left_at_once() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    // Slot b runs and the stored count is still 0.
+    std::fs::write(bench.path("DEV/run/booted"), "b\n").unwrap();
+    bench.surefoot(&["commit"]).refused(74, "COUNTER_DEAD");
+    assert_eq!(bench.reboot(&[]), "a");
+    assert_eq!(bench.status()["last"]["reason"], "COUNTER_DEAD");
+    bench.update_to("2.0.0"); // the release is not to blame
+}

@@ -54,12 +54,15 @@ pub(super) fn judge(
     let boot = world.boot.look()?;
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();
+    // Where the journal knows how a transaction ended, it also knows whether the release is to blame.
+    let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
+    let ended = ended.and_then(|l| l.txn.as_ref());
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
         floor: world.floor_epoch(),
         denied: &journal.denied,
-        given_up: boot.fallback.as_ref(),
+        given_up: boot.fallback.as_ref().filter(|txn| ended != Some(*txn)),
     };
     wanted(&offered, &digest, &standing, allowed)?;
     Ok((plan, world.move_into(slot, digest, offered)))

@@ -1,7 +1,7 @@
 //! Every stored byte of an artifact checked against its signed hash, before anything
 //! destructive (DESIGN 9.16): a refused file changes nothing.
 
-use super::medium::on_threads;
+use super::medium::{THREADS, on_threads};
 use super::progress::Progress;
 use super::small;
 use super::spans::Places;
@@ -24,7 +24,7 @@ pub fn check_stored(source: &dyn Fetch, release: &Release, sink: &dyn Sink) -> R
     let progress = Progress::start(sink, Phase::Verify, release.payload_len());
     let runs = runs(&places);
     let next = AtomicUsize::new(0);
-    on_threads(|| {
+    on_threads(THREADS, || {
         let mut stored = Vec::new();
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let bytes = places.stored(run);

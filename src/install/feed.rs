@@ -1,5 +1,6 @@
 //! Hands out spans of stored bytes, one at a time, from a file or from a stream.
 
+use super::buffers::Buffers;
 use super::check::check;
 use super::small;
 use super::spans::Span;
@@ -8,7 +9,6 @@ use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
 use crate::sys::AlignedBuf;
 use std::io::Read;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a worker takes: a span, its stored bytes (in the worker's own buffer), and an empty
@@ -49,41 +49,37 @@ impl<'a> Supply<'a> {
 }
 
 /// The one place where workers queue.
-pub(super) struct Feed<'a> {
+pub(super) struct Feed<'a, 's> {
     spans: &'a [Span],
     /// The payload's first chunk in the artifact's table.
     first_chunk: usize,
-    queue: Mutex<Queue<'a>>,
+    queue: Mutex<Queue<'s>>,
 }
 
 struct Queue<'a> {
     next: usize,
-    buffers: Receiver<AlignedBuf>,
     supply: Supply<'a>,
 }
 
-impl<'a> Feed<'a> {
-    /// `buffers` yields empty buffers as the writer gives them back, and ends when it stops.
-    pub(super) fn new(
-        spans: &'a [Span],
-        first_chunk: usize,
-        buffers: Receiver<AlignedBuf>,
-        supply: Supply<'a>,
-    ) -> Feed<'a> {
-        let queue = Mutex::new(Queue { next: 0, buffers, supply });
-        Feed { spans, first_chunk, queue }
+impl<'a, 's> Feed<'a, 's> {
+    pub(super) fn new(spans: &'a [Span], first_chunk: usize, supply: Supply<'s>) -> Feed<'a, 's> {
+        Feed { spans, first_chunk, queue: Mutex::new(Queue { next: 0, supply }) }
     }
 
     /// The next span, its stored bytes in `stored`; `None` when all are taken or nobody wants
     /// more. The buffer comes before the number: so the lowest span in flight always has one,
-    /// and the writer, who goes in order, never waits for a worker who waits for it.
-    pub(super) fn take(&self, stored: &mut Vec<u8>) -> Result<Option<Ticket<'a>>> {
+    /// and those that wait for their turn never hold the last.
+    pub(super) fn take(
+        &self,
+        buffers: &Buffers,
+        stored: &mut Vec<u8>,
+    ) -> Result<Option<Ticket<'a>>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let index = queue.next;
         let Some(span) = self.spans.get(index) else {
             return Ok(None);
         };
-        let Ok(plain) = queue.buffers.recv() else {
+        let Some(plain) = buffers.take() else {
             return Ok(None);
         };
         queue.next += 1;
@@ -103,7 +99,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Gives the supply back when every worker is done.
-    pub(super) fn into_supply(self) -> Supply<'a> {
+    pub(super) fn into_supply(self) -> Supply<'s> {
         let queue = self.queue.into_inner();
         queue.unwrap_or_else(PoisonError::into_inner).supply
     }

@@ -1,4 +1,4 @@
-//! Lays decoded spans onto the medium, in order, in whole blocks, each block once.
+//! Lays decoded spans out, in order, so that they are whole blocks and each block is written once.
 
 use super::spans::Span;
 use super::{FIRST_LEN, small};
@@ -13,16 +13,23 @@ pub(super) fn lead(device: &dyn BlockDevice, span: &Span) -> usize {
     small(span.image.start % device.block_size() as u64)
 }
 
-/// Writes spans. The first 128 KiB of the image never reach the medium from here: they are kept
+/// What is to be written of a laid-out span.
+pub(super) struct Placed {
+    /// Where, in the image; whole blocks.
+    pub(super) at: u64,
+    /// Which bytes of its buffer.
+    pub(super) bytes: Range<usize>,
+}
+
+/// Completes blocks. The first 128 KiB of the image never reach the medium from here: they are kept
 /// in memory for the last phase (DESIGN 9.2).
 pub(super) struct Layer<'a> {
     device: &'a dyn BlockDevice,
     /// The first 128 KiB as they will be.
     first: AlignedBuf,
-    /// The beginning of a block whose rest the next span brings.
+    /// A block that the next span completes and writes.
     carry: AlignedBuf,
-    /// How many bytes of it.
-    carried: usize,
+    carried: bool,
 }
 
 impl<'a> Layer<'a> {
@@ -31,44 +38,51 @@ impl<'a> Layer<'a> {
             device,
             first: AlignedBuf::new(small(FIRST_LEN)),
             carry: AlignedBuf::new(device.block_size()),
-            carried: 0,
+            carried: false,
         }
     }
 
-    /// Writes one span; `buf` holds its bytes after [`lead`] free ones and has room for the
-    /// rest of its last block. `follows`: the next span begins where this one ends.
-    /// Returns the image offset below which everything is on its way to the medium.
-    pub(super) fn lay(&mut self, span: &Span, buf: &mut AlignedBuf, follows: bool) -> Result<u64> {
+    /// Lays out one span; `buf` holds its bytes after [`lead`] free ones and has room for the
+    /// rest of its last block. `next` is the span after it. A block that both touch is left to
+    /// `next`; what nobody brings is filled with what the medium holds.
+    pub(super) fn lay(
+        &mut self,
+        span: &Span,
+        buf: &mut AlignedBuf,
+        next: Option<&Span>,
+    ) -> Result<Placed> {
         let block = self.device.block_size();
         let lead = lead(self.device, span);
         let at = span.image.start - lead as u64;
         if lead > 0 {
-            if self.carried == lead {
-                buf[..lead].copy_from_slice(&self.carry[..lead]);
-            } else {
-                self.held(at)?;
-                buf[..lead].copy_from_slice(&self.carry[..lead]);
+            if !self.carried {
+                self.hold(at)?;
             }
+            buf[..lead].copy_from_slice(&self.carry[..lead]);
         }
-        self.carried = 0;
         let filled = lead + small(span.image.end - span.image.start);
         let tail = filled % block;
         let mut whole = filled - tail;
-        if tail > 0 && follows {
-            self.carry[..tail].copy_from_slice(&buf[whole..filled]);
-            self.carried = tail;
-        } else if tail > 0 {
+        let last = at + whole as u64;
+        self.carried = tail > 0 && next.is_some_and(|n| n.image.start < last + block as u64);
+        if tail > 0 {
             // What lies behind is not ours to change: a kept chunk, zeros, or the unused rest.
-            self.held(at + whole as u64)?;
-            buf[filled..whole + block].copy_from_slice(&self.carry[tail..]);
-            whole += block;
+            if next.is_none_or(|n| n.image.start > span.image.end) {
+                self.hold(last)?;
+            }
+            if self.carried {
+                self.carry[..tail].copy_from_slice(&buf[whole..filled]);
+            } else {
+                buf[filled..whole + block].copy_from_slice(&self.carry[tail..]);
+                whole += block;
+            }
         }
-        self.put(at, &buf[..whole])?;
-        Ok(at + whole as u64)
+        Ok(self.keep_first(at, &buf[..whole]))
     }
 
-    /// Reads the block at `at` into `carry`, as it is or will be.
-    fn held(&mut self, at: u64) -> Result<()> {
+    /// Reads the block at `at` into `carry`, as it is or will be. Nobody is writing it: of two
+    /// spans that touch a block only the later one does.
+    fn hold(&mut self, at: u64) -> Result<()> {
         if at >= FIRST_LEN {
             return self.device.read_at(at, &mut self.carry);
         }
@@ -77,29 +91,25 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+    fn keep_first(&mut self, at: u64, bytes: &[u8]) -> Placed {
         let first = small(FIRST_LEN.saturating_sub(at)).min(bytes.len());
-        let (mine, rest) = bytes.split_at(first);
-        if !mine.is_empty() {
-            self.first[small(at)..][..first].copy_from_slice(mine);
+        if first > 0 {
+            self.first[small(at)..][..first].copy_from_slice(&bytes[..first]);
         }
-        if !rest.is_empty() {
-            self.device.write_at(at + first as u64, rest)?;
-        }
-        Ok(())
+        Placed { at: at + first as u64, bytes: first..bytes.len() }
     }
 
-    /// Makes a range of the image read as zeros. Those in the first 128 KiB are zeros already.
-    pub(super) fn zero(&mut self, range: &Range<u64>) -> Result<()> {
-        let start = range.start.max(FIRST_LEN);
-        if start < range.end {
-            self.device.zero(start, range.end - start)?;
-        }
-        Ok(())
-    }
-
-    /// The first 128 KiB, when all else is written.
+    /// The first 128 KiB.
     pub(super) fn into_first(self) -> AlignedBuf {
         self.first
     }
+}
+
+/// Makes a range of the image read as zeros. Those in the first 128 KiB are zeros already.
+pub(super) fn zero(device: &dyn BlockDevice, range: &Range<u64>) -> Result<()> {
+    let start = range.start.max(FIRST_LEN);
+    if start < range.end {
+        device.zero(start, range.end - start)?;
+    }
+    Ok(())
 }

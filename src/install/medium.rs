@@ -21,6 +21,9 @@ pub(super) const STRETCH: u64 = 8 << 20;
 /// hash as fast as their storage reads.
 pub(super) const THREADS: usize = 2;
 
+/// The same where each of them also waits for the medium: one more keeps the cores busy.
+pub(super) const WAITING_THREADS: usize = THREADS + 1;
+
 /// Reads a device in aligned pieces, from the medium.
 pub(super) struct MediumReader<'a> {
     device: &'a dyn BlockDevice,
@@ -176,14 +179,14 @@ pub(super) fn standing(
         }
         Ok(())
     };
-    on_threads(work)?;
+    on_threads(WAITING_THREADS, work)?;
     Ok(stands.into_iter().map(AtomicBool::into_inner).collect())
 }
 
-/// Runs `work` on [`THREADS`] threads and returns the first failure.
-pub(super) fn on_threads(work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+/// Runs `work` on `count` threads and returns the first failure.
+pub(super) fn on_threads(count: usize, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..THREADS).map(|_| scope.spawn(&work)).collect();
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(&work)).collect();
         let mine = work();
         others.into_iter().fold(mine, |first, other| {
             let other = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));

@@ -6,9 +6,11 @@
 //! KiB are destroyed before anything else changes and come back after everything else has been
 //! read back from the medium. In between the slot offers no kernel.
 
+mod buffers;
 mod check;
 mod feed;
 mod lay;
+mod line;
 mod medium;
 mod pipeline;
 mod plan;

@@ -1,7 +1,8 @@
 //! Writes a release to the slot that nobody needs, in the order that a power cut cannot hurt.
 
 use super::check::check_length;
-use super::feed::{Feed, Supply};
+use super::feed::Supply;
+use super::lay::zero;
 use super::medium::MediumReader;
 use super::pipeline::Pipeline;
 use super::plan::Plan;
@@ -129,6 +130,9 @@ impl Order<'_> {
         // A kept chunk shares a block with its neighbour: if that was written, so was its edge.
         let fresh = |i: usize| kept.get(i).is_some_and(|kept| !kept);
         let suspect = |i: usize| fresh(i) || fresh(i + 1) || (i > 0 && fresh(i - 1));
+        for range in &work.zeros {
+            zero(device, range)?;
+        }
         let pipeline = Pipeline {
             device,
             places: &self.places,
@@ -136,9 +140,8 @@ impl Order<'_> {
             readers: Readers::new(device, &self.places, &suspect),
             progress: &progress,
         };
-        let feed = |buffers| Feed::new(&work.spans, self.first_chunk, buffers, supply);
-        let (first, feed) = pipeline.run(feed)?;
-        feed.into_supply().finish()?;
+        let (first, mut supply) = pipeline.run(self.first_chunk, supply)?;
+        supply.finish()?;
         progress.end();
         let report = Report {
             image: self.places.len(),

@@ -8,7 +8,7 @@ use std::process::Command;
 fn a_verifier_of_another_language_agrees() {
     let has_toml = Command::new("python3").args(["-c", "import tomllib"]).output();
     if !has_toml.is_ok_and(|o| o.status.success()) {
-        eprintln!("SKIPPED: no python3 with tomllib (3.11)");
+        crate::skip::skipped("no python3 with tomllib (3.11)");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@
   - What boots: N generated pairs of environments (missing, empty, wrong and torn ones among them) on one disk, for a U-Boot
     that counts and for a stock one. Judged by a whole boot of U-Boot's sandbox build and of `surefoot-sim boots`: the same end,
     slot, trial, number of writes.
-Programs are taken from SUREFOOT_BIN, or else from target/debug.
+surefoot-sim is taken from SUREFOOT_BIN, or else built.
 """
 import argparse
 import json
@@ -145,6 +145,8 @@ def main():
     arguments.add_argument("--seed", type=int, default=1)
     arguments = arguments.parse_args()
     random_ = random.Random(arguments.seed)
+    if not os.environ.get("SUREFOOT_BIN"):
+        subprocess.run(["cargo", "build", "--quiet", "--bin", "surefoot-sim"], cwd=bench.TOP, check=True)
     started, passed, failed = time.monotonic(), 0, 0
     with bench.scratch("surefoot-agree-") as folder:
         folder = Path(folder)
