@@ -37,7 +37,6 @@ if test "x${surefoot_slot}" = "xb"; then
 fi
 sf_first=${sf_named}
 sf_second=${sf_other}
-sf_third=
 
 # A trial.  sf_verdict: try, give-up (altbootcmd), or refuse (boot the good slot and write nothing).
 sf_verdict=none
@@ -81,8 +80,6 @@ if test "x${upgrade_available}" = "x1"; then
     fi
     if test "x${sf_verdict}" = "xtry"; then
         echo "surefoot: trial of slot ${sf_named}, boot ${sf_number} of ${bootlimit}"
-        sf_second=${sf_good}
-        sf_third=${sf_bad}
     else
         sf_first=${sf_good}
         sf_second=${sf_bad}
@@ -98,7 +95,7 @@ if test "x${upgrade_available}" = "x1"; then
     fi
 fi
 
-for sf_slot in ${sf_first} ${sf_second} ${sf_third}; do
+for sf_slot in ${sf_first} ${sf_second}; do
     sf_ready=
     sf_trial=
     if test "x${upgrade_available}" = "x1" && test "x${sf_slot}" = "x${sf_named}"; then
