@@ -40,11 +40,7 @@ fn trust() -> Result<Trust> {
         )
     };
     let head = "format = 1\nname = \"bench\"\nversion = 1\n[thresholds]\nroot = 1\nrelease = 1\n";
-    Trust::parse(&format!(
-        "{head}{}{}",
-        key(&ROOT, "root"),
-        key(&RELEASE, "release")
-    ))
+    Trust::parse(&format!("{head}{}{}", key(&ROOT, "root"), key(&RELEASE, "release")))
 }
 
 fn make(image: &Path, artifact: &Path, level: i32) -> Result<()> {
@@ -52,10 +48,7 @@ fn make(image: &Path, artifact: &Path, level: i32) -> Result<()> {
     let payload = artifact.with_extension("payload");
     let mut out = BufWriter::new(File::create(&payload).expect("a payload file"));
     let input = Image::rootfs(File::open(image).expect("an image"));
-    let packing = Packing {
-        level,
-        ..Packing::default()
-    };
+    let packing = Packing { level, ..Packing::default() };
     let packed = pack(vec![input], packing, &mut out, &|_| ())?;
     drop(out);
     let draft = Draft {
@@ -87,24 +80,15 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
     let release = read_head(&mut Sequential::new(&*source))?.verify(&trust)?;
     let disk = Disk::open(disk)?;
     let layout = Layout::find(&disk.table()?, &SlotNames::default())?;
-    let settled = CopyClaim::Alive {
-        slot: Some(SlotId::A),
-        trial: false,
-    };
-    let claims = EnvClaims {
-        copies: vec![settled, settled],
-    };
+    let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
+    let claims = EnvClaims { copies: vec![settled, settled] };
     let target = Inactive::prove(&disk, &layout, SlotId::A, &claims)?;
     let device = Target {
         product: "bench".parse().expect("because it is in the alphabet"),
         compatible: "bench".parse().expect("because it is in the alphabet"),
         hardware: None,
     };
-    let plan = plan(
-        &release,
-        &device,
-        surefoot::disk::BlockDevice::len(target.device()),
-    )?;
+    let plan = plan(&release, &device, surefoot::disk::BlockDevice::len(target.device()))?;
     let start = Instant::now();
     check_stored(&*source, &release, &Nowhere)?;
     println!("checked after {:?}", start.elapsed());
@@ -131,11 +115,9 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["pack", image, artifact] => make(image.as_ref(), artifact.as_ref(), 19),
-        ["pack", image, artifact, level] => make(
-            image.as_ref(),
-            artifact.as_ref(),
-            level.parse().expect("a level"),
-        ),
+        ["pack", image, artifact, level] => {
+            make(image.as_ref(), artifact.as_ref(), level.parse().expect("a level"))
+        }
         ["install", artifact, disk, how] => install(artifact.as_ref(), disk.as_ref(), how),
         ["verify", disk] => Disk::open(disk.as_ref()).and_then(|disk| {
             let layout = Layout::find(&disk.table()?, &SlotNames::default())?;

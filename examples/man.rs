@@ -8,11 +8,7 @@ fn main() -> std::io::Result<()> {
         std::process::exit(64);
     };
     std::fs::create_dir_all(&folder)?;
-    let programs = [
-        surefoot::cli::command(),
-        surefoot::forge::command(),
-        surefoot::sim::command(),
-    ];
+    let programs = [surefoot::cli::command(), surefoot::forge::command(), surefoot::sim::command()];
     for program in programs {
         clap_mangen::generate_to(program, Path::new(&folder))?;
     }

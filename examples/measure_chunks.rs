@@ -7,11 +7,7 @@ use surefoot::artifact::write::{Image, Packed, Packing, pack};
 
 fn packed(path: &str, level: i32, average: u32) -> Packed {
     let image = Image::rootfs(File::open(path).expect("the image opens"));
-    let packing = Packing {
-        level,
-        average,
-        ..Packing::default()
-    };
+    let packing = Packing { level, average, ..Packing::default() };
     pack(vec![image], packing, &mut std::io::sink(), &|_| ()).expect("the image packs")
 }
 
@@ -25,10 +21,7 @@ fn main() {
     for average in averages {
         let average: u32 = average.parse().expect("a number of KiB");
         // Of v1 only the plain hashes matter.
-        let (old, new) = (
-            packed(v1, 1, average * 1024),
-            packed(v2, level, average * 1024),
-        );
+        let (old, new) = (packed(v1, 1, average * 1024), packed(v2, level, average * 1024));
         let have: HashSet<_> = old.table.chunks.iter().map(|c| c.plain).collect();
         let (mut stored, mut fetch, mut longest) = (0u64, 0u64, 0);
         for chunk in new.table.chunks.iter().filter(|c| !c.is_zero()) {

@@ -42,10 +42,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     // Modules that their parent declares under `#[cfg(test)]` are tests as a whole.
-    let tests: Vec<PathBuf> = out
-        .iter()
-        .flat_map(|(p, t)| scan::test_modules(p, t))
-        .collect();
+    let tests: Vec<PathBuf> = out.iter().flat_map(|(p, t)| scan::test_modules(p, t)).collect();
     out.retain(|(path, _)| !tests.contains(path));
     assert!(out.len() > 40, "only {} source files found", out.len());
     out.sort();
@@ -70,10 +67,8 @@ fn edge_faults(table: &Table, path: &Path, text: &str) -> Vec<String> {
                     ));
                 }
             }
-            Use::WholeCrate(how) => faults.push(format!(
-                "{}: {how} hides which rooms are used; name them",
-                path.display()
-            )),
+            Use::WholeCrate(how) => faults
+                .push(format!("{}: {how} hides which rooms are used; name them", path.display())),
         }
     }
     faults
@@ -82,10 +77,8 @@ fn edge_faults(table: &Table, path: &Path, text: &str) -> Vec<String> {
 #[test]
 fn rooms_use_only_what_their_row_names() {
     let table = house();
-    let faults: Vec<String> = sources()
-        .iter()
-        .flat_map(|(path, text)| edge_faults(&table, path, text))
-        .collect();
+    let faults: Vec<String> =
+        sources().iter().flat_map(|(path, text)| edge_faults(&table, path, text)).collect();
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
@@ -101,44 +94,23 @@ fn a_planted_edge_of_each_kind_is_seen() {
             "use crate::{\n    model::{Digest, SlotId},\n    update::{decide, journal},\n};",
         ),
         ("disk/gpt.rs", "use super::super::cli::run;"),
-        (
-            "disk/gpt.rs",
-            "use super::super::{model::Digest, cli::run};",
-        ),
+        ("disk/gpt.rs", "use super::super::{model::Digest, cli::run};"),
         ("disk/mod.rs", "use super::cli;"),
         ("disk/mod.rs", "mod inner { use super::super::cli; }"),
-        (
-            "disk/mod.rs",
-            "mod inner { fn f() { super::super::cli::run() } }",
-        ),
-        (
-            "boot/uboot/env.rs",
-            "fn f() -> super::super::super::cli::X { todo!() }",
-        ),
+        ("disk/mod.rs", "mod inner { fn f() { super::super::cli::run() } }"),
+        ("boot/uboot/env.rs", "fn f() -> super::super::super::cli::X { todo!() }"),
         ("disk/gpt.rs", "use crate as x;\nfn f() { x::cli::run(); }"),
         ("disk/gpt.rs", "use {crate as x, std::fs};"),
-        (
-            "disk/gpt.rs",
-            "use super::super as up;\nfn f() { up::cli::run(); }",
-        ),
+        ("disk/gpt.rs", "use super::super as up;\nfn f() { up::cli::run(); }"),
         ("disk/gpt.rs", "use crate::{self as x};"),
         ("disk/gpt.rs", "extern crate self as x;"),
         ("disk/gpt.rs", "use crate::*;"),
         ("disk/mod.rs", "use super::*;"),
-        (
-            "disk/gpt.rs",
-            "macro_rules! m { () => { $crate::cli::run() }; }",
-        ),
+        ("disk/gpt.rs", "macro_rules! m { () => { $crate::cli::run() }; }"),
         ("disk/gpt.rs", "fn f(x: &dyn crate :: cli :: T) {}"),
-        (
-            "disk/gpt.rs",
-            "#[cfg(test)]\nmod tests { use crate::cli; }\nuse crate::update;",
-        ),
+        ("disk/gpt.rs", "#[cfg(test)]\nmod tests { use crate::cli; }\nuse crate::update;"),
         ("disk/gpt.rs", "#[cfg(test)] use std::fs;\nuse crate::cli;"),
-        (
-            "disk/gpt.rs",
-            "#[derive(X)] // crate::model\nstruct S(/* } */ crate::cli::C);",
-        ),
+        ("disk/gpt.rs", "#[derive(X)] // crate::model\nstruct S(/* } */ crate::cli::C);"),
         ("model/text.rs", "use crate::event::Event;"),
         ("cli/mod.rs", "use crate::sim;"),
     ];
@@ -151,34 +123,19 @@ fn a_planted_edge_of_each_kind_is_seen() {
         );
     }
     let allowed = [
-        (
-            "disk/gpt.rs",
-            "use crate::model::Digest; use super::device; use crate::disk::Window;",
-        ),
-        (
-            "disk/gpt.rs",
-            "// use crate::cli;\n/* crate::cli /* nested */ crate::cli */ fn f() {}",
-        ),
+        ("disk/gpt.rs", "use crate::model::Digest; use super::device; use crate::disk::Window;"),
+        ("disk/gpt.rs", "// use crate::cli;\n/* crate::cli /* nested */ crate::cli */ fn f() {}"),
         (
             "disk/gpt.rs",
             "const S: &str = \"crate::cli\"; const R: &str = r#\"\"crate::cli\"#; fn f<'a>(c: char) -> bool { c == '\"' }",
         ),
-        (
-            "disk/gpt.rs",
-            "#[cfg(test)]\nmod tests { use crate::cli; fn f() { let x = '{'; } }",
-        ),
+        ("disk/gpt.rs", "#[cfg(test)]\nmod tests { use crate::cli; fn f() { let x = '{'; } }"),
         (
             "disk/gpt.rs",
             "#[cfg(test)]\n#[allow(unused)]\npub(crate) fn tests<A, B>() { crate::cli::run() }",
         ),
-        (
-            "disk/mod.rs",
-            "mod inner { use super::device; use super::super::sys; }",
-        ),
-        (
-            "disk/mod.rs",
-            "pub(crate) mod inner; pub(super) use self::device::Window;",
-        ),
+        ("disk/mod.rs", "mod inner { use super::device; use super::super::sys; }"),
+        ("disk/mod.rs", "pub(crate) mod inner; pub(super) use self::device::Window;"),
         ("sim/mod.rs", "use crate::{boot, provision, forge};"),
     ];
     for (path, text) in allowed {
@@ -193,13 +150,7 @@ fn a_module_declared_for_tests_is_left_out() {
         Path::new("update/mod.rs"),
         "mod a;\n#[cfg(test)]\nmod explore;\n#[cfg(test)]\nmod tests { mod x; }\n// #[cfg(test)] mod no;",
     );
-    assert_eq!(
-        found,
-        [
-            Path::new("update/explore.rs"),
-            Path::new("update/explore/mod.rs")
-        ]
-    );
+    assert_eq!(found, [Path::new("update/explore.rs"), Path::new("update/explore/mod.rs")]);
 }
 
 #[test]
@@ -215,10 +166,7 @@ fn the_table_and_the_folders_agree() {
             assert_eq!(name, "lib.rs", "a file beside the rooms");
         }
     }
-    assert_eq!(
-        rows, folders,
-        "left: rows of the table; right: folders in src/"
-    );
+    assert_eq!(rows, folders, "left: rows of the table; right: folders in src/");
 }
 
 #[test]
@@ -248,19 +196,14 @@ fn kernel_words(path: &Path, text: &str) -> Vec<String> {
 
 #[test]
 fn only_sys_speaks_to_the_kernel() {
-    let found: Vec<String> = sources()
-        .iter()
-        .flat_map(|(path, text)| kernel_words(path, text))
-        .collect();
+    let found: Vec<String> =
+        sources().iter().flat_map(|(path, text)| kernel_words(path, text)).collect();
     assert!(found.is_empty(), "outside sys:\n{}\n", found.join("\n"));
     for (path, text) in [
         ("slot/mod.rs", "fn f() { unsafe { g() } }"),
         ("slot/mod.rs", "use nix::fcntl;"),
         ("bin/surefoot.rs", "#![allow(unsafe_code)]"),
-        (
-            "slot/mod.rs",
-            "#[cfg(test)] mod tests { fn f() { unsafe { g() } } }",
-        ),
+        ("slot/mod.rs", "#[cfg(test)] mod tests { fn f() { unsafe { g() } } }"),
     ] {
         assert_eq!(kernel_words(Path::new(path), text).len(), 1, "{text}");
     }
@@ -277,11 +220,7 @@ fn door_fault(text: &str) -> Option<&'static str> {
         .collect();
     if first.is_empty() {
         Some("does not begin with `//!`")
-    } else if !first
-        .join(" ")
-        .split_whitespace()
-        .any(|w| w.eq_ignore_ascii_case("never"))
-    {
+    } else if !first.join(" ").split_whitespace().any(|w| w.eq_ignore_ascii_case("never")) {
         Some("does not say in its first paragraph what the room never does")
     } else {
         None
@@ -312,10 +251,7 @@ fn files_stay_small() {
         assert!(lines <= 500, "{}: {lines} lines of code", path.display());
     }
     let long = "fn f() {}\n// no code\n\n".repeat(501);
-    assert_eq!(
-        Source::new(Path::new("disk/x.rs"), &long).lines_of_code(),
-        501
-    );
+    assert_eq!(Source::new(Path::new("disk/x.rs"), &long).lines_of_code(), 501);
 }
 
 #[test]
@@ -323,11 +259,7 @@ fn programs_are_thin_doors() {
     for (path, text) in sources() {
         if path.starts_with("bin") {
             let lines = Source::new(&path, &text).lines_of_code();
-            assert!(
-                lines <= 30,
-                "{}: {lines} lines; move them to a room",
-                path.display()
-            );
+            assert!(lines <= 30, "{}: {lines} lines; move them to a room", path.display());
         }
     }
 }
@@ -336,13 +268,8 @@ fn programs_are_thin_doors() {
 fn the_map_holds_nothing_but_rooms() {
     let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let source = Source::new(Path::new("lib.rs"), &text);
-    let allowed: BTreeSet<String> = house()
-        .rooms()
-        .chain(["pub", "mod", "cfg", "feature"].map(String::from))
-        .collect();
+    let allowed: BTreeSet<String> =
+        house().rooms().chain(["pub", "mod", "cfg", "feature"].map(String::from)).collect();
     let strange: Vec<String> = source.words().filter(|w| !allowed.contains(w)).collect();
-    assert!(
-        strange.is_empty(),
-        "lib.rs says more than which rooms there are: {strange:?}"
-    );
+    assert!(strange.is_empty(), "lib.rs says more than which rooms there are: {strange:?}");
 }

@@ -4,6 +4,9 @@
 // Helpers outside #[test] count as shipped code for the lint; a test may panic.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -29,7 +32,7 @@ fn run(program: &str, args: &[&str]) -> String {
 fn is_root() -> bool {
     let root = run("id", &["-u"]) == "0";
     if !root {
-        eprintln!("SKIPPED: loop devices need root");
+        skip::skipped("loop devices need root");
     }
     root
 }
@@ -67,11 +70,9 @@ impl Card {
         );
         let node = run("losetup", &["-f", "--show", image]);
         let card = Card { dir, node };
-        for (number, start, sectors) in [
-            ("1", "16384", "8192"),
-            ("2", "32768", "8192"),
-            ("3", "49152", "2048"),
-        ] {
+        for (number, start, sectors) in
+            [("1", "16384", "8192"), ("2", "32768", "8192"), ("3", "49152", "2048")]
+        {
             card.add(number, start, sectors);
         }
         card
@@ -95,13 +96,8 @@ impl Card {
     fn key(&self) -> Result<Inactive, Failure> {
         let disk = self.disk();
         let layout = Layout::find(&disk.table()?, &SlotNames::default())?;
-        let settled = CopyClaim::Alive {
-            slot: Some(SlotId::A),
-            trial: false,
-        };
-        let claims = EnvClaims {
-            copies: vec![settled; 2],
-        };
+        let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
+        let claims = EnvClaims { copies: vec![settled; 2] };
         Inactive::prove(&disk, &layout, SlotId::A, &claims)
     }
 }
@@ -155,17 +151,11 @@ fn the_partition_is_held_alone_and_written_in_place() {
     let mut back = vec![1; 8192];
     disk.reader().read_at(16 * MIB + MIB, &mut back).unwrap();
     assert!(back[..4096].iter().all(|b| *b == 0x77) && back[4096..].iter().all(|b| *b == 0));
-    disk.reader()
-        .read_at(16 * MIB + 1000, &mut back[..5000])
-        .unwrap();
+    disk.reader().read_at(16 * MIB + 1000, &mut back[..5000]).unwrap();
     assert!(back[..5000].iter().all(|b| *b == 0x77));
     // Held: neither a second writer nor a mount gets it.
     assert_eq!(card.key().err().unwrap().code(), ReasonCode::SlotMounted);
-    let mount = Command::new("mount")
-        .arg(card.part("2"))
-        .arg(card.dir.path())
-        .output()
-        .unwrap();
+    let mount = Command::new("mount").arg(card.part("2")).arg(card.dir.path()).output().unwrap();
     assert!(!mount.status.success());
     drop(key);
     card.key().unwrap();
@@ -223,10 +213,7 @@ fn the_environment_is_written_beside_mounted_partitions_and_found_on_the_disk() 
     let mut env = Env::new();
     env.set("surefoot_slot", "a").unwrap();
     let raw = format!("{0} 0x200000 0x4000\n{0} 0x600000 0x4000\n", card.node);
-    let own = format!(
-        "{0} 0 0x4000\n{0} 0x40000 0x4000\n",
-        card.part("3").display()
-    );
+    let own = format!("{0} 0 0x4000\n{0} 0x40000 0x4000\n", card.part("3").display());
     for (text, place, own_partition) in [(raw, 2 * MIB, false), (own, 24 * MIB, true)] {
         let config = FwEnvConfig::parse(&text).unwrap();
         let store = EnvStore::new(&config, Path::new("/"), Some(disk.clone()));
@@ -240,10 +227,7 @@ fn the_environment_is_written_beside_mounted_partitions_and_found_on_the_disk() 
         assert_eq!(facts.share_erase_unit, own_partition);
         let file = card.dir.path().join("fw_env.config");
         std::fs::write(&file, &text).unwrap();
-        assert_eq!(
-            run("fw_printenv", &["-c", file.to_str().unwrap()]),
-            "surefoot_slot=a"
-        );
+        assert_eq!(run("fw_printenv", &["-c", file.to_str().unwrap()]), "surefoot_slot=a");
     }
 }
 
@@ -270,11 +254,7 @@ fn a_slot_of_an_image_that_a_loop_device_has_mounted_is_refused() {
     assert_eq!(image.in_use(&table.partitions[1]).unwrap(), None);
     let _mounted = Mounted::new(
         &card,
-        &[
-            "-o",
-            "ro,loop,offset=16777216,sizelimit=4194304",
-            path.to_str().unwrap(),
-        ],
+        &["-o", "ro,loop,offset=16777216,sizelimit=4194304", path.to_str().unwrap()],
     );
     assert!(image.in_use(&table.partitions[1]).unwrap().is_some());
     assert_eq!(image.in_use(&table.partitions[0]).unwrap(), None);

@@ -4,7 +4,7 @@
 // Helpers of a test stand outside #[test] functions; a panic there is the test's verdict.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use surefoot::model::{Class, ReasonCode};
@@ -42,10 +42,7 @@ fn class_name(class: Class) -> String {
 fn reason_page() -> String {
     let mut by_class: BTreeMap<u8, Vec<ReasonCode>> = BTreeMap::new();
     for code in ReasonCode::ALL {
-        by_class
-            .entry(code.class().exit_status())
-            .or_default()
-            .push(*code);
+        by_class.entry(code.class().exit_status()).or_default().push(*code);
     }
     let mut page = String::from(
         "# Reason codes\n\n\
@@ -60,13 +57,7 @@ fn reason_page() -> String {
         )
         .unwrap();
         for code in codes {
-            writeln!(
-                page,
-                "| `{code}` | {} | {} |",
-                code.meaning(),
-                code.next_step()
-            )
-            .unwrap();
+            writeln!(page, "| `{code}` | {} | {} |", code.meaning(), code.next_step()).unwrap();
         }
     }
     page
@@ -102,15 +93,30 @@ fn the_page_of_exit_statuses_names_every_class() {
 }
 
 #[test]
+fn every_dependency_has_its_reason() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let used: BTreeSet<String> = ["dependencies", "dev-dependencies"]
+        .iter()
+        .flat_map(|kind| manifest[*kind].as_table().unwrap().keys().cloned())
+        .collect();
+    let page = read("ARCHITECTURE.md");
+    let table = page.split("| Crate | Why it is here |").nth(1).unwrap();
+    let explained: BTreeSet<String> = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| "))
+        .flat_map(|line| line.split('|').next().unwrap().split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(explained, used, "left: ARCHITECTURE.md; right: Cargo.toml");
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     let mut links = 0;
     for page in files("md") {
         let text = std::fs::read_to_string(&page).unwrap();
-        for target in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap();
             if file.is_empty() || target.contains("://") {
                 continue;
@@ -131,10 +137,8 @@ fn every_claim_of_security_names_a_test_that_exists() {
     let text = read("SECURITY.md");
     let table = text.split("<!-- claims -->").nth(1).unwrap();
     let table = table.split("<!-- /claims -->").next().unwrap();
-    let sources: String = files("rs")
-        .iter()
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .collect();
+    let sources: String =
+        files("rs").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let mut claims = 0;
     for row in table.lines().filter(|l| l.starts_with('|')).skip(2) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();

@@ -14,10 +14,7 @@ fn a_good_update_is_committed_and_the_next_goes_the_other_way() {
     assert_eq!(bench.booted(), "a", "nothing reboots by itself");
     assert_eq!(bench.reboot(&[]), "b");
     let status = bench.status();
-    assert_eq!(
-        (&status["state"], &status["booted"]),
-        (&"trying".into(), &"b".into())
-    );
+    assert_eq!((&status["state"], &status["booted"]), (&"trying".into(), &"b".into()));
     bench.surefoot(&["commit"]).ok();
     let status = bench.status();
     assert_eq!(status["state"], "updated");
@@ -42,19 +39,11 @@ fn the_slot_holds_exactly_the_image() {
     let bench = Bench::new();
     bench.update_to("2.0.0");
     let image = common::read(&bench.path("v2.0.0.img"));
-    assert!(
-        bench.slot_bytes("b")[..image.len()] == image[..],
-        "the slot differs from the image"
-    );
-    let sums = std::process::Command::new("sha256sum")
-        .arg(bench.path("v2.0.0.img"))
-        .output()
-        .unwrap();
+    assert!(bench.slot_bytes("b")[..image.len()] == image[..], "the slot differs from the image");
+    let sums =
+        std::process::Command::new("sha256sum").arg(bench.path("v2.0.0.img")).output().unwrap();
     let sum = String::from_utf8(sums.stdout).unwrap();
-    assert_eq!(
-        bench.status()["slots"]["b"]["sha256"],
-        sum.split(' ').next().unwrap()
-    );
+    assert_eq!(bench.status()["slots"]["b"]["sha256"], sum.split(' ').next().unwrap());
     let said = bench.surefoot(&["verify", "b"]).ok();
     assert!(said.out.contains("exactly 2.0.0"), "{}", said.out);
     bench.patch_disk(bench.slot_offset("b") + 700_000, b"X");
@@ -69,21 +58,13 @@ fn an_unhealthy_update_flips_back_at_once_and_is_not_tried_again() {
     bench.surefoot(&["install", &bad]).ok();
     assert_eq!(bench.reboot(&["--fail"]), "b");
     let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
-    assert!(
-        said.err.contains("self-test"),
-        "the check is named: {}",
-        said.err
-    );
+    assert!(said.err.contains("self-test"), "the check is named: {}", said.err);
     assert_eq!(bench.reboot(&[]), "a");
     let status = bench.status();
     assert_eq!(status["state"], "rolled-back");
     assert_eq!(status["last"]["reason"], "HEALTH_FAILED");
-    bench
-        .surefoot(&["install", &bad])
-        .refused(65, "ROLLED_BACK_BEFORE");
-    bench
-        .surefoot(&["install", &bad, "--retry-rolled-back"])
-        .ok();
+    bench.surefoot(&["install", &bad]).refused(65, "ROLLED_BACK_BEFORE");
+    bench.surefoot(&["install", &bad, "--retry-rolled-back"]).ok();
     assert_eq!(bench.reboot(&[]), "b");
     bench.surefoot(&["commit"]).ok();
 }
@@ -97,14 +78,10 @@ fn a_signature_added_later_does_not_evade_the_denylist() {
     bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
     bench.reboot(&[]);
     common::forge(&["sign", &bad, "--key", &bench.path("KEYS/release-next.key")]).ok();
-    bench
-        .surefoot(&["install", &bad])
-        .refused(65, "ROLLED_BACK_BEFORE");
+    bench.surefoot(&["install", &bad]).refused(65, "ROLLED_BACK_BEFORE");
     // Even when the state folder is lost: the environment remembers.
     std::fs::remove_dir_all(bench.path("DEV/state")).unwrap();
-    bench
-        .surefoot(&["install", &bad])
-        .refused(65, "ROLLED_BACK_BEFORE");
+    bench.surefoot(&["install", &bad]).refused(65, "ROLLED_BACK_BEFORE");
 }
 
 #[test]
@@ -143,9 +120,7 @@ fn stage_then_switch() {
     assert_eq!(bench.status()["state"], "staged");
     assert_eq!(bench.reboot(&[]), "a", "staged is not armed");
     bench.surefoot(&["wait", "staged", "--timeout", "1s"]).ok();
-    bench
-        .surefoot(&["wait", "updated", "--timeout", "1s"])
-        .refused(77, "TIMEOUT");
+    bench.surefoot(&["wait", "updated", "--timeout", "1s"]).refused(77, "TIMEOUT");
     bench.surefoot(&["switch"]).ok();
     assert_eq!(bench.reboot(&[]), "b");
 }
@@ -153,9 +128,7 @@ fn stage_then_switch() {
 #[test]
 fn rollback_in_every_state() {
     let bench = Bench::new();
-    bench
-        .surefoot(&["rollback"])
-        .refused(77, "NOTHING_TO_ROLL_BACK");
+    bench.surefoot(&["rollback"]).refused(77, "NOTHING_TO_ROLL_BACK");
     let artifact = bench.release("2.0.0");
     bench.surefoot(&["install", &artifact]).ok();
     bench.surefoot(&["rollback"]).ok(); // disarms
@@ -163,19 +136,11 @@ fn rollback_in_every_state() {
     assert_eq!(bench.status()["state"], "failed");
     bench.surefoot(&["install", &artifact]).ok(); // disarming is no verdict on the release
     bench.reboot(&[]);
-    let said = bench
-        .surefoot(&["rollback", "--reason", "the screen is dark"])
-        .ok();
-    assert!(
-        said.out.contains("Slot a"),
-        "says what it returns to: {}",
-        said.out
-    );
+    let said = bench.surefoot(&["rollback", "--reason", "the screen is dark"]).ok();
+    assert!(said.out.contains("Slot a"), "says what it returns to: {}", said.out);
     assert_eq!(bench.reboot(&[]), "a");
     assert_eq!(bench.status()["last"]["detail"], "the screen is dark");
-    bench
-        .surefoot(&["install", &artifact])
-        .refused(65, "ROLLED_BACK_BEFORE");
+    bench.surefoot(&["install", &artifact]).refused(65, "ROLLED_BACK_BEFORE");
     bench.update_to("2.1.0");
     bench.surefoot(&["rollback"]).ok(); // after a commit: an ordinary trial of the old system
     assert_eq!(bench.reboot(&[]), "a");
@@ -196,17 +161,10 @@ fn a_trial_is_not_disturbed() {
     assert_eq!(bench.status()["slots"]["b"]["version"], "2.1.0");
     bench.reboot(&[]);
     let before = bench.firm_ground();
-    bench
-        .surefoot(&["install", &one])
-        .refused(77, "TRIAL_PENDING");
+    bench.surefoot(&["install", &one]).refused(77, "TRIAL_PENDING");
     assert!(bench.firm_ground() == before);
-    bench
-        .surefoot(&["commit", "--force", "--reason", "seen with my own eyes"])
-        .ok();
-    let detail = bench.status()["last"]["detail"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    bench.surefoot(&["commit", "--force", "--reason", "seen with my own eyes"]).ok();
+    let detail = bench.status()["last"]["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("seen with my own eyes"), "{detail}");
 }
 
@@ -224,26 +182,12 @@ fn versions_and_floor() {
     }
     assert_eq!(bench.status()["floor"], 1, "both slots carry epoch 1 now");
     let again = bench.path("2.1.0.surefoot");
-    bench
-        .surefoot(&["install", &again])
-        .refused(3, "ALREADY_INSTALLED");
-    bench
-        .surefoot(&["install", &older_epoch])
-        .refused(65, "BELOW_FLOOR");
-    bench
-        .surefoot(&["install", &older_epoch, "--allow-older"])
-        .refused(65, "BELOW_FLOOR");
-    bench
-        .surefoot(&["install", &old])
-        .refused(65, "VERSION_OLDER");
-    let said = bench
-        .surefoot(&["verify", &old])
-        .refused(65, "VERSION_OLDER");
-    assert!(
-        said.err.contains("older than the running 2.1.0"),
-        "{}",
-        said.err
-    );
+    bench.surefoot(&["install", &again]).refused(3, "ALREADY_INSTALLED");
+    bench.surefoot(&["install", &older_epoch]).refused(65, "BELOW_FLOOR");
+    bench.surefoot(&["install", &older_epoch, "--allow-older"]).refused(65, "BELOW_FLOOR");
+    bench.surefoot(&["install", &old]).refused(65, "VERSION_OLDER");
+    let said = bench.surefoot(&["verify", &old]).refused(65, "VERSION_OLDER");
+    assert!(said.err.contains("older than the running 2.1.0"), "{}", said.err);
     bench.surefoot(&["install", &old, "--allow-older"]).ok();
     bench.reboot(&[]);
     bench.surefoot(&["commit"]).ok();
@@ -261,20 +205,11 @@ fn a_dry_run_touches_nothing() {
         "{}",
         said.out
     );
-    let plan = bench
-        .surefoot(&["install", &artifact, "--dry-run", "--json"])
-        .ok()
-        .json();
-    assert_eq!(
-        (&plan["dry_run"], &plan["slot"]),
-        (&true.into(), &"b".into())
-    );
+    let plan = bench.surefoot(&["install", &artifact, "--dry-run", "--json"]).ok().json();
+    assert_eq!((&plan["dry_run"], &plan["slot"]), (&true.into(), &"b".into()));
     assert!(common::read(&bench.path("DEV/disk.img")) == disk);
     assert!(
-        std::fs::read_dir(bench.path("DEV/state"))
-            .unwrap()
-            .next()
-            .is_none(),
+        std::fs::read_dir(bench.path("DEV/state")).unwrap().next().is_none(),
         "not even a lock"
     );
 }
@@ -314,4 +249,70 @@ fn two_installations_at_once_are_one_too_many() {
     bench.surefoot(&["status"]).ok(); // a reader never waits
     drop(lock);
     bench.surefoot(&["install", &artifact]).ok();
+}
+
+#[test]
+fn a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word() {
+    let bench = Bench::new();
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(common::read(&config)).unwrap();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    bench.reboot(&[]);
+    std::fs::write(&config, text.replace("./health.sh", "./not-there.sh")).unwrap();
+    let before = bench.firm_ground();
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_UNKNOWN");
+    assert!(said.err.contains("self-test") && said.err.contains("not-there.sh"), "{}", said.err);
+    assert!(bench.firm_ground() == before);
+    assert_eq!(bench.status()["state"], "trying");
+    let without = text.split("[[health.check]]").next().unwrap();
+    std::fs::write(&config, without).unwrap();
+    bench.surefoot(&["commit"]).ok();
+    let detail = bench.status()["last"]["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("no check is configured"), "{detail}");
+}
+
+#[test]
+fn a_lost_journal_in_a_trial_leaves_the_verdict_to_health() {
+    for (fail, slot) in [(None, "b"), (Some("--fail"), "a")] {
+        let bench = Bench::new();
+        bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+        bench.reboot(fail.as_slice());
+        for generation in ["journal.0", "journal.1"] {
+            std::fs::write(bench.path(&format!("DEV/state/{generation}")), b"garbage").unwrap();
+        }
+        assert_eq!(bench.status()["state"], "trying");
+        let said = bench.surefoot(&["commit"]);
+        assert_eq!(said.code, if fail.is_some() { 77 } else { 0 }, "{}", said.err);
+        assert_eq!(bench.reboot(&[]), slot);
+        let state = if fail.is_some() { "rolled-back" } else { "updated" };
+        assert_eq!(bench.status()["state"], state);
+    }
+}
+
+#[test]
+fn an_armed_system_that_is_never_tried_is_given_up() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    // A boot script that ignores the environment: the device boots, and slot a runs, untried.
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(bench.path("DEV/run/booted"), "a\n").unwrap();
+        bench.surefoot(&["switch"]);
+    }
+    let status = bench.status();
+    assert_eq!(status["last"]["reason"], "TRIAL_NOT_STARTED", "{status}");
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+}
+
+#[test]
+fn a_boot_that_nobody_counted_is_left_at_once() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    // Slot b runs and the stored count is still 0.
+    std::fs::write(bench.path("DEV/run/booted"), "b\n").unwrap();
+    bench.surefoot(&["commit"]).refused(74, "COUNTER_DEAD");
+    assert_eq!(bench.reboot(&[]), "a");
+    assert_eq!(bench.status()["last"]["reason"], "COUNTER_DEAD");
+    bench.update_to("2.0.0"); // the release is not to blame
 }

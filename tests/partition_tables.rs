@@ -80,11 +80,7 @@ fn what_sgdisk_makes_reads_as_sgdisk_prints_it() {
     let numbers: Vec<u32> = table.partitions.iter().map(|p| p.number).collect();
     assert_eq!(numbers, [1, 2, 5, 7]);
     for p in &table.partitions {
-        let info = run(
-            "sgdisk",
-            &["-i", &p.number.to_string(), image.to_str().unwrap()],
-            "gdisk",
-        );
+        let info = run("sgdisk", &["-i", &p.number.to_string(), image.to_str().unwrap()], "gdisk");
         let info = info.to_lowercase();
         for expected in [
             format!("unique guid: {}", p.uuid),
@@ -111,11 +107,7 @@ fn one_torn_part_falls_back_and_both_copies_torn_are_refused() {
         assert_eq!(table.partitions.len(), whole.partitions.len());
         assert_eq!(table.warnings.len(), 1, "{name}: {:?}", table.warnings);
         // sgdisk sees the damage too.
-        let verify = Command::new("sgdisk")
-            .arg("-v")
-            .arg(&image)
-            .output()
-            .unwrap();
+        let verify = Command::new("sgdisk").arg("-v").arg(&image).output().unwrap();
         let said = String::from_utf8_lossy(&verify.stdout).into_owned()
             + &String::from_utf8_lossy(&verify.stderr);
         let said = said.to_lowercase();
@@ -127,11 +119,7 @@ fn one_torn_part_falls_back_and_both_copies_torn_are_refused() {
             let image = image(dir.path());
             damage(&image, first.1);
             damage(&image, second.1);
-            assert_eq!(
-                read(&image),
-                Err(ReasonCode::TableUnreadable),
-                "{first:?} {second:?}"
-            );
+            assert_eq!(read(&image), Err(ReasonCode::TableUnreadable), "{first:?} {second:?}");
         }
     }
 }
@@ -146,23 +134,14 @@ fn tables_of_other_shapes_that_sgdisk_makes() {
     assert_eq!(read(&path).unwrap().partitions.len(), 4);
     run("sgdisk", &["-j", "4096", image], "gdisk");
     let table = read(&path).unwrap();
-    assert!(
-        table.reserved.contains(&(4096 * 512..4096 * 512 + 32768)),
-        "{:?}",
-        table.reserved
-    );
+    assert!(table.reserved.contains(&(4096 * 512..4096 * 512 + 32768)), "{:?}", table.reserved);
     damage(&path, 4096 * 512);
     assert_eq!(read(&path).unwrap().warnings.len(), 1);
     // The image on a larger card, then moved to its end.
     let larger = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     larger.set_len(LEN * 2).unwrap();
     let other = self::image(dir.path());
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&other)
-        .unwrap()
-        .set_len(LEN * 2)
-        .unwrap();
+    std::fs::OpenOptions::new().write(true).open(&other).unwrap().set_len(LEN * 2).unwrap();
     assert_eq!(read(&other).unwrap().warnings.len(), 1);
     run("sgdisk", &["-e", other.to_str().unwrap()], "gdisk");
     assert!(read(&other).unwrap().warnings.is_empty());
@@ -181,16 +160,9 @@ fn dos_tables_that_sfdisk_makes() {
     let table = read(&image).unwrap();
     assert_eq!(table.kind, TableKind::Mbr);
     let dump = run("sfdisk", &["-d", image.to_str().unwrap()], "fdisk");
-    let parts: Vec<(String, u64, u64)> = table
-        .partitions
-        .iter()
-        .map(|p| (p.name.clone(), p.start / 512, p.len / 512))
-        .collect();
-    assert_eq!(
-        parts.len(),
-        4,
-        "the extended one is no partition of its own"
-    );
+    let parts: Vec<(String, u64, u64)> =
+        table.partitions.iter().map(|p| (p.name.clone(), p.start / 512, p.len / 512)).collect();
+    assert_eq!(parts.len(), 4, "the extended one is no partition of its own");
     assert_eq!(parts[1], ("mbr:1a2b3c4d-2".to_owned(), 16384, 8192));
     assert_eq!(parts[3], ("mbr:1a2b3c4d-6".to_owned(), 49152, 8192));
     let flat = dump.replace(' ', "");

@@ -1,10 +1,7 @@
 //! The power goes at every single write of a real installation, arming, commit and rollback on a
 //! real disk image, whole or torn: the device boots a complete system and the next command goes on.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot set itself up has failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod common;
 use common::Bench;
@@ -31,14 +28,9 @@ fn cut_everywhere(bench: &Bench, scene: &Scene, systems: &[Vec<u8>; 2]) -> usize
             assert!(said.code == 0 || !ended, "{:?}: {}", scene.verb, said.err);
             if !ended {
                 let slot = bench.reboot(&[]);
-                let place = format!(
-                    "{:?} cut at write {cut}, {torn} bytes of it landed",
-                    scene.verb
-                );
-                assert!(
-                    scene.may_run.contains(&slot.as_str()),
-                    "{place}: slot {slot} runs"
-                );
+                let place =
+                    format!("{:?} cut at write {cut}, {torn} bytes of it landed", scene.verb);
+                assert!(scene.may_run.contains(&slot.as_str()), "{place}: slot {slot} runs");
                 let system = &systems[usize::from(slot == "b")];
                 assert!(
                     bench.slot_bytes(&slot)[..system.len()] == system[..],
@@ -80,9 +72,7 @@ fn after(bench: &Bench, place: &str) {
 }
 
 fn copy(from: &str, to: &str) {
-    let done = std::process::Command::new("cp")
-        .args(["-a", "--sparse=always", from, to])
-        .status();
+    let done = std::process::Command::new("cp").args(["-a", "--sparse=always", from, to]).status();
     assert!(done.unwrap().success());
 }
 
@@ -102,15 +92,9 @@ fn install() {
     let bench = bench();
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
     let artifact = bench.path("v2.0.0.surefoot");
-    let scene = Scene {
-        verb: &["install", &artifact],
-        may_run: &["a", "b"],
-    };
+    let scene = Scene { verb: &["install", &artifact], may_run: &["a", "b"] };
     let writes = cut_everywhere(&bench, &scene, &systems);
-    assert!(
-        writes >= 15,
-        "an installation has more than {writes} writes"
-    );
+    assert!(writes >= 15, "an installation has more than {writes} writes");
 }
 
 #[test]
@@ -120,25 +104,17 @@ fn install_over_an_older_system() {
     bench.update_to("2.1.0");
     let systems = [image(&bench, "v2.1.0"), common::image(77, 1 << 20)];
     let artifact = bench.artifact("over", 77, 1 << 20, &["--version", "2.2.0"]);
-    let scene = Scene {
-        verb: &["install", &artifact],
-        may_run: &["a", "b"],
-    };
+    let scene = Scene { verb: &["install", &artifact], may_run: &["a", "b"] };
     cut_everywhere(&bench, &scene, &systems);
 }
 
 #[test]
 fn commit() {
     let bench = bench();
-    bench
-        .surefoot(&["install", &bench.path("v2.0.0.surefoot")])
-        .ok();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
     bench.reboot(&[]);
     let systems = [Vec::new(), image(&bench, "v2.0.0")];
-    let scene = Scene {
-        verb: &["commit"],
-        may_run: &["b"],
-    };
+    let scene = Scene { verb: &["commit"], may_run: &["b"] };
     let writes = cut_everywhere(&bench, &scene, &systems);
     assert!(writes >= 3, "a commit has more than {writes} writes");
 }
@@ -146,15 +122,10 @@ fn commit() {
 #[test]
 fn rollback_of_a_trial() {
     let bench = bench();
-    bench
-        .surefoot(&["install", &bench.path("v2.0.0.surefoot")])
-        .ok();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
     bench.reboot(&[]);
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
-    let scene = Scene {
-        verb: &["rollback"],
-        may_run: &["a", "b"],
-    };
+    let scene = Scene { verb: &["rollback"], may_run: &["a", "b"] };
     cut_everywhere(&bench, &scene, &systems);
 }
 
@@ -163,9 +134,6 @@ fn rollback_after_a_commit() {
     let bench = bench();
     bench.update_to("2.0.0");
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
-    let scene = Scene {
-        verb: &["rollback"],
-        may_run: &["a", "b"],
-    };
+    let scene = Scene { verb: &["rollback"], may_run: &["a", "b"] };
     cut_everywhere(&bench, &scene, &systems);
 }

@@ -20,9 +20,7 @@ struct Sim {
 
 impl Sim {
     fn new(counter: &str) -> Sim {
-        let sim = Sim {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let sim = Sim { dir: tempfile::tempdir().unwrap() };
         let made = sim.run(&["new", sim.path(), "--slot-size", "4M", "--counter", counter]);
         assert!(made.status.success(), "{made:?}");
         sim.put_system('b');
@@ -34,20 +32,14 @@ impl Sim {
     }
 
     fn run(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_surefoot-sim"))
-            .args(words)
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_surefoot-sim")).args(words).output().unwrap()
     }
 
     /// One boot: what the first line says, and U-Boot's console.
     fn boot(&self, words: &[&str]) -> (String, String) {
         let done = self.run(&[&["reboot", self.path()], words].concat());
         let out = String::from_utf8(done.stdout).unwrap();
-        (
-            out.lines().next().unwrap_or_default().to_owned(),
-            String::from_utf8(done.stderr).unwrap(),
-        )
+        (out.lines().next().unwrap_or_default().to_owned(), String::from_utf8(done.stderr).unwrap())
     }
 
     fn slot(&self) -> String {
@@ -56,11 +48,7 @@ impl Sim {
 
     fn disk(&self) -> std::fs::File {
         let path = self.dir.path().join("disk.img");
-        std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .unwrap()
+        std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
     }
 
     fn slot_start(&self, slot: char) -> u64 {
@@ -70,15 +58,11 @@ impl Sim {
     }
 
     fn put_system(&self, slot: char) {
-        self.disk()
-            .write_all_at(b"hsqs", self.slot_start(slot))
-            .unwrap();
+        self.disk().write_all_at(b"hsqs", self.slot_start(slot)).unwrap();
     }
 
     fn remove_system(&self, slot: char) {
-        self.disk()
-            .write_all_at(&[0; 4096], self.slot_start(slot))
-            .unwrap();
+        self.disk().write_all_at(&[0; 4096], self.slot_start(slot)).unwrap();
     }
 
     fn copies(&self) -> [Vec<u8>; 2] {
@@ -98,10 +82,8 @@ impl Sim {
     /// What U-Boot would load: the index of the copy, and the environment.
     fn env(&self) -> (usize, Env) {
         let decoded = self.copies().map(|copy| Env::decode(&copy, true).ok());
-        let serials: Vec<Option<u8>> = decoded
-            .iter()
-            .map(|d| d.as_ref().and_then(|d| d.1))
-            .collect();
+        let serials: Vec<Option<u8>> =
+            decoded.iter().map(|d| d.as_ref().and_then(|d| d.1)).collect();
         let index = match (serials[0], serials[1]) {
             (Some(first), Some(second)) => choose(first, second),
             (None, Some(_)) => 1,
@@ -122,9 +104,7 @@ impl Sim {
             env.set(name, value).unwrap();
         }
         let bytes = env.encode(LEN, Some(serial)).unwrap();
-        self.disk()
-            .write_all_at(&bytes, COPIES[1 - newest])
-            .unwrap();
+        self.disk().write_all_at(&bytes, COPIES[1 - newest]).unwrap();
     }
 
     fn arm(&self) {
@@ -147,15 +127,9 @@ fn a_new_device_boots_slot_a_and_nothing_is_written() {
         let before = sim.copies();
         assert_eq!(sim.slot(), "slot a");
         assert_eq!(sim.copies(), before, "a healthy boot writes nothing");
-        assert_eq!(
-            std::fs::read_to_string(sim.dir.path().join("run/booted")).unwrap(),
-            "a\n"
-        );
+        assert_eq!(std::fs::read_to_string(sim.dir.path().join("run/booted")).unwrap(), "a\n");
         assert_eq!(sim.get("surefoot_counter"), counter);
-        assert_eq!(
-            before.map(|c| Env::decode(&c, true).unwrap().1.unwrap()),
-            [1, 0]
-        );
+        assert_eq!(before.map(|c| Env::decode(&c, true).unwrap().1.unwrap()), [1, 0]);
     }
 }
 
@@ -165,18 +139,10 @@ fn a_trial_has_its_boots_and_then_falls_back() {
         let sim = Sim::new(counter);
         sim.arm();
         for boot in 1..=3 {
-            assert_eq!(
-                sim.slot(),
-                format!("slot b (trial, boot {boot} of 3)"),
-                "{counter}"
-            );
+            assert_eq!(sim.slot(), format!("slot b (trial, boot {boot} of 3)"), "{counter}");
             assert_eq!(sim.get("bootcount"), boot.to_string());
         }
-        assert_eq!(
-            sim.slot(),
-            format!("slot a (gave up on {TXN})"),
-            "{counter}"
-        );
+        assert_eq!(sim.slot(), format!("slot a (gave up on {TXN})"), "{counter}");
         assert_eq!(
             (sim.get("upgrade_available"), sim.get("surefoot_fallback")),
             ("0".into(), TXN.into())
@@ -220,10 +186,7 @@ fn two_dead_copies_boot_slot_a() {
         for offset in COPIES {
             sim.disk().write_all_at(&[0x55; 64], offset).unwrap();
         }
-        assert_eq!(
-            sim.slot(),
-            "slot a (both copies of the environment are dead)"
-        );
+        assert_eq!(sim.slot(), "slot a (both copies of the environment are dead)");
     }
 }
 
@@ -241,24 +204,12 @@ fn a_cut_at_any_write_of_any_boot_leaves_old_or_new() {
             sim.slot();
             let copies_after = sim.copies();
             // A U-Boot that counts stores the count, and then altbootcmd stores the fallback.
-            let writes = if boots_before == 3 && counter == "uboot" {
-                2
-            } else {
-                1
-            };
+            let writes = if boots_before == 3 && counter == "uboot" { 2 } else { 1 };
             for (after, torn) in (0..writes).flat_map(|a| [0, 5, 511, 512, 8192].map(|t| (a, t))) {
                 sim.put_copies(&copies);
                 let (after, torn) = (after.to_string(), torn.to_string());
-                let cut = [
-                    "unplug",
-                    sim.path(),
-                    "--after",
-                    &after,
-                    "--torn",
-                    &torn,
-                    "--",
-                    "reboot",
-                ];
+                let cut =
+                    ["unplug", sim.path(), "--after", &after, "--torn", &torn, "--", "reboot"];
                 let cut = sim.run(&cut);
                 assert_eq!(cut.status.code(), Some(0), "{cut:?}");
                 let next = match state() {
@@ -278,11 +229,7 @@ fn a_cut_at_any_write_of_any_boot_leaves_old_or_new() {
                     1..=3 => format!("slot b (trial, boot {next} of 3)"),
                     _ => format!("slot a (gave up on {TXN})"),
                 };
-                assert_eq!(
-                    sim.slot(),
-                    expected,
-                    "{counter}, boot {boots_before}, {after}:{torn}"
-                );
+                assert_eq!(sim.slot(), expected, "{counter}, boot {boots_before}, {after}:{torn}");
             }
             sim.put_copies(&copies_after);
         }
@@ -296,12 +243,7 @@ fn a_fault_is_of_one_boot_only() {
     for kind in ["unhealthy", "hang", "panic"] {
         let (line, _) = sim.boot(&[&format!("--fail={kind}")]);
         assert_eq!(line, format!("slot a (does not get healthy: {kind})"));
-        let health = || {
-            Command::new("./health.sh")
-                .current_dir(sim.dir.path())
-                .output()
-                .unwrap()
-        };
+        let health = || Command::new("./health.sh").current_dir(sim.dir.path()).output().unwrap();
         assert_eq!(health().status.code(), Some(1));
         assert_eq!(sim.slot(), "slot a");
         assert_eq!(health().status.code(), Some(0));
@@ -321,20 +263,12 @@ fn the_kernel_command_line_is_the_scripts() {
         (&1.into(), &"a".into(), &false.into())
     );
     let line = calm["bootargs"].as_str().unwrap();
-    assert!(
-        line.starts_with("root=PARTUUID=") && line.contains(" surefoot.slot=a"),
-        "{line}"
-    );
+    assert!(line.starts_with("root=PARTUUID=") && line.contains(" surefoot.slot=a"), "{line}");
     assert!(!line.contains("panic="), "{line}");
     sim.arm();
     let trial = json(&[]);
     assert_eq!((&trial["boot"], &trial["limit"]), (&1.into(), &3.into()));
-    assert!(
-        trial["bootargs"]
-            .as_str()
-            .unwrap()
-            .contains("panic=10 watchdog.open_timeout=180")
-    );
+    assert!(trial["bootargs"].as_str().unwrap().contains("panic=10 watchdog.open_timeout=180"));
 }
 
 #[test]
@@ -342,11 +276,7 @@ fn nothing_is_made_over_something() {
     let sim = Sim::new("uboot");
     let again = sim.run(&["new", sim.path()]);
     assert_eq!(again.status.code(), Some(64));
-    assert!(
-        String::from_utf8(again.stderr)
-            .unwrap()
-            .contains("is not empty")
-    );
+    assert!(String::from_utf8(again.stderr).unwrap().contains("is not empty"));
     let nothing = sim.run(&["reboot", "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(66));
     let dir = tempfile::tempdir().unwrap();
@@ -359,23 +289,12 @@ fn nothing_is_made_over_something() {
         (["--slot-size", "x"], 64),
         (["--rootfs", "/proc/self/exe"], 65),
     ] {
-        let size: &[&str] = if words[0] == "--rootfs" {
-            &["--slot-size", "2M"]
-        } else {
-            &[]
-        };
+        let size: &[&str] = if words[0] == "--rootfs" { &["--slot-size", "2M"] } else { &[] };
         let refused = sim.run(&[&["new", folder], &words[..], size].concat());
-        assert_eq!(
-            refused.status.code(),
-            Some(status),
-            "{words:?}: {refused:?}"
-        );
+        assert_eq!(refused.status.code(), Some(status), "{words:?}: {refused:?}");
         assert!(!Path::new(folder).join("disk.img").exists(), "{words:?}");
     }
-    assert!(
-        sim.run(&["new", folder]).status.success(),
-        "a refused folder can be used"
-    );
+    assert!(sim.run(&["new", folder]).status.success(), "a refused folder can be used");
 }
 
 #[test]
@@ -388,15 +307,9 @@ fn the_image_is_an_ordinary_disk() {
     assert_eq!(names, ["boot", "rootfs-a", "rootfs-b", "data"]);
     // sgdisk: attribute 2 of partition 1 is the 64-bit word at byte 48 of its entry.
     let mut attributes = [0; 8];
-    sim.disk()
-        .read_exact_at(&mut attributes, 1024 + 48)
-        .unwrap();
+    sim.disk().read_exact_at(&mut attributes, 1024 + 48).unwrap();
     assert_eq!(u64::from_le_bytes(attributes), 1 << 2);
     let kept = std::fs::metadata(sim.dir.path().join("disk.img")).unwrap();
     use std::os::unix::fs::MetadataExt;
-    assert!(
-        kept.blocks() * 512 < 2 << 20,
-        "the image is sparse: {} blocks",
-        kept.blocks()
-    );
+    assert!(kept.blocks() * 512 < 2 << 20, "the image is sparse: {} blocks", kept.blocks());
 }

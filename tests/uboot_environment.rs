@@ -26,10 +26,8 @@ fn fw_printenv_reads_what_we_write() {
 fn whoever_writes_last_both_programs_read_the_same() {
     let bench = Bench::new(2);
     bench.store.write_factory(&factory()).unwrap();
-    let mut model: BTreeMap<String, String> = factory()
-        .iter()
-        .map(|(n, v)| (n.into_owned(), v.into_owned()))
-        .collect();
+    let mut model: BTreeMap<String, String> =
+        factory().iter().map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
     let mut random = Random(0x5eed);
     let mut wraps = 0;
     for round in 0..620 {

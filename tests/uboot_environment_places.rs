@@ -17,17 +17,8 @@ fn mkenvimage_makes_the_same_bytes() {
     let text = "# a comment\nalpha=1\nbeta=two words = three\n\ngamma=first \\\nsecond\nzeta=\\x\n";
     std::fs::write(&source, text).unwrap();
     let env = Env::from_text(text).unwrap();
-    let exact = env
-        .iter()
-        .map(|(n, v)| n.len() + v.len() + 2)
-        .sum::<usize>()
-        + 1;
-    for (redundant, size) in [
-        (false, SIZE),
-        (true, SIZE),
-        (false, exact + 4),
-        (true, exact + 5),
-    ] {
+    let exact = env.iter().map(|(n, v)| n.len() + v.len() + 2).sum::<usize>() + 1;
+    for (redundant, size) in [(false, SIZE), (true, SIZE), (false, exact + 4), (true, exact + 5)] {
         let out = dir.path().join("env.bin");
         let (size_text, out_text) = (size.to_string(), out.to_str().unwrap().to_owned());
         let mut args = vec!["-s", &size_text, "-p", "0x00", "-o", &out_text];
@@ -38,11 +29,7 @@ fn mkenvimage_makes_the_same_bytes() {
         tool("mkenvimage", &args);
         let theirs = std::fs::read(&out).unwrap();
         let serial = redundant.then_some(1);
-        assert_eq!(
-            env.encode(size, serial).unwrap(),
-            theirs,
-            "redundant: {redundant}"
-        );
+        assert_eq!(env.encode(size, serial).unwrap(), theirs, "redundant: {redundant}");
         assert_eq!(Env::decode(&theirs, redundant), Ok((env.clone(), serial)));
         // Its own padding is 0xff.
         let at = args.iter().position(|a| *a == "0x00").unwrap();
@@ -58,11 +45,7 @@ fn mkenvimage_makes_the_same_bytes() {
 fn files_on_a_boot_partition_work_and_the_second_is_made_when_it_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let text = format!(
-        "{} 0 0x400\n{} 0 0x400\n",
-        file("uboot.env"),
-        file("uboot-redund.env")
-    );
+    let text = format!("{} 0 0x400\n{} 0 0x400\n", file("uboot.env"), file("uboot-redund.env"));
     let config = file("fw_env.config");
     std::fs::write(&config, &text).unwrap();
     std::fs::write(file("uboot.env"), factory().encode(SIZE, Some(9)).unwrap()).unwrap();
@@ -75,17 +58,11 @@ fn files_on_a_boot_partition_work_and_the_second_is_made_when_it_is_missing() {
     env.set("surefoot_slot", "b").unwrap();
     session.save(&env).unwrap();
     drop(session);
-    assert_eq!(
-        std::fs::metadata(file("uboot-redund.env")).unwrap().len(),
-        0x400
-    );
+    assert_eq!(std::fs::metadata(file("uboot-redund.env")).unwrap().len(), 0x400);
     assert!(tool("fw_printenv", &["-c", &config]).contains("surefoot_slot=b"));
     tool("fw_setenv", &["-c", &config, "surefoot_slot", "a"]);
     let loaded = store.load().unwrap();
-    assert_eq!(
-        loaded.env().unwrap().get("surefoot_slot").as_deref(),
-        Some("a")
-    );
+    assert_eq!(loaded.env().unwrap().get("surefoot_slot").as_deref(), Some("a"));
     // Both gone: an answer for those who look, an error for those who need one.
     std::fs::remove_file(file("uboot.env")).unwrap();
     std::fs::remove_file(file("uboot-redund.env")).unwrap();
@@ -93,10 +70,7 @@ fn files_on_a_boot_partition_work_and_the_second_is_made_when_it_is_missing() {
     assert_eq!(loaded.chosen, None);
     assert_eq!(loaded.env().unwrap_err().code().as_str(), "ENV_UNREADABLE");
     assert!(store.begin().unwrap().save(&env).is_err());
-    assert!(
-        !Path::new(&file("uboot.env")).exists(),
-        "an update never makes an environment"
-    );
+    assert!(!Path::new(&file("uboot.env")).exists(), "an update never makes an environment");
     store.write_factory(&env).unwrap();
     assert!(tool("fw_printenv", &["-c", &config]).contains("surefoot_slot=b"));
 }
@@ -111,20 +85,14 @@ fn fw_setenv_waits_while_we_decide() {
         .spawn()
         .expect("apt-get install libubootenv-tool");
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(
-        other.try_wait().unwrap().is_none(),
-        "it must wait for the lock"
-    );
+    assert!(other.try_wait().unwrap().is_none(), "it must wait for the lock");
     let mut env = session.loaded().env().unwrap().clone();
     env.set("our", "1").unwrap();
     session.save(&env).unwrap();
     drop(session);
     assert!(other.wait().unwrap().success());
     let seen = bench.ours();
-    assert!(
-        seen.contains("our=1\n") && seen.contains("their=1\n"),
-        "{seen}"
-    );
+    assert!(seen.contains("our=1\n") && seen.contains("their=1\n"), "{seen}");
 }
 
 #[test]

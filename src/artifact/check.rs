@@ -35,9 +35,7 @@ pub fn check_payload(
                 let stored = read_exactly(input, u64::from(chunk.stored_len), "payload")?;
                 stored_len += stored.len() as u64;
                 plain.resize(chunk.plain_len as usize, 0);
-                decoder
-                    .decode(chunk, &stored, &mut plain)
-                    .map_err(|f| f.at(&place))?;
+                decoder.decode(chunk, &stored, &mut plain).map_err(|f| f.at(&place))?;
                 if Digest::of(&plain) != chunk.plain {
                     let detail = "the decoded bytes do not match their signed hash";
                     return Err(Failure::new(ReasonCode::ChunkCorrupt, detail).at(place));
@@ -56,10 +54,7 @@ pub fn check_payload(
         let detail = "there are bytes after the payload";
         return Err(Failure::new(ReasonCode::TrailingBytes, detail));
     }
-    Ok(Checked {
-        artifact_len: release.payload_offset() + stored_len,
-        plain_len,
-    })
+    Ok(Checked { artifact_len: release.payload_offset() + stored_len, plain_len })
 }
 
 fn hash_zeros(hash: &mut Sha256, mut len: u64) {

@@ -25,9 +25,7 @@ impl Codec {
     }
 
     fn from_byte(byte: u8) -> Option<Codec> {
-        [Codec::Raw, Codec::Zstd, Codec::Zero]
-            .into_iter()
-            .find(|codec| codec.to_byte() == byte)
+        [Codec::Raw, Codec::Zstd, Codec::Zero].into_iter().find(|codec| codec.to_byte() == byte)
     }
 }
 
@@ -91,11 +89,7 @@ impl Chunk {
         let lengths = match self.codec {
             _ if self.plain_len == 0 => return Err("no plain bytes"),
             Codec::Zero if self.plain == Digest::NONE && self.stored == Digest::NONE => {
-                return if self.stored_len == 0 {
-                    Ok(())
-                } else {
-                    Err("stored zeros")
-                };
+                return if self.stored_len == 0 { Ok(()) } else { Err("stored zeros") };
             }
             Codec::Zero => return Err("a hash of zeros"),
             // A missing hash is an error, never "do not check" (R8).
@@ -105,11 +99,7 @@ impl Chunk {
             // What does not get smaller is stored raw: one way to write a chunk.
             Codec::Zstd => self.stored_len > 0 && self.stored_len < self.plain_len,
         };
-        if lengths {
-            Ok(())
-        } else {
-            Err("lengths that do not fit its codec")
-        }
+        if lengths { Ok(()) } else { Err("lengths that do not fit its codec") }
     }
 }
 
@@ -131,9 +121,7 @@ impl ChunkTable {
         let chunks = records.enumerate().map(|(n, record)| {
             Chunk::parse(record).map_err(|e| invalid(format!("chunk {n} has {e}")))
         });
-        Ok(ChunkTable {
-            chunks: chunks.collect::<Result<_>>()?,
-        })
+        Ok(ChunkTable { chunks: chunks.collect::<Result<_>>()? })
     }
 
     /// The table as shipped.

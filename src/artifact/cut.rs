@@ -46,9 +46,7 @@ impl<R: Read> Cutter<R> {
     /// `average` is a power of two from 16 KiB to 256 KiB; a chunk has a quarter of it to four
     /// times it, but for those that a zero run or the end cuts short.
     pub fn new(input: R, average: u32) -> Cutter<R> {
-        let average = average
-            .next_power_of_two()
-            .clamp(16 * 1024, MAX_CHUNK_LEN / 4) as usize;
+        let average = average.next_power_of_two().clamp(16 * 1024, MAX_CHUNK_LEN / 4) as usize;
         Cutter {
             input,
             window: Vec::new(),
@@ -133,12 +131,7 @@ impl<R: Read> Cutter<R> {
             self.start = 0;
             // Well ahead of what is wanted, so that what is moved here is little beside it.
             let more = 4 * self.max as u64;
-            self.ended = self
-                .input
-                .by_ref()
-                .take(more)
-                .read_to_end(&mut self.window)?
-                == 0;
+            self.ended = self.input.by_ref().take(more).read_to_end(&mut self.window)? == 0;
         }
         Ok(())
     }
@@ -189,9 +182,7 @@ mod tests {
     fn noise(len: usize, seed: u64) -> Vec<u8> {
         let mut state = seed;
         let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             state.to_be_bytes()[0]
         };
         (0..len).map(|_| next()).collect()
@@ -213,27 +204,12 @@ mod tests {
     #[test]
     fn the_pieces_are_the_image() {
         let zeros = vec![0u8; 5 * MIN_ZERO_RUN];
-        let odd = [
-            noise(100_000, 1),
-            zeros.clone(),
-            noise(5, 2),
-            zeros,
-            noise(70_001, 3),
-            vec![0; 777],
-        ]
-        .concat();
-        for len in [
-            0,
-            1,
-            4095,
-            4096,
-            4097,
-            40_000,
-            140_001,
-            odd.len() - 778,
-            odd.len() - 1,
-            odd.len(),
-        ] {
+        let odd =
+            [noise(100_000, 1), zeros.clone(), noise(5, 2), zeros, noise(70_001, 3), vec![0; 777]]
+                .concat();
+        for len in
+            [0, 1, 4095, 4096, 4097, 40_000, 140_001, odd.len() - 778, odd.len() - 1, odd.len()]
+        {
             let image = &odd[..len];
             assert!(whole(&pieces(image, 16 * 1024)) == image, "{len}");
         }
@@ -252,13 +228,7 @@ mod tests {
         .concat();
         let runs: Vec<u32> = pieces(&image, 65536)
             .iter()
-            .filter_map(|p| {
-                if let Piece::Zeros(len) = p {
-                    Some(*len)
-                } else {
-                    None
-                }
-            })
+            .filter_map(|p| if let Piece::Zeros(len) = p { Some(*len) } else { None })
             .collect();
         assert_eq!(runs, [32768]);
         assert_eq!(pieces(&vec![0; 1 << 20], 65536), [Piece::Zeros(1 << 20)]);
@@ -270,9 +240,7 @@ mod tests {
         let image = noise(8 << 20, 9);
         let all = pieces(&image, 64 * 1024);
         for (n, piece) in all.iter().enumerate() {
-            let Piece::Data(data) = piece else {
-                panic!("noise has no zeros")
-            };
+            let Piece::Data(data) = piece else { panic!("noise has no zeros") };
             assert!(data.len() <= 256 * 1024);
             assert!(data.len() >= 16 * 1024 || n + 1 == all.len());
         }
@@ -315,7 +283,6 @@ mod tests {
         assert_eq!(lens, CUTS);
     }
 
-    const CUTS: [usize; 11] = [
-        43797, 40418, 39927, 23728, 49537, 10986, 51208, 35431, 45102, 21721, 38145,
-    ];
+    const CUTS: [usize; 11] =
+        [43797, 40418, 39927, 23728, 49537, 10986, 51208, 35431, 45102, 21721, 38145];
 }

@@ -22,10 +22,7 @@ impl Decoder {
     /// does that. After an error `out` holds bytes that must not be used.
     pub fn decode(&mut self, chunk: &Chunk, stored: &[u8], out: &mut [u8]) -> Result<()> {
         if u32::try_from(out.len()) != Ok(chunk.plain_len) {
-            return Err(Failure::new(
-                ReasonCode::Internal,
-                "the buffer is not the chunk's length",
-            ));
+            return Err(Failure::new(ReasonCode::Internal, "the buffer is not the chunk's length"));
         }
         check_stored(chunk, stored)?;
         match chunk.codec {

@@ -26,27 +26,18 @@ fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
     assert_eq!(manifest.product.as_str(), "golden");
     assert_eq!(manifest.compatible.len(), 2);
     assert_eq!(manifest.version.as_str(), "1.2.3");
-    assert_eq!(
-        (manifest.release_counter, manifest.security_epoch),
-        (1_002_003, 7)
-    );
+    assert_eq!((manifest.release_counter, manifest.security_epoch), (1_002_003, 7));
     assert_eq!(
         manifest.notes.as_deref(),
         Some("The golden artifact of format 1.\nIts second line.\n")
     );
-    assert_eq!(
-        manifest.provenance.source_revision.as_deref(),
-        Some("0123abc")
-    );
+    assert_eq!(manifest.provenance.source_revision.as_deref(), Some("0123abc"));
     assert_eq!(manifest.provenance.build_id.as_deref(), Some("nightly-42"));
     assert_eq!(manifest.provenance.built_at, Some(1_700_000_000));
     assert_eq!(manifest.hints["window"].as_str(), Some("night"));
     let rev2 = "rev2".parse().unwrap();
     assert!(manifest.select(Some(&rev2)).is_ok());
-    assert_eq!(
-        manifest.select(None).unwrap_err().code(),
-        ReasonCode::NoPayload
-    );
+    assert_eq!(manifest.select(None).unwrap_err().code(), ReasonCode::NoPayload);
     let payload = &manifest.payloads[0];
     assert_eq!((payload.size, payload.chunks), (303_319, 15));
     assert_eq!(
@@ -54,10 +45,7 @@ fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
         "4b46eac813a01a6c3feab50bde1a240b7c632f13139fd55e5201ad3cac202209"
     );
     for codec in [Codec::Raw, Codec::Zstd, Codec::Zero] {
-        assert!(
-            release.table.chunks.iter().any(|c| c.codec == codec),
-            "{codec:?}"
-        );
+        assert!(release.table.chunks.iter().any(|c| c.codec == codec), "{codec:?}");
     }
     let checked = check_payload(&release, &mut input, &|_| ()).unwrap();
     assert_eq!(checked.artifact_len, GOLDEN.len() as u64);

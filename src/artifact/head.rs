@@ -38,16 +38,9 @@ impl Header {
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }
         }
-        let header = Header {
-            body_len: u32_at(12),
-            table_len: u32_at(16),
-            signatures: bytes[20],
-        };
+        let header = Header { body_len: u32_at(12), table_len: u32_at(16), signatures: bytes[20] };
         if usize::from(header.signatures) > MAX_SIGNATURES {
-            return invalid(format!(
-                "{} signatures; at most {MAX_SIGNATURES}",
-                header.signatures
-            ));
+            return invalid(format!("{} signatures; at most {MAX_SIGNATURES}", header.signatures));
         }
         if usize::from(u16_at(10)) != header.len() {
             return invalid(format!(
@@ -57,10 +50,7 @@ impl Header {
             ));
         }
         if header.body_len == 0 || header.body_len > MAX_BODY_LEN {
-            return invalid(format!(
-                "manifest of {} bytes; 1 to {MAX_BODY_LEN}",
-                header.body_len
-            ));
+            return invalid(format!("manifest of {} bytes; 1 to {MAX_BODY_LEN}", header.body_len));
         }
         if header.table_len == 0
             || header.table_len > MAX_TABLE_LEN
@@ -132,14 +122,7 @@ pub fn read_head(input: &mut dyn Read) -> Result<Unverified> {
     let (header_bytes, header, records) = read_header(input)?;
     let body = read_exactly(input, u64::from(header.body_len), "manifest")?;
     let table = read_exactly(input, u64::from(header.table_len), "chunk table")?;
-    Ok(Unverified {
-        head: Head {
-            header: header_bytes,
-            records,
-            body,
-            table,
-        },
-    })
+    Ok(Unverified { head: Head { header: header_bytes, records, body, table } })
 }
 
 pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<SignatureRecord>)> {
@@ -160,10 +143,7 @@ pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<
             return Err(truncated("header"));
         };
         let parsed = SignatureRecord::parse(record_bytes)?;
-        if records
-            .iter()
-            .any(|r: &SignatureRecord| r.key_id == parsed.key_id)
-        {
+        if records.iter().any(|r: &SignatureRecord| r.key_id == parsed.key_id) {
             let detail = format!("key {} signs twice", parsed.key_id);
             return Err(Failure::new(ReasonCode::HeaderInvalid, detail));
         }
@@ -187,9 +167,7 @@ fn read_some(input: &mut dyn Read, len: u64, bytes: &mut Vec<u8>) -> Result<()> 
     // A source that knows why it failed says so itself: its Failure travels inside the io::Error.
     let read = input.take(len).read_to_end(bytes);
     read.map(drop).map_err(|e| {
-        let inner = e
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<Failure>());
+        let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Failure>());
         inner
             .cloned()
             .unwrap_or_else(|| Failure::new(ReasonCode::Io, format!("reading the artifact: {e}")))
@@ -197,10 +175,7 @@ fn read_some(input: &mut dyn Read, len: u64, bytes: &mut Vec<u8>) -> Result<()> 
 }
 
 fn truncated(what: &str) -> Failure {
-    Failure::new(
-        ReasonCode::Truncated,
-        format!("the artifact ends inside its {what}"),
-    )
+    Failure::new(ReasonCode::Truncated, format!("the artifact ends inside its {what}"))
 }
 
 impl Unverified {

@@ -76,11 +76,7 @@ pub enum PayloadKind {
 
 impl From<Identifier> for PayloadKind {
     fn from(name: Identifier) -> PayloadKind {
-        if name.as_str() == "rootfs" {
-            PayloadKind::Rootfs
-        } else {
-            PayloadKind::Unknown(name)
-        }
+        if name.as_str() == "rootfs" { PayloadKind::Rootfs } else { PayloadKind::Unknown(name) }
     }
 }
 
@@ -144,10 +140,7 @@ impl Manifest {
         let text = std::str::from_utf8(bytes).reason(code, "the manifest is not UTF-8")?;
         // The reader would skip a byte order mark: two spellings of one manifest.
         if text.starts_with('\u{feff}') {
-            return Err(Failure::new(
-                code,
-                "the manifest begins with a byte order mark",
-            ));
+            return Err(Failure::new(code, "the manifest begins with a byte order mark"));
         }
         let table: toml::Table = toml::from_str(text).reason(code, "manifest")?;
         match table.get("format").and_then(toml::Value::as_integer) {
@@ -158,10 +151,8 @@ impl Manifest {
             }
             _ => return Err(Failure::new(code, "the manifest has no valid `format`")),
         }
-        if let Some(needed) = table
-            .get("requires")
-            .and_then(|r| r.get("updater"))
-            .and_then(toml::Value::as_str)
+        if let Some(needed) =
+            table.get("requires").and_then(|r| r.get("updater")).and_then(toml::Value::as_str)
         {
             let own = env!("CARGO_PKG_VERSION");
             if triple(needed)? > triple(own)? {
@@ -227,11 +218,7 @@ impl Manifest {
 fn triple(text: &str) -> Result<[u32; 3]> {
     let mut parts = text.split('.').map(|part| {
         let plain = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if plain {
-            part.parse::<u32>().ok()
-        } else {
-            None
-        }
+        if plain { part.parse::<u32>().ok() } else { None }
     });
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => {

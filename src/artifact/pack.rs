@@ -25,11 +25,7 @@ pub struct Packing {
 impl Default for Packing {
     fn default() -> Packing {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Packing {
-            level: 19,
-            average: DEFAULT_AVERAGE,
-            threads,
-        }
+        Packing { level: 19, average: DEFAULT_AVERAGE, threads }
     }
 }
 
@@ -137,10 +133,7 @@ fn pack_one(
             scope.spawn(move || {
                 let mut compressor = Compressor::new(packing.level);
                 loop {
-                    let job = job_queue
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .recv();
+                    let job = job_queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((plain, answer)) = job else { return };
                     let compressed = match &mut compressor {
                         Ok(compressor) => compressor.compress(plain),
@@ -153,9 +146,7 @@ fn pack_one(
         }
         drop(job_queue);
         for answer in answer_queue {
-            let stored = answer
-                .recv()
-                .reason(ReasonCode::Internal, "a compressor died")?;
+            let stored = answer.recv().reason(ReasonCode::Internal, "a compressor died")?;
             let (chunk, bytes) = stored?;
             take(chunk, &bytes)?;
         }
@@ -173,10 +164,7 @@ fn cut_image(
     let mut cutter = Cutter::new(input, average);
     let (mut size, mut sha256) = (0u64, Sha256::new());
     let zeros = [0u8; 64 * 1024];
-    while let Some(piece) = cutter
-        .next_piece()
-        .reason(ReasonCode::Io, "reading the image")?
-    {
+    while let Some(piece) = cutter.next_piece().reason(ReasonCode::Io, "reading the image")? {
         let (answer, receiver) = sync_channel(1);
         let gone = |_| Failure::new(ReasonCode::Internal, "the packer stopped");
         answers.send(receiver).map_err(|_| gone(()))?;
@@ -251,12 +239,6 @@ fn store(plain: Vec<u8>, bytes: Vec<u8>) -> Stored {
     } else {
         (Codec::Raw, plain, plain_hash)
     };
-    let chunk = Chunk {
-        plain_len,
-        stored_len: length(&bytes)?,
-        codec,
-        plain: plain_hash,
-        stored,
-    };
+    let chunk = Chunk { plain_len, stored_len: length(&bytes)?, codec, plain: plain_hash, stored };
     Ok((chunk, bytes))
 }

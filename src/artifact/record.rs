@@ -58,11 +58,7 @@ impl Claims for Installed {
         &self.manifest.product
     }
     fn payload_kinds(&self) -> Vec<Identifier> {
-        self.manifest
-            .payloads
-            .iter()
-            .map(|p| p.kind.name())
-            .collect()
+        self.manifest.payloads.iter().map(|p| p.kind.name()).collect()
     }
     fn security_epoch(&self) -> u32 {
         self.manifest.security_epoch
@@ -110,15 +106,8 @@ pub fn read_record(bytes: &[u8], trust: &Trust) -> Result<Verified<Installed>> {
         lengths.table_len,
         &Digest(table_digest),
     )?;
-    let head = Head {
-        header,
-        records: Vec::new(),
-        body,
-        table: Vec::new(),
-    };
-    vouch(trust, &statement, &records, || {
-        parse(&head, u32::from_le_bytes(index), rest)
-    })
+    let head = Head { header, records: Vec::new(), body, table: Vec::new() };
+    vouch(trust, &statement, &records, || parse(&head, u32::from_le_bytes(index), rest))
 }
 
 fn parse(head: &Head, index: u32, rest: &[u8]) -> Result<Installed> {
@@ -141,12 +130,7 @@ fn parse(head: &Head, index: u32, rest: &[u8]) -> Result<Installed> {
         }
         chunks = Some(list);
     }
-    Ok(Installed {
-        body_digest: Digest::of(&head.body),
-        manifest,
-        payload,
-        chunks,
-    })
+    Ok(Installed { body_digest: Digest::of(&head.body), manifest, payload, chunks })
 }
 
 fn plain_chunks(bytes: &[u8]) -> Vec<PlainChunk> {

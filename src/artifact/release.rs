@@ -103,11 +103,7 @@ impl Claims for Release {
         &self.manifest.product
     }
     fn payload_kinds(&self) -> Vec<Identifier> {
-        self.manifest
-            .payloads
-            .iter()
-            .map(|p| p.kind.name())
-            .collect()
+        self.manifest.payloads.iter().map(|p| p.kind.name()).collect()
     }
     fn security_epoch(&self) -> u32 {
         self.manifest.security_epoch
@@ -145,15 +141,11 @@ fn agree(manifest: &Manifest, table: &ChunkTable) -> Result<(Vec<u64>, u64)> {
             )));
         }
         if image_digest(chunks.iter().map(|c| (c.plain_len, c.plain))) != payload.digest {
-            return Err(invalid(format!(
-                "the digest of payload {n} is not that of its chunks"
-            )));
+            return Err(invalid(format!("the digest of payload {n} is not that of its chunks")));
         }
     }
     if next != table.chunks.len() {
-        return Err(invalid(
-            "the table has chunks that belong to no payload".into(),
-        ));
+        return Err(invalid("the table has chunks that belong to no payload".into()));
     }
     Ok((starts, stored))
 }

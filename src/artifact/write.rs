@@ -41,9 +41,7 @@ impl Draft {
             release_counter: self.release_counter,
             security_epoch: self.security_epoch,
             notes: self.notes,
-            requires: Requires {
-                updater: FIRST_UPDATER.to_owned(),
-            },
+            requires: Requires { updater: FIRST_UPDATER.to_owned() },
             provenance: self.provenance,
             hints: self.hints,
             payloads: packed.payloads,
@@ -56,12 +54,7 @@ impl Draft {
 impl Unverified {
     /// A head of these bytes, without signatures. What a device would refuse is refused here.
     pub fn from_parts(body: Vec<u8>, table: Vec<u8>) -> Result<Unverified> {
-        let mut head = Head {
-            header: Vec::new(),
-            records: Vec::new(),
-            body,
-            table,
-        };
+        let mut head = Head { header: Vec::new(), records: Vec::new(), body, table };
         head.write_header()?;
         Release::parse(head.clone())?;
         Ok(Unverified { head })
@@ -79,9 +72,7 @@ impl Unverified {
             let detail = format!("what the signer returned is no signature by key {key_id}");
             return Err(Failure::new(ReasonCode::SignatureInvalid, detail));
         }
-        self.head
-            .records
-            .push(SignatureRecord { key_id, signature });
+        self.head.records.push(SignatureRecord { key_id, signature });
         self.head.write_header().inspect_err(|_| {
             self.head.records.pop();
         })

@@ -52,10 +52,7 @@ impl BootChange {
     pub(super) fn allowed_by(&self, facts: &BootFacts) -> Result<()> {
         let deny = |code, why: &str| Err(Failure::new(code, why));
         if !facts.readable() {
-            return deny(
-                ReasonCode::EnvUnreadable,
-                "no copy of the environment is valid",
-            );
+            return deny(ReasonCode::EnvUnreadable, "no copy of the environment is valid");
         }
         match self {
             BootChange::Disarm { .. } => Ok(()),
@@ -87,10 +84,7 @@ impl BootChange {
             }
             BootChange::Commit { slot, txn } => {
                 if facts.slot != Some(*slot) {
-                    return deny(
-                        ReasonCode::WrongSlot,
-                        "the environment names the other slot",
-                    );
+                    return deny(ReasonCode::WrongSlot, "the environment names the other slot");
                 }
                 if facts.txn.as_ref() != Some(txn) {
                     return deny(ReasonCode::NotTrying, "another transaction set this slot");

@@ -24,11 +24,7 @@ fn txn(n: u32) -> Txn {
 }
 
 fn arm(n: u32) -> BootChange {
-    BootChange::Arm {
-        slot: SlotId::B,
-        good: SlotId::A,
-        txn: txn(n),
-    }
+    BootChange::Arm { slot: SlotId::B, good: SlotId::A, txn: txn(n) }
 }
 
 impl Bench {
@@ -83,19 +79,13 @@ fn good_update(b: &Bench) {
     assert_eq!(b.write(&arm(1)), 0, "armed already");
     (b.count)();
     assert_eq!(b.look().bootcount, Some(1));
-    let commit = BootChange::Commit {
-        slot: SlotId::B,
-        txn: txn(1),
-    };
+    let commit = BootChange::Commit { slot: SlotId::B, txn: txn(1) };
     assert_eq!(b.write(&commit), 1);
     assert_eq!(b.write(&commit), 0, "a healthy boot writes nothing");
     let facts = b.look();
     assert!(!facts.trial);
     assert_eq!((facts.slot, facts.bootcount), (Some(SlotId::B), Some(0)));
-    assert!(
-        !b.settled_on(SlotId::B),
-        "the older copy still has the trial"
-    );
+    assert!(!b.settled_on(SlotId::B), "the older copy still has the trial");
     b.control.settle(SlotId::B).unwrap();
     assert!(b.settled_on(SlotId::B));
     assert_eq!(b.write(&BootChange::Point { slot: SlotId::B }), 0);
@@ -104,25 +94,15 @@ fn good_update(b: &Bench) {
 fn given_up_by_the_updater(b: &Bench) {
     b.write(&arm(1));
     (b.count)();
-    let back = BootChange::FallBack {
-        to: SlotId::A,
-        txn: txn(1),
-    };
+    let back = BootChange::FallBack { to: SlotId::A, txn: txn(1) };
     assert_eq!(b.write(&back), 1);
     assert_eq!(b.write(&back), 0);
     let facts = b.look();
     assert_eq!(facts.fallback, Some(txn(1)));
-    assert_eq!(
-        (facts.slot, facts.trial, facts.bootcount),
-        (Some(SlotId::A), false, Some(0))
-    );
+    assert_eq!((facts.slot, facts.trial, facts.bootcount), (Some(SlotId::A), false, Some(0)));
     assert_eq!(b.write(&arm(2)), 1);
     let facts = b.look();
-    assert_eq!(
-        (facts.fallback, facts.clean),
-        (None, 0),
-        "arming clears the report"
-    );
+    assert_eq!((facts.fallback, facts.clean), (None, 0), "arming clears the report");
 }
 
 fn disarmed(b: &Bench) {
@@ -153,29 +133,19 @@ fn tries_given_back(b: &Bench) {
 
 fn senseless_changes(b: &Bench) {
     let commit = |slot, n| BootChange::Commit { slot, txn: txn(n) };
-    let back = |n| BootChange::FallBack {
-        to: SlotId::A,
-        txn: txn(n),
-    };
+    let back = |n| BootChange::FallBack { to: SlotId::A, txn: txn(n) };
     b.refused(&BootChange::GiveBack, ReasonCode::NotTrying);
     b.refused(&commit(SlotId::A, 1), ReasonCode::NotTrying);
     b.refused(&commit(SlotId::B, 1), ReasonCode::WrongSlot);
     b.refused(&back(1), ReasonCode::NotTrying);
-    let reversed = BootChange::Arm {
-        slot: SlotId::A,
-        good: SlotId::B,
-        txn: txn(1),
-    };
+    let reversed = BootChange::Arm { slot: SlotId::A, good: SlotId::B, txn: txn(1) };
     b.refused(&reversed, ReasonCode::WrongSlot);
     b.write(&arm(1));
     b.refused(&arm(2), ReasonCode::TrialPending);
     b.refused(&back(2), ReasonCode::NotTrying);
     b.refused(&commit(SlotId::B, 2), ReasonCode::NotTrying);
     b.refused(&commit(SlotId::A, 1), ReasonCode::WrongSlot);
-    b.refused(
-        &BootChange::Point { slot: SlotId::A },
-        ReasonCode::TrialPending,
-    );
+    b.refused(&BootChange::Point { slot: SlotId::A }, ReasonCode::TrialPending);
 }
 
 fn settling(make: &dyn Fn() -> Bench) {
@@ -189,18 +159,10 @@ fn settling(make: &dyn Fn() -> Bench) {
     assert_eq!(settle(SlotId::B), 2);
     assert_eq!(settle(SlotId::A), 2);
     b.write(&arm(1));
-    assert_eq!(
-        settle(SlotId::A),
-        2,
-        "the copy with the trial counts and goes last"
-    );
+    assert_eq!(settle(SlotId::A), 2, "the copy with the trial counts and goes last");
     b.write(&arm(1));
     b.write(&BootChange::Disarm { booted: SlotId::A });
-    assert_eq!(
-        settle(SlotId::A),
-        1,
-        "only the older copy carries the trial"
-    );
+    assert_eq!(settle(SlotId::A), 1, "only the older copy carries the trial");
     b.write(&arm(1));
     let failure = b.control.settle(SlotId::B).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::TrialPending);
@@ -216,10 +178,7 @@ fn dead_copies(make: &dyn Fn() -> Bench) {
         assert_eq!(facts.slot, Some(SlotId::A));
         assert!(!b.settled_on(SlotId::A), "a dead copy promises nothing");
         assert_eq!(b.write(&arm(1)), 1, "and is no refusal");
-        assert!(matches!(
-            b.look().claims.copies[copy],
-            CopyClaim::Alive { trial: true, .. }
-        ));
+        assert!(matches!(b.look().claims.copies[copy], CopyClaim::Alive { trial: true, .. }));
         let b = make();
         (b.kill)(copy);
         b.control.settle(SlotId::A).unwrap();
@@ -228,10 +187,7 @@ fn dead_copies(make: &dyn Fn() -> Bench) {
         (b.kill)(1);
         assert!(!b.look().readable());
         b.refused(&arm(2), ReasonCode::EnvUnreadable);
-        b.refused(
-            &BootChange::Disarm { booted: SlotId::A },
-            ReasonCode::EnvUnreadable,
-        );
+        b.refused(&BootChange::Disarm { booted: SlotId::A }, ReasonCode::EnvUnreadable);
         let failure = b.control.settle(SlotId::A).unwrap_err();
         assert_eq!(failure.code(), ReasonCode::EnvUnreadable);
     }
@@ -244,11 +200,7 @@ fn power_cuts(make: &dyn Fn() -> Bench) {
         assert!(b.control.write(&arm(n)).is_err());
         (b.revive)();
         let facts = b.look();
-        assert_eq!(
-            (facts.slot, facts.trial),
-            (Some(SlotId::A), false),
-            "the old one"
-        );
+        assert_eq!((facts.slot, facts.trial), (Some(SlotId::A), false), "the old one");
         b.write(&arm(n));
         (b.die)();
         let booted = SlotId::A;

@@ -76,9 +76,6 @@ impl BootFacts {
 
     /// The bytes of the configured disk that copies cover.
     pub fn disk_ranges(&self) -> Vec<Range<u64>> {
-        self.copies
-            .iter()
-            .filter_map(|c| c.on_disk.clone())
-            .collect()
+        self.copies.iter().filter_map(|c| c.on_disk.clone()).collect()
     }
 }

@@ -66,14 +66,7 @@ impl FakeControl {
     /// Both copies say the same.
     pub fn new(memory: Memory) -> FakeControl {
         let copies = [Some(memory.clone()), Some(memory)];
-        FakeControl {
-            state: Mutex::new(State {
-                copies,
-                newest: 0,
-                writes: 0,
-                dies_in: None,
-            }),
-        }
+        FakeControl { state: Mutex::new(State { copies, newest: 0, writes: 0, dies_in: None }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,14 +128,9 @@ impl State {
     fn claims(&self) -> EnvClaims {
         let claim = |copy: &Option<Memory>| match copy {
             None => CopyClaim::Dead,
-            Some(m) => CopyClaim::Alive {
-                slot: m.slot,
-                trial: m.trial,
-            },
+            Some(m) => CopyClaim::Alive { slot: m.slot, trial: m.trial },
         };
-        EnvClaims {
-            copies: self.copies.iter().map(claim).collect(),
-        }
+        EnvClaims { copies: self.copies.iter().map(claim).collect() }
     }
 
     fn facts(&self) -> BootFacts {
@@ -189,36 +177,21 @@ fn changed(mut m: Memory, change: &BootChange) -> Memory {
             clean: 0,
             ..m
         },
-        BootChange::Disarm { booted } => Memory {
-            slot: Some(booted),
-            trial: false,
-            bootcount: 0,
-            ..m
-        },
-        BootChange::Commit { slot, txn } => Memory {
-            slot: Some(slot),
-            txn: Some(txn),
-            trial: false,
-            bootcount: 0,
-            clean: 0,
-            ..m
-        },
-        BootChange::FallBack { to, txn } => Memory {
-            slot: Some(to),
-            trial: false,
-            bootcount: 0,
-            fallback: Some(txn),
-            ..m
-        },
+        BootChange::Disarm { booted } => {
+            Memory { slot: Some(booted), trial: false, bootcount: 0, ..m }
+        }
+        BootChange::Commit { slot, txn } => {
+            Memory { slot: Some(slot), txn: Some(txn), trial: false, bootcount: 0, clean: 0, ..m }
+        }
+        BootChange::FallBack { to, txn } => {
+            Memory { slot: Some(to), trial: false, bootcount: 0, fallback: Some(txn), ..m }
+        }
         BootChange::GiveBack => {
             m.bootcount = m.bootcount.saturating_sub(1);
             m.clean += 1;
             m
         }
-        BootChange::Point { slot } => Memory {
-            slot: Some(slot),
-            ..m
-        },
+        BootChange::Point { slot } => Memory { slot: Some(slot), ..m },
     }
 }
 

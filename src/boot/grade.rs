@@ -48,11 +48,7 @@ pub fn overall(findings: &[Finding]) -> Grade {
 }
 
 fn finding(level: Grade, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding {
-        level,
-        reason: reason.into(),
-        remedy: remedy.into(),
-    }
+    Finding { level, reason: reason.into(), remedy: remedy.into() }
 }
 
 /// Everything that keeps the rollback of this board from being simply armed. `table` is that of
@@ -78,10 +74,9 @@ fn copies(facts: &BootFacts, accept_single_copy: bool, out: &mut Vec<Finding>) {
         let Some(why) = &copy.dead else { continue };
         let (level, remedy) = match facts.readable() {
             true => (Grade::Weak, "Nothing to do: the next write repairs it."),
-            false => (
-                Grade::Off,
-                "Write every copy with `mkenvimage`; see docs/uboot-environment.md.",
-            ),
+            false => {
+                (Grade::Off, "Write every copy with `mkenvimage`; see docs/uboot-environment.md.")
+            }
         };
         let place = format!("{} at byte {}", copy.device.display(), copy.offset);
         let reason = format!("copy {number} of the environment ({place}) is not valid: {why}");

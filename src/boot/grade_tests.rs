@@ -83,9 +83,7 @@ fn dead_copies_grade_weak_and_off() {
         type_id: type_id.to_owned(),
     };
     let mut table = table(16 * MIB, MIB);
-    table
-        .partitions
-        .push(part("0fc63daf-8483-4772-8e79-3d69d8477de4"));
+    table.partitions.push(part("0fc63daf-8483-4772-8e79-3d69d8477de4"));
     assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Off);
     facts.copies[0].own_partition = true;
     assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);

@@ -60,11 +60,7 @@ fn the_u_boot_environment_conforms() {
     let seed = std::cell::Cell::new(1);
     suite(&|| {
         let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
-        let control = Arc::new(UbootControl::new(store(
-            &device,
-            TWO,
-            &dir.path().join("l"),
-        )));
+        let control = Arc::new(UbootControl::new(store(&device, TWO, &dir.path().join("l"))));
         control.store().write_factory(&factory()).unwrap();
         let counter = device.clone();
         let (killer, killed) = (device.clone(), device.clone());
@@ -149,10 +145,7 @@ fn a_write_torn_at_any_byte_leaves_the_old_or_the_new_environment() {
         torn.begin().unwrap().save(&new).unwrap();
         assert_eq!(torn.load().unwrap().env().unwrap(), &new);
     }
-    assert!(
-        olds > 0 && news > 0,
-        "both outcomes must have been seen: {olds} {news}"
-    );
+    assert!(olds > 0 && news > 0, "both outcomes must have been seen: {olds} {news}");
 }
 
 #[test]
@@ -162,11 +155,7 @@ fn a_medium_that_lies_is_found_out_and_the_old_copy_stays() {
     let store = store(&device, TWO, &dir.path().join("l"));
     store.write_factory(&factory()).unwrap();
     let old = store.load().unwrap();
-    assert_eq!(
-        old.chosen,
-        Some(0),
-        "the first copy of a factory is the newer one"
-    );
+    assert_eq!(old.chosen, Some(0), "the first copy of a factory is the newer one");
     // In the padding, where nobody reads: only a comparison of every byte sees it.
     device.stick(0x80_3fff, 0x10);
     let mut env = old.env().unwrap().clone();
@@ -200,17 +189,9 @@ fn hostile_values_are_read_and_decided_without_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
     let control = UbootControl::new(store(&device, TWO, &dir.path().join("l")));
-    for value in [
-        "-1",
-        "0x10",
-        "99999999999999999999",
-        "a b",
-        "é",
-        "\u{1b}[2J",
-        "B",
-        "ab",
-        "1; reset",
-    ] {
+    for value in
+        ["-1", "0x10", "99999999999999999999", "a b", "é", "\u{1b}[2J", "B", "ab", "1; reset"]
+    {
         let mut env = factory();
         for name in [
             names::SLOT,
@@ -227,18 +208,12 @@ fn hostile_values_are_read_and_decided_without_a_panic() {
         }
         control.store().write_factory(&env).unwrap();
         let facts = control.look().unwrap();
-        assert_eq!(
-            (facts.slot, facts.good, facts.txn.clone()),
-            (None, None, None),
-            "{value}"
-        );
+        assert_eq!((facts.slot, facts.good, facts.txn.clone()), (None, None, None), "{value}");
         assert_eq!(facts.counter, None);
         assert!(!facts.claims.all_settled_on(SlotId::A));
         assert_ne!(overall(&grade(&facts, None, false)), Grade::Armed);
         let _ = control.write(&BootChange::GiveBack);
-        control
-            .write(&BootChange::Disarm { booted: SlotId::A })
-            .unwrap();
+        control.write(&BootChange::Disarm { booted: SlotId::A }).unwrap();
         control.settle(SlotId::A).unwrap();
         assert!(control.look().unwrap().claims.all_settled_on(SlotId::A));
     }
@@ -257,11 +232,7 @@ fn a_saved_environment_is_on_the_medium() {
         env.set("round", &round.to_string()).unwrap();
         let before = device.counts().writes;
         session.save(&env).unwrap();
-        assert_eq!(
-            device.counts().writes,
-            before + 1,
-            "one decision, one write"
-        );
+        assert_eq!(device.counts().writes, before + 1, "one decision, one write");
         drop(session);
         device.cut();
         device.power_on(Survivors::Nothing);

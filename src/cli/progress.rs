@@ -19,14 +19,8 @@ struct State {
 
 impl Narrator {
     pub(super) fn new() -> Narrator {
-        let state = State {
-            started: Instant::now(),
-            drawn: None,
-        };
-        Narrator {
-            terminal: std::io::stderr().is_terminal(),
-            state: Mutex::new(state),
-        }
+        let state = State { started: Instant::now(), drawn: None };
+        Narrator { terminal: std::io::stderr().is_terminal(), state: Mutex::new(state) }
     }
 }
 
@@ -39,16 +33,11 @@ impl Sink for Narrator {
         // A closed standard error is nobody's failure.
         let _ = match event {
             Event::PhaseStarted { .. } => {
-                *state = State {
-                    started: Instant::now(),
-                    drawn: None,
-                };
+                *state = State { started: Instant::now(), drawn: None };
                 Ok(())
             }
             Event::Progress { phase, done, total } if self.terminal => {
-                let due = state
-                    .drawn
-                    .is_none_or(|t| t.elapsed() >= Duration::from_millis(200));
+                let due = state.drawn.is_none_or(|t| t.elapsed() >= Duration::from_millis(200));
                 if !due {
                     return;
                 }
@@ -58,11 +47,7 @@ impl Sink for Narrator {
             }
             Event::PhaseEnded { phase, done } => {
                 let clear = if self.terminal { "\r\x1b[K" } else { "" };
-                writeln!(
-                    err,
-                    "{clear}{}",
-                    ended(*phase, *done, state.started.elapsed())
-                )
+                writeln!(err, "{clear}{}", ended(*phase, *done, state.started.elapsed()))
             }
             Event::Warning { text } => writeln!(err, "warning: {text}"),
             _ => Ok(()),
@@ -71,11 +56,7 @@ impl Sink for Narrator {
 }
 
 fn moving(phase: Phase, done: u64, total: u64, elapsed: Duration) -> String {
-    let percent = if total == 0 {
-        100
-    } else {
-        u128::from(done) * 100 / u128::from(total)
-    };
+    let percent = if total == 0 { 100 } else { u128::from(done) * 100 / u128::from(total) };
     let of = format!("{} of {}", ByteLen(done), ByteLen(total));
     let millis = elapsed.as_millis().max(1);
     let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
@@ -86,22 +67,12 @@ fn moving(phase: Phase, done: u64, total: u64, elapsed: Duration) -> String {
             format!("{}:{:02}", seconds / 60, seconds % 60)
         }
     };
-    format!(
-        "{:<10} {percent:>3} %  {of}  {}/s  {left} left",
-        phase.doing(),
-        ByteLen(rate)
-    )
+    format!("{:<10} {percent:>3} %  {of}  {}/s  {left} left", phase.doing(), ByteLen(rate))
 }
 
 fn ended(phase: Phase, done: u64, elapsed: Duration) -> String {
     let seconds = elapsed.as_millis() / 100;
-    format!(
-        "{:<10} {} in {}.{} s",
-        phase.doing(),
-        ByteLen(done),
-        seconds / 10,
-        seconds % 10
-    )
+    format!("{:<10} {} in {}.{} s", phase.doing(), ByteLen(done), seconds / 10, seconds % 10)
 }
 
 #[cfg(test)]

@@ -12,11 +12,7 @@ use std::io::Write as _;
 /// A failure on standard error: what was found, its code, and what to do next.
 pub(super) fn complain(failure: &Failure) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(
-        err,
-        "surefoot: {failure}\n  next: {}",
-        failure.code().next_step()
-    );
+    let _ = writeln!(err, "surefoot: {failure}\n  next: {}", failure.code().next_step());
 }
 
 fn json<T: Serialize>(value: &T) -> String {
@@ -80,31 +76,19 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
         }
     );
     for (slot, view) in &status.slots {
-        let runs = if status.booted == Some(*slot) {
-            "runs"
-        } else {
-            "    "
-        };
+        let runs = if status.booted == Some(*slot) { "runs" } else { "    " };
         let version = view.version.as_deref().unwrap_or(if view.bootable {
             "factory system"
         } else {
             "empty"
         });
-        let image = view
-            .sha256
-            .map_or(String::new(), |d| format!("  sha256 {}", d.short()));
+        let image = view.sha256.map_or(String::new(), |d| format!("  sha256 {}", d.short()));
         let boots = if view.bootable { "" } else { "  not bootable" };
         let _ = writeln!(out, "slot {slot}   {runs}  {version:<16}{image}{boots}");
     }
     if let Some(trial) = &status.trial {
-        let limit = trial
-            .bootlimit
-            .map_or_else(|| "?".to_owned(), |l| l.to_string());
-        let _ = writeln!(
-            out,
-            "trial    slot {}, boot {} of {limit}",
-            trial.slot, trial.bootcount
-        );
+        let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
+        let _ = writeln!(out, "trial    slot {}, boot {} of {limit}", trial.slot, trial.bootcount);
     }
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
@@ -137,21 +121,12 @@ pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict, as_json: bool) -> Str
                 ByteLen(*bytes)
             )
         }
-        SlotVerdict::ModifiedSinceInstall {
-            version,
-            differs_at,
-        } => format!(
+        SlotVerdict::ModifiedSinceInstall { version, differs_at } => format!(
             "Slot {slot} was {version} and was mounted writable since it was installed{}. That is no failure of the device.\n",
             place(differs_at)
         ),
-        SlotVerdict::Damaged {
-            version,
-            differs_at,
-        } => {
-            format!(
-                "Slot {slot} should be {version} and differs from it{}.\n",
-                place(differs_at)
-            )
+        SlotVerdict::Damaged { version, differs_at } => {
+            format!("Slot {slot} should be {version} and differs from it{}.\n", place(differs_at))
         }
         SlotVerdict::Unknown => {
             format!(

@@ -42,15 +42,8 @@ pub fn main() -> ExitCode {
         Ok(printed) => finish(&printed, ExitCode::SUCCESS),
         Err(End::Failed(failure)) => {
             render::complain(&failure);
-            let printed = if json {
-                render::failure_json(&failure)
-            } else {
-                String::new()
-            };
-            finish(
-                &printed,
-                ExitCode::from(failure.code().class().exit_status()),
-            )
+            let printed = if json { render::failure_json(&failure) } else { String::new() };
+            finish(&printed, ExitCode::from(failure.code().class().exit_status()))
         }
         Err(End::Said(printed, code)) => {
             finish(&printed, ExitCode::from(code.class().exit_status()))
@@ -148,11 +141,7 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
             "-" => Source::Stdin,
             path => Source::File(path.into()),
         },
-        then: if ask.stage {
-            daemon::Then::Stage
-        } else {
-            daemon::Then::Switch
-        },
+        then: if ask.stage { daemon::Then::Stage } else { daemon::Then::Switch },
         allowed: daemon::Allowed {
             older: ask.allow_older,
             reinstall: ask.reinstall,
@@ -187,10 +176,7 @@ fn verify(
                 Err(f) => Err(End::Said(printed, f.code())),
             }
         }
-        Err(_) => Ok(render::judgement(
-            &daemon::judge_file(world, Path::new(&what), sink)?,
-            json,
-        )),
+        Err(_) => Ok(render::judgement(&daemon::judge_file(world, Path::new(&what), sink)?, json)),
     }
 }
 
@@ -220,11 +206,7 @@ fn configuration(config: Option<PathBuf>, what: &ConfigVerb) -> std::result::Res
         }
         ConfigVerb::Check => {
             let keys = loaded.unknown.join(", ");
-            Err(Failure::new(
-                ReasonCode::ConfigInvalid,
-                format!("unknown settings: {keys}"),
-            )
-            .into())
+            Err(Failure::new(ReasonCode::ConfigInvalid, format!("unknown settings: {keys}")).into())
         }
         ConfigVerb::Show { origin } => Ok(render::configuration(&loaded, *origin)),
     }

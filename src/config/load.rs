@@ -68,9 +68,7 @@ pub fn load(place: &Where) -> Result<Loaded> {
     for file in &files {
         let text = read(file)?;
         let invalid = |e: toml::de::Error| {
-            let line = e
-                .span()
-                .map_or(0, |s| text[..s.start].matches('\n').count() + 1);
+            let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
             let what = format!("{}:{line}: {}", file.display(), e.message());
             Failure::new(ReasonCode::ConfigInvalid, what)
         };
@@ -84,12 +82,7 @@ pub fn load(place: &Where) -> Result<Loaded> {
     let fragment = Fragment::deserialize(merged.clone())
         .map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e.message()))?;
     let settings = Settings::from_merged(fragment, &folder).map_err(|e| e.at(last.display()))?;
-    Ok(Loaded {
-        settings,
-        origin,
-        merged,
-        unknown,
-    })
+    Ok(Loaded { settings, origin, merged, unknown })
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -106,18 +99,13 @@ fn absolute_folder(file: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(file);
     let folder = absolute.as_deref().ok().and_then(Path::parent);
     let text = || format!("{} is in no folder", file.display());
-    folder
-        .map(Path::to_owned)
-        .ok_or_else(|| Failure::new(ReasonCode::ConfigMissing, text()))
+    folder.map(Path::to_owned).ok_or_else(|| Failure::new(ReasonCode::ConfigMissing, text()))
 }
 
 fn in_folders(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for folder in ["usr/lib/surefoot", "etc/surefoot", "run/surefoot"] {
-        let entries = std::fs::read_dir(root.join(folder))
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
         let mut here: Vec<PathBuf> = entries
             .map(|e| e.path())
             .filter(|p| p.extension().is_some_and(|x| x == "toml"))
@@ -132,11 +120,7 @@ fn in_folders(root: &Path) -> Vec<PathBuf> {
 /// Tables are merged, lists of named tables by name; anything else is replaced.
 fn merge(into: &mut Table, from: Table, prefix: &str, file: &Path, origin: &mut Origin) {
     for (key, value) in from {
-        let path = if prefix.is_empty() {
-            key.clone()
-        } else {
-            format!("{prefix}.{key}")
-        };
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match (into.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new)) => merge(old, new, &path, file, origin),
             (None, Value::Table(new)) => {
@@ -209,10 +193,7 @@ mod tests {
     fn an_unknown_key_is_told_but_stops_nothing() {
         let (_dir, loaded) = one(&format!("{BASE}colour = \"red\"\n[weather]\nrain = true\n"));
         let unknown = loaded.unwrap().unknown.join(" ");
-        assert!(
-            unknown.contains("device.colour") && unknown.contains("weather"),
-            "{unknown}"
-        );
+        assert!(unknown.contains("device.colour") && unknown.contains("weather"), "{unknown}");
     }
 
     #[test]
@@ -230,26 +211,15 @@ mod tests {
             format!("[[health.check]]\nname = \"{name}\"\ncommand = [\"{what}\"]\n")
         };
         for (folder, text) in [
-            (
-                "usr/lib/surefoot",
-                format!("{BASE}{}{}", check("web", "old"), check("disk", "d")),
-            ),
-            (
-                "etc/surefoot",
-                format!("[device]\nproduct = \"mine\"\n{}", check("web", "new")),
-            ),
+            ("usr/lib/surefoot", format!("{BASE}{}{}", check("web", "old"), check("disk", "d"))),
+            ("etc/surefoot", format!("[device]\nproduct = \"mine\"\n{}", check("web", "new"))),
         ] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
             std::fs::write(dir.path().join(folder).join("a.toml"), text).unwrap();
         }
         let loaded = load(&Where::Folders(dir.path().to_owned())).unwrap();
         assert_eq!(loaded.settings.device.product.as_str(), "mine");
-        let checks: Vec<_> = loaded
-            .settings
-            .checks
-            .iter()
-            .map(|c| c.command[0].as_str())
-            .collect();
+        let checks: Vec<_> = loaded.settings.checks.iter().map(|c| c.command[0].as_str()).collect();
         assert_eq!(checks, ["new", "d"]);
         assert!(loaded.origin["device.product"].ends_with("etc/surefoot/a.toml"));
         assert!(loaded.origin["health.check.disk"].ends_with("usr/lib/surefoot/a.toml"));

@@ -55,10 +55,7 @@ impl Settings {
         let names = |value: Option<Vec<String>>, default: &str| {
             value.unwrap_or_else(|| vec![default.to_owned()])
         };
-        let slots = [
-            names(merged.slots.a, "rootfs-a"),
-            names(merged.slots.b, "rootfs-b"),
-        ];
+        let slots = [names(merged.slots.a, "rootfs-a"), names(merged.slots.b, "rootfs-b")];
         if slots.iter().any(Vec::is_empty) || slots[0].len() != slots[1].len() {
             let text = "`slots.a` and `slots.b` must name equally many partitions, at least one";
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));

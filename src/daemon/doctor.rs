@@ -52,10 +52,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Why no update may be tried, if so.
     pub fn blocking(&self) -> Option<ReasonCode> {
-        self.findings
-            .iter()
-            .find(|f| f.level == Level::Blocking)
-            .and_then(|f| f.code)
+        self.findings.iter().find(|f| f.level == Level::Blocking).and_then(|f| f.code)
     }
 
     fn good(&mut self, topic: &'static str, text: String) {
@@ -70,13 +67,7 @@ impl Diagnosis {
         remedy: String,
         code: Option<ReasonCode>,
     ) {
-        self.findings.push(Finding {
-            topic,
-            level,
-            text,
-            remedy,
-            code,
-        });
+        self.findings.push(Finding { topic, level, text, remedy, code });
     }
 
     /// A failure becomes a blocking finding; what it kept from being looked at is not guessed.
@@ -94,11 +85,7 @@ impl Diagnosis {
 
 /// Looks at everything that an update leans on. Opens for reading only.
 pub fn doctor(settings: Settings) -> Diagnosis {
-    let mut out = Diagnosis {
-        v: 1,
-        rollback: Grade::Off,
-        findings: Vec::new(),
-    };
+    let mut out = Diagnosis { v: 1, rollback: Grade::Off, findings: Vec::new() };
     let disk = match Disk::open(&settings.device.disk) {
         Ok(disk) => Arc::new(disk),
         Err(failure) => {
@@ -126,10 +113,7 @@ pub fn doctor(settings: Settings) -> Diagnosis {
             "Add a `[[health.check]]` to the configuration.".to_owned(),
             None,
         ),
-        n => out.good(
-            "health",
-            format!("{n} check{} configured", if n == 1 { "" } else { "s" }),
-        ),
+        n => out.good("health", format!("{n} check{} configured", if n == 1 { "" } else { "s" })),
     }
     out
 }
@@ -150,10 +134,7 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
     match Layout::find(&table, &SlotNames { a, b }) {
         Ok(layout) => {
             let sizes = [SlotId::A, SlotId::B].map(|s| crate::model::ByteLen(layout.first(s).len));
-            out.good(
-                "partitions",
-                format!("slot a has {}, slot b {}", sizes[0], sizes[1]),
-            );
+            out.good("partitions", format!("slot a has {}, slot b {}", sizes[0], sizes[1]));
             Some(layout)
         }
         Err(failure) => {
@@ -184,13 +165,7 @@ fn look_at_environment(
             Grade::Off if facts.readable() => (Level::Blocking, Some(ReasonCode::RollbackOff)),
             Grade::Off => (Level::Blocking, Some(ReasonCode::EnvUnreadable)),
         };
-        out.push(
-            "environment",
-            level,
-            finding.reason.clone(),
-            finding.remedy.clone(),
-            code,
-        );
+        out.push("environment", level, finding.reason.clone(), finding.remedy.clone(), code);
     }
     if findings.is_empty() {
         let copies = facts.copies.len();
@@ -210,22 +185,14 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         Ok(trust) => {
             let keys = trust.keys_of(crate::trust::Role::Release).count();
             let threshold = trust.threshold(crate::trust::Role::Release);
-            out.good(
-                "trust",
-                format!("{keys} release keys, {threshold} must sign"),
-            );
+            out.good("trust", format!("{keys} release keys, {threshold} must sign"));
         }
         Err(failure) => out.block("trust", &failure),
     }
     match world.target() {
         Ok(target) => {
-            let revision = target
-                .hardware
-                .map_or(String::new(), |h| format!(", hardware {h}"));
-            out.good(
-                "identity",
-                format!("{}, {}{revision}", target.product, target.compatible),
-            );
+            let revision = target.hardware.map_or(String::new(), |h| format!(", hardware {h}"));
+            out.good("identity", format!("{}, {}{revision}", target.product, target.compatible));
         }
         Err(failure) => out.block("identity", &failure),
     }
@@ -243,11 +210,7 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
 /// The grade alone, for `status`.
 pub(super) fn grade(world: &World, facts: &BootFacts) -> Grade {
     let table = world.disk.table().ok();
-    overall(&grade_boot(
-        facts,
-        table.as_ref(),
-        world.settings.accept_single_copy,
-    ))
+    overall(&grade_boot(facts, table.as_ref(), world.settings.accept_single_copy))
 }
 
 /// Refuses to arm where a bad update would not come back (DESIGN 5).

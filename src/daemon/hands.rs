@@ -87,11 +87,7 @@ impl Hands for DeviceHands<'_, '_> {
             Effect::WriteSlot(_) => return self.write().map(Some),
             Effect::Arm { slot, txn } => {
                 let (slot, txn) = (*slot, txn.clone());
-                world.boot.write(&BootChange::Arm {
-                    slot,
-                    good: booted,
-                    txn,
-                })?;
+                world.boot.write(&BootChange::Arm { slot, good: booted, txn })?;
                 let version = world.named(slot).version;
                 self.sink.emit(&Event::Armed { slot, version });
             }
@@ -114,10 +110,7 @@ impl Hands for DeviceHands<'_, '_> {
 impl DeviceHands<'_, '_> {
     fn write(&mut self) -> Result<Done> {
         let internal = || {
-            Failure::new(
-                ReasonCode::Internal,
-                "a slot is to be written and no artifact is at hand",
-            )
+            Failure::new(ReasonCode::Internal, "a slot is to be written and no artifact is at hand")
         };
         let cargo = self.cargo.as_mut().ok_or_else(internal)?;
         let claims = self.world.boot.look()?.claims;
@@ -166,12 +159,7 @@ pub(super) fn rest(
     sink: &dyn Sink,
 ) -> Result<Rest> {
     let booted = world.booted()?;
-    let mut hands = DeviceHands {
-        world,
-        booted,
-        cargo,
-        sink,
-    };
+    let mut hands = DeviceHands { world, booted, cargo, sink };
     let rest = drive(journal, wish, &mut hands)?;
     if let Some(last) = &rest.journal.last {
         world.history.note(last)?;

@@ -57,11 +57,7 @@ pub enum Installed {
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
 pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Installed> {
     let booted = world.booted()?;
-    let _lock = if ask.dry_run {
-        None
-    } else {
-        Some(world.lock()?)
-    };
+    let _lock = if ask.dry_run { None } else { Some(world.lock()?) };
     let mut journal = world.load_journal();
     if ask.dry_run {
         let facts = look(world, booted, &journal, &Wish::Settle, None)?;
@@ -85,12 +81,7 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
         check_stored(&**source, &release, sink)?;
     }
     if ask.dry_run {
-        return Ok(Installed::Plan {
-            v: 1,
-            dry_run: true,
-            slot: work.slot,
-            plan,
-        });
+        return Ok(Installed::Plan { v: 1, dry_run: true, slot: work.slot, plan });
     }
     let reuse = match &journal.phase {
         Phase::Installing(old) if old.digest == digest && old.slot == work.slot => Reuse::Resume,
@@ -99,13 +90,8 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
             None => Reuse::Nothing,
         },
     };
-    let mut cargo = Cargo {
-        release: &release,
-        plan: &plan,
-        input: Some(input),
-        reuse,
-        report: None,
-    };
+    let mut cargo =
+        Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
     let wish = Wish::Install(work.clone(), ask.then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;
     if let Some(Done::NotWritten(code, detail)) = rest.done {
@@ -122,16 +108,10 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
             return Err(Failure::new(code, &last.detail));
         }
         _ => {
-            return Err(Failure::new(
-                ReasonCode::Internal,
-                format!("installed, and yet {state}"),
-            ));
+            return Err(Failure::new(ReasonCode::Internal, format!("installed, and yet {state}")));
         }
     }
-    Ok(Installed::Done(Answer {
-        written: cargo.report,
-        ..installed_answer(state, &work)
-    }))
+    Ok(Installed::Done(Answer { written: cargo.report, ..installed_answer(state, &work) }))
 }
 
 /// The same artifact again, while it waits: done, and nothing is written.

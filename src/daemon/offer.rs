@@ -29,18 +29,12 @@ pub(super) fn open(world: &World, source: &super::Source) -> Result<Offer> {
         super::Source::File(path) => {
             let file = Arc::new(FileSource::open(path)?);
             let release = read_head(&mut Sequential::new(&*file))?.verify(&trust)?;
-            Ok(Offer {
-                release,
-                input: Input::Seekable(file),
-            })
+            Ok(Offer { release, input: Input::Seekable(file) })
         }
         super::Source::Stdin => {
             let mut stream: Box<dyn Read + Send> = crate::source::stdin();
             let release = read_head(&mut stream)?.verify(&trust)?;
-            Ok(Offer {
-                release,
-                input: Input::Stream(stream),
-            })
+            Ok(Offer { release, input: Input::Stream(stream) })
         }
     }
 }
@@ -60,12 +54,15 @@ pub(super) fn judge(
     let boot = world.boot.look()?;
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();
+    // Where the journal knows how a transaction ended, it also knows whether the release is to blame.
+    let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
+    let ended = ended.and_then(|l| l.txn.as_ref());
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
         floor: world.floor_epoch(),
         denied: &journal.denied,
-        given_up: boot.fallback.as_ref(),
+        given_up: boot.fallback.as_ref().filter(|txn| ended != Some(*txn)),
     };
     wanted(&offered, &digest, &standing, allowed)?;
     Ok((plan, world.move_into(slot, digest, offered)))
@@ -87,19 +84,9 @@ pub struct Judgement {
 /// Whether this file would be installed here: every signature, every stored byte, every rule.
 pub fn judge_file(world: &World, path: &Path, sink: &dyn Sink) -> Result<Judgement> {
     let offer = open(world, &super::Source::File(path.to_owned()))?;
-    let (plan, work) = judge(
-        world,
-        &world.load_journal(),
-        &offer.release,
-        Allowed::default(),
-    )?;
+    let (plan, work) = judge(world, &world.load_journal(), &offer.release, Allowed::default())?;
     if let Input::Seekable(source) = &offer.input {
         check_stored(&**source, &offer.release, sink)?;
     }
-    Ok(Judgement {
-        v: 1,
-        plan,
-        slot: work.slot,
-        running: work.from.to_string(),
-    })
+    Ok(Judgement { v: 1, plan, slot: work.slot, running: work.from.to_string() })
 }

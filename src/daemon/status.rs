@@ -127,27 +127,16 @@ pub fn status(world: &World) -> Result<Status> {
     });
     let next = next_step(&journal, state, booted);
     let rollback = super::doctor::grade(world, &boot);
-    let summary = summary(
-        &journal,
-        state,
-        booted,
-        &slots,
-        rollback,
-        trial.as_ref(),
-        world.now(),
-    );
-    let last = journal
-        .last
-        .as_ref()
-        .map_or_else(LastEnd::default, |l| LastEnd {
-            outcome: Some(l.outcome),
-            reason: l.reason,
-            detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
-            from: Some(l.work.from.to_string()),
-            to: Some(l.work.to.to_string()),
-            slot: Some(l.work.slot),
-            at: Some(l.at),
-        });
+    let summary = summary(&journal, state, booted, &slots, rollback, trial.as_ref(), world.now());
+    let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
+        outcome: Some(l.outcome),
+        reason: l.reason,
+        detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
+        from: Some(l.work.from.to_string()),
+        to: Some(l.work.to.to_string()),
+        slot: Some(l.work.slot),
+        at: Some(l.at),
+    });
     Ok(Status {
         v: 1,
         summary,
@@ -175,20 +164,12 @@ fn view(world: &World, slot: SlotId) -> SlotView {
         sha256: installed.as_ref().map(|i| i.payload().sha256),
         artifact: installed.as_ref().map(|i| i.body_digest),
         bootable: world.bootable(slot),
-        partitions: world
-            .layout
-            .partitions(slot)
-            .iter()
-            .map(|p| p.name.clone())
-            .collect(),
+        partitions: world.layout.partitions(slot).iter().map(|p| p.name.clone()).collect(),
     }
 }
 
 fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextStep {
-    let step = |action, text: String| NextStep {
-        action,
-        text: sentence(text),
-    };
+    let step = |action, text: String| NextStep { action, text: sentence(text) };
     match (&journal.phase, state) {
         (Phase::Installing(work), _) => step(
             Next::Resume,
@@ -199,31 +180,19 @@ fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextSte
         ),
         (Phase::Staged(work), _) => step(
             Next::Switch,
-            format!(
-                "{} waits in slot {}: arm it with `surefoot switch`.",
-                work.to, work.slot
-            ),
+            format!("{} waits in slot {}: arm it with `surefoot switch`.", work.to, work.slot),
         ),
         (Phase::Switching { work, .. }, _) if booted != Some(work.slot) => step(
             Next::Reboot,
-            format!(
-                "{} is armed in slot {}: reboot to try it.",
-                work.to, work.slot
-            ),
+            format!("{} is armed in slot {}: reboot to try it.", work.to, work.slot),
         ),
         (Phase::Switching { work, .. } | Phase::Returning { work, .. }, _) => step(
             Next::Reboot,
-            format!(
-                "Slot {} is armed again: reboot to return to it.",
-                work.slot.other()
-            ),
+            format!("Slot {} is armed again: reboot to return to it.", work.slot.other()),
         ),
         (Phase::Trying { work, .. }, _) => step(
             Next::Decide,
-            format!(
-                "{} is on trial: `surefoot commit` or `surefoot rollback`.",
-                work.to
-            ),
+            format!("{} is on trial: `surefoot commit` or `surefoot rollback`.", work.to),
         ),
         (Phase::Idle, _) => step(Next::None, "Nothing new.".to_owned()),
     }
@@ -257,11 +226,7 @@ fn summary(
     let fate = match (state, &journal.last) {
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
-            sentence(format!(
-                "{} was rolled back {}{why}.",
-                last.work.to,
-                clock::ago(last.at, now)
-            ))
+            sentence(format!("{} was rolled back {}{why}.", last.work.to, clock::ago(last.at, now)))
         }
         (State::Failed, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));

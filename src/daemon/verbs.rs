@@ -33,10 +33,7 @@ pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     refused(&rest)?;
     match &rest.journal.phase {
         Phase::Switching { work, .. } => {
-            let text = format!(
-                "{} in slot {} is armed. Reboot to try it.",
-                work.to, work.slot
-            );
+            let text = format!("{} in slot {} is armed. Reboot to try it.", work.to, work.slot);
             Ok(Answer::new(State::Switching, work, Next::Reboot, text))
         }
         _ => Err(ended(&rest.journal)),
@@ -46,11 +43,7 @@ pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
 /// Why a move that should still be under way has ended.
 fn ended(journal: &Journal) -> Failure {
     match &journal.last {
-        Some(Outcome {
-            reason: Some(code),
-            detail,
-            ..
-        }) => Failure::new(*code, detail),
+        Some(Outcome { reason: Some(code), detail, .. }) => Failure::new(*code, detail),
         _ => Failure::new(ReasonCode::NotStaged, ReasonCode::NotStaged.meaning()),
     }
 }
@@ -64,28 +57,14 @@ pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Resu
     if let Phase::Trying { work, .. } = &journal.phase
         && work.slot != booted
     {
-        return Err(Failure::new(
-            ReasonCode::WrongSlot,
-            ReasonCode::WrongSlot.meaning(),
-        ));
+        return Err(Failure::new(ReasonCode::WrongSlot, ReasonCode::WrongSlot.meaning()));
     }
     let rest = rest(world, journal, &Wish::Commit(unchecked), None, sink)?;
     refused(&rest)?;
     match (&rest.journal.phase, &rest.journal.last) {
-        (
-            Phase::Returning {
-                work,
-                reason,
-                detail,
-                ..
-            },
-            _,
-        ) => {
+        (Phase::Returning { work, reason, detail, .. }, _) => {
             let home = work.slot.other();
-            sink.emit(&Event::RolledBack {
-                slot: home,
-                reason: *reason,
-            });
+            sink.emit(&Event::RolledBack { slot: home, reason: *reason });
             Err(Failure::new(
                 *reason,
                 format!("{detail}; slot {home} is armed again, reboot to return to it"),
@@ -95,10 +74,9 @@ pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Resu
             let text = format!("{} in slot {booted} is committed.", last.work.to);
             Ok(Answer::new(State::Updated, &last.work, Next::None, text))
         }
-        (phase, _) => Err(Failure::new(
-            ReasonCode::Internal,
-            format!("committed, and yet {phase:?}"),
-        )),
+        (phase, _) => {
+            Err(Failure::new(ReasonCode::Internal, format!("committed, and yet {phase:?}")))
+        }
     }
 }
 
@@ -112,45 +90,25 @@ pub fn rollback(world: &World, reason: &str, sink: &dyn Sink) -> Result<Answer> 
         return go_back(world, journal, sink);
     };
     let phase = journal.phase.clone();
-    let rest = rest(
-        world,
-        journal,
-        &Wish::Rollback(reason.to_owned()),
-        None,
-        sink,
-    )?;
+    let rest = rest(world, journal, &Wish::Rollback(reason.to_owned()), None, sink)?;
     refused(&rest)?;
     let state = State::of(&rest.journal);
     let runs = world.named(booted);
     let (next, text) = match phase {
         Phase::Installing(_) => (
             Next::None,
-            format!(
-                "The installation of {} is abandoned; slot {booted} runs {runs}.",
-                work.to
-            ),
+            format!("The installation of {} is abandoned; slot {booted} runs {runs}.", work.to),
         ),
-        Phase::Staged(_) => (
-            Next::None,
-            format!(
-                "{} is no longer staged; slot {booted} runs {runs}.",
-                work.to
-            ),
-        ),
-        Phase::Switching { .. } => (
-            Next::None,
-            format!(
-                "{} is disarmed; slot {booted} runs {runs} and stays.",
-                work.to
-            ),
-        ),
+        Phase::Staged(_) => {
+            (Next::None, format!("{} is no longer staged; slot {booted} runs {runs}.", work.to))
+        }
+        Phase::Switching { .. } => {
+            (Next::None, format!("{} is disarmed; slot {booted} runs {runs} and stays.", work.to))
+        }
         _ => {
             let home = work.slot.other();
             let to = world.named(home);
-            (
-                Next::Reboot,
-                format!("Slot {home} ({to}) is armed again. Reboot to return to it."),
-            )
+            (Next::Reboot, format!("Slot {home} ({to}) is armed again. Reboot to return to it."))
         }
     };
     Ok(Answer::new(state, &work, next, text))
@@ -165,26 +123,20 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
     let digest = digest_of(&target).ok_or_else(|| nothing("the other slot offers no system"))?;
     if digest == Digest::NONE && journal.last.is_none() {
         // A factory may leave anything in the second slot; only a system that has run counts.
-        return Err(nothing(
-            "the other slot holds nothing that was installed or has run",
-        ));
+        return Err(nothing("the other slot holds nothing that was installed or has run"));
     }
     let to = world.named(slot);
     let floor = world.floor_epoch();
     if to.security_epoch < floor {
-        let text = format!(
-            "{to} has security epoch {}, below the floor {floor}",
-            to.security_epoch
-        );
+        let text =
+            format!("{to} has security epoch {}, below the floor {floor}", to.security_epoch);
         return Err(Failure::new(ReasonCode::BelowFloor, text));
     }
     doctor::gate(world)?;
     if digest != Digest::NONE {
         match verify_slot(world, slot, sink)? {
             SlotVerdict::Matches { .. } | SlotVerdict::ModifiedSinceInstall { .. } => {}
-            damaged => damaged
-                .require_match()
-                .map_err(|f| f.at(format!("slot {slot}")))?,
+            damaged => damaged.require_match().map_err(|f| f.at(format!("slot {slot}")))?,
         }
     }
     let work = world.move_into(slot, digest, to);

@@ -48,16 +48,7 @@ impl World {
         let state = &settings.device.state;
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
-        Ok(World {
-            settings,
-            disk,
-            layout,
-            boot,
-            journal,
-            floor,
-            history,
-            booted,
-        })
+        Ok(World { settings, disk, layout, boot, journal, floor, history, booted })
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
@@ -83,10 +74,7 @@ impl World {
             .map_err(|f| Failure::new(ReasonCode::TrustInvalid, f.detail()))?;
         let missing = || Failure::new(ReasonCode::TrustMissing, format!("no {}", file.display()));
         let text = String::from_utf8(bytes.ok_or_else(missing)?).map_err(|_| {
-            Failure::new(
-                ReasonCode::TrustInvalid,
-                format!("{} is not text", file.display()),
-            )
+            Failure::new(ReasonCode::TrustInvalid, format!("{} is not text", file.display()))
         })?;
         Trust::parse(&text).map_err(|f| f.at(file.display()))
     }
@@ -105,11 +93,7 @@ impl World {
             }
         };
         let (product, compatible) = (device.product.clone(), device.compatible.clone());
-        Ok(crate::install::Target {
-            product,
-            compatible,
-            hardware,
-        })
+        Ok(crate::install::Target { product, compatible, hardware })
     }
 
     /// A slot's first partition for reading.
@@ -134,20 +118,13 @@ impl World {
 
     /// What stands in a slot, by what orders releases.
     pub fn named(&self, slot: SlotId) -> Named {
-        self.installed(slot)
-            .map_or_else(Named::default, |i| named(&i.manifest))
+        self.installed(slot).map_or_else(Named::default, |i| named(&i.manifest))
     }
 
     /// The move of a release into a slot, from what runs in the other one.
     pub fn move_into(&self, slot: SlotId, digest: Digest, to: Named) -> Work {
         let names = self.layout.partitions(slot).iter().map(|p| p.name.clone());
-        Work {
-            digest,
-            slot,
-            partitions: names.collect(),
-            from: self.named(slot.other()),
-            to,
-        }
+        Work { digest, slot, partitions: names.collect(), from: self.named(slot.other()), to }
     }
 
     /// What a move to `slot` would find there.
@@ -188,11 +165,7 @@ impl World {
     pub fn state_is_durable(&self) -> Result<()> {
         let state = &self.settings.device.state;
         let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
-        let folder = if state.exists() {
-            state
-        } else {
-            state.parent().unwrap_or(state)
-        };
+        let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
         }

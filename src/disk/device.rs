@@ -47,10 +47,7 @@ impl Window {
             Some(end) if end <= device.len() => Ok(Window { device, start, len }),
             _ => Err(Failure::new(
                 ReasonCode::LayoutInvalid,
-                format!(
-                    "bytes {start}+{len} leave the disk of {} bytes",
-                    device.len()
-                ),
+                format!("bytes {start}+{len} leave the disk of {} bytes", device.len()),
             )),
         }
     }
@@ -60,10 +57,7 @@ impl Window {
             Some(end) if end <= self.len => Ok(self.start + offset),
             _ => Err(Failure::new(
                 ReasonCode::LayoutInvalid,
-                format!(
-                    "bytes {offset}+{len} leave the partition of {} bytes",
-                    self.len
-                ),
+                format!("bytes {offset}+{len} leave the partition of {} bytes", self.len),
             )),
         }
     }
@@ -77,12 +71,10 @@ impl BlockDevice for Window {
         self.device.block_size()
     }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.device
-            .read_at(self.place(offset, buf.len() as u64)?, buf)
+        self.device.read_at(self.place(offset, buf.len() as u64)?, buf)
     }
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
-        self.device
-            .write_at(self.place(offset, buf.len() as u64)?, buf)
+        self.device.write_at(self.place(offset, buf.len() as u64)?, buf)
     }
     fn zero(&self, offset: u64, len: u64) -> Result<()> {
         self.device.zero(self.place(offset, len)?, len)

@@ -147,11 +147,7 @@ fn read_copy(
     if crc32fast::hash(&entries) != header.entries_crc {
         return Ok(Err("checksum of the entries wrong"));
     }
-    Ok(Ok(Copy {
-        at,
-        header,
-        entries,
-    }))
+    Ok(Ok(Copy { at, header, entries }))
 }
 
 /// Both copies are read and judged each on its own; one good one is enough.
@@ -230,10 +226,8 @@ fn parse_entries(copy: &Copy, sector: u64) -> Result<Vec<Partition>> {
             ));
         }
         let name = entry[56..ENTRY].chunks_exact(2);
-        let name: Vec<u16> = name
-            .map(|c| u16::from_le_bytes([c[0], c[1]]))
-            .take_while(|c| *c != 0)
-            .collect();
+        let name: Vec<u16> =
+            name.map(|c| u16::from_le_bytes([c[0], c[1]])).take_while(|c| *c != 0).collect();
         out.push(Partition {
             number,
             name: String::from_utf16_lossy(&name),

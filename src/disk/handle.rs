@@ -32,11 +32,7 @@ impl Disk {
             Identity::Device(rdev) => Kind::Device(DeviceNumber::from_rdev(rdev)),
             file => Kind::Image(file, Mutex::new(Weak::new())),
         };
-        Ok(Disk {
-            path: path.to_owned(),
-            reader: Arc::new(medium),
-            kind,
-        })
+        Ok(Disk { path: path.to_owned(), reader: Arc::new(medium), kind })
     }
 
     /// A disk that is open already: everything goes through `device`. Where `path` exists, other

@@ -25,11 +25,7 @@ struct Entry {
 impl Entry {
     fn parse(bytes: &[u8]) -> Entry {
         let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
-        Entry {
-            kind: bytes[4],
-            start: number(8),
-            count: number(12),
-        }
+        Entry { kind: bytes[4], start: number(8), count: number(12) }
     }
 
     fn is_extended(self) -> bool {

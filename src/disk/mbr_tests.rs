@@ -26,31 +26,15 @@ fn link(bytes: &mut [u8], sector: usize, entries: &[(u8, u32, u32)]) {
 
 #[test]
 fn dos_partitions_are_found_by_signature_and_number() {
-    let mut bytes = mbr(&[
-        (0x0c, 64, 64),
-        (0, 0, 0),
-        (0x83, 2048, 2048),
-        (0x05, 8192, 4096),
-    ]);
+    let mut bytes = mbr(&[(0x0c, 64, 64), (0, 0, 0), (0x83, 2048, 2048), (0x05, 8192, 4096)]);
     link(&mut bytes, 8192, &[(0x83, 64, 1024), (0x05, 2048, 2048)]);
     link(&mut bytes, 8192 + 2048, &[(0x83, 64, 512)]);
     let table = read(&bytes).unwrap();
     assert_eq!(table.kind, TableKind::Mbr);
     let names: Vec<&str> = table.partitions.iter().map(|p| p.name.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "mbr:1a2b3c4d-1",
-            "mbr:1a2b3c4d-3",
-            "mbr:1a2b3c4d-5",
-            "mbr:1a2b3c4d-6"
-        ]
-    );
+    assert_eq!(names, ["mbr:1a2b3c4d-1", "mbr:1a2b3c4d-3", "mbr:1a2b3c4d-5", "mbr:1a2b3c4d-6"]);
     let last = table.by_name("mbr:1a2b3c4d-6").unwrap();
-    assert_eq!(
-        last.range(),
-        (8192 + 2048 + 64) * 512..(8192 + 2048 + 64 + 512) * 512
-    );
+    assert_eq!(last.range(), (8192 + 2048 + 64) * 512..(8192 + 2048 + 64 + 512) * 512);
     assert_eq!(last.uuid, "1a2b3c4d-06");
     let mut unsigned = mbr(&[(0x83, 64, 64)]);
     put32(&mut unsigned, 440, 0);
@@ -67,26 +51,15 @@ fn dos_tables_that_lie_are_refused() {
         ("over the table", vec![(0x83, 0, 10)]),
         ("two extended", vec![(0x05, 64, 64), (0x0f, 256, 64)]),
         ("extended beyond the disk", vec![(0x05, 64, u32::MAX)]),
-        (
-            "extended over a primary",
-            vec![(0x83, 64, 64), (0x05, 100, 64)],
-        ),
+        ("extended over a primary", vec![(0x83, 64, 64), (0x05, 100, 64)]),
         ("extended without a link", vec![(0x05, 4096, 64)]),
     ] {
         let failure = read(&mbr(&entries)).expect_err(name);
-        assert_eq!(
-            failure.code(),
-            ReasonCode::LayoutInvalid,
-            "{name}: {failure}"
-        );
+        assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{name}: {failure}");
     }
     let mut circle = mbr(&[(0x05, 4096, 4096)]);
     link(&mut circle, 4096, &[(0x83, 64, 64), (0x05, 1024, 64)]);
-    link(
-        &mut circle,
-        4096 + 1024,
-        &[(0x83, 64, 64), (0x05, 1024, 64)],
-    );
+    link(&mut circle, 4096 + 1024, &[(0x83, 64, 64), (0x05, 1024, 64)]);
     let failure = read(&circle).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::LayoutInvalid);
     assert!(failure.detail().contains("turn back"), "{failure}");

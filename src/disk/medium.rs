@@ -17,10 +17,7 @@ impl Medium {
     /// Opens what `path` names.
     pub(crate) fn open(path: &Path, access: Access) -> Result<Medium> {
         match Blk::open(path, access) {
-            Ok(blk) => Ok(Medium {
-                blk,
-                path: path.to_owned(),
-            }),
+            Ok(blk) => Ok(Medium { blk, path: path.to_owned() }),
             Err(e) => Err(failed_open(path, access, &e)),
         }
     }
@@ -45,10 +42,7 @@ impl Medium {
             };
             Failure::new(
                 code,
-                format!(
-                    "{doing} {} at byte {offset}: {e}{hint}",
-                    self.path.display()
-                ),
+                format!("{doing} {} at byte {offset}: {e}{hint}", self.path.display()),
             )
         })
     }

@@ -70,11 +70,8 @@ pub fn read_table(device: &dyn BlockDevice) -> Result<PartitionTable> {
     let Some(boot) = mbr::BootRecord::parse(&first) else {
         return unreadable("no partition table: the first sector carries no boot record");
     };
-    let table = if boot.is_protective() {
-        gpt::read(device, &boot)?
-    } else {
-        mbr::read(device, &boot)?
-    };
+    let table =
+        if boot.is_protective() { gpt::read(device, &boot)? } else { mbr::read(device, &boot)? };
     check(&table, device.len())?;
     Ok(table)
 }

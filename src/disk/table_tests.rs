@@ -16,11 +16,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<PartitionTable> {
 fn good() -> Vec<u8> {
     gpt_disk(
         LEN as u64,
-        &[
-            ("boot", MIB, MIB),
-            ("rootfs-a", 2 * MIB, MIB),
-            ("rootfs-b", 4 * MIB, 2 * MIB),
-        ],
+        &[("boot", MIB, MIB), ("rootfs-a", 2 * MIB, MIB), ("rootfs-b", 4 * MIB, 2 * MIB)],
     )
 }
 
@@ -92,12 +88,7 @@ fn both_sector_sizes_read_as_the_gpt_crate_reads_them() {
 fn one_torn_copy_is_a_warning_and_two_are_an_error() {
     let base = good();
     let whole = read(&base).unwrap();
-    let damages = [
-        PRIMARY + 40,
-        ENTRIES + 130,
-        BACKUP + 40,
-        BACKUP_ENTRIES + 130,
-    ];
+    let damages = [PRIMARY + 40, ENTRIES + 130, BACKUP + 40, BACKUP_ENTRIES + 130];
     for damage in damages {
         let mut bytes = base.clone();
         bytes[damage] ^= 0xff;
@@ -122,11 +113,7 @@ fn a_larger_card_than_the_image_warns_and_a_smaller_one_is_refused() {
     larger.resize(LEN + (1 << 20), 0);
     let table = read(&larger).unwrap();
     assert_eq!(table.partitions.len(), 3);
-    assert!(
-        table.warnings[0].contains("end of the disk"),
-        "{:?}",
-        table.warnings
-    );
+    assert!(table.warnings[0].contains("end of the disk"), "{:?}", table.warnings);
     let failure = read(&good()[..LEN / 2]).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::TableUnreadable);
 }
@@ -145,18 +132,9 @@ fn copies_that_differ_are_named_and_the_primary_counts() {
 fn no_protective_record_no_table() {
     let mut bytes = good();
     bytes[510] = 0;
-    assert_eq!(
-        read(&bytes).unwrap_err().code(),
-        ReasonCode::TableUnreadable
-    );
-    assert_eq!(
-        read(&[0; 8192]).unwrap_err().code(),
-        ReasonCode::TableUnreadable
-    );
-    assert_eq!(
-        read(&[0; 512]).unwrap_err().code(),
-        ReasonCode::TableUnreadable
-    );
+    assert_eq!(read(&bytes).unwrap_err().code(), ReasonCode::TableUnreadable);
+    assert_eq!(read(&[0; 8192]).unwrap_err().code(), ReasonCode::TableUnreadable);
+    assert_eq!(read(&[0; 512]).unwrap_err().code(), ReasonCode::TableUnreadable);
     let mut hybrid = good();
     hybrid[446 + 16 + 4] = 0x0c;
     put32(&mut hybrid, 446 + 16 + 12, 2048);
@@ -182,32 +160,16 @@ fn headers_that_lie_under_a_good_checksum_are_refused() {
         ("512 GiB of entries", |b, h, _| put32(b, h + 80, u32::MAX)),
         ("entries at the boot record", |b, h, _| put64(b, h + 72, 0)),
         ("entries over the header", |b, h, _| put64(b, h + 72, 1)),
-        ("entries beyond the disk", |b, h, _| {
-            put64(b, h + 72, 1 << 40)
-        }),
-        ("entries at the last number", |b, h, _| {
-            put64(b, h + 72, u64::MAX)
-        }),
-        ("entries in the usable range", |b, h, _| {
-            put64(b, h + 72, 40)
-        }),
-        ("usable range reversed", |b, h, _| {
-            put64(b, h + 40, u64::MAX)
-        }),
-        ("usable range beyond the disk", |b, h, _| {
-            put64(b, h + 48, 1 << 40)
-        }),
-        ("usable range over the header", |b, h, _| {
-            put64(b, h + 40, 0)
-        }),
+        ("entries beyond the disk", |b, h, _| put64(b, h + 72, 1 << 40)),
+        ("entries at the last number", |b, h, _| put64(b, h + 72, u64::MAX)),
+        ("entries in the usable range", |b, h, _| put64(b, h + 72, 40)),
+        ("usable range reversed", |b, h, _| put64(b, h + 40, u64::MAX)),
+        ("usable range beyond the disk", |b, h, _| put64(b, h + 48, 1 << 40)),
+        ("usable range over the header", |b, h, _| put64(b, h + 40, 0)),
     ];
     for (name, change) in cases {
         let failure = read(&changed(*change)).expect_err(name);
-        assert_eq!(
-            failure.code(),
-            ReasonCode::TableUnreadable,
-            "{name}: {failure}"
-        );
+        assert_eq!(failure.code(), ReasonCode::TableUnreadable, "{name}: {failure}");
     }
 }
 
@@ -216,25 +178,15 @@ fn entries_that_lie_under_a_good_checksum_are_refused() {
     let cases: &[(&str, Change)] = &[
         ("overlap", |b, _, e| put64(b, e + 40, 4 * 2048)),
         ("first after last", |b, _, e| put64(b, e + 32, 5 * 2048)),
-        ("beyond the usable range", |b, _, e| {
-            put64(b, e + 256 + 40, 16383)
-        }),
+        ("beyond the usable range", |b, _, e| put64(b, e + 256 + 40, 16383)),
         ("over the table", |b, _, e| put64(b, e + 32, 1)),
         ("last number", |b, _, e| put64(b, e + 256 + 40, u64::MAX)),
-        ("one name twice", |b, _, e| {
-            b.copy_within(e + 56..e + 128, e + 128 + 56)
-        }),
-        ("one id twice", |b, _, e| {
-            b.copy_within(e + 16..e + 32, e + 128 + 16)
-        }),
+        ("one name twice", |b, _, e| b.copy_within(e + 56..e + 128, e + 128 + 56)),
+        ("one id twice", |b, _, e| b.copy_within(e + 16..e + 32, e + 128 + 16)),
     ];
     for (name, change) in cases {
         let failure = read(&changed(*change)).expect_err(name);
-        assert_eq!(
-            failure.code(),
-            ReasonCode::LayoutInvalid,
-            "{name}: {failure}"
-        );
+        assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{name}: {failure}");
     }
     // Two partitions without a name are no conflict; the numbers keep their gaps.
     let bytes = changed(|b, _, e| {
@@ -243,12 +195,7 @@ fn entries_that_lie_under_a_good_checksum_are_refused() {
         b.copy_within(e + 256..e + 384, e + 384);
         b[e + 256..e + 384].fill(0);
     });
-    let numbers: Vec<u32> = read(&bytes)
-        .unwrap()
-        .partitions
-        .iter()
-        .map(|p| p.number)
-        .collect();
+    let numbers: Vec<u32> = read(&bytes).unwrap().partitions.iter().map(|p| p.number).collect();
     assert_eq!(numbers, [1, 2, 4]);
 }
 

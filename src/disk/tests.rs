@@ -1,5 +1,8 @@
 //! The shared suite on every device, and what opening refuses.
 
+#[path = "../../tests/common/skip.rs"]
+mod skip;
+
 use super::conformance::suite;
 use super::fake::{FakeDevice, Op, Survivors, gpt_disk};
 use super::medium::Medium;
@@ -24,11 +27,7 @@ fn on_file(folder: &Path, len: usize) -> (tempfile::NamedTempFile, Arc<dyn Block
 
 /// Where image files of tests live on a disk: temporary folders may be in memory.
 fn on_disk() -> std::path::PathBuf {
-    std::env::current_exe()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .to_owned()
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
 #[test]
@@ -41,10 +40,7 @@ fn an_image_file_conforms_past_the_page_cache() {
     assert!(holes.iter().all(|b| *b == 0));
     let blk = Blk::open(file.path(), Access::Read).unwrap();
     println!("direct: {}", blk.is_direct());
-    assert!(
-        blk.is_hole(0, LEN as u64),
-        "zeroed ranges are known without reading"
-    );
+    assert!(blk.is_hole(0, LEN as u64), "zeroed ranges are known without reading");
     assert!(!blk.is_hole(0, LEN as u64 + 1));
 }
 
@@ -74,26 +70,22 @@ fn a_block_device_conforms() {
             .output()
             .expect("apt-get install mount");
         if !made.status.success() {
-            eprintln!(
-                "SKIPPED: no loop device ({})",
-                String::from_utf8_lossy(&made.stderr)
-            );
+            skip::skipped(&format!(
+                "no loop device: {}",
+                String::from_utf8_lossy(&made.stderr).trim()
+            ));
             return;
         }
         let node = String::from_utf8(made.stdout).unwrap().trim().to_owned();
         let result = std::panic::catch_unwind(|| {
             let medium = Medium::open(Path::new(&node), Access::WriteAlone).unwrap();
             assert_eq!(medium.block_size().to_string(), block);
-            let second = Medium::open(Path::new(&node), Access::WriteAlone)
-                .err()
-                .unwrap();
+            let second = Medium::open(Path::new(&node), Access::WriteAlone).err().unwrap();
             assert_eq!(second.code(), ReasonCode::SlotMounted);
             assert!(open_image_writable(Path::new(&node)).is_err());
             suite(&(Arc::new(medium) as Arc<dyn BlockDevice>), pattern());
         });
-        let freed = std::process::Command::new("losetup")
-            .args(["-d", &node])
-            .status();
+        let freed = std::process::Command::new("losetup").args(["-d", &node]).status();
         assert!(freed.unwrap().success());
         result.unwrap();
     }
@@ -155,10 +147,7 @@ fn a_disk_gives_out_readers_that_cannot_write() {
     // One lock for all who write parts of it in this process.
     let first = disk.writable().unwrap();
     let second = disk.writable().unwrap();
-    assert_eq!(
-        open_image_writable(file.path()).err().unwrap().code(),
-        ReasonCode::Busy
-    );
+    assert_eq!(open_image_writable(file.path()).err().unwrap().code(), ReasonCode::Busy);
     drop((first, second));
     open_image_writable(file.path()).unwrap();
     let given = Disk::given(Path::new("x"), Arc::new(FakeDevice::new(vec![0; 4096])));
@@ -191,10 +180,7 @@ fn the_fake_loses_what_was_not_flushed() -> Result<()> {
             let fake = FakeDevice::new(vec![0; 2048]);
             fake.write_at(0, &[7; 2048]).unwrap();
             fake.power_on(Survivors::Some(seed));
-            fake.medium()
-                .chunks(512)
-                .map(|s| u8::from(s == [7; 512]))
-                .collect()
+            fake.medium().chunks(512).map(|s| u8::from(s == [7; 512])).collect()
         })
         .collect();
     assert!(outcomes.len() > 8, "{outcomes:?}");
@@ -218,10 +204,7 @@ fn the_fake_loses_what_was_not_flushed() -> Result<()> {
 
 #[test]
 fn a_table_is_read_through_the_disk() {
-    let bytes = gpt_disk(
-        8 << 20,
-        &[("one", 1 << 20, 1 << 20), ("two", 4 << 20, 1 << 20)],
-    );
+    let bytes = gpt_disk(8 << 20, &[("one", 1 << 20, 1 << 20), ("two", 4 << 20, 1 << 20)]);
     let disk = Disk::given(Path::new("x"), Arc::new(FakeDevice::new(bytes)));
     let table = disk.table().unwrap();
     assert_eq!(table.by_name("two").unwrap().range(), 4 << 20..5 << 20);

@@ -31,10 +31,7 @@ pub(super) fn assemble(
     let mut reader = BufReader::with_capacity(1 << 20, reopened);
     let again = read_head(&mut reader)?;
     if again.to_bytes() != bytes {
-        return Err(Failure::new(
-            ReasonCode::Io,
-            "the artifact reads back differently",
-        ));
+        return Err(Failure::new(ReasonCode::Io, "the artifact reads back differently"));
     }
     if let Some(key) = signer {
         let statement = again.statement()?;
@@ -55,10 +52,7 @@ pub(super) fn assemble(
     let progress = Progress::new("checking", total);
     let checked = check_payload(&release, &mut reader, &|done| progress.at(done))?;
     if checked.artifact_len != bytes.len() as u64 + payload_len {
-        return Err(Failure::new(
-            ReasonCode::Internal,
-            "lengths written and read differ",
-        ));
+        return Err(Failure::new(ReasonCode::Internal, "lengths written and read differ"));
     }
     replacement.finish()?;
     Ok(checked.artifact_len)

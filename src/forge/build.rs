@@ -18,17 +18,9 @@ pub(super) fn run(words: Build) -> Result<()> {
     let mut settings = settings::load(words.config.as_deref())?.under(words)?;
     let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
     let need = |what: &str| Failure::new(ReasonCode::Usage, format!("{what} is missing"));
-    let output = settings
-        .output
-        .take()
-        .ok_or_else(|| need("-o X.surefoot"))?;
+    let output = settings.output.take().ok_or_else(|| need("-o X.surefoot"))?;
     let draft = Draft {
-        product: parse(
-            settings
-                .product
-                .as_deref()
-                .ok_or_else(|| need("--product"))?,
-        )?,
+        product: parse(settings.product.as_deref().ok_or_else(|| need("--product"))?)?,
         compatible: parse_all(&settings.compatible)?,
         version: parse(&version)?,
         release_counter: counter,
@@ -46,9 +38,7 @@ pub(super) fn run(words: Build) -> Result<()> {
     }
     let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(&output)?);
     let packed = pack_images(&settings, &mut scratch)?;
-    let stored = scratch
-        .into_inner()
-        .map_err(|e| file::failure(&output, e.error()))?;
+    let stored = scratch.into_inner().map_err(|e| file::failure(&output, e.error()))?;
     let summary = summary(&packed);
     let mut head = draft.head(packed)?;
     let words = settings.signing(Default::default());
@@ -59,12 +49,7 @@ pub(super) fn run(words: Build) -> Result<()> {
     let len = assemble(&head, stored, 0, &output, signer.as_ref())?;
     let derived = if derived { " (from the version)" } else { "" };
     let signed = signer.map_or_else(
-        || {
-            format!(
-                "unsigned\nnext: surefoot-forge sign {} --key KEY",
-                output.display()
-            )
-        },
+        || format!("unsigned\nnext: surefoot-forge sign {} --key KEY", output.display()),
         |key| format!("signed by key {}", &key.id().to_string()[..12]),
     );
     say(&format!(
@@ -76,10 +61,8 @@ pub(super) fn run(words: Build) -> Result<()> {
 
 pub(super) fn sign(words: Sign) -> Result<()> {
     let signing = settings::load(words.config.as_deref())?.signing(words.key);
-    let key = signing
-        .key
-        .clone()
-        .ok_or_else(|| Failure::new(ReasonCode::Usage, "--key is missing"))?;
+    let key =
+        signing.key.clone().ok_or_else(|| Failure::new(ReasonCode::Usage, "--key is missing"))?;
     let mut input = file::open(&words.artifact)?;
     let mut head = read_head(&mut input)?;
     let payload = head.payload_offset();
@@ -97,10 +80,7 @@ fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
     let mut packing = Packing::default();
     if let Some(level) = settings.level {
         if !(1..=22).contains(&level) {
-            return Err(Failure::new(
-                ReasonCode::Usage,
-                format!("level {level}; 1 to 22"),
-            ));
+            return Err(Failure::new(ReasonCode::Usage, format!("level {level}; 1 to 22")));
         }
         packing.level = level;
     }
@@ -119,9 +99,7 @@ fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
     let mut add = |path: &PathBuf, hardware: &[String], verity: Option<&String>| {
         let mut input = file::open(path)?;
         // A block device has no length in its metadata; its end is where seeking ends.
-        let len = input
-            .seek(SeekFrom::End(0))
-            .and_then(|len| input.rewind().map(|()| len));
+        let len = input.seek(SeekFrom::End(0)).and_then(|len| input.rewind().map(|()| len));
         total += len.map_err(|e| file::failure(path, &e))?;
         images.push(Image {
             input: Box::new(input),
@@ -132,11 +110,7 @@ fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
         Ok::<(), Failure>(())
     };
     for payload in &settings.payloads {
-        add(
-            &payload.rootfs,
-            &payload.hardware,
-            payload.verity_root.as_ref(),
-        )?;
+        add(&payload.rootfs, &payload.hardware, payload.verity_root.as_ref())?;
     }
     if let Some(rootfs) = &settings.rootfs {
         add(rootfs, &settings.hardware, settings.verity_root.as_ref())?;
@@ -172,17 +146,13 @@ fn built_at() -> Result<Option<u64>> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(None),
         Ok(text) => text.parse().map(Some).map_err(|_| {
-            Failure::new(
-                ReasonCode::Usage,
-                "SOURCE_DATE_EPOCH is not a number of seconds",
-            )
+            Failure::new(ReasonCode::Usage, "SOURCE_DATE_EPOCH is not a number of seconds")
         }),
     }
 }
 
 fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
-    text.parse()
-        .map_err(|e: String| Failure::new(ReasonCode::Usage, e))
+    text.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))
 }
 
 fn parse_all(texts: &[String]) -> Result<Vec<Identifier>> {

@@ -29,13 +29,10 @@ pub(super) fn open(path: &Path) -> Result<File> {
 /// A text file of at most `limit` bytes.
 pub(super) fn read_text(path: &Path, limit: usize, code: ReasonCode) -> Result<String> {
     let mut text = String::new();
-    open(path)?
-        .take(limit as u64 + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| match e.kind() {
-            ErrorKind::InvalidData => Failure::new(code, format!("{}: {e}", path.display())),
-            _ => failure(path, &e),
-        })?;
+    open(path)?.take(limit as u64 + 1).read_to_string(&mut text).map_err(|e| match e.kind() {
+        ErrorKind::InvalidData => Failure::new(code, format!("{}: {e}", path.display())),
+        _ => failure(path, &e),
+    })?;
     if text.len() > limit {
         let detail = format!("{}: more than {limit} bytes", path.display());
         return Err(Failure::new(code, detail));
@@ -47,11 +44,7 @@ pub(super) fn read_text(path: &Path, limit: usize, code: ReasonCode) -> Result<S
 pub(super) fn read_trust(path: &Path) -> Result<Trust> {
     let text = read_text(path, MAX_TRUST_LEN, ReasonCode::TrustInvalid).map_err(|f| {
         let missing = f.code() == ReasonCode::NoSuchFile;
-        let code = if missing {
-            ReasonCode::TrustMissing
-        } else {
-            f.code()
-        };
+        let code = if missing { ReasonCode::TrustMissing } else { f.code() };
         Failure::new(code, f.detail())
     })?;
     Trust::parse(&text).map_err(|f| f.at(path.display()))
@@ -75,11 +68,7 @@ impl Replacement {
             .truncate(true)
             .open(&temporary)
             .map_err(|e| failure(&temporary, &e))?;
-        Ok(Replacement {
-            file,
-            temporary,
-            target: target.to_owned(),
-        })
+        Ok(Replacement { file, temporary, target: target.to_owned() })
     }
 
     /// The name it has until [`Replacement::finish`].
@@ -89,9 +78,7 @@ impl Replacement {
 
     /// Puts it in its place, on the medium.
     pub(super) fn finish(self) -> Result<()> {
-        self.file
-            .sync_all()
-            .map_err(|e| failure(&self.temporary, &e))?;
+        self.file.sync_all().map_err(|e| failure(&self.temporary, &e))?;
         std::fs::rename(&self.temporary, &self.target).map_err(|e| failure(&self.target, &e))?;
         let folder = self.target.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));

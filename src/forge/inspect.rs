@@ -14,28 +14,18 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
     let mut input = file::open(&words.artifact)?;
     let head = read_head(&mut input)?;
     let trust = words.trust.as_deref().map(file::read_trust).transpose()?;
-    let verdict = trust
-        .as_ref()
-        .map(|trust| match head.clone().verify(trust) {
-            Ok(_) => "accepted".to_owned(),
-            Err(failure) => format!("refused: {failure}"),
-        });
+    let verdict = trust.as_ref().map(|trust| match head.clone().verify(trust) {
+        Ok(_) => "accepted".to_owned(),
+        Err(failure) => format!("refused: {failure}"),
+    });
     let release = head.parse_unverified()?;
-    let on_disk = input
-        .metadata()
-        .map_err(|e| file::failure(&words.artifact, &e))?
-        .len();
+    let on_disk = input.metadata().map_err(|e| file::failure(&words.artifact, &e))?.len();
     if words.json {
         let value = as_json(&release, trust.as_ref(), verdict.as_deref(), on_disk);
         let text = serde_json::to_string_pretty(&value).reason(ReasonCode::Internal, "json")?;
         return say(&(text + "\n"));
     }
-    say(&as_text(
-        &release,
-        trust.as_ref(),
-        verdict.as_deref(),
-        on_disk,
-    ))
+    say(&as_text(&release, trust.as_ref(), verdict.as_deref(), on_disk))
 }
 
 pub(super) fn verify(words: &Verify) -> Result<()> {
@@ -46,11 +36,8 @@ pub(super) fn verify(words: &Verify) -> Result<()> {
     let progress = Progress::new("verifying", total);
     let checked = check_payload(&release, &mut input, &|done| progress.at(done))?;
     drop(progress);
-    let signers: Vec<String> = release
-        .signers()
-        .iter()
-        .map(|id| id.to_string()[..12].to_owned())
-        .collect();
+    let signers: Vec<String> =
+        release.signers().iter().map(|id| id.to_string()[..12].to_owned()).collect();
     say(&format!(
         "{}: {} {}, signed by {}; {} read, {} of image, every digest as signed\n",
         words.artifact.display(),
@@ -73,10 +60,7 @@ struct Sums {
 fn sums(release: &Release) -> Sums {
     let chunks = &release.table.chunks;
     let count = |codec| chunks.iter().filter(|c| c.codec == codec).count();
-    let zeros = chunks
-        .iter()
-        .filter(|c| c.is_zero())
-        .map(|c| u64::from(c.plain_len));
+    let zeros = chunks.iter().filter(|c| c.is_zero()).map(|c| u64::from(c.plain_len));
     Sums {
         size: release.manifest.payloads.iter().map(|p| p.size).sum(),
         zeros: zeros.sum(),
@@ -118,28 +102,18 @@ fn as_text(
     }
     for (n, record) in release.signatures().iter().enumerate() {
         let known = trust.and_then(|t| t.key(&record.key_id));
-        let who = known.map_or(String::new(), |k| {
-            format!("  {} key, {}", k.role, k.comment)
-        });
+        let who = known.map_or(String::new(), |k| format!("  {} key, {}", k.role, k.comment));
         let name = if n == 0 { "signed by" } else { "" };
         line(name, &format!("{}{who}", &record.key_id.to_string()[..12]));
     }
     if release.signatures().is_empty() {
         line("signed by", "nobody");
     }
-    line(
-        "trust",
-        verdict.unwrap_or("not checked (give --trust FILE)"),
-    );
+    line("trust", verdict.unwrap_or("not checked (give --trust FILE)"));
     let whole = release.artifact_len();
-    let permille = (u128::from(whole) * 1000)
-        .checked_div(u128::from(sums.size))
-        .unwrap_or(0);
+    let permille = (u128::from(whole) * 1000).checked_div(u128::from(sums.size)).unwrap_or(0);
     let ratio = format!("{}.{} % of the image", permille / 10, permille % 10);
-    line(
-        "artifact",
-        &format!("{} ({whole} bytes), {ratio}", ByteLen(whole)),
-    );
+    line("artifact", &format!("{} ({whole} bytes), {ratio}", ByteLen(whole)));
     match on_disk.cmp(&whole) {
         std::cmp::Ordering::Less => line("", &format!("CUT SHORT: the file has {on_disk} bytes")),
         std::cmp::Ordering::Greater => {
@@ -156,10 +130,7 @@ fn as_text(
         ByteLen(sums.zeros)
     );
     line("chunks", &kinds);
-    line(
-        "chunk table",
-        &ByteLen(release.table_bytes().len() as u64).to_string(),
-    );
+    line("chunk table", &ByteLen(release.table_bytes().len() as u64).to_string());
     for (n, payload) in manifest.payloads.iter().enumerate() {
         let fits = if payload.hardware.is_empty() {
             "every revision".to_owned()
@@ -183,15 +154,7 @@ fn as_text(
         }
     }
     if !manifest.hints.is_empty() {
-        line(
-            "hints",
-            &manifest
-                .hints
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", "),
-        );
+        line("hints", &manifest.hints.keys().cloned().collect::<Vec<_>>().join(", "));
     }
     for (n, note) in manifest.notes.iter().flat_map(|t| t.lines()).enumerate() {
         line(if n == 0 { "notes" } else { "" }, note);

@@ -28,10 +28,7 @@ impl SecretKey {
     pub(super) fn generate(role: Role) -> Result<SecretKey> {
         let mut seed = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut *seed).map_err(|e| {
-            Failure::new(
-                ReasonCode::Io,
-                format!("the system gives no random bytes: {e}"),
-            )
+            Failure::new(ReasonCode::Io, format!("the system gives no random bytes: {e}"))
         })?;
         let key = SigningKey::from_bytes(&seed);
         Ok(SecretKey { role, key })
@@ -80,10 +77,7 @@ impl SecretKey {
             return refuse("not an ordinary file");
         }
         if meta.mode() & 0o077 != 0 {
-            return refuse(&format!(
-                "mode {:04o}: others can read it",
-                meta.mode() & 0o7777
-            ));
+            return refuse(&format!("mode {:04o}: others can read it", meta.mode() & 0o7777));
         }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = std::fs::metadata(folder.unwrap_or(Path::new(".")));
@@ -118,9 +112,7 @@ fn parse_secret(text: &[u8]) -> Option<SecretKey> {
 /// The role and the digits of the one line that is no comment.
 fn fields<'a>(text: &'a [u8], kind: &str) -> Option<(Role, &'a str)> {
     let text = std::str::from_utf8(text).ok()?;
-    let mut lines = text
-        .lines()
-        .filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
+    let mut lines = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
     let mut words = lines.next()?.split_ascii_whitespace();
     let (first, role, hex) = (words.next()?, words.next()?, words.next()?);
     let role = match role {
@@ -145,18 +137,14 @@ pub(super) fn read_public(path: &Path) -> Result<(Role, PublicKey)> {
         let detail = format!("{}: not a surefoot public key", path.display());
         return Err(Failure::new(ReasonCode::KeyUnusable, detail));
     };
-    Ok((
-        role,
-        PublicKey::from_hex(hex).map_err(|f| f.at(path.display()))?,
-    ))
+    Ok((role, PublicKey::from_hex(hex).map_err(|f| f.at(path.display()))?))
 }
 
 /// A new file with exactly this mode, on the medium.
 pub(super) fn create(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let options = options.write(true).create_new(true).mode(mode);
-    let written = options
-        .open(path)
-        .and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
+    let written =
+        options.open(path).and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
     written.map_err(|e| file::failure(path, &e))
 }

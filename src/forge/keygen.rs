@@ -12,48 +12,33 @@ use std::path::Path;
 const KEYS: [(&str, Role, &str); 3] = [
     ("root", Role::Root, "signs trust files"),
     ("release", Role::Release, "signs releases"),
-    (
-        "release-next",
-        Role::Release,
-        "signs releases when `release` is lost or retired",
-    ),
+    ("release-next", Role::Release, "signs releases when `release` is lost or retired"),
 ];
 
 pub(super) fn run(words: &Keygen) -> Result<()> {
-    let name: Identifier = words
-        .name
-        .parse()
-        .map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
+    let name: Identifier =
+        words.name.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
     say(&make_keys(&words.out, &name)?)
 }
 
 /// Makes the three keys and their trust file in the folder `out`; returns what a person should
 /// know about them. Nothing that is there is overwritten (`USAGE`).
 pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(out);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out);
     made.map_err(|e| file::failure(out, &e))?;
     // All or nothing: half a set of keys beside half of an older one would be a trap.
-    let names = KEYS
-        .iter()
-        .flat_map(|(n, ..)| [format!("{n}.key"), format!("{n}.pub")]);
+    let names = KEYS.iter().flat_map(|(n, ..)| [format!("{n}.key"), format!("{n}.pub")]);
     for name in names.chain(["trust.toml".to_owned()]) {
         let path = out.join(name);
         if path.symlink_metadata().is_ok() {
-            let detail = format!(
-                "{} is there already; keys are never overwritten",
-                path.display()
-            );
+            let detail = format!("{} is there already; keys are never overwritten", path.display());
             return Err(Failure::new(ReasonCode::Usage, detail));
         }
     }
     let mut trust = trust_head(name);
     let mut said = String::new();
-    let widest = KEYS
-        .iter()
-        .map(|(n, ..)| out.join(format!("{n}.key")).display().to_string().len());
+    let widest =
+        KEYS.iter().map(|(n, ..)| out.join(format!("{n}.key")).display().to_string().len());
     let width = widest.max().unwrap_or(0);
     for (name, role, what) in KEYS {
         let key = SecretKey::generate(role)?;

@@ -31,12 +31,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let words = match Words::try_parse() {
         Ok(words) => words,
-        Err(help)
-            if matches!(
-                help.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
-        {
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = help.print();
             return ExitCode::SUCCESS;
         }

@@ -20,10 +20,7 @@ pub(super) fn order(version: Option<&str>, counter: Option<u64>) -> Result<(Stri
             let version = format!("{}.{}.{}", n / 1_000_000, n / 1000 % 1000, n % 1000);
             Ok((version, n, false))
         }
-        (None, None) => Err(Failure::new(
-            ReasonCode::Usage,
-            "--version or --counter is missing",
-        )),
+        (None, None) => Err(Failure::new(ReasonCode::Usage, "--version or --counter is missing")),
     }
 }
 
@@ -38,9 +35,7 @@ fn derive(version: &str) -> Option<u64> {
     if parts.next().is_some() || minor >= 1000 || patch >= 1000 {
         return None;
     }
-    major
-        .checked_mul(1_000_000)?
-        .checked_add(minor * 1000 + patch)
+    major.checked_mul(1_000_000)?.checked_add(minor * 1000 + patch)
 }
 
 #[cfg(test)]
@@ -49,11 +44,7 @@ mod tests {
 
     #[test]
     fn counters_follow_from_plain_versions_only() {
-        for (version, counter) in [
-            ("0.0.1", 1),
-            ("2.4.1", 2_004_001),
-            ("12.999.999", 12_999_999),
-        ] {
+        for (version, counter) in [("0.0.1", 1), ("2.4.1", 2_004_001), ("12.999.999", 12_999_999)] {
             assert_eq!(derive(version), Some(counter), "{version}");
             assert_eq!(order(None, Some(counter)).unwrap().0, version);
         }
@@ -76,9 +67,6 @@ mod tests {
             let failure = order(Some(odd), None).unwrap_err();
             assert!(failure.detail().contains("--counter"));
         }
-        assert_eq!(
-            order(Some("odd"), Some(7)).unwrap(),
-            ("odd".to_owned(), 7, false)
-        );
+        assert_eq!(order(Some("odd"), Some(7)).unwrap(), ("odd".to_owned(), 7, false));
     }
 }

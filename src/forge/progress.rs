@@ -30,9 +30,7 @@ impl Progress {
             return;
         }
         self.drawn.set(Some(Instant::now()));
-        let permille = (u128::from(done) * 1000)
-            .checked_div(u128::from(self.total))
-            .unwrap_or(0);
+        let permille = (u128::from(done) * 1000).checked_div(u128::from(self.total)).unwrap_or(0);
         let line = format!(
             "{} {} of {} ({}.{} %), {} s",
             self.doing,

@@ -190,9 +190,7 @@ mod tests {
         let all: String = TEMPLATE
             .lines()
             .map(|l| {
-                l.strip_prefix("# ")
-                    .filter(|l| l.contains(" = ") && !l.ends_with('.'))
-                    .unwrap_or(l)
+                l.strip_prefix("# ").filter(|l| l.contains(" = ") && !l.ends_with('.')).unwrap_or(l)
             })
             .filter(|l| !l.starts_with("rootfs = \"rev1") && !l.starts_with("hardware = [\"rev1"))
             .map(|l| format!("{l}\n"))

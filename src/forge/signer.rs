@@ -63,10 +63,7 @@ fn candidates(words: &KeyWords) -> Result<Vec<PublicKey>> {
         return Err(Failure::new(ReasonCode::Usage, detail));
     };
     let trust = file::read_trust(path)?;
-    Ok(trust
-        .keys_of(Role::Release)
-        .map(|k| k.public.clone())
-        .collect())
+    Ok(trust.keys_of(Role::Release).map(|k| k.public.clone()).collect())
 }
 
 /// Runs `program`, without a shell and without arguments: the statement on its stdin, exactly 64
@@ -113,20 +110,12 @@ fn ask(program: &str, statement: &[u8; 128], deadline: Duration) -> Result<[u8; 
         return Err(unusable(format!("failed: {status}")));
     }
     let bytes = bytes.ok().flatten().unwrap_or_default();
-    <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| {
-        unusable(format!(
-            "returned {} bytes instead of 64",
-            shown(bytes.len())
-        ))
-    })
+    <[u8; 64]>::try_from(bytes.as_slice())
+        .map_err(|_| unusable(format!("returned {} bytes instead of 64", shown(bytes.len()))))
 }
 
 fn shown(len: usize) -> String {
-    if len > 64 {
-        "more than 64".to_owned()
-    } else {
-        len.to_string()
-    }
+    if len > 64 { "more than 64".to_owned() } else { len.to_string() }
 }
 
 #[cfg(test)]

@@ -46,11 +46,9 @@ pub(super) struct Init {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
+#[command(after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
     Writes KEYS/{root,release,release-next}.key (mode 0600), their .pub, and KEYS/trust.toml,\n\
-    which goes onto the devices. Nothing that is there is overwritten."
-)]
+    which goes onto the devices. Nothing that is there is overwritten.")]
 pub(super) struct Keygen {
     /// The folder for keys and trust file; made if it is not there
     #[arg(long, value_name = "KEYS")]

@@ -62,20 +62,12 @@ pub fn judge(checks: &[Check], folder: &Path, sink: &dyn Sink) -> Verdict {
         match run(&call) {
             Ok(done) if done.ending == Ending::Exit(0) => {}
             Ok(done) => {
-                return Verdict::Bad {
-                    check: check.name.clone(),
-                    detail: describe(&done, check),
-                };
+                return Verdict::Bad { check: check.name.clone(), detail: describe(&done, check) };
             }
             Err(error) => {
                 let detail = format!("{}: {error}", check.command.first().map_or("", |c| c));
-                sink.emit(&Event::Warning {
-                    text: format!("check {}: {detail}", check.name),
-                });
-                could_not.get_or_insert(Verdict::CouldNot {
-                    check: check.name.clone(),
-                    detail,
-                });
+                sink.emit(&Event::Warning { text: format!("check {}: {detail}", check.name) });
+                could_not.get_or_insert(Verdict::CouldNot { check: check.name.clone(), detail });
             }
         }
     }
@@ -88,11 +80,7 @@ fn describe(done: &Finished, check: &Check) -> String {
         Ending::Signal(signal) => format!("killed by signal {signal}"),
         Ending::Deadline => format!("not finished after {} s", check.timeout.as_secs()),
     };
-    let spoken = if done.stderr.is_empty() {
-        &done.stdout
-    } else {
-        &done.stderr
-    };
+    let spoken = if done.stderr.is_empty() { &done.stdout } else { &done.stderr };
     let text = String::from_utf8_lossy(spoken);
     match text.trim().lines().next_back() {
         Some(last) if !last.is_empty() => format!("{ending}: {}", printable(last, 200)),
@@ -128,16 +116,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         Some(c) if c.is_ascii_digit() => 0,
         _ => return Err(bad()),
     };
-    let digits = if unit == 0 {
-        text
-    } else {
-        &text[..text.len() - 1]
-    };
+    let digits = if unit == 0 { text } else { &text[..text.len() - 1] };
     let number: u64 = digits.parse().map_err(|_| bad())?;
-    number
-        .checked_mul(unit.max(1))
-        .map(Duration::from_secs)
-        .ok_or_else(bad)
+    number.checked_mul(unit.max(1)).map(Duration::from_secs).ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -147,11 +128,7 @@ mod tests {
 
     fn check(name: &str, script: &str) -> Check {
         let command = vec!["/bin/sh".into(), "-c".into(), script.into()];
-        Check {
-            name: name.into(),
-            command,
-            timeout: Duration::from_millis(500),
-        }
+        Check { name: name.into(), command, timeout: Duration::from_millis(500) }
     }
 
     fn judged(checks: &[Check]) -> Verdict {
@@ -160,10 +137,7 @@ mod tests {
 
     #[test]
     fn all_must_pass_and_no_check_is_no_verdict() {
-        assert_eq!(
-            judged(&[check("one", "exit 0"), check("two", "true")]),
-            Verdict::Good(2)
-        );
+        assert_eq!(judged(&[check("one", "exit 0"), check("two", "true")]), Verdict::Good(2));
         assert_eq!(judged(&[]), Verdict::Unchecked);
     }
 
@@ -174,39 +148,24 @@ mod tests {
         else {
             panic!("a failed check must be bad")
         };
-        assert_eq!(
-            (check.as_str(), detail.as_str()),
-            ("web", "exit status 4: port closed")
-        );
+        assert_eq!((check.as_str(), detail.as_str()), ("web", "exit status 4: port closed"));
     }
 
     #[test]
     fn a_check_that_hangs_is_bad_and_one_that_cannot_run_is_not() {
-        assert!(matches!(
-            judged(&[check("slow", "sleep 30")]),
-            Verdict::Bad { .. }
-        ));
+        assert!(matches!(judged(&[check("slow", "sleep 30")]), Verdict::Bad { .. }));
         let mut missing = check("gone", "");
         missing.command = vec!["/nowhere/at-all".into()];
         assert!(matches!(
             judged(&[missing.clone(), check("ok", "true")]),
             Verdict::CouldNot { .. }
         ));
-        assert!(matches!(
-            judged(&[missing, check("no", "exit 1")]),
-            Verdict::Bad { .. }
-        ));
+        assert!(matches!(judged(&[missing, check("no", "exit 1")]), Verdict::Bad { .. }));
     }
 
     #[test]
     fn durations_read() {
-        for (text, secs) in [
-            ("90", 90),
-            ("90s", 90),
-            ("5m", 300),
-            ("2h", 7_200),
-            ("1d", 86_400),
-        ] {
+        for (text, secs) in [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7_200), ("1d", 86_400)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(secs)));
         }
         for bad in ["", "m", "1w", "-1s", "99999999999999999999d"] {

@@ -34,10 +34,8 @@ impl Buffers {
     pub(super) fn take(&self) -> Option<AlignedBuf> {
         let free = self.free();
         let waiting = |free: &mut Free| free.buffers.is_empty() && !free.closed;
-        let mut free = self
-            .changed
-            .wait_while(free, waiting)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free =
+            self.changed.wait_while(free, waiting).unwrap_or_else(PoisonError::into_inner);
         if free.closed {
             return None;
         }

@@ -33,12 +33,9 @@ impl<'a> Supply<'a> {
     pub(super) fn new(input: Input, table: &'a [Chunk]) -> Supply<'a> {
         match input {
             Input::Seekable(source) => Supply::File(source),
-            Input::Stream(reader) => Supply::Stream(Tape {
-                reader,
-                table,
-                next: 0,
-                skipped: Vec::new(),
-            }),
+            Input::Stream(reader) => {
+                Supply::Stream(Tape { reader, table, next: 0, skipped: Vec::new() })
+            }
         }
     }
 
@@ -66,11 +63,7 @@ struct Queue<'a> {
 
 impl<'a, 's> Feed<'a, 's> {
     pub(super) fn new(spans: &'a [Span], first_chunk: usize, supply: Supply<'s>) -> Feed<'a, 's> {
-        Feed {
-            spans,
-            first_chunk,
-            queue: Mutex::new(Queue { next: 0, supply }),
-        }
+        Feed { spans, first_chunk, queue: Mutex::new(Queue { next: 0, supply }) }
     }
 
     /// The next span, its stored bytes in `stored`; `None` when all are taken or nobody wants
@@ -93,11 +86,7 @@ impl<'a, 's> Feed<'a, 's> {
         stored.resize(small(span.stored.end - span.stored.start), 0);
         let source = match &mut queue.supply {
             Supply::Stream(tape) => {
-                tape.read(
-                    self.first_chunk + span.chunks.start,
-                    span.chunks.len(),
-                    stored,
-                )?;
+                tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
                 None
             }
             Supply::File(source) => Some(Arc::clone(source)),

@@ -96,10 +96,7 @@ impl<'a> Layer<'a> {
         if first > 0 {
             self.first[small(at)..][..first].copy_from_slice(&bytes[..first]);
         }
-        Placed {
-            at: at + first as u64,
-            bytes: first..bytes.len(),
-        }
+        Placed { at: at + first as u64, bytes: first..bytes.len() }
     }
 
     /// The first 128 KiB.

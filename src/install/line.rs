@@ -93,11 +93,7 @@ impl<'a> Line<'a> {
         let placed = state.layer.lay(span, &mut buffer, after)?;
         state.next += 1;
         state.writing.insert(index);
-        Ok(Some(Ready {
-            index,
-            buffer,
-            placed,
-        }))
+        Ok(Some(Ready { index, buffer, placed }))
     }
 
     /// A span is written.

@@ -123,10 +123,7 @@ impl Sum {
             Codec::Zero => Content::Zeros(true),
             Codec::Raw | Codec::Zstd => Content::Hash(Sha256::new()),
         };
-        Sum {
-            left: chunk.plain_len as usize,
-            content,
-        }
+        Sum { left: chunk.plain_len as usize, content }
     }
 
     /// Takes this chunk's share of `bytes` and returns the rest.
@@ -192,9 +189,7 @@ pub(super) fn on_threads(count: usize, work: impl Fn() -> Result<()> + Sync) -> 
         let others: Vec<_> = (1..count).map(|_| scope.spawn(&work)).collect();
         let mine = work();
         others.into_iter().fold(mine, |first, other| {
-            let other = other
-                .join()
-                .unwrap_or_else(|p| std::panic::resume_unwind(p));
+            let other = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
             first.and(other)
         })
     })

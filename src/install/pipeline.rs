@@ -81,8 +81,7 @@ impl Pipeline<'_> {
             while let Some(ready) = line.ready()? {
                 let placed = ready.placed;
                 if !placed.bytes.is_empty() {
-                    self.device
-                        .write_at(placed.at, &ready.buffer[placed.bytes])?;
+                    self.device.write_at(placed.at, &ready.buffer[placed.bytes])?;
                 }
                 buffers.give(ready.buffer);
                 line.written(ready.index);

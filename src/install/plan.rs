@@ -50,10 +50,7 @@ pub fn plan(release: &Verified<Release>, target: &Target, slot_len: u64) -> Resu
     if found.size > room {
         return Err(Failure::new(
             ReasonCode::TooBig,
-            format!(
-                "the image has {} bytes, the slot has room for {room}",
-                found.size
-            ),
+            format!("the image has {} bytes, the slot has room for {room}", found.size),
         ));
     }
     let chunks = release.chunks_of(found);
@@ -78,11 +75,7 @@ fn for_this_device(manifest: &Manifest, target: &Target) -> Result<()> {
     }
     if !manifest.compatible.contains(&target.compatible) {
         let names: Vec<_> = manifest.compatible.iter().map(Identifier::as_str).collect();
-        let detail = format!(
-            "it is for {}, this is {}",
-            names.join(", "),
-            target.compatible
-        );
+        let detail = format!("it is for {}, this is {}", names.join(", "), target.compatible);
         return Err(Failure::new(ReasonCode::Incompatible, detail));
     }
     Ok(())

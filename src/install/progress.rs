@@ -20,13 +20,7 @@ impl<'a> Progress<'a> {
     /// Announces the phase.
     pub(super) fn start(sink: &'a dyn Sink, phase: Phase, total: u64) -> Progress<'a> {
         sink.emit(&Event::PhaseStarted { phase, total });
-        Progress {
-            sink,
-            phase,
-            total,
-            done: AtomicU64::new(0),
-            last: Mutex::new(Instant::now()),
-        }
+        Progress { sink, phase, total, done: AtomicU64::new(0), last: Mutex::new(Instant::now()) }
     }
 
     /// `bytes` more are behind us.
@@ -35,19 +29,12 @@ impl<'a> Progress<'a> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.elapsed() >= INTERVAL {
             *last = Instant::now();
-            self.sink.emit(&Event::Progress {
-                phase: self.phase,
-                done,
-                total: self.total,
-            });
+            self.sink.emit(&Event::Progress { phase: self.phase, done, total: self.total });
         }
     }
 
     /// The phase ended well.
     pub(super) fn end(self) {
-        self.sink.emit(&Event::PhaseEnded {
-            phase: self.phase,
-            done: self.done.into_inner(),
-        });
+        self.sink.emit(&Event::PhaseEnded { phase: self.phase, done: self.done.into_inner() });
     }
 }

@@ -65,11 +65,7 @@ impl<'a> Readers<'a> {
     fn send(&self, runs: impl Iterator<Item = Range<usize>>, settled: bool, to: &Sender<Run>) {
         let stamp = self.handed_out.fetch_add(1, Ordering::AcqRel) + 1;
         for chunks in runs {
-            let run = Run {
-                chunks,
-                settled,
-                stamp,
-            };
+            let run = Run { chunks, settled, stamp };
             // The receiving end outlives every thread.
             let _never_fails = to.send(run);
         }
@@ -138,9 +134,6 @@ pub(super) fn read_back_failed(places: &Places, index: usize) -> Failure {
     let bytes = places.of(index);
     Failure::new(
         ReasonCode::ReadBack,
-        format!(
-            "bytes {}..{} read back differently (chunk {index})",
-            bytes.start, bytes.end
-        ),
+        format!("bytes {}..{} read back differently (chunk {index})", bytes.start, bytes.end),
     )
 }

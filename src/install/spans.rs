@@ -130,11 +130,7 @@ pub(super) fn work(places: &Places, kept: impl Fn(usize) -> bool) -> Work {
                 span.image.end = image.end;
                 span.stored.end = stored.end;
             }
-            _ => work.spans.push(Span {
-                chunks: index..index + 1,
-                image,
-                stored,
-            }),
+            _ => work.spans.push(Span { chunks: index..index + 1, image, stored }),
         }
     }
     work

@@ -70,20 +70,13 @@ impl SlotVerdict {
         let place = |at: &Option<u64>| at.map_or(String::new(), |at| format!(" from byte {at} on"));
         let (code, detail) = match self {
             SlotVerdict::Matches { .. } => return Ok(()),
-            SlotVerdict::ModifiedSinceInstall {
-                version,
-                differs_at,
-            } => (
+            SlotVerdict::ModifiedSinceInstall { version, differs_at } => (
                 ReasonCode::ModifiedSinceInstall,
                 format!("it differs from {version}{}", place(differs_at)),
             ),
-            SlotVerdict::Damaged {
-                version,
-                differs_at,
-            } => (
-                ReasonCode::SlotDamaged,
-                format!("it differs from {version}{}", place(differs_at)),
-            ),
+            SlotVerdict::Damaged { version, differs_at } => {
+                (ReasonCode::SlotDamaged, format!("it differs from {version}{}", place(differs_at)))
+            }
             SlotVerdict::Unknown => {
                 let detail = "it has no valid record of what was installed";
                 (ReasonCode::SlotDamaged, detail.to_owned())
@@ -111,21 +104,11 @@ pub fn verify_slot(
     };
     progress.end();
     Ok(match difference {
-        None => SlotVerdict::Matches {
-            version,
-            bytes: size,
-        },
-        Some(Difference {
-            at,
-            superblock: true,
-        }) if mounted_writable(partition)? => SlotVerdict::ModifiedSinceInstall {
-            version,
-            differs_at: at,
-        },
-        Some(Difference { at, .. }) => SlotVerdict::Damaged {
-            version,
-            differs_at: at,
-        },
+        None => SlotVerdict::Matches { version, bytes: size },
+        Some(Difference { at, superblock: true }) if mounted_writable(partition)? => {
+            SlotVerdict::ModifiedSinceInstall { version, differs_at: at }
+        }
+        Some(Difference { at, .. }) => SlotVerdict::Damaged { version, differs_at: at },
     })
 }
 
@@ -150,10 +133,7 @@ fn first_difference(
         return Ok(None);
     };
     let at = places.of(first);
-    Ok(Some(Difference {
-        superblock: at.start < SUPERBLOCK.end,
-        at: Some(at.start),
-    }))
+    Ok(Some(Difference { superblock: at.start < SUPERBLOCK.end, at: Some(at.start) }))
 }
 
 fn whole_difference(
@@ -169,10 +149,7 @@ fn whole_difference(
         Ok(())
     })?;
     let same = hash.finalize().as_slice() == payload.sha256.0;
-    Ok((!same).then_some(Difference {
-        at: None,
-        superblock: true,
-    }))
+    Ok((!same).then_some(Difference { at: None, superblock: true }))
 }
 
 /// Whether the slot holds an ext4 filesystem that counts a writable mount. squashfs and erofs

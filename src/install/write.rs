@@ -74,10 +74,7 @@ pub fn write_slot(job: Job) -> Result<Report> {
     let order = Order {
         table: &release.table.chunks,
         first_chunk: payload.first_chunk as usize,
-        places: Places::new(
-            release.chunks_of(payload),
-            release.stored_offset_of(payload),
-        ),
+        places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
         record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?),
     };
     let written = order.carry_out(device, job.input, &job.reuse, job.sink);
@@ -110,12 +107,10 @@ impl Order<'_> {
         let kept = kept(device, &self.places, reuse, sink)?;
         destroy(device)?;
         let supply = Supply::new(input, self.table);
-        let done = self
-            .write_rest(device, supply, &kept, sink)
-            .and_then(|(first, report)| {
-                self.finish(device, &first, sink)?;
-                Ok(report)
-            });
+        let done = self.write_rest(device, supply, &kept, sink).and_then(|(first, report)| {
+            self.finish(device, &first, sink)?;
+            Ok(report)
+        });
         done.map_err(|f| f.at("left without a system"))
     }
 
@@ -223,9 +218,6 @@ fn same(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
     }
     Err(Failure::new(
         ReasonCode::ReadBack,
-        format!(
-            "bytes {at}..{} read back differently",
-            at + bytes.len() as u64
-        ),
+        format!("bytes {at}..{} read back differently", at + bytes.len() as u64),
     ))
 }

@@ -17,10 +17,7 @@ impl Failure {
     /// A failure with its stable code and one line for people. Foreign bytes in `detail` are
     /// made printable here, so that no caller can forget (threat: escape sequences in a log).
     pub fn new(code: ReasonCode, detail: impl AsRef<str>) -> Self {
-        Failure {
-            code,
-            detail: printable(detail.as_ref(), 512),
-        }
+        Failure { code, detail: printable(detail.as_ref(), 512) }
     }
 
     /// The stable reason code.

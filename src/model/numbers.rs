@@ -123,12 +123,7 @@ mod tests {
 
     #[test]
     fn sizes_read_and_print() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("64K", 65536),
-            ("128M", 128 << 20),
-            ("1GiB", 1 << 30),
-        ] {
+        for (text, bytes) in [("0", 0), ("64K", 65536), ("128M", 128 << 20), ("1GiB", 1 << 30)] {
             assert_eq!(text.parse(), Ok(ByteLen(bytes)), "{text}");
         }
         for bad in ["", "M", "-1", "1.5G", "99999999999G", "12X"] {

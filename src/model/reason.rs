@@ -165,9 +165,7 @@ impl std::str::FromStr for ReasonCode {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let found = ReasonCode::ALL.iter().find(|c| c.as_str() == text);
-        found
-            .copied()
-            .ok_or_else(|| format!("`{text}` is not a reason code"))
+        found.copied().ok_or_else(|| format!("`{text}` is not a reason code"))
     }
 }
 
@@ -192,16 +190,9 @@ mod tests {
     fn every_code_reads_back_and_says_what_to_do() {
         for code in ReasonCode::ALL {
             assert_eq!(code.as_str().parse(), Ok(*code));
-            assert!(
-                code.as_str()
-                    .bytes()
-                    .all(|b| b.is_ascii_uppercase() || b == b'_')
-            );
+            assert!(code.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
             for sentence in [code.meaning(), code.next_step()] {
-                assert!(
-                    sentence.ends_with('.') && sentence.len() > 10,
-                    "{code}: {sentence}"
-                );
+                assert!(sentence.ends_with('.') && sentence.len() > 10, "{code}: {sentence}");
             }
         }
     }

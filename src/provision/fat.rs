@@ -9,18 +9,14 @@ pub(super) fn format(len: u64, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let len = usize::try_from(len).reason(ReasonCode::Internal, told)?;
     let mut bytes = vec![0; len];
     // A fixed serial number: the same input makes the same image.
-    let options = fatfs::FormatVolumeOptions::new()
-        .volume_id(0x5355_5246)
-        .volume_label(*b"BOOT       ");
+    let options =
+        fatfs::FormatVolumeOptions::new().volume_id(0x5355_5246).volume_label(*b"BOOT       ");
     fatfs::format_volume(Cursor::new(bytes.as_mut_slice()), options)
         .reason(ReasonCode::Internal, told)?;
     let volume = fatfs::FileSystem::new(Cursor::new(bytes.as_mut_slice()), fatfs::FsOptions::new())
         .reason(ReasonCode::Internal, told)?;
     for (name, content) in files {
-        let mut file = volume
-            .root_dir()
-            .create_file(name)
-            .reason(ReasonCode::Internal, told)?;
+        let mut file = volume.root_dir().create_file(name).reason(ReasonCode::Internal, told)?;
         file.write_all(content).reason(ReasonCode::NoSpace, told)?;
     }
     volume.unmount().reason(ReasonCode::Internal, told)?;

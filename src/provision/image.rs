@@ -65,16 +65,11 @@ pub fn make(path: &Path, card: &Card<'_>) -> Result<Layout> {
 }
 
 fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
-    file.set_len(layout.size)
-        .reason(ReasonCode::NoSpace, "reserving its length")?;
+    file.set_len(layout.size).reason(ReasonCode::NoSpace, "reserving its length")?;
     write_table(file, layout)?;
     let mut env = Env::default();
     let factory = card.counter.factory_environment().lines();
-    let pairs = card
-        .board
-        .iter()
-        .copied()
-        .chain(factory.filter_map(|l| l.split_once('=')));
+    let pairs = card.board.iter().copied().chain(factory.filter_map(|l| l.split_once('=')));
     for (name, value) in pairs {
         env.set(name, value)?;
     }
@@ -86,12 +81,7 @@ fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
     let script = wrap_script(&shipped_boot_script())
         .ok_or_else(|| Failure::new(ReasonCode::Internal, "the boot script is too long"))?;
     let boot = fat::format(layout.boot().len, &[(SCRIPT_FILE, &script)])?;
-    copy_sparse(
-        file,
-        layout.boot().start,
-        boot.as_slice(),
-        layout.boot().len,
-    )?;
+    copy_sparse(file, layout.boot().start, boot.as_slice(), layout.boot().len)?;
     if let Some(rootfs) = card.rootfs {
         copy_rootfs(file, layout, rootfs).map_err(|e| e.at(rootfs.display()))?;
     }
@@ -116,11 +106,7 @@ fn write_table(file: &File, layout: &Layout) -> Result<()> {
         .reason(ReasonCode::Io, told)?;
     for (number, place) in (1..).zip(&layout.partitions) {
         let boot = place.name == super::BOOT_PARTITION;
-        let kind = if boot {
-            partition_types::BASIC
-        } else {
-            partition_types::LINUX_FS
-        };
+        let kind = if boot { partition_types::BASIC } else { partition_types::LINUX_FS };
         // Attribute bit 2, legacy BIOS bootable: where U-Boot looks for a boot script first.
         let attributes = if boot { 1 << 2 } else { 0 };
         disk.add_partition_at(
@@ -142,11 +128,7 @@ fn copy_rootfs(file: &File, layout: &Layout, rootfs: &Path) -> Result<()> {
     let len = source.metadata().map_err(io)?.len();
     let room = layout.slot_a().len - RECORD_LEN;
     if len > room {
-        let text = format!(
-            "{} do not fit a slot with room for {}",
-            ByteLen(len),
-            ByteLen(room)
-        );
+        let text = format!("{} do not fit a slot with room for {}", ByteLen(len), ByteLen(room));
         return Err(Failure::new(ReasonCode::TooBig, text));
     }
     copy_sparse(file, layout.slot_a().start, source, room)
@@ -170,10 +152,7 @@ fn copy_sparse(to: &File, start: u64, mut from: impl Read, room: u64) -> Result<
         let now = &block[..filled];
         if now.iter().any(|b| *b != 0) {
             if at + filled as u64 > room {
-                return Err(Failure::new(
-                    ReasonCode::TooBig,
-                    "it grew while it was copied",
-                ));
+                return Err(Failure::new(ReasonCode::TooBig, "it grew while it was copied"));
             }
             to.write_all_at(now, start + at).map_err(io)?;
         }

@@ -103,11 +103,7 @@ mod tests {
         }
         let unit = |offset: u64| offset / (4 * MIB);
         assert!(unit(ENV_OFFSETS[0]) != unit(ENV_OFFSETS[1]));
-        assert!(
-            ENV_OFFSETS
-                .iter()
-                .all(|o| o + 4 * MIB <= BOOT_START && o % (4 * MIB) == 0)
-        );
+        assert!(ENV_OFFSETS.iter().all(|o| o + 4 * MIB <= BOOT_START && o % (4 * MIB) == 0));
     }
 
     #[test]

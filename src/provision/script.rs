@@ -54,9 +54,7 @@ pub fn unwrap_script(bytes: &[u8]) -> Result<&str, &'static str> {
     if word(4) != Some(crc32fast::hash(&blank)) {
         return Err("Bad header crc");
     }
-    let len = word(12)
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(usize::MAX);
+    let len = word(12).and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
     let end = HEADER.checked_add(len).ok_or("Bad data length")?;
     let data = bytes.get(HEADER..end).ok_or("Bad data length")?;
     if word(24) != Some(crc32fast::hash(data)) {
@@ -65,9 +63,7 @@ pub fn unwrap_script(bytes: &[u8]) -> Result<&str, &'static str> {
     if header[30] != KIND[2] {
         return Err("Bad image type");
     }
-    let script_len = word(HEADER)
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(usize::MAX);
+    let script_len = word(HEADER).and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
     let script = data.get(8..).and_then(|rest| rest.get(..script_len));
     std::str::from_utf8(script.ok_or("Empty Script")?).map_err(|_| "the script is not text")
 }
@@ -90,10 +86,8 @@ mod tests {
         // printf 'echo hi\n' > s; SOURCE_DATE_EPOCH=0 mkimage -T script -A arm -O linux -C none -n surefoot -d s s.scr
         let mkimage = "27051956 7169e9df 00000000 00000010 00000000 00000000 d9340162 05020600";
         let image = wrap_script("echo hi\n").unwrap();
-        let words: Vec<String> = image[..32]
-            .chunks(4)
-            .map(|c| c.iter().map(|b| format!("{b:02x}")).collect())
-            .collect();
+        let words: Vec<String> =
+            image[..32].chunks(4).map(|c| c.iter().map(|b| format!("{b:02x}")).collect()).collect();
         assert_eq!(words.join(" "), mkimage);
     }
 

@@ -62,10 +62,7 @@ pub(super) struct Boot {
 pub(super) fn boot(hardware: &Hardware, flash: &mut dyn Flash) -> Result<Boot> {
     let loaded = load(&flash.read()?);
     let from_defaults = loaded.variables.is_none();
-    let variables = loaded
-        .variables
-        .clone()
-        .unwrap_or_else(|| hardware.defaults.clone());
+    let variables = loaded.variables.clone().unwrap_or_else(|| hardware.defaults.clone());
     let mut board = Board {
         hardware,
         flash,
@@ -78,17 +75,10 @@ pub(super) fn boot(hardware: &Hardware, flash: &mut dyn Flash) -> Result<Boot> {
         console: Vec::new(),
     };
     if from_defaults {
-        hush::Board::print(
-            &mut board,
-            "*** Warning - bad CRC, using default environment",
-        );
+        hush::Board::print(&mut board, "*** Warning - bad CRC, using default environment");
     }
     let gave_up_in_uboot = hardware.counts && board.count()?;
-    let name = if gave_up_in_uboot {
-        "altbootcmd"
-    } else {
-        "bootcmd"
-    };
+    let name = if gave_up_in_uboot { "altbootcmd" } else { "bootcmd" };
     let autoboot = board.number("bootdelay", 0) != -1;
     let script = hush::Board::get(&board, name).filter(|_| autoboot);
     let result = script.map(|script| Shell::new(&mut board).run(&script));
@@ -99,9 +89,7 @@ pub(super) fn boot(hardware: &Hardware, flash: &mut dyn Flash) -> Result<Boot> {
         (Some(Err(Halt::Booted)), Some(slot)) => End::Slot(slot),
         (Some(Err(Halt::Reset)), _) => End::Reset,
         (Some(Err(Halt::Loop)), _) => {
-            board
-                .console
-                .push("scripts run each other without an end".into());
+            board.console.push("scripts run each other without an end".into());
             End::Prompt
         }
         (Some(Err(Halt::Unknown(what))), _) => {
@@ -143,11 +131,7 @@ struct Board<'a> {
 
 impl Board<'_> {
     fn text(&self, name: &str) -> String {
-        let value = self
-            .variables
-            .get(name.as_bytes())
-            .cloned()
-            .unwrap_or_default();
+        let value = self.variables.get(name.as_bytes()).cloned().unwrap_or_default();
         String::from_utf8_lossy(&value).into_owned()
     }
 
@@ -163,22 +147,15 @@ impl Board<'_> {
             _ => (1, text.as_str()),
         };
         let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-        sign * digits
-            .parse()
-            .unwrap_or(if digits.is_empty() { 0 } else { i64::MAX })
+        sign * digits.parse().unwrap_or(if digits.is_empty() { 0 } else { i64::MAX })
     }
 
     /// What BOOTCOUNT_ENV does before autoboot; true if the limit is passed.
     fn count(&mut self) -> Result<bool> {
         let trial = self.number("upgrade_available", 0) != 0;
-        let before = if trial {
-            self.number("bootcount", 0)
-        } else {
-            0
-        };
+        let before = if trial { self.number("bootcount", 0) } else { 0 };
         let now = before.saturating_add(1);
-        self.variables
-            .insert(b"bootcount".to_vec(), now.to_string().into_bytes());
+        self.variables.insert(b"bootcount".to_vec(), now.to_string().into_bytes());
         if trial {
             self.store()?;
         }
@@ -224,10 +201,8 @@ impl Board<'_> {
         let Some((what, len)) = found else {
             return false;
         };
-        self.variables
-            .insert(b"filesize".to_vec(), format!("{len:x}").into_bytes());
-        self.variables
-            .insert(b"fileaddr".to_vec(), address.as_bytes().to_vec());
+        self.variables.insert(b"filesize".to_vec(), format!("{len:x}").into_bytes());
+        self.variables.insert(b"fileaddr".to_vec(), address.as_bytes().to_vec());
         self.memory.insert(address.to_owned(), what);
         true
     }
@@ -245,17 +220,12 @@ impl Board<'_> {
 
 impl hush::Board for Board<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        self.variables
-            .contains_key(name.as_bytes())
-            .then(|| self.text(name))
+        self.variables.contains_key(name.as_bytes()).then(|| self.text(name))
     }
 
     fn set(&mut self, name: &str, value: Option<&str>) {
         match value.filter(|v| !v.is_empty()) {
-            Some(v) => drop(
-                self.variables
-                    .insert(name.as_bytes().to_vec(), v.as_bytes().to_vec()),
-            ),
+            Some(v) => drop(self.variables.insert(name.as_bytes().to_vec(), v.as_bytes().to_vec())),
             None => drop(self.variables.remove(name.as_bytes())),
         }
     }
@@ -273,11 +243,7 @@ impl hush::Board for Board<'_> {
                 }
             },
             ["part", "number", "mmc", "0", name, into] => {
-                let found = self
-                    .hardware
-                    .partitions
-                    .iter()
-                    .find(|(_, c)| c.name == *name);
+                let found = self.hardware.partitions.iter().find(|(_, c)| c.name == *name);
                 let number = found.map(|(number, _)| format!("0x{number:x}"));
                 if let Some(number) = &number {
                     self.set(into, Some(number));
@@ -310,9 +276,9 @@ impl hush::Board for Board<'_> {
 
     fn script_at(&self, address: &str) -> std::result::Result<String, String> {
         match self.memory.get(address) {
-            Some(Memory::File(bytes)) => unwrap_script(bytes)
-                .map(str::to_owned)
-                .map_err(str::to_owned),
+            Some(Memory::File(bytes)) => {
+                unwrap_script(bytes).map(str::to_owned).map_err(str::to_owned)
+            }
             _ => Err("Wrong image format for \"source\" command".into()),
         }
     }

@@ -38,10 +38,18 @@ enum Verb {
     Unplug(Unplug),
     /// Compare with the real U-Boot: which of two copies is loaded, for each pair in a file
     #[command(hide = true)]
-    Judge { pairs: PathBuf },
+    Judge {
+        /// 16384 + 16384 bytes for each pair
+        pairs: PathBuf,
+    },
     /// Compare with the real U-Boot: a whole boot for each pair in a file
     #[command(hide = true)]
-    Boots { dir: PathBuf, pairs: PathBuf },
+    Boots {
+        /// The device's folder
+        dir: PathBuf,
+        /// 16384 + 16384 bytes for each pair
+        pairs: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,6 +89,7 @@ struct New {
 
 #[derive(Debug, Args)]
 struct Reboot {
+    /// The device's folder
     dir: PathBuf,
     /// What goes wrong in this boot
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "unhealthy")]
@@ -99,6 +108,7 @@ struct Reboot {
     else the command's own status."
 )]
 struct Unplug {
+    /// The device's folder
     dir: PathBuf,
     /// How many writes still land
     #[arg(long, value_name = "N")]
@@ -122,11 +132,7 @@ pub fn main() -> ExitCode {
         Ok(words) => words,
         Err(error) => {
             let _ = error.print();
-            let status = if error.use_stderr() {
-                Class::Usage.exit_status()
-            } else {
-                0
-            };
+            let status = if error.use_stderr() { Class::Usage.exit_status() } else { 0 };
             return ExitCode::from(status);
         }
     };
@@ -204,14 +210,8 @@ fn pull(words: &Unplug) -> Result<u8> {
             Ok(0)
         }
         Plug::EndedFirst(status) => {
-            say(&format!(
-                "no cut: the command ended first, with status {status}\n"
-            ))?;
-            Ok(if status == 0 {
-                Class::Nothing.exit_status()
-            } else {
-                status
-            })
+            say(&format!("no cut: the command ended first, with status {status}\n"))?;
+            Ok(if status == 0 { Class::Nothing.exit_status() } else { status })
         }
     }
 }

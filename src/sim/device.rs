@@ -39,9 +39,7 @@ pub(super) struct Device {
 impl Device {
     /// A folder made by `new`.
     pub(super) fn open(folder: &Path) -> Result<Device> {
-        let device = Device {
-            folder: folder.to_owned(),
-        };
+        let device = Device { folder: folder.to_owned() };
         if device.disk().is_file() && device.path("sim.toml").is_file() {
             Ok(device)
         } else {
@@ -65,10 +63,7 @@ impl Device {
     pub(super) fn counts(&self) -> Result<bool> {
         let path = self.path("sim.toml");
         let bad = |why: String| {
-            Failure::new(
-                ReasonCode::ConfigInvalid,
-                format!("{}: {why}", path.display()),
-            )
+            Failure::new(ReasonCode::ConfigInvalid, format!("{}: {why}", path.display()))
         };
         let bytes = durable::read(&path, 1 << 16)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
@@ -100,9 +95,7 @@ impl Disk {
                 _ => None,
             };
             let system = match slot.filter(|s| Some(*s) != broken) {
-                Some(slot) => self
-                    .has_system(partition.start, partition.len)?
-                    .then_some(slot),
+                Some(slot) => self.has_system(partition.start, partition.len)?.then_some(slot),
                 None => None,
             };
             let mut files = BTreeMap::new();
@@ -111,33 +104,17 @@ impl Disk {
                     read_boot_file(self.bytes(partition.start, partition.len)?, SCRIPT_FILE);
                 files.extend(script.ok().map(|bytes| (SCRIPT_FILE.to_owned(), bytes)));
             }
-            let content = Content {
-                name: partition.name,
-                uuid: partition.uuid,
-                files,
-                system,
-            };
+            let content = Content { name: partition.name, uuid: partition.uuid, files, system };
             partitions.insert(partition.number, content);
         }
-        let kind = if counts {
-            Counter::Uboot
-        } else {
-            Counter::Script
-        };
-        let factory = kind
-            .factory_environment()
-            .lines()
-            .filter_map(|l| l.split_once('='));
+        let kind = if counts { Counter::Uboot } else { Counter::Script };
+        let factory = kind.factory_environment().lines().filter_map(|l| l.split_once('='));
         let defaults: Variables = BOARD
             .into_iter()
             .chain(factory)
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
-        Ok(Hardware {
-            counts,
-            defaults,
-            partitions,
-        })
+        Ok(Hardware { counts, defaults, partitions })
     }
 
     /// Whether a superblock that U-Boot knows stands at its place: ext4, squashfs or erofs. The

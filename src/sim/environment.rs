@@ -58,20 +58,12 @@ pub(super) fn load(copies: &[Vec<u8>; 2]) -> Loaded {
     };
     let chosen = match valid {
         Valid::Nothing => {
-            return Loaded {
-                valid,
-                serial: 0,
-                variables: None,
-            };
+            return Loaded { valid, serial: 0, variables: None };
         }
         Valid::First => 0,
         Valid::Second => 1,
     };
-    Loaded {
-        valid,
-        serial: serial(chosen),
-        variables: import(&copies[chosen][HEADER..]),
-    }
+    Loaded { valid, serial: serial(chosen), variables: import(&copies[chosen][HEADER..]) }
 }
 
 /// The variables in the data of a copy; `None` if U-Boot refuses to import them and uses the
@@ -80,10 +72,7 @@ pub(super) fn import(data: &[u8]) -> Option<Variables> {
     let mut variables = Variables::new();
     let mut rest = data;
     loop {
-        let blanks = rest
-            .iter()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count();
+        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         rest = &rest[blanks..];
         let end = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
         let (entry, tail) = rest.split_at(end);
@@ -115,21 +104,28 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The variables as U-Boot writes them: sorted, a backslash before each backslash.
+pub(super) fn entries(variables: &Variables) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in variables {
+        out.extend(name);
+        out.push(b'=');
+        for byte in value {
+            if *byte == b'\\' {
+                out.push(b'\\');
+            }
+            out.push(*byte);
+        }
+        out.push(0);
+    }
+    out.push(0);
+    out
+}
+
 /// A copy of `len` bytes as U-Boot writes it; `None` if the variables do not fit.
 pub(super) fn export(variables: &Variables, len: usize, serial: u8) -> Option<Vec<u8>> {
     let mut copy = vec![0; HEADER];
-    for (name, value) in variables {
-        copy.extend(name);
-        copy.push(b'=');
-        for byte in value {
-            if *byte == b'\\' {
-                copy.push(b'\\');
-            }
-            copy.push(*byte);
-        }
-        copy.push(0);
-    }
-    copy.push(0);
+    copy.extend(entries(variables));
     if copy.len() > len {
         return None;
     }
@@ -154,11 +150,7 @@ impl Loaded {
             return Ok(false);
         };
         flash.write(copy, &bytes)?;
-        self.valid = if self.valid == Valid::Second {
-            Valid::First
-        } else {
-            Valid::Second
-        };
+        self.valid = if self.valid == Valid::Second { Valid::First } else { Valid::Second };
         Ok(true)
     }
 }
@@ -172,9 +164,7 @@ impl Flash for InMemory {
         Ok(self.0.clone())
     }
     fn write(&mut self, copy: usize, bytes: &[u8]) -> Result<()> {
-        power::writing(bytes, |part| {
-            self.0[copy][..part.len()].copy_from_slice(part)
-        });
+        power::writing(bytes, |part| self.0[copy][..part.len()].copy_from_slice(part));
         Ok(())
     }
 }
@@ -184,10 +174,7 @@ mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
-        pairs
-            .iter()
-            .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()))
-            .collect()
+        pairs.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
     }
 
     fn pair(first: Option<u8>, second: Option<u8>) -> InMemory {
@@ -223,22 +210,11 @@ mod tests {
         let mut flash = pair(Some(254), Some(255));
         let mut loaded = load(&flash.0);
         for (serials, value) in [([0, 255], "x"), ([0, 1], "y"), ([2, 1], "z")] {
-            assert!(
-                loaded
-                    .save(&mut flash, &variables(&[("v", value)]))
-                    .unwrap()
-            );
+            assert!(loaded.save(&mut flash, &variables(&[("v", value)])).unwrap());
             assert_eq!([flash.0[0][4], flash.0[1][4]], serials);
-            assert_eq!(
-                load(&flash.0).variables.unwrap(),
-                variables(&[("v", value)])
-            );
+            assert_eq!(load(&flash.0).variables.unwrap(), variables(&[("v", value)]));
         }
-        assert!(
-            !loaded
-                .save(&mut flash, &variables(&[("v", &"x".repeat(60))]))
-                .unwrap()
-        );
+        assert!(!loaded.save(&mut flash, &variables(&[("v", &"x".repeat(60))])).unwrap());
     }
 
     #[test]
@@ -267,12 +243,7 @@ mod tests {
             (b"\0\0", Some(&[])),
         ];
         for (data, expected) in cases {
-            assert_eq!(
-                import(data),
-                expected.map(variables),
-                "{}",
-                data.escape_ascii()
-            );
+            assert_eq!(import(data), expected.map(variables), "{}", data.escape_ascii());
         }
         let odd = variables(&[("a", "x\\y"), ("b", "=")]);
         let copy = export(&odd, 64, 9).unwrap();

@@ -3,7 +3,7 @@
 
 use super::boot::{Boot, End, boot};
 use super::device::Device;
-use super::environment::{Flash, InMemory, Valid, load};
+use super::environment::{Flash, InMemory, Valid, entries, load};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::provision::ENV_LEN;
 use serde_json::{Value, json};
@@ -15,11 +15,7 @@ fn pairs(path: &Path) -> Result<impl Iterator<Item = [Vec<u8>; 2]>> {
     let bytes = std::fs::read(path).reason(ReasonCode::NoSuchFile, path.display())?;
     let len = usize::try_from(ENV_LEN).unwrap_or(usize::MAX);
     if bytes.is_empty() || bytes.len() % (2 * len) != 0 {
-        let text = format!(
-            "{}: {} bytes is not a number of pairs",
-            path.display(),
-            bytes.len()
-        );
+        let text = format!("{}: {} bytes is not a number of pairs", path.display(), bytes.len());
         return Err(Failure::new(ReasonCode::Usage, text));
     }
     let count = bytes.len() / (2 * len);
@@ -42,11 +38,7 @@ pub(super) fn judge(path: &Path, out: &mut impl Write) -> Result<()> {
             (Valid::First, _) => 0.into(),
             (Valid::Second, _) => 1.into(),
         };
-        let mut data = Vec::new();
-        for (name, value) in loaded.variables.iter().flatten() {
-            data.extend([name.as_slice(), b"=", value, b"\0"].concat());
-        }
-        data.push(0);
+        let data = entries(&loaded.variables.unwrap_or_default());
         let line = json!({ "i": i, "from": from, "sha256": digest(&data) });
         writeln!(out, "{line}").reason(ReasonCode::Io, "writing the answer")?;
     }

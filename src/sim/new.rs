@@ -37,25 +37,17 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
     std::fs::create_dir_all(folder).reason(ReasonCode::Io, io("making"))?;
     let mut entries = std::fs::read_dir(folder).reason(ReasonCode::Io, io("reading"))?;
     if entries.next().is_some() {
-        let text = format!(
-            "{} is not empty; a device is made in a folder of its own",
-            folder.display()
-        );
+        let text =
+            format!("{} is not empty; a device is made in a folder of its own", folder.display());
         return Err(Failure::new(ReasonCode::Usage, text));
     }
     // Refused before anything is made: the folder stays empty and the same command can be repeated.
     let trust = wish.trust.as_deref().map(read_trust).transpose()?;
-    let device = Device {
-        folder: folder.clone(),
-    };
+    let device = Device { folder: folder.clone() };
     let card = Card {
         slot_size: wish.slot_size.0,
         disk_size: wish.disk_size.map(|size| size.0),
-        counter: if wish.counts {
-            Counter::Uboot
-        } else {
-            Counter::Script
-        },
+        counter: if wish.counts { Counter::Uboot } else { Counter::Script },
         board: &BOARD,
         rootfs: wish.rootfs.as_deref(),
     };
@@ -70,9 +62,7 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
         Some(text) => (text, None),
         None => own_keys(&device.path("keys"), &wish.product)?,
     };
-    let soldered = Soldered {
-        counter: if wish.counts { "uboot" } else { "script" }.into(),
-    };
+    let soldered = Soldered { counter: if wish.counts { "uboot" } else { "script" }.into() };
     let sim = toml::to_string(&soldered).reason(ReasonCode::Internal, "sim.toml")?;
     let files = [
         ("trust.toml", trust),

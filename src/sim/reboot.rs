@@ -56,9 +56,7 @@ pub(super) struct Told {
 }
 
 fn text(variables: &Variables, name: &str) -> Option<String> {
-    variables
-        .get(name.as_bytes())
-        .map(|v| String::from_utf8_lossy(v).into_owned())
+    variables.get(name.as_bytes()).map(|v| String::from_utf8_lossy(v).into_owned())
 }
 
 /// The slot that an environment names, as the boot script reads it: anything but `b` means a.
@@ -86,10 +84,7 @@ pub(super) fn reboot(device: &Device, fault: Option<Fault>) -> Result<(Told, Vec
         .map_err(|e| Failure::new(ReasonCode::Internal, e.to_string()))?;
     durable::write(&device.path("run/boot.json"), &json)?;
     if let Some(kind) = fault.filter(|f| *f != Fault::Kernel) {
-        durable::write(
-            &device.path("run/unhealthy"),
-            format!("{}\n", kind.word()).as_bytes(),
-        )?;
+        durable::write(&device.path("run/unhealthy"), format!("{}\n", kind.word()).as_bytes())?;
     }
     if let Some(slot) = told.slot {
         durable::write(&device.path("run/booted"), format!("{slot}\n").as_bytes())?;
@@ -138,10 +133,7 @@ impl Told {
             notes.push(format!("gave up on {txn}"));
         }
         if self.degraded {
-            notes.push(format!(
-                "degraded: slot {} could not be started",
-                slot.other()
-            ));
+            notes.push(format!("degraded: slot {} could not be started", slot.other()));
         }
         if self.default_environment {
             notes.push("both copies of the environment are dead".into());

@@ -26,36 +26,23 @@ pub(super) fn unplug(device: &Device, after: u64, torn: usize, words: &[String])
         }
         words => {
             let mut command = Command::new(program("surefoot"));
-            command
-                .arg("--config")
-                .arg(device.path("surefoot.toml"))
-                .args(words);
+            command.arg("--config").arg(device.path("surefoot.toml")).args(words);
             command
         }
     };
     let status = command
         .env(CUT_VARIABLE, format!("{after}:{torn}"))
         .status()
-        .reason(
-            ReasonCode::NoSuchFile,
-            format!("running {}", command.get_program().display()),
-        )?;
+        .reason(ReasonCode::NoSuchFile, format!("running {}", command.get_program().display()))?;
     match status.code() {
         Some(CUT_STATUS) => Ok(Plug::Cut),
         Some(code) => Ok(Plug::EndedFirst(u8::try_from(code).unwrap_or(u8::MAX))),
-        None => Err(Failure::new(
-            ReasonCode::Internal,
-            format!("the command ended with {status}"),
-        )),
+        None => Err(Failure::new(ReasonCode::Internal, format!("the command ended with {status}"))),
     }
 }
 
 /// The program beside this one, or else the one on the path.
 fn program(name: &str) -> PathBuf {
-    let beside = std::env::current_exe()
-        .ok()
-        .map(|own| own.with_file_name(name));
-    beside
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| name.into())
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(name));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }

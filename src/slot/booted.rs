@@ -50,23 +50,16 @@ pub fn booted_on_device(
 pub fn root_partition(disk: &Disk) -> Result<Option<(u64, u64)>> {
     let root = mounts::root_device().reason(ReasonCode::BootedUnknown, "finding `/`")?;
     let place = root.map(mounts::under).and_then(mounts::disk_of);
-    Ok(place
-        .filter(|(on, _)| Some(*on) == disk.number())
-        .map(|(_, p)| (p.start, p.len)))
+    Ok(place.filter(|(on, _)| Some(*on) == disk.number()).map(|(_, p)| (p.start, p.len)))
 }
 
 /// The slot that a simulated device runs: the letter on the first line of the file that
 /// `[device] booted` names.
 pub fn booted_from_file(path: &Path) -> Result<SlotId> {
-    let text = std::fs::read_to_string(path).reason(
-        ReasonCode::BootedUnknown,
-        format!("reading {}", path.display()),
-    )?;
+    let text = std::fs::read_to_string(path)
+        .reason(ReasonCode::BootedUnknown, format!("reading {}", path.display()))?;
     let first = text.lines().next().unwrap_or_default();
-    first
-        .trim()
-        .parse()
-        .map_err(|why: String| unknown(why).at(path.display()))
+    first.trim().parse().map_err(|why: String| unknown(why).at(path.display()))
 }
 
 /// A last look before a slot is opened: `/` itself must not lie on it, whatever anybody says.
@@ -75,10 +68,9 @@ pub(super) fn refuse_running(disk: &Disk, layout: &Layout, booted: SlotId) -> Re
         return Ok(());
     }
     match root_partition(disk)?.and_then(|(start, len)| layout.slot_at(start, len)) {
-        Some(slot) if slot != booted => Err(Failure::new(
-            ReasonCode::SlotNeeded,
-            "the running system lies on it",
-        )),
+        Some(slot) if slot != booted => {
+            Err(Failure::new(ReasonCode::SlotNeeded, "the running system lies on it"))
+        }
         _ => Ok(()),
     }
 }

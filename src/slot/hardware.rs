@@ -45,13 +45,7 @@ pub fn revision(
             .ok_or_else(|| unknown(format!("no variable `{name}` in the environment")))?,
         HardwareSource::Command(command) => {
             let deadline = Duration::from_secs(10);
-            let call = Invocation {
-                command,
-                folder,
-                input: b"",
-                deadline,
-                keep: 1024,
-            };
+            let call = Invocation { command, folder, input: b"", deadline, keep: 1024 };
             let done = run(&call).map_err(|e| unknown(format!("{command:?}: {e}")))?;
             if done.ending != Ending::Exit(0) {
                 return Err(unknown(format!("{command:?} ended with {:?}", done.ending)));
@@ -60,14 +54,8 @@ pub fn revision(
         }
     };
     // Device-tree strings end with NUL.
-    let line = text
-        .lines()
-        .next()
-        .unwrap_or("")
-        .trim_end_matches('\0')
-        .trim();
-    line.parse()
-        .map_err(|e: String| unknown(format!("hardware revision: {e}")))
+    let line = text.lines().next().unwrap_or("").trim_end_matches('\0').trim();
+    line.parse().map_err(|e: String| unknown(format!("hardware revision: {e}")))
 }
 
 #[cfg(test)]
@@ -84,18 +72,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("rev"), b"rev2\0\n").unwrap();
         let command = vec!["/bin/echo".to_owned(), "rev4".to_owned()];
-        assert_eq!(
-            read(HardwareSource::File("rev".into()), dir.path()).unwrap(),
-            "rev2"
-        );
-        assert_eq!(
-            read(HardwareSource::Env("board_rev".into()), dir.path()).unwrap(),
-            "rev3"
-        );
-        assert_eq!(
-            read(HardwareSource::Command(command), dir.path()).unwrap(),
-            "rev4"
-        );
+        assert_eq!(read(HardwareSource::File("rev".into()), dir.path()).unwrap(), "rev2");
+        assert_eq!(read(HardwareSource::Env("board_rev".into()), dir.path()).unwrap(), "rev3");
+        assert_eq!(read(HardwareSource::Command(command), dir.path()).unwrap(), "rev4");
         std::fs::write(dir.path().join("bad"), b"two words\n").unwrap();
         for bad in [
             HardwareSource::File("bad".into()),
@@ -103,10 +82,7 @@ mod tests {
             HardwareSource::Env("other".into()),
             HardwareSource::Command(vec!["/bin/false".into()]),
         ] {
-            assert_eq!(
-                read(bad, dir.path()).unwrap_err().code(),
-                ReasonCode::HardwareUnknown
-            );
+            assert_eq!(read(bad, dir.path()).unwrap_err().code(), ReasonCode::HardwareUnknown);
         }
     }
 }

@@ -19,10 +19,7 @@ pub struct SlotNames {
 impl Default for SlotNames {
     /// One partition each: `rootfs-a` and `rootfs-b`.
     fn default() -> Self {
-        SlotNames {
-            a: vec!["rootfs-a".to_owned()],
-            b: vec!["rootfs-b".to_owned()],
-        }
+        SlotNames { a: vec!["rootfs-a".to_owned()], b: vec!["rootfs-b".to_owned()] }
     }
 }
 
@@ -49,10 +46,7 @@ impl Layout {
         let find = |names: &[String]| -> Result<Vec<Partition>> {
             names.iter().map(|n| find_one(table, n)).collect()
         };
-        let layout = Layout {
-            a: find(&names.a)?,
-            b: find(&names.b)?,
-        };
+        let layout = Layout { a: find(&names.a)?, b: find(&names.b)? };
         let mut seen: Vec<&Partition> = Vec::new();
         for partition in layout.a.iter().chain(&layout.b) {
             if seen.iter().any(|s| s.number == partition.number) {
@@ -94,10 +88,7 @@ impl Layout {
     pub fn keeps_clear_of(&self, ranges: &[Range<u64>]) -> Result<()> {
         for partition in self.a.iter().chain(&self.b) {
             let own = partition.range();
-            if let Some(hit) = ranges
-                .iter()
-                .find(|r| r.start < own.end && own.start < r.end)
-            {
+            if let Some(hit) = ranges.iter().find(|r| r.start < own.end && own.start < r.end) {
                 return Err(Failure::new(
                     ReasonCode::LayoutInvalid,
                     format!(
@@ -119,9 +110,8 @@ fn find_one(table: &PartitionTable, name: &str) -> Result<Partition> {
     };
     match table.partitions.iter().find(wanted) {
         Some(found) => Ok(found.clone()),
-        None => Err(Failure::new(
-            ReasonCode::SlotMissing,
-            format!("there is no partition `{name}`"),
-        )),
+        None => {
+            Err(Failure::new(ReasonCode::SlotMissing, format!("there is no partition `{name}`")))
+        }
     }
 }

@@ -59,12 +59,7 @@ pub fn encode_record(payload: &[u8]) -> Result<Vec<u8>> {
 /// version, which is what a slot looks like before its first installation and after a cut.
 pub fn decode_record(bytes: &[u8]) -> Option<&[u8]> {
     let head = bytes.get(..HEADER)?;
-    let number = |at: usize| {
-        head.get(at..at + 4)?
-            .try_into()
-            .ok()
-            .map(u32::from_le_bytes)
-    };
+    let number = |at: usize| head.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
     if head[..8] != MAGIC || number(8)? != 1 {
         return None;
     }

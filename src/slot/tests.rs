@@ -28,10 +28,7 @@ fn table() -> PartitionTable {
 
 fn names(a: &[&str], b: &[&str]) -> SlotNames {
     let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-    SlotNames {
-        a: owned(a),
-        b: owned(b),
-    }
+    SlotNames { a: owned(a), b: owned(b) }
 }
 
 #[test]
@@ -62,11 +59,7 @@ fn layouts_that_make_no_sense_are_refused() {
         (vec!["rootfs-a"], vec![], invalid),
         (vec!["rootfs-a", "boot-a"], vec!["rootfs-b"], invalid),
         (vec!["rootfs-a"], vec!["rootfs-a"], invalid),
-        (
-            vec!["rootfs-a", "boot-a"],
-            vec!["rootfs-b", "boot-a"],
-            invalid,
-        ),
+        (vec!["rootfs-a", "boot-a"], vec!["rootfs-b", "boot-a"], invalid),
         (vec!["rootfs-a"], vec!["tiny"], invalid),
         (vec!["rootfs-a"], vec!["rootfs-c"], ReasonCode::SlotMissing),
         (vec!["rootfs-a"], vec!["ROOTFS-B"], ReasonCode::SlotMissing),
@@ -112,12 +105,9 @@ fn the_booted_slot_needs_two_witnesses() {
     }
     assert!(slot_on_command_line("quiet").is_err());
     let file = tempfile::NamedTempFile::new().unwrap();
-    for (text, found) in [
-        ("a\n", Some(SlotId::A)),
-        ("b", Some(SlotId::B)),
-        ("", None),
-        ("ab", None),
-    ] {
+    for (text, found) in
+        [("a\n", Some(SlotId::A)), ("b", Some(SlotId::B)), ("", None), ("ab", None)]
+    {
         std::fs::write(file.path(), text).unwrap();
         assert_eq!(booted_from_file(file.path()).ok(), found, "{text:?}");
     }
@@ -126,9 +116,7 @@ fn the_booted_slot_needs_two_witnesses() {
 }
 
 fn claims(copies: &[CopyClaim]) -> EnvClaims {
-    EnvClaims {
-        copies: copies.to_vec(),
-    }
+    EnvClaims { copies: copies.to_vec() }
 }
 
 fn says(slot: Option<SlotId>, trial: bool) -> CopyClaim {
@@ -185,9 +173,7 @@ fn the_key_opens_the_other_slot_and_not_a_byte_more() {
     assert_eq!(key.devices().len(), 2);
     let before = device.contents();
     for window in key.devices() {
-        window
-            .write_at(0, &vec![0xee; usize::try_from(MIB).unwrap()])
-            .unwrap();
+        window.write_at(0, &vec![0xee; usize::try_from(MIB).unwrap()]).unwrap();
         assert!(window.write_at(MIB, &[0]).is_err());
     }
     let after = device.contents();
@@ -211,9 +197,7 @@ fn a_table_that_changed_since_withholds_the_key() {
     let device = Arc::new(FakeDevice::new(gpt_disk(8 * MIB, &parts)));
     let disk = Disk::given(Path::new("disk.img"), device);
     let settled = claims(&[says(Some(SlotId::A), false); 2]);
-    let failure = Inactive::prove(&disk, &layout, SlotId::A, &settled)
-        .err()
-        .unwrap();
+    let failure = Inactive::prove(&disk, &layout, SlotId::A, &settled).err().unwrap();
     assert_eq!(failure.code(), ReasonCode::LayoutInvalid);
 }
 
@@ -221,16 +205,11 @@ fn a_table_that_changed_since_withholds_the_key() {
 fn an_image_held_by_another_program_is_busy() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes()).unwrap();
-    let (mine, other) = (
-        Disk::open(file.path()).unwrap(),
-        Disk::open(file.path()).unwrap(),
-    );
+    let (mine, other) = (Disk::open(file.path()).unwrap(), Disk::open(file.path()).unwrap());
     let layout = Layout::find(&mine.table().unwrap(), &SlotNames::default()).unwrap();
     let settled = claims(&[says(Some(SlotId::A), false); 2]);
     let key = Inactive::prove(&mine, &layout, SlotId::A, &settled).unwrap();
-    let failure = Inactive::prove(&other, &layout, SlotId::A, &settled)
-        .err()
-        .unwrap();
+    let failure = Inactive::prove(&other, &layout, SlotId::A, &settled).err().unwrap();
     assert_eq!(failure.code(), ReasonCode::Busy);
     assert!(other.table().is_ok(), "reading needs no lock");
     drop(key);

@@ -85,10 +85,7 @@ mod tests {
         let path = dir.path().join("x");
         let code = |r: Result<FileSource>| r.err().map(|f| f.code());
         assert_eq!(code(FileSource::open(&path)), Some(ReasonCode::NoSuchFile));
-        assert_eq!(
-            code(FileSource::open(dir.path())),
-            Some(ReasonCode::NoSuchFile)
-        );
+        assert_eq!(code(FileSource::open(dir.path())), Some(ReasonCode::NoSuchFile));
         std::fs::write(&path, b"0123").unwrap();
         let source = FileSource::open(&path).unwrap();
         let lost = source.read_at(1, &mut [0; 4]).unwrap_err();

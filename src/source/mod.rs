@@ -55,9 +55,7 @@ impl Read for Sequential<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         let left = self.source.len().saturating_sub(self.offset);
         let want = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
-        self.source
-            .read_at(self.offset, &mut buf[..want])
-            .map_err(std::io::Error::other)?;
+        self.source.read_at(self.offset, &mut buf[..want]).map_err(std::io::Error::other)?;
         self.offset += want as u64;
         Ok(want)
     }

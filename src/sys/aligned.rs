@@ -24,11 +24,7 @@ impl AlignedBuf {
         // SAFETY: the layout has a size of at least 4096 bytes, never zero.
         let start = unsafe { alloc_zeroed(layout) };
         let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
-        AlignedBuf {
-            start,
-            capacity,
-            len,
-        }
+        AlignedBuf { start, capacity, len }
     }
 
     fn layout(capacity: usize) -> Layout {

@@ -10,10 +10,7 @@ use std::path::Path;
 /// Replaces `path` with `bytes`: write beside it, fsync, rename, fsync the folder. After a cut
 /// at any point the file is whole: old or new.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = Path::new(&beside);
@@ -62,9 +59,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         Err(e) => return Err(told(&e)),
     };
     let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| told(&e))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| told(&e))?;
     if bytes.len() as u64 > limit {
         let what = format!("{} is longer than {limit} bytes", path.display());
         return Err(Failure::new(ReasonCode::Io, what));
@@ -73,9 +68,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| io_failure("sync", folder, &e))
+    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io_failure("sync", folder, &e))
 }
 
 /// An I/O error as a failure: a full disk has a code of its own, because a person can act on it.
@@ -100,11 +93,7 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"two");
         assert_eq!(read(&path, 2).unwrap_err().code(), ReasonCode::Io);
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing is left beside it"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
@@ -119,9 +108,6 @@ mod tests {
     #[test]
     fn a_full_disk_has_its_own_code() {
         let full = std::io::Error::from_raw_os_error(nix::errno::Errno::ENOSPC as i32);
-        assert_eq!(
-            io_failure("write", Path::new("x"), &full).code(),
-            ReasonCode::NoSpace
-        );
+        assert_eq!(io_failure("write", Path::new("x"), &full).code(), ReasonCode::NoSpace);
     }
 }

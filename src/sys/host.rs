@@ -27,9 +27,7 @@ pub fn restart() -> Result<()> {
         return Ok(());
     }
     nix::unistd::sync();
-    reboot(RebootMode::RB_AUTOBOOT)
-        .map(|_| ())
-        .reason(ReasonCode::Io, "cannot reboot")
+    reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
 }
 
 /// Whether two paths lie on one filesystem; false if either cannot be looked at.

@@ -53,10 +53,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let held = FileLock::take(&path, Duration::ZERO).unwrap();
-        assert_eq!(
-            FileLock::take(&path, Duration::ZERO).unwrap_err().code(),
-            ReasonCode::Busy
-        );
+        assert_eq!(FileLock::take(&path, Duration::ZERO).unwrap_err().code(), ReasonCode::Busy);
         drop(held);
         FileLock::take(&path, Duration::ZERO).unwrap();
     }

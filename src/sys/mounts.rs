@@ -17,10 +17,7 @@ pub struct DeviceNumber {
 impl DeviceNumber {
     /// From what `stat` says.
     pub fn from_rdev(rdev: u64) -> DeviceNumber {
-        DeviceNumber {
-            major: nix::sys::stat::major(rdev),
-            minor: nix::sys::stat::minor(rdev),
-        }
+        DeviceNumber { major: nix::sys::stat::major(rdev), minor: nix::sys::stat::minor(rdev) }
     }
 
     /// The folder of the device in sysfs.
@@ -69,12 +66,7 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
         let mut tail = tail.split(' ');
         let fs = tail.next()?.to_owned();
         let source = unescape(tail.next()?);
-        Some(Mount {
-            device,
-            point,
-            fs,
-            source,
-        })
+        Some(Mount { device, point, fs, source })
     };
     text.lines().filter_map(line).collect()
 }

@@ -52,11 +52,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     let empty = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "the command is empty");
     let (program, arguments) = call.command.split_first().ok_or_else(empty)?;
     // A relative path with a slash means the folder it runs in, not the caller's.
-    let path = if program.contains('/') {
-        call.folder.join(program)
-    } else {
-        program.into()
-    };
+    let path = if program.contains('/') { call.folder.join(program) } else { program.into() };
     let mut child = Command::new(path)
         .args(arguments)
         .current_dir(call.folder)
@@ -67,14 +63,8 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         .spawn()?;
     let group = i32::try_from(child.id()).map(Pid::from_raw);
     let (sender, receiver) = mpsc::channel();
-    let out = child
-        .stdout
-        .take()
-        .map(|s| Box::new(s) as Box<dyn Read + Send>);
-    let err = child
-        .stderr
-        .take()
-        .map(|s| Box::new(s) as Box<dyn Read + Send>);
+    let out = child.stdout.take().map(|s| Box::new(s) as Box<dyn Read + Send>);
+    let err = child.stderr.take().map(|s| Box::new(s) as Box<dyn Read + Send>);
     for (which, stream) in [(0, out), (1, err)] {
         let (sender, keep) = (sender.clone(), call.keep);
         std::thread::spawn(move || {
@@ -90,9 +80,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     let start = Instant::now();
     let ending = loop {
         if let Some(status) = child.try_wait()? {
-            break status
-                .code()
-                .map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
+            break status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
         }
         if start.elapsed() >= call.deadline {
             break Ending::Deadline;
@@ -112,11 +100,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         }
     }
     let [stdout, stderr] = kept;
-    Ok(Finished {
-        ending,
-        stdout,
-        stderr,
-    })
+    Ok(Finished { ending, stdout, stderr })
 }
 
 fn drain(mut stream: Box<dyn Read + Send>, keep: usize) -> Vec<u8> {
@@ -138,13 +122,7 @@ mod tests {
     fn sh(script: &str, deadline_ms: u64, input: &[u8]) -> std::io::Result<Finished> {
         let command = ["/bin/sh", "-c", script].map(str::to_owned);
         let deadline = Duration::from_millis(deadline_ms);
-        run(&Invocation {
-            command: &command,
-            folder: Path::new("/"),
-            input,
-            deadline,
-            keep: 100,
-        })
+        run(&Invocation { command: &command, folder: Path::new("/"), input, deadline, keep: 100 })
     }
 
     #[test]
@@ -152,16 +130,9 @@ mod tests {
         let done = sh("cat; echo no >&2; exit 3", 5_000, b"yes").unwrap();
         assert_eq!(
             done,
-            Finished {
-                ending: Ending::Exit(3),
-                stdout: b"yes".to_vec(),
-                stderr: b"no\n".to_vec()
-            }
+            Finished { ending: Ending::Exit(3), stdout: b"yes".to_vec(), stderr: b"no\n".to_vec() }
         );
-        assert_eq!(
-            sh("kill -9 $$", 5_000, b"").unwrap().ending,
-            Ending::Signal(9)
-        );
+        assert_eq!(sh("kill -9 $$", 5_000, b"").unwrap().ending, Ending::Signal(9));
     }
 
     #[test]
@@ -182,13 +153,8 @@ mod tests {
     fn a_program_that_is_not_there_is_an_error_not_a_verdict() {
         let command = ["/nowhere/at-all".to_owned()];
         let deadline = Duration::from_secs(1);
-        let call = Invocation {
-            command: &command,
-            folder: Path::new("/"),
-            input: b"",
-            deadline,
-            keep: 1,
-        };
+        let call =
+            Invocation { command: &command, folder: Path::new("/"), input: b"", deadline, keep: 1 };
         assert!(run(&call).is_err());
     }
 }

@@ -60,10 +60,7 @@ pub(super) struct KeyText {
 pub(super) fn accept(key: KeyText, accept_test_keys: bool) -> Result<TrustedKey> {
     let invalid = |why: String| Failure::new(ReasonCode::TrustInvalid, why);
     if key.alg != "ed25519" {
-        return Err(invalid(format!(
-            "key {}: algorithm `{}` is not `ed25519`",
-            key.id, key.alg
-        )));
+        return Err(invalid(format!("key {}: algorithm `{}` is not `ed25519`", key.id, key.alg)));
     }
     let public = PublicKey::from_hex(&key.public)
         .map_err(|f| invalid(format!("key {}: {}", key.id, f.detail())))?;
@@ -74,11 +71,5 @@ pub(super) fn accept(key: KeyText, accept_test_keys: bool) -> Result<TrustedKey>
         let detail = format!("the secret half of key {} is published", key.id);
         return Err(Failure::new(ReasonCode::TestKey, detail));
     }
-    Ok(TrustedKey {
-        id: key.id,
-        role: key.role,
-        public,
-        comment: key.comment,
-        scope: key.scope,
-    })
+    Ok(TrustedKey { id: key.id, role: key.role, public, comment: key.comment, scope: key.scope })
 }

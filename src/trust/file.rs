@@ -54,16 +54,10 @@ impl Trust {
     fn parse_with(text: &str, accept_test_keys: bool) -> Result<Trust> {
         let invalid = |why: String| Failure::new(ReasonCode::TrustInvalid, why);
         if text.len() > MAX_TRUST_LEN {
-            return Err(invalid(format!(
-                "{} bytes; at most {MAX_TRUST_LEN}",
-                text.len()
-            )));
+            return Err(invalid(format!("{} bytes; at most {MAX_TRUST_LEN}", text.len())));
         }
         if text.trim().is_empty() {
-            return Err(Failure::new(
-                ReasonCode::TrustMissing,
-                "the trust file is empty",
-            ));
+            return Err(Failure::new(ReasonCode::TrustMissing, "the trust file is empty"));
         }
         // The format is looked at first, so that a newer file is called newer and not broken.
         let table: toml::Table =
@@ -71,9 +65,7 @@ impl Trust {
         match table.get("format").and_then(toml::Value::as_integer) {
             Some(1) => {}
             Some(n) => {
-                return Err(invalid(format!(
-                    "trust file format {n}; this build reads 1"
-                )));
+                return Err(invalid(format!("trust file format {n}; this build reads 1")));
             }
             None => return Err(invalid("the trust file has no `format`".into())),
         }
@@ -182,10 +174,7 @@ mod tests {
 
     fn file(root: u32, release: u32, keys: &[String]) -> String {
         let thresholds = format!("[thresholds]\nroot = {root}\nrelease = {release}\n");
-        format!(
-            "format = 1\nname = 'acme'\nversion = 1\n{thresholds}{}",
-            keys.concat()
-        )
+        format!("format = 1\nname = 'acme'\nversion = 1\n{thresholds}{}", keys.concat())
     }
 
     fn code(text: &str) -> ReasonCode {
@@ -224,14 +213,8 @@ mod tests {
             ("root threshold above the keys", file(2, 1, &both)),
             ("no release key", file(1, 1, std::slice::from_ref(&root))),
             ("no root key", file(1, 1, std::slice::from_ref(&release))),
-            (
-                "one key twice",
-                file(1, 2, &[root.clone(), release.clone(), release.clone()]),
-            ),
-            (
-                "one key in two roles",
-                file(1, 1, &[root.clone(), key(1, "release")]),
-            ),
+            ("one key twice", file(1, 2, &[root.clone(), release.clone(), release.clone()])),
+            ("one key in two roles", file(1, 1, &[root.clone(), key(1, "release")])),
             (
                 "a listed key revoked",
                 good.replace(
@@ -239,30 +222,15 @@ mod tests {
                     &format!("version = 1\nrevoked = ['{}']", id(&release)),
                 ),
             ),
-            (
-                "an id of another key",
-                good.replace(&id(&release), &id(&root)),
-            ),
+            ("an id of another key", good.replace(&id(&release), &id(&root))),
             ("an unknown role", good.replace("'release'", "'dev'")),
             ("an unknown algorithm", good.replace("ed25519", "ed25519ph")),
-            (
-                "an unknown field",
-                good.replace("version = 1", "version = 1\nexpires = 1"),
-            ),
-            (
-                "an unknown field of a key",
-                format!("{good}not_after = 1\n"),
-            ),
+            ("an unknown field", good.replace("version = 1", "version = 1\nexpires = 1")),
+            ("an unknown field of a key", format!("{good}not_after = 1\n")),
             ("a newer format", good.replace("format = 1", "format = 2")),
             ("no format", good.replace("format = 1\n", "")),
-            (
-                "format twice",
-                good.replace("format = 1", "format = 1\nformat = 1"),
-            ),
-            (
-                "a name outside the alphabet",
-                good.replace("'acme'", "'ac me'"),
-            ),
+            ("format twice", good.replace("format = 1", "format = 1\nformat = 1")),
+            ("a name outside the alphabet", good.replace("'acme'", "'ac me'")),
             ("too long", format!("{good}#{}", "x".repeat(MAX_TRUST_LEN))),
         ];
         for (what, text) in cases {

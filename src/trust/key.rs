@@ -37,9 +37,7 @@ impl PublicKey {
         let key = VerifyingKey::from_bytes(bytes)
             .map_err(|_| refuse("the public key is no point of the curve"))?;
         if key.is_weak() {
-            return Err(refuse(
-                "the public key is weak: it verifies what nobody signed",
-            ));
+            return Err(refuse("the public key is weak: it verifies what nobody signed"));
         }
         if key.to_edwards().compress().as_bytes() != bytes {
             return Err(refuse("the public key is not in its canonical encoding"));
@@ -76,9 +74,7 @@ impl PublicKey {
     /// Whether `signature` is this key's over `message`. Strict: R of small order, S not below
     /// the group order and R in another encoding are all "no".
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.0
-            .verify_strict(message, &Signature::from_bytes(signature))
-            .is_ok()
+        self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
 }
 

@@ -38,12 +38,7 @@ mod tests {
     fn the_published_keys_are_the_listed_ones() {
         let trust = Trust::parse(include_str!("../../artifacts/test-keys/trust.toml")).unwrap();
         assert_eq!(trust.keys().len(), super::PUBLISHED.len());
-        assert!(
-            trust
-                .keys()
-                .iter()
-                .all(|k| super::is_published_test_key(&k.public))
-        );
+        assert!(trust.keys().iter().all(|k| super::is_published_test_key(&k.public)));
         assert_eq!(trust.keys_of(Role::Release).count(), 2);
     }
 }

@@ -81,10 +81,7 @@ impl SignatureRecord {
 
     /// Reads `key id 32 | alg 1 (= 1) | zero 7 | signature 64`.
     pub fn parse(bytes: &[u8; Self::LEN]) -> Result<SignatureRecord> {
-        let mut record = SignatureRecord {
-            key_id: KeyId([0; 32]),
-            signature: [0; 64],
-        };
+        let mut record = SignatureRecord { key_id: KeyId([0; 32]), signature: [0; 64] };
         record.key_id.0.copy_from_slice(&bytes[..32]);
         record.signature.copy_from_slice(&bytes[40..]);
         if bytes[32] != 1 {
@@ -117,10 +114,7 @@ mod tests {
         let statement = Statement::new(Purpose::Release, b"abc", b"").unwrap();
         let bytes = statement.as_bytes();
         assert_eq!(&bytes[..16], b"SUREFOOT-SIG-v1\0");
-        assert_eq!(
-            bytes[16..32],
-            [2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(bytes[16..32], [2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
         // SHA-512("abc"), FIPS 180-2 appendix C.1
         assert_eq!(bytes[32..36], [0xdd, 0xaf, 0x35, 0xa1]);
         assert_eq!(bytes[96..], [0; 32]);
@@ -133,10 +127,7 @@ mod tests {
 
     #[test]
     fn a_record_reads_back_and_has_no_slack() {
-        let record = SignatureRecord {
-            key_id: KeyId([3; 32]),
-            signature: [9; 64],
-        };
+        let record = SignatureRecord { key_id: KeyId([3; 32]), signature: [9; 64] };
         let bytes = record.to_bytes();
         assert_eq!(SignatureRecord::parse(&bytes), Ok(record));
         for place in 32..40 {

@@ -52,11 +52,7 @@ pub fn vouch<T: Claims>(
     let covering: Vec<KeyId> = signers
         .iter()
         .copied()
-        .filter(|id| {
-            trust
-                .key(id)
-                .is_some_and(|key| key.covers(value.product(), &kinds))
-        })
+        .filter(|id| trust.key(id).is_some_and(|key| key.covers(value.product(), &kinds)))
         .collect();
     if covering.len() < threshold(trust, role_for(statement.purpose())) {
         let detail = format!(
@@ -75,10 +71,7 @@ pub fn vouch<T: Claims>(
         );
         return Err(Failure::new(ReasonCode::BelowFloor, detail));
     }
-    Ok(Verified {
-        value,
-        signers: covering,
-    })
+    Ok(Verified { value, signers: covering })
 }
 
 fn role_for(purpose: Purpose) -> Role {
@@ -136,19 +129,11 @@ fn signers(
         return refuse(ReasonCode::KeyRole, detail);
     }
     if counted.is_empty() {
-        let ids: Vec<String> = records
-            .iter()
-            .map(|r| r.key_id.to_string()[..12].to_owned())
-            .collect();
-        let detail = format!(
-            "signed by {}, none of which is trusted here",
-            ids.join(", ")
-        );
+        let ids: Vec<String> =
+            records.iter().map(|r| r.key_id.to_string()[..12].to_owned()).collect();
+        let detail = format!("signed by {}, none of which is trusted here", ids.join(", "));
         return refuse(ReasonCode::SignatureUntrusted, detail);
     }
-    let detail = format!(
-        "{} of {needed} needed {role} keys have signed",
-        counted.len()
-    );
+    let detail = format!("{} of {needed} needed {role} keys have signed", counted.len());
     refuse(ReasonCode::SignatureThreshold, detail)
 }

@@ -16,19 +16,13 @@ pub fn decide(j: &Journal, f: &Facts) -> Step {
         Phase::Idle => idle(j, f),
         Phase::Installing(work) => installing(j, f, work),
         Phase::Staged(work) => staged(j, f, work),
-        Phase::Switching {
-            work,
-            txn,
-            boot_id,
-            reboots,
-        } => switching(j, f, work, txn, boot_id, *reboots),
+        Phase::Switching { work, txn, boot_id, reboots } => {
+            switching(j, f, work, txn, boot_id, *reboots)
+        }
         Phase::Trying { work, txn, .. } => trying(j, f, work, txn),
-        Phase::Returning {
-            work,
-            txn,
-            reason,
-            detail,
-        } => returning(j, f, work, txn, *reason, detail),
+        Phase::Returning { work, txn, reason, detail } => {
+            returning(j, f, work, txn, *reason, detail)
+        }
     }
 }
 
@@ -38,12 +32,7 @@ fn idle(j: &Journal, f: &Facts) -> Step {
     }
     // The newest copy was lost after a commit and the bootloader gave up on the older one; or the
     // journal was lost and the environment alone remembers.
-    if let Some(txn) = f
-        .env
-        .fallback
-        .as_ref()
-        .filter(|_| f.env.slot == Some(f.booted))
-    {
+    if let Some(txn) = f.env.fallback.as_ref().filter(|_| f.env.slot == Some(f.booted)) {
         match &j.last {
             Some(last)
                 if last.txn.as_ref() == Some(txn)
@@ -54,23 +43,13 @@ fn idle(j: &Journal, f: &Facts) -> Step {
             }
             None => {
                 let work = unknown_work(f.booted.other());
-                return end(
-                    j,
-                    f,
-                    Ended::RolledBack,
-                    work,
-                    Some(txn),
-                    ReasonCode::JournalLost,
-                    "",
-                );
+                return end(j, f, Ended::RolledBack, work, Some(txn), ReasonCode::JournalLost, "");
             }
             _ => {}
         }
     }
-    let committed = j
-        .last
-        .as_ref()
-        .is_some_and(|l| l.outcome == Ended::Updated && l.work.slot == f.booted);
+    let committed =
+        j.last.as_ref().is_some_and(|l| l.outcome == Ended::Updated && l.work.slot == f.booted);
     match &f.wish {
         Wish::Settle | Wish::Rollback(_) => Step::Wait,
         Wish::Install(work, _) => begin(j, f, work),
@@ -83,27 +62,18 @@ fn idle(j: &Journal, f: &Facts) -> Step {
 
 /// A trial that the journal knows nothing of, or has already ended.
 fn stray_trial(j: &Journal, f: &Facts) -> Step {
-    let ours = j
-        .last
-        .as_ref()
-        .filter(|l| l.txn.is_some() && l.txn == f.env.txn);
+    let ours = j.last.as_ref().filter(|l| l.txn.is_some() && l.txn == f.env.txn);
     let in_it = f.env.slot == Some(f.booted);
     match (ours.map(|l| l.outcome), in_it) {
         (Some(_), false) => Step::Run(Effect::Disarm),
         // The commit's copy was lost: write it again.
         (Some(Ended::Updated), true) => {
             let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
-            Step::Run(Effect::Commit {
-                slot: f.booted,
-                txn,
-            })
+            Step::Run(Effect::Commit { slot: f.booted, txn })
         }
         (Some(_), true) => {
             let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
-            Step::Run(Effect::FallBack {
-                to: f.booted.other(),
-                txn,
-            })
+            Step::Run(Effect::FallBack { to: f.booted.other(), txn })
         }
         // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
         (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),
@@ -111,20 +81,12 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (None, true) => {
             let work = unknown_work(f.booted);
             let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
-            Step::Persist(j.in_phase(Phase::Trying {
-                work,
-                txn,
-                recovered: true,
-            }))
+            Step::Persist(j.in_phase(Phase::Trying { work, txn, recovered: true }))
         }
         (None, false) => {
             let work = unknown_work(f.booted.other());
             let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
-            let outcome = if f.env.bootcount > 0 {
-                Ended::RolledBack
-            } else {
-                Ended::Failed
-            };
+            let outcome = if f.env.bootcount > 0 { Ended::RolledBack } else { Ended::Failed };
             end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
         }
     }
@@ -148,15 +110,9 @@ fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
         }
         (_, Wish::Install(..)) if !f.env.settled => Step::Run(Effect::SettleEnv),
         (_, Wish::Install(..)) => Step::Run(Effect::WriteSlot(work.clone())),
-        (_, Wish::Rollback(why)) => end(
-            j,
-            f,
-            Ended::Failed,
-            work.clone(),
-            None,
-            ReasonCode::Requested,
-            why,
-        ),
+        (_, Wish::Rollback(why)) => {
+            end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
+        }
         (_, Wish::Settle) => Step::Wait,
         (_, Wish::Switch) => Step::Refuse(ReasonCode::NotStaged),
         (_, Wish::Commit(_)) => Step::Refuse(ReasonCode::NotTrying),
@@ -177,15 +133,9 @@ fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
     match &f.wish {
         Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
         Wish::Install(_, Then::Switch) | Wish::Switch => arm(j, f, work),
-        Wish::Rollback(why) => end(
-            j,
-            f,
-            Ended::Failed,
-            work.clone(),
-            None,
-            ReasonCode::Requested,
-            why,
-        ),
+        Wish::Rollback(why) => {
+            end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
+        }
         Wish::Settle | Wish::Install(_, Then::Stage) => Step::Wait,
         Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
         Wish::Return(_) => Step::Refuse(ReasonCode::NothingToRollBack),
@@ -196,15 +146,7 @@ fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
 fn disturbed(j: &Journal, f: &Facts, work: &Work) -> Option<Step> {
     if f.booted == work.slot {
         let detail = "the slot being filled is running";
-        return Some(end(
-            j,
-            f,
-            Ended::Failed,
-            work.clone(),
-            None,
-            ReasonCode::WrongSlot,
-            detail,
-        ));
+        return Some(end(j, f, Ended::Failed, work.clone(), None, ReasonCode::WrongSlot, detail));
     }
     if f.env.trial && f.env.slot != Some(f.booted) {
         return Some(Step::Run(Effect::Disarm));
@@ -222,16 +164,10 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             Wish::Rollback(why) => failed(ReasonCode::Requested, why),
             Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
             _ if !f.env.settled => Step::Run(Effect::SettleEnv),
-            _ if stands(f, work) => Step::Run(Effect::Arm {
-                slot: work.slot,
-                txn: txn.clone(),
-            }),
+            _ if stands(f, work) => Step::Run(Effect::Arm { slot: work.slot, txn: txn.clone() }),
             _ => failed(ReasonCode::SlotDamaged, "the written slot lost its record"),
         },
-        (false, _, _) => failed(
-            ReasonCode::WrongSlot,
-            "something else changed the environment",
-        ),
+        (false, _, _) => failed(ReasonCode::WrongSlot, "something else changed the environment"),
         (true, true, true) if f.env.bootcount > 0 => back(ReasonCode::BootFailed),
         (true, true, true) if seen != f.boot_id && untried + 1 >= UNTRIED_MAX => {
             failed(ReasonCode::TrialNotStarted, "")
@@ -277,20 +213,8 @@ fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn) -> Step {
     let home = f.booted != work.slot;
     if f.env.txn.as_ref() != Some(txn) {
         let detail = "something else changed the environment";
-        let outcome = if home {
-            Ended::RolledBack
-        } else {
-            Ended::Failed
-        };
-        return end(
-            j,
-            f,
-            outcome,
-            work.clone(),
-            Some(txn),
-            ReasonCode::WrongSlot,
-            detail,
-        );
+        let outcome = if home { Ended::RolledBack } else { Ended::Failed };
+        return end(j, f, outcome, work.clone(), Some(txn), ReasonCode::WrongSlot, detail);
     }
     let said = match &f.done {
         Some(Done::Healthy(said)) => said.as_str(),
@@ -307,10 +231,7 @@ fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn) -> Step {
         (true, false) => match (&f.wish, &f.done) {
             (Wish::Settle, _) => Step::Wait,
             (Wish::Commit(Some(_)), _) | (Wish::Commit(None), Some(Done::Healthy(_))) => {
-                Step::Run(Effect::Commit {
-                    slot: f.booted,
-                    txn: txn.clone(),
-                })
+                Step::Run(Effect::Commit { slot: f.booted, txn: txn.clone() })
             }
             (Wish::Commit(None), Some(Done::Unhealthy(detail))) => {
                 leave(j, work, txn, ReasonCode::HealthFailed, detail)
@@ -336,33 +257,14 @@ fn returning(
     detail: &str,
 ) -> Step {
     if f.booted != work.slot {
-        return end(
-            j,
-            f,
-            Ended::RolledBack,
-            work.clone(),
-            Some(txn),
-            reason,
-            detail,
-        );
+        return end(j, f, Ended::RolledBack, work.clone(), Some(txn), reason, detail);
     }
     if !f.env.trial && f.env.slot != Some(work.slot.other()) {
         let said = "something else committed the trial";
-        return end(
-            j,
-            f,
-            Ended::Failed,
-            work.clone(),
-            Some(txn),
-            ReasonCode::WrongSlot,
-            said,
-        );
+        return end(j, f, Ended::Failed, work.clone(), Some(txn), ReasonCode::WrongSlot, said);
     }
     if f.env.trial {
-        return Step::Run(Effect::FallBack {
-            to: work.slot.other(),
-            txn: txn.clone(),
-        });
+        return Step::Run(Effect::FallBack { to: work.slot.other(), txn: txn.clone() });
     }
     match &f.wish {
         Wish::Settle | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,

@@ -45,18 +45,10 @@ pub fn drive(mut journal: Journal, wish: &Wish, hands: &mut dyn Hands) -> Result
                 }
             }
             Step::Wait => {
-                return Ok(Rest {
-                    journal,
-                    refused: None,
-                    done,
-                });
+                return Ok(Rest { journal, refused: None, done });
             }
             Step::Refuse(code) => {
-                return Ok(Rest {
-                    journal,
-                    refused: Some(code),
-                    done,
-                });
+                return Ok(Rest { journal, refused: Some(code), done });
             }
         }
     }

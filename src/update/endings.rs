@@ -8,22 +8,14 @@ use crate::model::{Digest, ReasonCode, SlotId, Txn};
 pub(super) fn leave(j: &Journal, work: &Work, txn: &Txn, reason: ReasonCode, detail: &str) -> Step {
     let (work, txn, detail) = (work.clone(), txn.clone(), detail.to_owned());
     let denying = j.denying(work.digest, reason);
-    Step::Persist(denying.in_phase(Phase::Returning {
-        work,
-        txn,
-        reason,
-        detail,
-    }))
+    Step::Persist(denying.in_phase(Phase::Returning { work, txn, reason, detail }))
 }
 
 pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
     if work.slot == f.booted {
         return Step::Refuse(ReasonCode::SlotNeeded);
     }
-    Step::Persist(
-        j.forgiving(&work.digest)
-            .in_phase(Phase::Installing(work.clone())),
-    )
+    Step::Persist(j.forgiving(&work.digest).in_phase(Phase::Installing(work.clone())))
 }
 
 pub(super) fn stands(f: &Facts, work: &Work) -> bool {
@@ -44,16 +36,8 @@ pub(super) fn arm(j: &Journal, f: &Facts, work: &Work) -> Step {
         txn = Txn::new(&work.digest, attempts);
     }
     let (work, boot_id) = (work.clone(), f.boot_id.clone());
-    let phase = Phase::Switching {
-        work,
-        txn,
-        boot_id,
-        reboots: 0,
-    };
-    Step::Persist(Journal {
-        attempts,
-        ..j.in_phase(phase)
-    })
+    let phase = Phase::Switching { work, txn, boot_id, reboots: 0 };
+    Step::Persist(Journal { attempts, ..j.in_phase(phase) })
 }
 
 pub(super) fn updated(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &str) -> Step {
@@ -102,11 +86,7 @@ pub(super) fn end(
     reason: ReasonCode,
     detail: &str,
 ) -> Step {
-    let detail = if detail.is_empty() {
-        reason.meaning()
-    } else {
-        detail
-    };
+    let detail = if detail.is_empty() { reason.meaning() } else { detail };
     let last = Outcome {
         outcome,
         work,
@@ -115,22 +95,13 @@ pub(super) fn end(
         detail: detail.to_owned(),
         at: f.now,
     };
-    Step::Persist(Journal {
-        last: Some(last),
-        ..j.in_phase(Phase::Idle)
-    })
+    Step::Persist(Journal { last: Some(last), ..j.in_phase(Phase::Idle) })
 }
 
 /// What can be said of a move when only the environment remembers it.
 pub(super) fn unknown_work(slot: SlotId) -> Work {
     let (from, to) = (Named::default(), Named::default());
-    Work {
-        digest: Digest::NONE,
-        slot,
-        partitions: Vec::new(),
-        from,
-        to,
-    }
+    Work { digest: Digest::NONE, slot, partitions: Vec::new(), from, to }
 }
 
 pub(super) fn unknown_txn() -> Txn {

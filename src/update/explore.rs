@@ -52,13 +52,7 @@ const LIMIT: u32 = 3;
 
 fn work() -> Work {
     let (from, to) = (Named::default(), Named::default());
-    Work {
-        digest: Digest::of(b"new"),
-        slot: SlotId::B,
-        partitions: vec![],
-        from,
-        to,
-    }
+    Work { digest: Digest::of(b"new"), slot: SlotId::B, partitions: vec![], from, to }
 }
 
 /// Where the power goes while something is written.
@@ -101,19 +95,13 @@ impl World {
     }
 
     fn env(&self) -> &Vars {
-        let chosen = self.copies[self.newest]
-            .as_ref()
-            .or(self.copies[1 - self.newest].as_ref());
+        let chosen = self.copies[self.newest].as_ref().or(self.copies[1 - self.newest].as_ref());
         chosen.unwrap_or_else(|| panic!("both environment copies are lost: {self:?}"))
     }
 
     /// One environment write: only the stale copy is touched. False if the power went.
     fn write_env(&mut self, vars: Vars, cut: Cut) -> bool {
-        let alive = if self.copies[self.newest].is_some() {
-            self.newest
-        } else {
-            1 - self.newest
-        };
+        let alive = if self.copies[self.newest].is_some() { self.newest } else { 1 - self.newest };
         let stale = 1 - alive;
         match cut {
             Cut::Before => return false,
@@ -128,10 +116,10 @@ impl World {
 
     fn facts(&self, wish: Wish) -> Facts {
         let env = self.env();
-        let settled = self.copies.iter().all(|c| {
-            c.as_ref()
-                .is_some_and(|v| v.slot == self.booted && !v.trial)
-        });
+        let settled = self
+            .copies
+            .iter()
+            .all(|c| c.as_ref().is_some_and(|v| v.slot == self.booted && !v.trial));
         let target = match self.content(SlotId::B) {
             Content::New => Target::Recorded(work().digest),
             Content::Old | Content::Torn => Target::Nothing,
@@ -166,10 +154,8 @@ impl World {
 
     /// True if what was asked for waits for a reboot.
     fn wants_reboot(&self) -> bool {
-        matches!(
-            self.journal.phase,
-            Phase::Switching { .. } | Phase::Returning { .. }
-        ) || self.env().slot != self.booted && !self.env().trial
+        matches!(self.journal.phase, Phase::Switching { .. } | Phase::Returning { .. })
+            || self.env().slot != self.booted && !self.env().trial
     }
 
     /// One boot by the rules of boot.cmd on a board that counts by itself. `cut` falls on the
@@ -192,17 +178,9 @@ impl World {
             }
         }
         let wanted = self.env().slot;
-        let slot = if self.kernel_loads(wanted) {
-            wanted
-        } else {
-            wanted.other()
-        };
+        let slot = if self.kernel_loads(wanted) { wanted } else { wanted.other() };
         assert!(self.kernel_loads(slot), "BRICK: {self:?}");
-        assert_ne!(
-            self.content(slot),
-            Content::Torn,
-            "a torn slot runs: {self:?}"
-        );
+        assert_ne!(self.content(slot), Content::Torn, "a torn slot runs: {self:?}");
         self.booted = slot;
         !(self.content(slot) == Content::New && self.nature == Nature::Panics)
     }
@@ -245,27 +223,18 @@ impl World {
             Effect::WriteSlot(work) => {
                 assert_ne!(work.slot, self.booted, "wrote the running slot");
                 for copy in &self.copies {
-                    let safe = copy
-                        .as_ref()
-                        .is_some_and(|v| v.slot != work.slot && !v.trial);
+                    let safe = copy.as_ref().is_some_and(|v| v.slot != work.slot && !v.trial);
                     assert!(safe, "wrote a slot that a copy may boot: {self:?}");
                 }
                 if cut == Cut::Before {
                     return false;
                 }
-                self.slots[work.slot as usize] = if cut == Cut::Torn {
-                    Content::Torn
-                } else {
-                    Content::New
-                };
+                self.slots[work.slot as usize] =
+                    if cut == Cut::Torn { Content::Torn } else { Content::New };
                 self.done = Some(Done::Written);
             }
             Effect::Arm { slot, txn } => {
-                assert_eq!(
-                    self.content(*slot),
-                    Content::New,
-                    "armed an unverified slot"
-                );
+                assert_eq!(self.content(*slot), Content::New, "armed an unverified slot");
                 (vars.good, vars.slot, vars.trial, vars.bootcount) = (self.booted, *slot, true, 0);
                 (vars.txn, vars.fallback) = (Some(txn.clone()), None);
                 return self.write_env(vars, cut);
@@ -277,22 +246,13 @@ impl World {
             Effect::CheckHealth => {
                 let bad =
                     self.content(self.booted) == Content::New && self.nature == Nature::Unhealthy;
-                self.done = Some(if bad {
-                    Done::Unhealthy("x".into())
-                } else {
-                    Done::Healthy("x".into())
-                });
+                self.done =
+                    Some(if bad { Done::Unhealthy("x".into()) } else { Done::Healthy("x".into()) });
             }
             Effect::Commit { slot, .. } => {
-                assert_eq!(
-                    *slot, self.booted,
-                    "committed another slot than the running one"
-                );
+                assert_eq!(*slot, self.booted, "committed another slot than the running one");
                 let healthy = matches!(self.nature, Nature::Good);
-                assert!(
-                    healthy || self.content(*slot) == Content::Old,
-                    "confirmed without health"
-                );
+                assert!(healthy || self.content(*slot) == Content::Old, "confirmed without health");
                 (vars.slot, vars.trial, vars.bootcount) = (*slot, false, 0);
                 return self.write_env(vars, cut);
             }
@@ -387,11 +347,7 @@ fn settle(mut world: World, cache: &mut HashMap<World, World>) -> World {
         }
         let Some(next) = world.next(0).pop() else {
             assert!(!world.env().trial, "at rest with a trial armed: {world:?}");
-            assert_eq!(
-                world.env().slot,
-                world.booted,
-                "at rest and degraded: {world:?}"
-            );
+            assert_eq!(world.env().slot, world.booted, "at rest and degraded: {world:?}");
             cache.insert(start, world.clone());
             return world;
         };
@@ -402,18 +358,9 @@ fn settle(mut world: World, cache: &mut HashMap<World, World>) -> World {
 
 #[test]
 fn every_power_cut_ends_in_the_old_or_the_new_system() {
-    for nature in [
-        Nature::Good,
-        Nature::Unhealthy,
-        Nature::Unbootable,
-        Nature::Panics,
-    ] {
+    for nature in [Nature::Good, Nature::Unhealthy, Nature::Unbootable, Nature::Panics] {
         let worlds = explore(nature, 3);
-        assert!(
-            worlds.len() > 50,
-            "{nature:?}: only {} worlds",
-            worlds.len()
-        );
+        assert!(worlds.len() > 50, "{nature:?}: only {} worlds", worlds.len());
         let mut cache = HashMap::new();
         let (mut new, mut old) = (0, 0);
         for world in &worlds {

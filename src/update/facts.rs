@@ -128,10 +128,7 @@ pub enum Effect {
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, on the stack of a loop"
-)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack of a loop")]
 pub enum Step {
     /// Make this the journal.
     Persist(Journal),

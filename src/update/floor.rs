@@ -25,9 +25,7 @@ pub struct Floor {
 impl FloorStore {
     /// The floor in this folder.
     pub fn new(folder: &Path) -> FloorStore {
-        FloorStore {
-            folder: folder.to_owned(),
-        }
+        FloorStore { folder: folder.to_owned() }
     }
 
     fn path(&self, copy: usize) -> PathBuf {
@@ -36,10 +34,7 @@ impl FloorStore {
 
     /// The higher of the valid copies.
     pub fn load(&self) -> Floor {
-        let mut floor = Floor {
-            epoch: 0,
-            damaged: false,
-        };
+        let mut floor = Floor { epoch: 0, damaged: false };
         for copy in [0, 1] {
             match durable::read(&self.path(copy), 256) {
                 Ok(None) => {}
@@ -62,9 +57,7 @@ impl FloorStore {
             return Ok(());
         }
         let line = encode(epoch);
-        [0, 1]
-            .into_iter()
-            .try_for_each(|copy| durable::write(&self.path(copy), line.as_bytes()))
+        [0, 1].into_iter().try_for_each(|copy| durable::write(&self.path(copy), line.as_bytes()))
     }
 }
 
@@ -75,12 +68,7 @@ fn encode(epoch: u32) -> String {
 
 fn decode(bytes: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let epoch = text
-        .strip_prefix("surefoot-floor 1 ")?
-        .split(' ')
-        .next()?
-        .parse()
-        .ok()?;
+    let epoch = text.strip_prefix("surefoot-floor 1 ")?.split(' ').next()?.parse().ok()?;
     (encode(epoch) == text).then_some(epoch)
 }
 
@@ -92,13 +80,7 @@ mod tests {
     fn it_rises_and_never_falls() {
         let dir = tempfile::tempdir().unwrap();
         let store = FloorStore::new(dir.path());
-        assert_eq!(
-            store.load(),
-            Floor {
-                epoch: 0,
-                damaged: false
-            }
-        );
+        assert_eq!(store.load(), Floor { epoch: 0, damaged: false });
         store.raise(5).unwrap();
         store.raise(3).unwrap();
         assert_eq!(store.load().epoch, 5);
@@ -111,21 +93,9 @@ mod tests {
         store.raise(7).unwrap();
         for copy in [0, 1] {
             std::fs::write(store.path(copy), b"surefoot-floor 1 9 00000000\n").unwrap();
-            assert_eq!(
-                store.load(),
-                Floor {
-                    epoch: 7,
-                    damaged: true
-                }
-            );
+            assert_eq!(store.load(), Floor { epoch: 7, damaged: true });
             store.raise(0).unwrap();
-            assert_eq!(
-                store.load(),
-                Floor {
-                    epoch: 7,
-                    damaged: false
-                }
-            );
+            assert_eq!(store.load(), Floor { epoch: 7, damaged: false });
         }
     }
 }

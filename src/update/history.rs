@@ -17,21 +17,14 @@ pub struct History {
 impl History {
     /// The history in this folder.
     pub fn new(folder: &Path) -> History {
-        History {
-            path: folder.join("history.jsonl"),
-        }
+        History { path: folder.join("history.jsonl") }
     }
 
     /// All of it, oldest first. A torn or foreign line is left out.
     pub fn load(&self) -> Vec<Outcome> {
-        let bytes = durable::read(&self.path, LIMIT * 2)
-            .ok()
-            .flatten()
-            .unwrap_or_default();
+        let bytes = durable::read(&self.path, LIMIT * 2).ok().flatten().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        text.lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Adds `outcome` unless it is the last one already: called again after every start, so that
@@ -64,13 +57,7 @@ mod tests {
 
     fn outcome(at: u64) -> Outcome {
         let (from, to) = (Named::default(), Named::default());
-        let work = Work {
-            digest: Digest::NONE,
-            slot: SlotId::A,
-            partitions: vec![],
-            from,
-            to,
-        };
+        let work = Work { digest: Digest::NONE, slot: SlotId::A, partitions: vec![], from, to };
         Outcome {
             outcome: Ended::Updated,
             work,

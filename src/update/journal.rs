@@ -140,45 +140,27 @@ impl Journal {
     /// The same journal in another phase.
     #[must_use]
     pub fn in_phase(&self, phase: Phase) -> Journal {
-        Journal {
-            phase,
-            ..self.clone()
-        }
+        Journal { phase, ..self.clone() }
     }
 
     /// The same journal with `digest` remembered as having come back.
     #[must_use]
     pub fn denying(&self, digest: Digest, reason: ReasonCode) -> Journal {
-        let mut denied: Vec<_> = self
-            .denied
-            .iter()
-            .filter(|d| d.digest != digest)
-            .cloned()
-            .collect();
+        let mut denied: Vec<_> =
+            self.denied.iter().filter(|d| d.digest != digest).cloned().collect();
         if digest != Digest::NONE {
             denied.push(Denied { digest, reason });
         }
         let surplus = denied.len().saturating_sub(DENIED_MAX);
         denied.drain(..surplus);
-        Journal {
-            denied,
-            ..self.clone()
-        }
+        Journal { denied, ..self.clone() }
     }
 
     /// The same journal with `digest` forgiven.
     #[must_use]
     pub fn forgiving(&self, digest: &Digest) -> Journal {
-        let denied = self
-            .denied
-            .iter()
-            .filter(|d| d.digest != *digest)
-            .cloned()
-            .collect();
-        Journal {
-            denied,
-            ..self.clone()
-        }
+        let denied = self.denied.iter().filter(|d| d.digest != *digest).cloned().collect();
+        Journal { denied, ..self.clone() }
     }
 
     /// The move being made, if any.

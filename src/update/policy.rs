@@ -32,11 +32,7 @@ pub struct Standing<'a> {
 /// Whether the release `offered` with manifest digest `digest` may be installed.
 pub fn wanted(offered: &Named, digest: &Digest, on: &Standing<'_>, allowed: Allowed) -> Result<()> {
     let refuse = |code, text: String| Err(Failure::new(code, text));
-    let own = if on.committed {
-        on.running.security_epoch
-    } else {
-        0
-    };
+    let own = if on.committed { on.running.security_epoch } else { 0 };
     let floor = on.floor.max(own);
     if offered.security_epoch < floor {
         let epoch = offered.security_epoch;
@@ -58,17 +54,12 @@ pub fn wanted(offered: &Named, digest: &Digest, on: &Standing<'_>, allowed: Allo
     // A running system that no artifact has brought has no counter: anything is newer.
     let known = on.running.version.is_some();
     if known && new < old && !allowed.older {
-        let text = format!(
-            "{offered} (counter {new}) is older than the running {} ({old})",
-            on.running
-        );
+        let text =
+            format!("{offered} (counter {new}) is older than the running {} ({old})", on.running);
         return refuse(ReasonCode::VersionOlder, text);
     }
     if known && new == old && !allowed.reinstall {
-        return refuse(
-            ReasonCode::AlreadyInstalled,
-            format!("{} is running already", on.running),
-        );
+        return refuse(ReasonCode::AlreadyInstalled, format!("{} is running already", on.running));
     }
     Ok(())
 }
@@ -78,50 +69,23 @@ mod tests {
     use super::*;
 
     fn named(counter: u64, epoch: u32) -> Named {
-        Named {
-            version: "1".parse().ok(),
-            release_counter: counter,
-            security_epoch: epoch,
-        }
+        Named { version: "1".parse().ok(), release_counter: counter, security_epoch: epoch }
     }
 
     #[test]
     fn the_table() {
         use ReasonCode::*;
         let digest = Digest::of(b"x");
-        let denied = [Denied {
-            digest,
-            reason: HealthFailed,
-        }];
+        let denied = [Denied { digest, reason: HealthFailed }];
         let txn = Txn::new(&digest, 1);
-        let (none, any) = (
-            Allowed::default(),
-            Allowed {
-                older: true,
-                reinstall: true,
-                retry_rolled_back: true,
-            },
-        );
+        let (none, any) =
+            (Allowed::default(), Allowed { older: true, reinstall: true, retry_rolled_back: true });
         let running = named(10, 2);
-        let standing = Standing {
-            running: &running,
-            committed: true,
-            floor: 1,
-            denied: &[],
-            given_up: None,
-        };
-        let fallen = Standing {
-            denied: &denied,
-            ..standing
-        };
-        let forgot = Standing {
-            given_up: Some(&txn),
-            ..standing
-        };
-        let trial = Standing {
-            committed: false,
-            ..standing
-        };
+        let standing =
+            Standing { running: &running, committed: true, floor: 1, denied: &[], given_up: None };
+        let fallen = Standing { denied: &denied, ..standing };
+        let forgot = Standing { given_up: Some(&txn), ..standing };
+        let trial = Standing { committed: false, ..standing };
         for (offered, on, allowed, want) in [
             (named(11, 2), standing, none, None),
             (named(10, 2), standing, none, Some(AlreadyInstalled)),
@@ -135,9 +99,7 @@ mod tests {
             (named(11, 2), forgot, none, Some(RolledBackBefore)),
             (named(11, 2), fallen, any, None),
         ] {
-            let got = wanted(&offered, &digest, &on, allowed)
-                .err()
-                .map(|f| f.code());
+            let got = wanted(&offered, &digest, &on, allowed).err().map(|f| f.code());
             assert_eq!(got, want, "{offered:?} {on:?} {allowed:?}");
         }
     }

@@ -33,9 +33,7 @@ pub struct JournalStore {
 impl JournalStore {
     /// The journal in `folder`, which must exist before anything is written.
     pub fn new(folder: &Path) -> JournalStore {
-        JournalStore {
-            folder: folder.to_owned(),
-        }
+        JournalStore { folder: folder.to_owned() }
     }
 
     fn path(&self, generation: usize) -> PathBuf {
@@ -53,11 +51,7 @@ impl JournalStore {
     /// The newest valid generation.
     pub fn load(&self) -> Stored {
         let [(a, a_there), (b, b_there)] = self.generations();
-        match [a, b]
-            .into_iter()
-            .flatten()
-            .max_by_key(|(sequence, _)| *sequence)
-        {
+        match [a, b].into_iter().flatten().max_by_key(|(sequence, _)| *sequence) {
             Some((_, journal)) => Stored::Found(journal),
             None if a_there || b_there => Stored::Lost,
             None => Stored::Absent,
@@ -66,9 +60,7 @@ impl JournalStore {
 
     /// Makes `journal` the newest generation. Durable when it returns.
     pub fn save(&self, journal: &Journal) -> Result<()> {
-        let sequences = self
-            .generations()
-            .map(|(found, _)| found.map(|(sequence, _)| sequence));
+        let sequences = self.generations().map(|(found, _)| found.map(|(sequence, _)| sequence));
         let (older, newest) = match sequences {
             [a, b] if a > b => (1, a),
             [_, b] => (0, b),
@@ -107,10 +99,7 @@ mod tests {
     use super::*;
 
     fn journal(attempts: u32) -> Journal {
-        Journal {
-            attempts,
-            ..Journal::default()
-        }
+        Journal { attempts, ..Journal::default() }
     }
 
     #[test]
@@ -151,9 +140,6 @@ mod tests {
     #[test]
     fn an_unwritable_folder_is_named() {
         let store = JournalStore::new(Path::new("/nowhere/at/all"));
-        assert_eq!(
-            store.save(&journal(1)).unwrap_err().code(),
-            ReasonCode::StateNotDurable
-        );
+        assert_eq!(store.save(&journal(1)).unwrap_err().code(), ReasonCode::StateNotDurable);
     }
 }

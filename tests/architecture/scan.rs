@@ -43,12 +43,7 @@ impl Source {
         }
         let all = tokens(text);
         let shipped = without_tests(&all);
-        Source {
-            module,
-            in_room,
-            all,
-            shipped,
-        }
+        Source { module, in_room, all, shipped }
     }
 
     /// The room this file belongs to, if it belongs to one.
@@ -66,11 +61,7 @@ impl Source {
 
     /// Lines with code on them, `#[cfg(test)]` items left out.
     pub(crate) fn lines_of_code(&self) -> usize {
-        self.shipped
-            .iter()
-            .map(|(line, _)| line)
-            .collect::<BTreeSet<_>>()
-            .len()
+        self.shipped.iter().map(|(line, _)| line).collect::<BTreeSet<_>>().len()
     }
 
     /// Every room that is reached through `crate`, `super` or `self`, each once.
@@ -140,11 +131,7 @@ fn tree(
                 at += 1;
                 while at < code.len() && !is_mark(code, at, '}') {
                     let next = tree(code, at, path.clone(), out);
-                    at = if is_mark(code, next, ',') {
-                        next + 1
-                    } else {
-                        next.max(at + 1)
-                    };
+                    at = if is_mark(code, next, ',') { next + 1 } else { next.max(at + 1) };
                 }
                 return at + 1;
             }
@@ -325,19 +312,13 @@ fn tokens(text: &str) -> Vec<(usize, Token)> {
                 }
             }
         } else if let Some(hashes) = raw_string(&chars, at) {
-            let close: String = std::iter::once('"')
-                .chain("#".repeat(hashes).chars())
-                .collect();
+            let close: String = std::iter::once('"').chain("#".repeat(hashes).chars()).collect();
             while peek(at) != '"' {
                 at += 1;
             }
             at += 1;
             while at < chars.len()
-                && !chars[at..]
-                    .iter()
-                    .copied()
-                    .take(close.len())
-                    .eq(close.chars())
+                && !chars[at..].iter().copied().take(close.len()).eq(close.chars())
             {
                 at += 1;
             }

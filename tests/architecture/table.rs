@@ -20,9 +20,7 @@ pub(crate) struct Table {
 impl Table {
     /// Reads the table under the heading row `| Floor | Room |`.
     pub(crate) fn parse(text: &str) -> Result<Table, String> {
-        let mut lines = text
-            .lines()
-            .skip_while(|l| !l.starts_with("| Floor | Room |"));
+        let mut lines = text.lines().skip_while(|l| !l.starts_with("| Floor | Room |"));
         lines.next().ok_or("no room table")?;
         let mut cells = Vec::new();
         for line in lines.skip(1).take_while(|l| l.starts_with('|')) {
@@ -36,10 +34,8 @@ impl Table {
             };
             cells.push((floor, room.trim_matches('`').to_owned(), uses.to_owned()));
         }
-        let floors: BTreeMap<String, u32> = cells
-            .iter()
-            .map(|(floor, room, _)| (room.clone(), *floor))
-            .collect();
+        let floors: BTreeMap<String, u32> =
+            cells.iter().map(|(floor, room, _)| (room.clone(), *floor)).collect();
         if floors.len() != cells.len() {
             return Err("a room has two rows".into());
         }
@@ -71,9 +67,7 @@ impl Table {
 
     /// Whether `room` may use `other`.
     pub(crate) fn allows(&self, room: &str, other: &str) -> bool {
-        self.rows
-            .get(room)
-            .is_some_and(|row| row.uses.contains(other))
+        self.rows.get(room).is_some_and(|row| row.uses.contains(other))
     }
 
     /// A room that can reach itself, if there is one.
@@ -102,10 +96,7 @@ fn allowed(
     cell: &str,
 ) -> Result<BTreeSet<String>, String> {
     let mut out = BTreeSet::new();
-    let words: Vec<&str> = cell
-        .split([' ', ','])
-        .filter(|w| !w.is_empty() && *w != "–")
-        .collect();
+    let words: Vec<&str> = cell.split([' ', ',']).filter(|w| !w.is_empty() && *w != "–").collect();
     let mut rest = &words[..];
     while let Some((word, tail)) = rest.split_first() {
         rest = tail;
@@ -113,12 +104,7 @@ fn allowed(
             let limit = tail.get(1).and_then(|n| n.parse().ok());
             rest = &tail[if limit.is_some() { 2 } else { 1 }..];
             let limit = limit.unwrap_or(floor);
-            out.extend(
-                floors
-                    .iter()
-                    .filter(|(_, f)| **f < limit)
-                    .map(|(room, _)| room.clone()),
-            );
+            out.extend(floors.iter().filter(|(_, f)| **f < limit).map(|(room, _)| room.clone()));
         } else if floors.contains_key(*word) {
             out.insert((*word).to_owned());
         } else {

@@ -43,9 +43,6 @@ fn every_truncation_and_every_trailing_byte_is_refused() {
     }
     for extra in 0..=255 {
         let longer = [&bytes[..], &[extra]].concat();
-        assert_eq!(
-            judge(&longer, &trust).unwrap_err().code().as_str(),
-            "TRAILING_BYTES"
-        );
+        assert_eq!(judge(&longer, &trust).unwrap_err().code().as_str(), "TRAILING_BYTES");
     }
 }

@@ -6,21 +6,14 @@ use std::process::{Command, Output};
 
 fn forge(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_surefoot-forge"));
-    command
-        .current_dir(folder)
-        .args(words)
-        .env_remove("SOURCE_DATE_EPOCH");
+    command.current_dir(folder).args(words).env_remove("SOURCE_DATE_EPOCH");
     command.output().unwrap()
 }
 
 #[track_caller]
 fn good(folder: &Path, words: &[&str]) -> String {
     let output = forge(folder, words);
-    assert!(
-        output.status.success(),
-        "{words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -79,13 +72,7 @@ fn the_first_artifact() {
     }
     let json: serde_json::Value = serde_json::from_str(&good(
         at,
-        &[
-            "inspect",
-            "x.surefoot",
-            "--json",
-            "--trust",
-            "KEYS/trust.toml",
-        ],
+        &["inspect", "x.surefoot", "--json", "--trust", "KEYS/trust.toml"],
     ))
     .unwrap();
     assert_eq!((&json["v"], &json["accepted"]), (&1.into(), &true.into()));
@@ -114,41 +101,17 @@ fn settings_are_read_and_flags_win() {
     std::fs::rename(at.join("image"), at.join("rootfs.ext4")).unwrap();
     good(at, &["build", "--version", "1.0.0", "-o", "x.surefoot"]);
     good(at, &VERIFY);
-    good(
-        at,
-        &[
-            "build",
-            "--version",
-            "1.0.0",
-            "--product",
-            "other",
-            "-o",
-            "x.surefoot",
-        ],
-    );
+    good(at, &["build", "--version", "1.0.0", "--product", "other", "-o", "x.surefoot"]);
     assert!(good(at, &["inspect", "x.surefoot"]).contains("product        other"));
     // From elsewhere, paths count from the settings' folder.
     let elsewhere = tempfile::tempdir().unwrap();
     let config = at.join("surefoot-forge.toml");
     good(
         elsewhere.path(),
-        &[
-            "build",
-            "--config",
-            config.to_str().unwrap(),
-            "--version",
-            "1.0.0",
-            "-o",
-            "y.surefoot",
-        ],
+        &["build", "--config", config.to_str().unwrap(), "--version", "1.0.0", "-o", "y.surefoot"],
     );
     std::fs::write(&config, "prodcut = 'x'").unwrap();
-    bad(
-        at,
-        &["build", "--version", "1.0.0", "-o", "x.surefoot"],
-        78,
-        "CONFIG_INVALID",
-    );
+    bad(at, &["build", "--version", "1.0.0", "-o", "x.surefoot"], 78, "CONFIG_INVALID");
 }
 
 #[test]
@@ -162,23 +125,12 @@ fn signatures_are_added_one_per_key() {
     good(at, &VERIFY);
     let before = std::fs::read(at.join("x.surefoot")).unwrap();
     bad(at, &["sign", "x.surefoot", KEY[0], KEY[1]], 64, "USAGE");
-    bad(
-        at,
-        &["sign", "x.surefoot", "--key", "KEYS/root.key"],
-        65,
-        "KEY_ROLE",
-    );
+    bad(at, &["sign", "x.surefoot", "--key", "KEYS/root.key"], 65, "KEY_ROLE");
     assert!(before == std::fs::read(at.join("x.surefoot")).unwrap());
-    good(
-        at,
-        &["sign", "x.surefoot", "--key", "KEYS/release-next.key"],
-    );
+    good(at, &["sign", "x.surefoot", "--key", "KEYS/release-next.key"]);
     let trust = std::fs::read_to_string(at.join("KEYS/trust.toml")).unwrap();
-    std::fs::write(
-        at.join("KEYS/trust.toml"),
-        trust.replace("release = 1", "release = 2"),
-    )
-    .unwrap();
+    std::fs::write(at.join("KEYS/trust.toml"), trust.replace("release = 1", "release = 2"))
+        .unwrap();
     good(at, &VERIFY);
 }
 
@@ -187,38 +139,13 @@ fn verifying_without_trust_is_never_a_success() {
     let folder = place();
     let at = folder.path();
     good(at, &build(&["--version", "1.0.0", KEY[0], KEY[1]]));
-    bad(
-        at,
-        &["verify", "x.surefoot", "--trust", "nowhere"],
-        78,
-        "TRUST_MISSING",
-    );
+    bad(at, &["verify", "x.surefoot", "--trust", "nowhere"], 78, "TRUST_MISSING");
     std::fs::write(at.join("empty"), "").unwrap();
-    bad(
-        at,
-        &["verify", "x.surefoot", "--trust", "empty"],
-        78,
-        "TRUST_MISSING",
-    );
+    bad(at, &["verify", "x.surefoot", "--trust", "empty"], 78, "TRUST_MISSING");
     good(at, &["keygen", "--out", "OTHER"]);
-    bad(
-        at,
-        &["verify", "x.surefoot", "--trust", "OTHER/trust.toml"],
-        65,
-        "SIGNATURE_UNTRUSTED",
-    );
-    bad(
-        at,
-        &["verify", "image", "--trust", "KEYS/trust.toml"],
-        65,
-        "NOT_AN_ARTIFACT",
-    );
-    bad(
-        at,
-        &["verify", "gone", "--trust", "KEYS/trust.toml"],
-        66,
-        "NO_SUCH_FILE",
-    );
+    bad(at, &["verify", "x.surefoot", "--trust", "OTHER/trust.toml"], 65, "SIGNATURE_UNTRUSTED");
+    bad(at, &["verify", "image", "--trust", "KEYS/trust.toml"], 65, "NOT_AN_ARTIFACT");
+    bad(at, &["verify", "gone", "--trust", "KEYS/trust.toml"], 66, "NO_SUCH_FILE");
     bad(at, &["inspect", "."], 66, "NO_SUCH_FILE");
 }
 
@@ -247,42 +174,17 @@ fn k02_a_key_that_others_can_read_or_replace_is_refused() {
     let mode = |m| std::fs::set_permissions(&key, PermissionsExt::from_mode(m)).unwrap();
     for open in [0o644, 0o640, 0o604, 0o620] {
         mode(open);
-        bad(
-            at,
-            &build(&["--version", "1.0.0", KEY[0], KEY[1]]),
-            78,
-            "KEY_UNUSABLE",
-        );
+        bad(at, &build(&["--version", "1.0.0", KEY[0], KEY[1]]), 78, "KEY_UNUSABLE");
         assert!(!at.join("x.surefoot").exists());
     }
     mode(0o600);
     symlink("KEYS/release.key", at.join("link.key")).unwrap();
-    bad(
-        at,
-        &build(&["--version", "1.0.0", "--key", "link.key"]),
-        78,
-        "KEY_UNUSABLE",
-    );
+    bad(at, &build(&["--version", "1.0.0", "--key", "link.key"]), 78, "KEY_UNUSABLE");
     std::fs::set_permissions(at.join("KEYS"), PermissionsExt::from_mode(0o777)).unwrap();
-    bad(
-        at,
-        &build(&["--version", "1.0.0", KEY[0], KEY[1]]),
-        78,
-        "KEY_UNUSABLE",
-    );
+    bad(at, &build(&["--version", "1.0.0", KEY[0], KEY[1]]), 78, "KEY_UNUSABLE");
     std::fs::set_permissions(at.join("KEYS"), PermissionsExt::from_mode(0o700)).unwrap();
-    bad(
-        at,
-        &build(&["--version", "1.0.0", "--key", "KEYS/release.pub"]),
-        78,
-        "KEY_UNUSABLE",
-    );
-    bad(
-        at,
-        &build(&["--version", "1.0.0", "--key", "KEYS/none.key"]),
-        66,
-        "NO_SUCH_FILE",
-    );
+    bad(at, &build(&["--version", "1.0.0", "--key", "KEYS/release.pub"]), 78, "KEY_UNUSABLE");
+    bad(at, &build(&["--version", "1.0.0", "--key", "KEYS/none.key"]), 66, "NO_SUCH_FILE");
     let twice = bad(at, &["keygen", "--out", "KEYS"], 64, "USAGE");
     assert!(twice.contains("never overwritten"), "{twice}");
 }
@@ -309,12 +211,7 @@ fn k01_what_a_token_returns_is_checked_before_it_is_believed() {
     let at = folder.path();
     let trust = ["--trust", "KEYS/trust.toml"];
     let try_with = |key: &str, status, code| {
-        bad(
-            at,
-            &build(&["--version", "1.0.0", "--key", key, trust[0], trust[1]]),
-            status,
-            code,
-        );
+        bad(at, &build(&["--version", "1.0.0", "--key", key, trust[0], trust[1]]), status, code);
         assert!(!at.join("x.surefoot").exists());
     };
     let drain = "cat >/dev/null\n";
@@ -323,32 +220,15 @@ fn k01_what_a_token_returns_is_checked_before_it_is_believed() {
         65,
         "SIGNATURE_INVALID",
     );
-    try_with(
-        &script(at, "short", &format!("{drain}head -c 63 /dev/zero")),
-        78,
-        "KEY_UNUSABLE",
-    );
-    try_with(
-        &script(at, "long", &format!("{drain}head -c 65 /dev/zero")),
-        78,
-        "KEY_UNUSABLE",
-    );
+    try_with(&script(at, "short", &format!("{drain}head -c 63 /dev/zero")), 78, "KEY_UNUSABLE");
+    try_with(&script(at, "long", &format!("{drain}head -c 65 /dev/zero")), 78, "KEY_UNUSABLE");
     try_with(&script(at, "silent", drain), 78, "KEY_UNUSABLE");
-    try_with(
-        &script(at, "fails", &format!("{drain}exit 3")),
-        78,
-        "KEY_UNUSABLE",
-    );
+    try_with(&script(at, "fails", &format!("{drain}exit 3")), 78, "KEY_UNUSABLE");
     try_with(&script(at, "early", "exit 0"), 78, "KEY_UNUSABLE");
     try_with("cmd:/no/such/program", 78, "KEY_UNUSABLE");
     // Without a key to check against nothing is run.
     let witness = script(at, "witness", "touch ran");
-    bad(
-        at,
-        &build(&["--version", "1.0.0", "--key", &witness]),
-        64,
-        "USAGE",
-    );
+    bad(at, &build(&["--version", "1.0.0", "--key", &witness]), 64, "USAGE");
     assert!(!at.join("ran").exists());
 }
 
@@ -372,10 +252,7 @@ fn a_token_signs() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    for public in [
-        ["--trust", "KEYS/trust.toml"],
-        ["--pub", "KEYS/release.pub"],
-    ] {
+    for public in [["--trust", "KEYS/trust.toml"], ["--pub", "KEYS/release.pub"]] {
         let mut words = words(public);
         words.extend(["--key".to_owned(), token.clone()]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -383,11 +260,8 @@ fn a_token_signs() {
         let asked = std::fs::read(at.join("asked")).unwrap();
         assert_eq!(asked.len(), 128);
         assert!(asked.starts_with(b"SUREFOOT-SIG-v1\0"));
-        std::fs::write(
-            at.join("answer"),
-            SigningKey::from_bytes(&seed).sign(&asked).to_bytes(),
-        )
-        .unwrap();
+        std::fs::write(at.join("answer"), SigningKey::from_bytes(&seed).sign(&asked).to_bytes())
+            .unwrap();
         good(at, &words);
         good(at, &VERIFY);
         std::fs::write(at.join("answer"), [0; 64]).unwrap();
@@ -397,10 +271,7 @@ fn a_token_signs() {
     words.extend(["--key".to_owned(), token]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let asked = std::fs::read(at.join("asked")).unwrap();
-    std::fs::write(
-        at.join("answer"),
-        SigningKey::from_bytes(&seed).sign(&asked).to_bytes(),
-    )
-    .unwrap();
+    std::fs::write(at.join("answer"), SigningKey::from_bytes(&seed).sign(&asked).to_bytes())
+        .unwrap();
     bad(at, &words, 65, "SIGNATURE_INVALID");
 }

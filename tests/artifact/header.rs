@@ -45,11 +45,7 @@ fn h03_h13_foreign_and_mangled_files_are_no_artifacts() {
         refused(&long, &trust(1), NotAnArtifact);
     }
     // Text mode, the other text mode, seven bits.
-    for magic in [
-        b"\x89SFT\r\r\n\x1a",
-        b"\x89SFT\n\x1a\n\x01",
-        b"\x09SFT\r\n\x1a\n",
-    ] {
+    for magic in [b"\x89SFT\r\r\n\x1a", b"\x89SFT\n\x1a\n\x01", b"\x09SFT\r\n\x1a\n"] {
         refused(&patched(0, magic), &trust(1), NotAnArtifact);
     }
 }
@@ -74,11 +70,7 @@ fn h05_h06_h07_h08_h09_lengths_and_reserved_bytes_are_exact() {
         refused(&patched(20, &[n]), &trust(1), HeaderInvalid);
     }
     for header_len in [0u16, 31, 32, 135, 137, 240, u16::MAX] {
-        refused(
-            &patched(10, &header_len.to_le_bytes()),
-            &trust(1),
-            HeaderInvalid,
-        );
+        refused(&patched(10, &header_len.to_le_bytes()), &trust(1), HeaderInvalid);
     }
     for at in 21..32 {
         refused(&patched(at, &[1]), &trust(1), HeaderInvalid);
@@ -124,16 +116,10 @@ impl Read for Endless {
 fn n01_an_endless_source_is_read_no_further_than_the_head() {
     let good = parts().bytes();
     let head = good.len() - parts().payload().len();
-    let mut source = Endless {
-        start: good,
-        read: 0,
-    };
+    let mut source = Endless { start: good, read: 0 };
     read_head(&mut source).unwrap();
     assert_eq!(source.read, head);
-    let mut source = Endless {
-        start: Vec::new(),
-        read: 0,
-    };
+    let mut source = Endless { start: Vec::new(), read: 0 };
     read_head(&mut source).unwrap_err();
     assert_eq!(source.read, 32);
 }

@@ -17,4 +17,6 @@ mod payload;
 mod python;
 mod record;
 mod signatures;
+#[path = "../common/skip.rs"]
+mod skip;
 mod stranger;

@@ -6,11 +6,7 @@ use surefoot::artifact::read_head;
 use surefoot::model::ReasonCode::{self, ManifestInvalid, NoPayload, TableInvalid, UpdaterTooOld};
 
 fn body(text: String) -> Vec<u8> {
-    Parts {
-        body: text,
-        ..parts()
-    }
-    .bytes()
+    Parts { body: text, ..parts() }.bytes()
 }
 
 fn replaced(from: &str, to: &str) -> Vec<u8> {
@@ -23,52 +19,20 @@ fn replaced(from: &str, to: &str) -> Vec<u8> {
 fn every_broken_rule_is_a_manifest_invalid() {
     for (what, from, to) in [
         ("M01 a key twice", "format = 1", "format = 1\nformat = 1"),
-        (
-            "M02 an unknown key",
-            "version =",
-            "colour = 'red'\nversion =",
-        ),
-        (
-            "M03 an unknown demand",
-            "version =",
-            "critical = ['x']\nversion =",
-        ),
-        (
-            "M19 an expiry nobody defined",
-            "version =",
-            "valid_until = 1\nversion =",
-        ),
-        (
-            "an unknown key of a payload",
-            "required = true",
-            "required = true\nfoo = 1",
-        ),
-        (
-            "an unknown key of requires",
-            "updater =",
-            "kernel = 'x'\nupdater =",
-        ),
+        ("M02 an unknown key", "version =", "colour = 'red'\nversion ="),
+        ("M03 an unknown demand", "version =", "critical = ['x']\nversion ="),
+        ("M19 an expiry nobody defined", "version =", "valid_until = 1\nversion ="),
+        ("an unknown key of a payload", "required = true", "required = true\nfoo = 1"),
+        ("an unknown key of requires", "updater =", "kernel = 'x'\nupdater ="),
         ("M04 compatible with nothing", "['demo-board']", "[]"),
         ("M04 no compatible", "compatible = ['demo-board']\n", ""),
         ("M05 a blank in a name", "'demo-board'", "'demo-board '"),
         ("no product", "product = 'demo'\n", ""),
         ("no version", "version = '1.0.0'\n", ""),
-        (
-            "M15 a line break in the version",
-            "'1.0.0'",
-            "\"1.0\\nERROR: fake\"",
-        ),
+        ("M15 a line break in the version", "'1.0.0'", "\"1.0\\nERROR: fake\""),
         ("M10 a path for a kind", "'rootfs'", "'../mmcblk0'"),
-        (
-            "a counter below zero",
-            "release_counter = 5",
-            "release_counter = -5",
-        ),
-        (
-            "an epoch above u32",
-            "security_epoch = 0",
-            "security_epoch = 4294967296",
-        ),
+        ("a counter below zero", "release_counter = 5", "release_counter = -5"),
+        ("an epoch above u32", "security_epoch = 0", "security_epoch = 4294967296"),
         ("format 0", "format = 1", "format = 0"),
         ("format as text", "format = 1", "format = '1'"),
         ("no format", "format = 1\n", ""),
@@ -76,11 +40,7 @@ fn every_broken_rule_is_a_manifest_invalid() {
         ("an updater with a sign", "'0.1.0'", "'+0.1.0'"),
         ("a hash in capitals", "sha256 = '", "sha256 = 'A"),
         ("R8 an empty hash", "digest = '", "digest = '' #"),
-        (
-            "hints that are no table",
-            "version =",
-            "hints = 1\nversion =",
-        ),
+        ("hints that are no table", "version =", "hints = 1\nversion ="),
     ] {
         let bytes = replaced(from, to);
         let failure = judge(&bytes, &trust(1)).expect_err(what);
@@ -129,19 +89,13 @@ fn m18_the_needed_updater_is_looked_at_before_unknown_keys() {
             UpdaterTooOld,
         );
     }
-    refused(
-        &replaced("format = 1", "format = 2\nunheard_of = 1"),
-        &trust(1),
-        UpdaterTooOld,
-    );
+    refused(&replaced("format = 1", "format = 2\nunheard_of = 1"), &trust(1), UpdaterTooOld);
     judge(&replaced("'0.1.0'", "'0.0.9'"), &trust(1)).unwrap();
 }
 
 #[test]
 fn hints_are_free() {
-    let text = parts()
-        .body
-        .replace("[requires]", "[hints]\nanything = { a = [1] }\n[requires]");
+    let text = parts().body.replace("[requires]", "[hints]\nanything = { a = [1] }\n[requires]");
     judge(&body(text), &trust(1)).unwrap();
 }
 
@@ -197,40 +151,20 @@ fn m07_m08_m09_the_manifest_and_its_table_agree() {
     ] {
         refused(&replaced(from, to), &trust(1), code);
     }
-    let size = parts()
-        .pieces
-        .iter()
-        .map(|p| u64::from(p.plain_len))
-        .sum::<u64>();
-    refused(
-        &replaced(&format!("size = {size}\n"), "size = 0\n"),
-        &trust(1),
-        ManifestInvalid,
-    );
+    let size = parts().pieces.iter().map(|p| u64::from(p.plain_len)).sum::<u64>();
+    refused(&replaced(&format!("size = {size}\n"), "size = 0\n"), &trust(1), ManifestInvalid);
 }
 
 #[test]
 fn m11_two_images_for_one_device() {
     let (one, two) = (vec![raw(b"one")], vec![raw(b"two")]);
     let both = |first: &str, second: &str| {
-        let text = format!(
-            "{TOP}{}{}",
-            payload_text(&one, 0, first),
-            payload_text(&two, 1, second)
-        );
-        Parts {
-            body: text,
-            pieces: [one.clone(), two.clone()].concat(),
-            signers: vec![2],
-        }
-        .bytes()
+        let text =
+            format!("{TOP}{}{}", payload_text(&one, 0, first), payload_text(&two, 1, second));
+        Parts { body: text, pieces: [one.clone(), two.clone()].concat(), signers: vec![2] }.bytes()
     };
     refused(&both("", ""), &trust(1), ManifestInvalid);
-    refused(
-        &both("hardware = ['rev1']\n", ""),
-        &trust(1),
-        ManifestInvalid,
-    );
+    refused(&both("hardware = ['rev1']\n", ""), &trust(1), ManifestInvalid);
     refused(
         &both("hardware = ['rev1', 'rev2']\n", "hardware = ['rev2']\n"),
         &trust(1),
@@ -238,16 +172,10 @@ fn m11_two_images_for_one_device() {
     );
     let good = both("hardware = ['rev1']\n", "hardware = ['rev2']\n");
     judge(&good, &trust(1)).unwrap();
-    let release = read_head(&mut good.as_slice())
-        .unwrap()
-        .verify(&trust(1))
-        .unwrap();
+    let release = read_head(&mut good.as_slice()).unwrap().verify(&trust(1)).unwrap();
     let select = |own: Option<&str>| {
         let own = own.map(|o| o.parse().unwrap());
-        release
-            .manifest
-            .select(own.as_ref())
-            .map(|p| p[0].first_chunk)
+        release.manifest.select(own.as_ref()).map(|p| p[0].first_chunk)
     };
     assert_eq!(select(Some("rev1")), Ok(0));
     assert_eq!(select(Some("rev2")), Ok(1));
@@ -255,10 +183,7 @@ fn m11_two_images_for_one_device() {
         assert_eq!(select(none).unwrap_err().code(), NoPayload);
     }
     let second = &release.manifest.payloads[1];
-    assert_eq!(
-        release.stored_offset_of(second),
-        release.payload_offset() + 3
-    );
+    assert_eq!(release.stored_offset_of(second), release.payload_offset() + 3);
     assert_eq!(release.chunks_of(second).len(), 1);
 }
 
@@ -270,23 +195,12 @@ fn unknown_kinds_are_skipped_unless_required() {
             .replace("'rootfs'", "'firmware'")
             .replace("required = true", &format!("required = {required}"));
         let text = format!("{TOP}{}{blob}", payload_text(&image, 0, ""));
-        Parts {
-            body: text,
-            pieces: [image.clone(), other.clone()].concat(),
-            signers: vec![2],
-        }
-        .bytes()
+        Parts { body: text, pieces: [image.clone(), other.clone()].concat(), signers: vec![2] }
+            .bytes()
     };
     let select = |bytes: &[u8]| {
-        let release = read_head(&mut &bytes[..])
-            .unwrap()
-            .verify(&trust(1))
-            .unwrap();
-        release
-            .manifest
-            .select(None)
-            .map(|p| p.len())
-            .map_err(|f| f.code())
+        let release = read_head(&mut &bytes[..]).unwrap().verify(&trust(1)).unwrap();
+        release.manifest.select(None).map(|p| p.len()).map_err(|f| f.code())
     };
     assert_eq!(select(&artifact(false)), Ok(1));
     assert_eq!(select(&artifact(true)), Err(ReasonCode::UpdaterTooOld));
@@ -296,23 +210,11 @@ fn unknown_kinds_are_skipped_unless_required() {
 fn k05_sizes_beyond_31_and_32_bits_come_out() {
     // Zero runs cost nothing: 5 GiB and 12 GiB images in a few hundred bytes.
     for runs in [vec![1u32 << 31, (1 << 31) + 4096], vec![u32::MAX - 4095; 3]] {
-        let pieces: Vec<_> = runs
-            .iter()
-            .map(|n| zeros(*n))
-            .chain([raw(b"end")])
-            .collect();
+        let pieces: Vec<_> = runs.iter().map(|n| zeros(*n)).chain([raw(b"end")]).collect();
         let size: u64 = runs.iter().map(|n| u64::from(*n)).sum::<u64>() + 3;
         let text = format!("{TOP}{}", payload_text(&pieces, 0, ""));
-        let bytes = Parts {
-            body: text,
-            pieces,
-            signers: vec![2],
-        }
-        .bytes();
-        let release = read_head(&mut bytes.as_slice())
-            .unwrap()
-            .verify(&trust(1))
-            .unwrap();
+        let bytes = Parts { body: text, pieces, signers: vec![2] }.bytes();
+        let release = read_head(&mut bytes.as_slice()).unwrap().verify(&trust(1)).unwrap();
         assert_eq!(release.manifest.payloads[0].size, size);
         assert_eq!(release.payload_len(), 3);
         assert_eq!(release.artifact_len(), bytes.len() as u64);

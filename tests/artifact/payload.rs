@@ -22,10 +22,9 @@ fn p03_p04_chunks_swapped_or_repeated() {
     let (one, two) = (raw(b"chunk one"), raw(b"chunk two"));
     let good = with(vec![one.clone(), two.clone()]);
     let head = good.bytes().len() - good.payload().len();
-    for payload in [
-        [&two.stored[..], &one.stored].concat(),
-        [&one.stored[..], &one.stored].concat(),
-    ] {
+    for payload in
+        [[&two.stored[..], &one.stored].concat(), [&one.stored[..], &one.stored].concat()]
+    {
         let bytes = [&good.bytes()[..head], &payload].concat();
         refused(&bytes, &trust(1), ChunkCorrupt);
     }
@@ -71,9 +70,7 @@ fn p07_only_one_plain_frame() {
     // No content size at all, as a streaming writer leaves it.
     let streamed = {
         let mut context = zstd_safe::CCtx::create();
-        context
-            .set_parameter(zstd_safe::CParameter::ContentSizeFlag(false))
-            .unwrap();
+        context.set_parameter(zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
         let mut bytes = Vec::with_capacity(2000);
         context.compress2(&mut bytes, &text).unwrap();
         bytes
@@ -110,41 +107,22 @@ fn p08_records_that_contradict_themselves() {
     for (what, piece) in [
         ("no plain bytes", edit(raw(b"x"), |p| p.plain_len = 0)),
         ("zeros of no length", zeros(0)),
-        (
-            "raw of another length",
-            edit(raw(b"xy"), |p| p.plain_len = 1),
-        ),
+        ("raw of another length", edit(raw(b"xy"), |p| p.plain_len = 1)),
         ("raw with two hashes", edit(raw(b"xy"), |p| p.plain[0] ^= 1)),
         ("zstd that is not smaller", zstd_as(b"ab", b"abc".to_vec())),
-        (
-            "zstd as long as its plain bytes",
-            zstd_as(b"abc", b"abc".to_vec()),
-        ),
+        ("zstd as long as its plain bytes", zstd_as(b"abc", b"abc".to_vec())),
         ("zstd of nothing", zstd_as(text, Vec::new())),
         ("R8 no plain hash", edit(zstd(text), |p| p.plain = [0; 32])),
-        (
-            "R8 no stored hash",
-            edit(zstd(text), |p| p.stored_hash = [0; 32]),
-        ),
+        ("R8 no stored hash", edit(zstd(text), |p| p.stored_hash = [0; 32])),
         ("zeros with a hash", edit(zeros(4096), |p| p.plain[0] = 1)),
-        (
-            "zeros with a stored hash",
-            edit(zeros(4096), |p| p.stored_hash[0] = 1),
-        ),
-        (
-            "zeros with stored bytes",
-            edit(zeros(4096), |p| p.stored = vec![0]),
-        ),
+        ("zeros with a stored hash", edit(zeros(4096), |p| p.stored_hash[0] = 1)),
+        ("zeros with stored bytes", edit(zeros(4096), |p| p.stored = vec![0])),
         ("codec 3", edit(raw(b"x"), |p| p.codec = 3)),
         ("codec 255", edit(raw(b"x"), |p| p.codec = 255)),
         ("a chunk above 1 MiB", raw(&vec![7; (1 << 20) + 1])),
     ] {
         let body = format!("{TOP}{}", payload_text(&[raw(b"x")], 0, ""));
-        let artifact = Parts {
-            body,
-            pieces: vec![piece],
-            signers: vec![2],
-        };
+        let artifact = Parts { body, pieces: vec![piece], signers: vec![2] };
         let failure = judge(&artifact.bytes(), &trust(1)).expect_err(what);
         assert_eq!(failure.code(), TableInvalid, "{what}: {failure}");
     }
@@ -175,11 +153,7 @@ fn p09_hashes_of_plain_bytes_and_image_are_checked_too() {
     refused(&with(vec![wrong_plain]).bytes(), &trust(1), ChunkCorrupt);
     let mut wrong_image = parts();
     let at = wrong_image.body.find("sha256 = '").unwrap() + 10;
-    let other = if wrong_image.body[at..].starts_with('0') {
-        "1"
-    } else {
-        "0"
-    };
+    let other = if wrong_image.body[at..].starts_with('0') { "1" } else { "0" };
     wrong_image.body.replace_range(at..=at, other);
     refused(&wrong_image.bytes(), &trust(1), ChunkCorrupt);
 }

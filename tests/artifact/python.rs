@@ -6,26 +6,16 @@ use std::process::Command;
 
 #[test]
 fn a_verifier_of_another_language_agrees() {
-    let has_toml = Command::new("python3")
-        .args(["-c", "import tomllib"])
-        .output();
+    let has_toml = Command::new("python3").args(["-c", "import tomllib"]).output();
     if !has_toml.is_ok_and(|o| o.status.success()) {
-        eprintln!("SKIPPED: no python3 with tomllib (3.11)");
+        crate::skip::skipped("no python3 with tomllib (3.11)");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let (artifact, trust_file) = (folder.path().join("x"), folder.path().join("trust.toml"));
-    let keys = [
-        (1, "root", ""),
-        (2, "release", ""),
-        (3, "release", ""),
-        (4, "release", ""),
-    ];
+    let keys = [(1, "root", ""), (2, "release", ""), (3, "release", ""), (4, "release", "")];
     std::fs::write(&trust_file, trust_text(2, &keys, "")).unwrap();
-    let two = Parts {
-        signers: vec![2, 3],
-        ..parts()
-    };
+    let two = Parts { signers: vec![2, 3], ..parts() };
     let (good, said) = (two.bytes(), two.statement());
     let flip = |at: usize| {
         let mut bad = good.clone();
@@ -41,11 +31,7 @@ fn a_verifier_of_another_language_agrees() {
         two.bytes_signed(&[record(2, &said), record(1, &said)]),
         two.bytes_signed(&[record(2, &said), record(2, &said)]),
         two.bytes_signed(&[record(2, &said), record(3, b"other"), record(4, &said)]),
-        two.bytes_signed(&[
-            record(2, &said),
-            record(3, &said),
-            raw_record(&[7; 32], &zero_s),
-        ]),
+        two.bytes_signed(&[record(2, &said), record(3, &said), raw_record(&[7; 32], &zero_s)]),
         good[..good.len() - 1].to_vec(),
         [&good[..], b"x"].concat(),
         flip(9),
@@ -59,19 +45,11 @@ fn a_verifier_of_another_language_agrees() {
     let mut accepted = 0;
     for (n, bytes) in cases.iter().enumerate() {
         std::fs::write(&artifact, bytes).unwrap();
-        let output = Command::new("python3")
-            .arg(&script)
-            .arg(&artifact)
-            .arg(&trust_file)
-            .output()
-            .unwrap();
+        let output =
+            Command::new("python3").arg(&script).arg(&artifact).arg(&trust_file).output().unwrap();
         let ours = judge(bytes, &trust(2));
         let theirs = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.success(),
-            ours.is_ok(),
-            "case {n}: {ours:?}, {theirs}"
-        );
+        assert_eq!(output.status.success(), ours.is_ok(), "case {n}: {ours:?}, {theirs}");
         assert!(!theirs.contains("Traceback"), "case {n}: {theirs}");
         accepted += u32::from(ours.is_ok());
     }

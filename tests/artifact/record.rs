@@ -6,10 +6,7 @@ use surefoot::model::ReasonCode;
 use surefoot::trust::Verified;
 
 fn release() -> Verified<Release> {
-    read_head(&mut parts().bytes().as_slice())
-        .unwrap()
-        .verify(&trust(1))
-        .unwrap()
+    read_head(&mut parts().bytes().as_slice()).unwrap().verify(&trust(1)).unwrap()
 }
 
 #[test]
@@ -38,18 +35,11 @@ fn a_record_reads_back_with_its_chunks_or_without() {
 #[test]
 fn every_flipped_bit_and_every_truncation_of_a_record_is_refused() {
     let release = release();
-    let full = release
-        .record(&release.manifest.payloads[0], 256 * 1024)
-        .unwrap();
+    let full = release.record(&release.manifest.payloads[0], 256 * 1024).unwrap();
     for bit in 0..full.len() * 8 {
         let mut bad = full.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
-        assert!(
-            read_record(&bad, &trust(1)).is_err(),
-            "bit {} of byte {}",
-            bit % 8,
-            bit / 8
-        );
+        assert!(read_record(&bad, &trust(1)).is_err(), "bit {} of byte {}", bit % 8, bit / 8);
     }
     let without_chunks = full.len() - 4 * 36;
     for len in (0..full.len()).filter(|len| *len != without_chunks) {
@@ -61,13 +51,8 @@ fn every_flipped_bit_and_every_truncation_of_a_record_is_refused() {
 fn a_record_that_nobody_trusted_signed_is_refused() {
     let mut artifact = parts();
     artifact.signers = vec![9];
-    let release = read_head(&mut artifact.bytes().as_slice())
-        .unwrap()
-        .parse_unverified()
-        .unwrap();
-    let record = release
-        .record(&release.manifest.payloads[0], 256 * 1024)
-        .unwrap();
+    let release = read_head(&mut artifact.bytes().as_slice()).unwrap().parse_unverified().unwrap();
+    let record = release.record(&release.manifest.payloads[0], 256 * 1024).unwrap();
     let failure = read_record(&record, &trust(1)).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::SignatureUntrusted);
 }

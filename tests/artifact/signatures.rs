@@ -19,86 +19,48 @@ fn with_signature(change: impl Fn(&mut [u8; 64])) -> Vec<u8> {
     let key = secret(2);
     let mut signature = key.sign(&parts().statement()).to_bytes();
     change(&mut signature);
-    parts().bytes_signed(&[raw_record(
-        &key_id(&key.verifying_key().to_bytes()),
-        &signature,
-    )])
+    parts().bytes_signed(&[raw_record(&key_id(&key.verifying_key().to_bytes()), &signature)])
 }
 
 #[test]
 fn s01_an_unknown_key_says_nothing() {
-    refused(
-        &signed_over(9, &parts().statement()),
-        &trust(1),
-        SignatureUntrusted,
-    );
+    refused(&signed_over(9, &parts().statement()), &trust(1), SignatureUntrusted);
 }
 
 #[test]
 fn s02_s03_s04_a_signature_of_something_else() {
     let mut other = parts();
     other.body = other.body.replace("1.0.0", "6.6.6");
-    refused(
-        &signed_over(2, &other.statement()),
-        &trust(1),
-        SignatureInvalid,
-    );
+    refused(&signed_over(2, &other.statement()), &trust(1), SignatureInvalid);
     let (body, table) = (parts().body.into_bytes(), parts().table());
     refused(&signed_over(2, &body), &trust(1), SignatureInvalid);
-    refused(
-        &signed_over(2, &[body.clone(), table.clone()].concat()),
-        &trust(1),
-        SignatureInvalid,
-    );
+    refused(&signed_over(2, &[body.clone(), table.clone()].concat()), &trust(1), SignatureInvalid);
     for purpose in [0, 1, 3, 4, 256] {
-        refused(
-            &signed_over(2, &statement(purpose, &body, &table)),
-            &trust(1),
-            SignatureInvalid,
-        );
+        refused(&signed_over(2, &statement(purpose, &body, &table)), &trust(1), SignatureInvalid);
     }
     // The table is not covered.
-    refused(
-        &signed_over(2, &statement(2, &body, &[])),
-        &trust(1),
-        SignatureInvalid,
-    );
+    refused(&signed_over(2, &statement(2, &body, &[])), &trust(1), SignatureInvalid);
 }
 
 #[test]
 fn s05_one_key_counts_once() {
     let one = record(2, &parts().statement());
-    refused(
-        &parts().bytes_signed(&[one.clone(), one]),
-        &trust(2),
-        HeaderInvalid,
-    );
+    refused(&parts().bytes_signed(&[one.clone(), one]), &trust(2), HeaderInvalid);
 }
 
 #[test]
 fn s06_below_the_threshold() {
     let said = parts().statement();
-    refused(
-        &parts().bytes_signed(&[record(2, &said)]),
-        &trust(2),
-        SignatureThreshold,
-    );
+    refused(&parts().bytes_signed(&[record(2, &said)]), &trust(2), SignatureThreshold);
     let with_unknown = [record(2, &said), record(9, &said)];
-    refused(
-        &parts().bytes_signed(&with_unknown),
-        &trust(2),
-        SignatureThreshold,
-    );
+    refused(&parts().bytes_signed(&with_unknown), &trust(2), SignatureThreshold);
     judge(&parts().bytes_signed(&with_unknown), &trust(1)).unwrap();
 }
 
 #[test]
 fn s07_one_bad_signature_of_a_known_key_spoils_all() {
     let said = parts().statement();
-    for records in [
-        [record(2, &said), record(3, b"x")],
-        [record(3, b"x"), record(2, &said)],
-    ] {
+    for records in [[record(2, &said), record(3, b"x")], [record(3, b"x"), record(2, &said)]] {
         refused(&parts().bytes_signed(&records), &trust(1), SignatureInvalid);
     }
 }
@@ -136,11 +98,7 @@ fn s09_s10_malleated_and_degenerate_signatures() {
     };
     refused(&with_signature(plus_l), &trust(1), SignatureInvalid);
     for byte in [0, 0xff] {
-        refused(
-            &with_signature(|s| s.fill(byte)),
-            &trust(1),
-            SignatureInvalid,
-        );
+        refused(&with_signature(|s| s.fill(byte)), &trust(1), SignatureInvalid);
     }
     // R = identity, S = 0; R = the identity in a second spelling; S = L.
     refused(
@@ -160,11 +118,7 @@ fn s09_s10_malleated_and_degenerate_signatures() {
         &trust(1),
         SignatureInvalid,
     );
-    refused(
-        &with_signature(|s| s[32..].copy_from_slice(&L)),
-        &trust(1),
-        SignatureInvalid,
-    );
+    refused(&with_signature(|s| s[32..].copy_from_slice(&L)), &trust(1), SignatureInvalid);
     judge(&with_signature(|_| ()), &trust(1)).unwrap();
 }
 
@@ -184,17 +138,9 @@ fn s15_a_revoked_key() {
     let keys = [(1, "root", ""), (2, "release", "")];
     let trust = Trust::parse(&trust_text(1, &keys, &format!("revoked = ['{id}']"))).unwrap();
     let said = parts().statement();
-    refused(
-        &parts().bytes_signed(&[record(3, &said)]),
-        &trust,
-        KeyRevoked,
-    );
+    refused(&parts().bytes_signed(&[record(3, &said)]), &trust, KeyRevoked);
     // Signed by the old and the new key, as in a rotation: the new one suffices.
-    judge(
-        &parts().bytes_signed(&[record(3, &said), record(2, &said)]),
-        &trust,
-    )
-    .unwrap();
+    judge(&parts().bytes_signed(&[record(3, &said), record(2, &said)]), &trust).unwrap();
 }
 
 #[test]
@@ -206,23 +152,13 @@ fn s16_no_trust_file_is_no_trust() {
 
 fn scoped(threshold: u32, scope: &str) -> Trust {
     let scope = format!("scope = {scope}");
-    let keys = [
-        (1, "root", ""),
-        (2, "release", scope.as_str()),
-        (3, "release", ""),
-    ];
+    let keys = [(1, "root", ""), (2, "release", scope.as_str()), (3, "release", "")];
     Trust::parse(&trust_text(threshold, &keys, "")).unwrap()
 }
 
 #[test]
 fn a_key_speaks_within_its_scope_only() {
-    let by = |signers: &[u8]| {
-        Parts {
-            signers: signers.to_vec(),
-            ..parts()
-        }
-        .bytes()
-    };
+    let by = |signers: &[u8]| Parts { signers: signers.to_vec(), ..parts() }.bytes();
     for outside in [
         "{ products = ['other'] }",
         "{ payloads = ['firmware'] }",
@@ -232,11 +168,9 @@ fn a_key_speaks_within_its_scope_only() {
         refused(&by(&[2, 3]), &scoped(2, outside), KeyScope);
         judge(&by(&[2, 3]), &scoped(1, outside)).unwrap();
     }
-    for inside in [
-        "{}",
-        "{ products = ['demo'] }",
-        "{ products = ['x', 'demo'], payloads = ['rootfs'] }",
-    ] {
+    for inside in
+        ["{}", "{ products = ['demo'] }", "{ products = ['x', 'demo'], payloads = ['rootfs'] }"]
+    {
         judge(&by(&[2]), &scoped(1, inside)).unwrap();
     }
 }

@@ -40,12 +40,7 @@ pub(crate) fn trust_text(release_threshold: u32, keys: &[(u8, &str, &str)], top:
 
 /// Root key 1, release keys 2, 3 and 4.
 pub(crate) fn trust(release_threshold: u32) -> Trust {
-    let keys = [
-        (1, "root", ""),
-        (2, "release", ""),
-        (3, "release", ""),
-        (4, "release", ""),
-    ];
+    let keys = [(1, "root", ""), (2, "release", ""), (3, "release", ""), (4, "release", "")];
     Trust::parse(&trust_text(release_threshold, &keys, "")).unwrap()
 }
 
@@ -63,10 +58,7 @@ pub(crate) fn statement(purpose: u32, body: &[u8], table: &[u8]) -> [u8; 128] {
 
 pub(crate) fn record(seed: u8, message: &[u8]) -> Vec<u8> {
     let key = secret(seed);
-    raw_record(
-        &key_id(&key.verifying_key().to_bytes()),
-        &key.sign(message).to_bytes(),
-    )
+    raw_record(&key_id(&key.verifying_key().to_bytes()), &key.sign(message).to_bytes())
 }
 
 pub(crate) fn raw_record(id: &[u8; 32], signature: &[u8; 64]) -> Vec<u8> {
@@ -95,13 +87,7 @@ pub(crate) fn raw(bytes: &[u8]) -> Piece {
 }
 
 pub(crate) fn zeros(len: u32) -> Piece {
-    Piece {
-        plain_len: len,
-        codec: 2,
-        plain: [0; 32],
-        stored: Vec::new(),
-        stored_hash: [0; 32],
-    }
+    Piece { plain_len: len, codec: 2, plain: [0; 32], stored: Vec::new(), stored_hash: [0; 32] }
 }
 
 /// `stored` may be anything that claims to decode to `plain`.
@@ -166,21 +152,12 @@ pub(crate) fn payload_text(pieces: &[Piece], first: usize, extra: &str) -> Strin
 
 pub(crate) fn parts() -> Parts {
     let text = b"a chunk of text, a chunk of text, a chunk of text, a chunk of text, a chunk";
-    let pieces = vec![
-        raw(b"0123456789 noise"),
-        zstd(text),
-        zeros(4096),
-        raw(b"the end"),
-    ];
+    let pieces = vec![raw(b"0123456789 noise"), zstd(text), zeros(4096), raw(b"the end")];
     with(pieces)
 }
 
 pub(crate) fn with(pieces: Vec<Piece>) -> Parts {
-    Parts {
-        body: format!("{TOP}{}", payload_text(&pieces, 0, "")),
-        pieces,
-        signers: vec![2],
-    }
+    Parts { body: format!("{TOP}{}", payload_text(&pieces, 0, "")), pieces, signers: vec![2] }
 }
 
 impl Parts {
@@ -206,11 +183,7 @@ impl Parts {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let statement = self.statement();
-        let records: Vec<Vec<u8>> = self
-            .signers
-            .iter()
-            .map(|s| record(*s, &statement))
-            .collect();
+        let records: Vec<Vec<u8>> = self.signers.iter().map(|s| record(*s, &statement)).collect();
         self.bytes_signed(&records)
     }
 

@@ -1,13 +1,6 @@
 //! A device in a temporary folder, and the three programs as a person runs them.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part"
-)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot set itself up has failed"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,25 +27,11 @@ impl Said {
 
     pub fn refused(self, code: i32, reason: &str) -> Said {
         let told = (self.code, self.reason());
-        assert_eq!(
-            told,
-            (code, Some(reason)),
-            "stdout:\n{}\nstderr:\n{}",
-            self.out,
-            self.err
-        );
-        let advice = self
-            .err
-            .lines()
-            .filter(|l| l.starts_with("  next: "))
-            .count();
+        assert_eq!(told, (code, Some(reason)), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        let advice = self.err.lines().filter(|l| l.starts_with("  next: ")).count();
         assert_eq!(advice, 1, "one line says what to do next:\n{}", self.err);
         let printable = |c: char| c == '\n' || !c.is_control();
-        assert!(
-            self.err.chars().all(printable),
-            "unprintable: {:?}",
-            self.err
-        );
+        assert!(self.err.chars().all(printable), "unprintable: {:?}", self.err);
         self
     }
 
@@ -79,11 +58,7 @@ pub fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)], inpu
     writer.join().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let code = done.status.code().unwrap_or(-1);
-    Said {
-        code,
-        out: text(&done.stdout),
-        err: text(&done.stderr),
-    }
+    Said { code, out: text(&done.stdout), err: text(&done.stderr) }
 }
 
 pub fn forge(arguments: &[&str]) -> Said {
@@ -128,11 +103,8 @@ impl Bench {
         let bench = Bench { dir };
         forge(&["keygen", "--out", &bench.path("KEYS")]).ok();
         std::fs::write(bench.path("v1.img"), image(1, 1 << 20)).unwrap();
-        let (device, trust, image) = (
-            bench.path("DEV"),
-            bench.path("KEYS/trust.toml"),
-            bench.path("v1.img"),
-        );
+        let (device, trust, image) =
+            (bench.path("DEV"), bench.path("KEYS/trust.toml"), bench.path("v1.img"));
         let mut all = vec!["new", &device, "--trust", &trust, "--rootfs", &image];
         if !words.contains(&"--slot-size") {
             all.extend(["--slot-size", "4M"]);
@@ -198,11 +170,9 @@ impl Bench {
         );
         std::fs::write(&img, image(seed, len)).unwrap();
         let mut all = vec!["build", "--rootfs", &img, "-o", &out, "--level", "3"];
-        for (flag, value) in [
-            ("--product", "demo"),
-            ("--compatible", "demo-board"),
-            ("--key", key.as_str()),
-        ] {
+        for (flag, value) in
+            [("--product", "demo"), ("--compatible", "demo-board"), ("--key", key.as_str())]
+        {
             let unsigned = flag == "--key" && words.contains(&"--unsigned");
             if !unsigned && !words.contains(&flag) {
                 all.extend([flag, value]);
@@ -216,12 +186,7 @@ impl Bench {
     /// A good release.
     pub fn release(&self, version: &str) -> String {
         let seed = version.bytes().fold(7, |n: u64, b| n * 31 + u64::from(b));
-        self.artifact(
-            &format!("v{version}"),
-            seed,
-            1 << 20,
-            &["--version", version],
-        )
+        self.artifact(&format!("v{version}"), seed, 1 << 20, &["--version", version])
     }
 
     pub fn status(&self) -> serde_json::Value {
@@ -236,13 +201,7 @@ impl Bench {
         let slot = self.slot_bytes(&self.booted());
         let state =
             |name: &str| std::fs::read(self.path(&format!("DEV/state/{name}"))).unwrap_or_default();
-        vec![
-            env(4 << 20),
-            env(8 << 20),
-            slot,
-            state("floor.0"),
-            state("floor.1"),
-        ]
+        vec![env(4 << 20), env(8 << 20), slot, state("floor.0"), state("floor.1")]
     }
 
     /// The bytes of a slot, by the partition table as `sgdisk` or anybody would read it.
@@ -254,24 +213,17 @@ impl Bench {
 
     pub fn slot_offset(&self, slot: &str) -> usize {
         let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
-        let name: Vec<u8> = format!("rootfs-{slot}")
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
+        let name: Vec<u8> =
+            format!("rootfs-{slot}").encode_utf16().flat_map(u16::to_le_bytes).collect();
         let entries = disk[1024..1024 + 128 * 128].chunks(128);
-        let entry = entries
-            .into_iter()
-            .find(|e| e[56..].starts_with(&name))
-            .expect("the slot's entry");
+        let entry =
+            entries.into_iter().find(|e| e[56..].starts_with(&name)).expect("the slot's entry");
         usize::try_from(u64::from_le_bytes(entry[32..40].try_into().unwrap())).unwrap() * 512
     }
 
     pub fn patch_disk(&self, at: usize, bytes: &[u8]) {
         use std::os::unix::fs::FileExt;
-        let disk = std::fs::OpenOptions::new()
-            .write(true)
-            .open(self.path("DEV/disk.img"))
-            .unwrap();
+        let disk = std::fs::OpenOptions::new().write(true).open(self.path("DEV/disk.img")).unwrap();
         disk.write_all_at(bytes, at as u64).unwrap();
     }
 

@@ -26,10 +26,7 @@ fn a_signed_image_gets_into_the_slot_and_nothing_else_changes() {
         let (release, input) = input(&artifact);
         let report = device.write(&release, input, Reuse::Nothing).unwrap();
         assert_eq!(report.image, image.len() as u64);
-        assert!(
-            report.zeroed > 0 && report.written < report.image,
-            "{report:?}"
-        );
+        assert!(report.zeroed > 0 && report.written < report.image, "{report:?}");
         assert!(device.slot_bytes().starts_with(&image));
 
         let (slot, after) = (device.slot_range(), device.disk_bytes());
@@ -85,9 +82,7 @@ fn progress_is_told_in_order_and_comes_to_its_total() {
     let release: &Release = &release;
     check_stored(&source as &dyn Fetch, release, &heard).unwrap();
     let (release, _) = of_file(&artifact);
-    device
-        .write_to(&release, input, Reuse::Resume, &heard)
-        .unwrap();
+    device.write_to(&release, input, Reuse::Resume, &heard).unwrap();
     let mut totals = Vec::new();
     for event in heard.0.into_inner().unwrap() {
         match event {

@@ -20,14 +20,8 @@ fn what_is_not_for_this_device_touches_nothing() {
         (draft().product("other"), ReasonCode::WrongProduct),
         (draft().product("TEST"), ReasonCode::WrongProduct),
         (draft().compatible("board2"), ReasonCode::Incompatible),
-        (
-            Draft::new("1.0").rootfs_for(&small, &["r2"]),
-            ReasonCode::NoPayload,
-        ),
-        (
-            Draft::new("1.0").rootfs(&image(2, ROOM + 1)),
-            ReasonCode::TooBig,
-        ),
+        (Draft::new("1.0").rootfs_for(&small, &["r2"]), ReasonCode::NoPayload),
+        (Draft::new("1.0").rootfs(&image(2, ROOM + 1)), ReasonCode::TooBig),
     ] {
         let (release, input) = of_file(&draft.build());
         refused(device.write(&release, input, Reuse::Nothing), code);
@@ -59,10 +53,7 @@ fn every_damaged_byte_of_a_file_is_found_before_anything_is_written() {
     }
     for cut in payload.clone().step_by(20_011) {
         let short = Memory(artifact[..cut].to_vec());
-        refused(
-            check_stored(&short, &release, nowhere()),
-            ReasonCode::Truncated,
-        );
+        refused(check_stored(&short, &release, nowhere()), ReasonCode::Truncated);
     }
     let mut long = artifact.clone();
     long.push(0);
@@ -76,10 +67,7 @@ fn a_file_that_was_exchanged_after_its_check_is_refused_untouched_or_unbootable(
     let device = Device::new();
     let before = device.disk_bytes();
     for (bytes, code) in [
-        (
-            artifact[..artifact.len() - 1].to_vec(),
-            ReasonCode::Truncated,
-        ),
+        (artifact[..artifact.len() - 1].to_vec(), ReasonCode::Truncated),
         ([&artifact[..], b"x"].concat(), ReasonCode::TrailingBytes),
     ] {
         let (release, input) = of_file(&bytes);
@@ -102,12 +90,7 @@ fn a_stream_that_fails_says_that_the_slot_is_empty_and_the_next_one_installs() {
     let (release, input) = of_stream(&artifact[..artifact.len() - 9]);
     let failure = device.write(&release, input, Reuse::Nothing).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::Truncated);
-    assert!(
-        failure
-            .detail()
-            .starts_with("slot b: left without a system: "),
-        "{failure}"
-    );
+    assert!(failure.detail().starts_with("slot b: left without a system: "), "{failure}");
     let (release, input) = of_stream(&artifact);
     let report = device.write(&release, input, Reuse::Resume).unwrap();
     assert!(report.kept > 0, "{report:?}");

@@ -92,19 +92,12 @@ fn a_record_counts_only_if_it_is_whole_and_signed_by_whom_the_device_trusts() {
     let device = Device::new();
     let (release, input) = of_file(&Draft::new("1.0").rootfs(&image(14, 2 << 20)).build());
     device.write(&release, input, Reuse::Nothing).unwrap();
-    assert!(
-        installed(&device.slot(), &strange_trust())
-            .unwrap()
-            .is_none()
-    );
+    assert!(installed(&device.slot(), &strange_trust()).unwrap().is_none());
     let record = device.slot_bytes()[ROOM..].to_vec();
     let end = record.iter().rposition(|b| *b != 0).unwrap();
     for at in (0..end).step_by(131).chain([end]) {
         device.tamper(ROOM + at, &[record[at] ^ 4]);
-        assert!(
-            installed(&device.slot(), &trust()).unwrap().is_none(),
-            "byte {at}"
-        );
+        assert!(installed(&device.slot(), &trust()).unwrap().is_none(), "byte {at}");
         device.tamper(ROOM + at, &[record[at]]);
     }
     assert!(installed(&device.slot(), &trust()).unwrap().is_some());

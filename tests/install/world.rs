@@ -42,12 +42,7 @@ fn trust_in(release: &[u8; 32]) -> Trust {
         )
     };
     let head = "format = 1\nname = \"test\"\nversion = 1\n[thresholds]\nroot = 1\nrelease = 1\n";
-    Trust::parse(&format!(
-        "{head}{}{}",
-        key(&ROOT, "root"),
-        key(release, "release")
-    ))
-    .unwrap()
+    Trust::parse(&format!("{head}{}{}", key(&ROOT, "root"), key(release, "release"))).unwrap()
 }
 
 /// Whom the device trusts.
@@ -96,12 +91,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn new(version: &'static str) -> Draft {
-        Draft {
-            version,
-            product: "test",
-            compatible: "board",
-            images: Vec::new(),
-        }
+        Draft { version, product: "test", compatible: "board", images: Vec::new() }
     }
 
     pub(crate) fn product(mut self, product: &'static str) -> Draft {
@@ -130,11 +120,7 @@ impl Draft {
             hardware: hardware.clone(),
             ..Image::rootfs(Cursor::new(image.clone()))
         });
-        let packing = Packing {
-            level: 3,
-            average: 32 << 10,
-            threads: 2,
-        };
+        let packing = Packing { level: 3, average: 32 << 10, threads: 2 };
         let packed = pack(images.collect(), packing, &mut payload, &|_| ()).unwrap();
         let head = Head {
             product: name(self.product),
@@ -149,8 +135,7 @@ impl Draft {
         let mut head = head.head(packed).unwrap();
         let statement = head.statement().unwrap();
         let signature = SigningKey::from_bytes(&RELEASE).sign(statement.as_bytes());
-        head.add_signature(&public(&RELEASE), signature.to_bytes())
-            .unwrap();
+        head.add_signature(&public(&RELEASE), signature.to_bytes()).unwrap();
         [head.to_bytes(), payload].concat()
     }
 }
@@ -177,10 +162,7 @@ pub(crate) fn of_file(artifact: &[u8]) -> (Verified<Release>, Input) {
 pub(crate) fn of_stream(artifact: &[u8]) -> (Verified<Release>, Input) {
     let mut stream = Cursor::new(artifact.to_vec());
     let head = read_head(&mut stream).unwrap();
-    (
-        head.verify(&trust()).unwrap(),
-        Input::Stream(Box::new(stream)),
-    )
+    (head.verify(&trust()).unwrap(), Input::Stream(Box::new(stream)))
 }
 
 /// A device whose slot a runs: a disk image in a folder of its own.
@@ -202,16 +184,8 @@ impl Device {
             rootfs: None,
         };
         make(&path, &card).unwrap();
-        let target = Target {
-            product: name("test"),
-            compatible: name("board"),
-            hardware: None,
-        };
-        Device {
-            _folder: folder,
-            path,
-            target,
-        }
+        let target = Target { product: name("test"), compatible: name("board"), hardware: None };
+        Device { _folder: folder, path, target }
     }
 
     pub(crate) fn of_revision(revision: &str) -> Device {
@@ -249,10 +223,7 @@ impl Device {
     /// Changes slot b behind everybody's back.
     pub(crate) fn tamper(&self, offset: usize, bytes: &[u8]) {
         use std::os::unix::fs::FileExt;
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .open(&self.path)
-            .unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(&self.path).unwrap();
         let at = self.slot_range().start + offset;
         file.write_all_at(bytes, at as u64).unwrap();
         file.sync_all().unwrap();
@@ -275,20 +246,10 @@ impl Device {
         sink: &dyn Sink,
     ) -> Result<Report> {
         let (disk, layout) = self.open();
-        let settled = CopyClaim::Alive {
-            slot: Some(SlotId::A),
-            trial: false,
-        };
+        let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
         let copies = vec![settled, settled];
         let target = Inactive::prove(&disk, &layout, SlotId::A, &EnvClaims { copies })?;
         let plan = plan(release, &self.target, target.device().len())?;
-        write_slot(Job {
-            release,
-            plan: &plan,
-            input,
-            target: &target,
-            reuse,
-            sink,
-        })
+        write_slot(Job { release, plan: &plan, input, target: &target, reuse, sink })
     }
 }

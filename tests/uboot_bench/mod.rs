@@ -60,12 +60,7 @@ impl Bench {
     }
 
     pub fn config(&self) -> String {
-        self.dir
-            .path()
-            .join("whole.config")
-            .to_str()
-            .unwrap()
-            .to_owned()
+        self.dir.path().join("whole.config").to_str().unwrap().to_owned()
     }
 
     pub fn theirs(&self) -> String {

@@ -20,6 +20,8 @@ HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 CACHE = Path(os.environ.get("SUREFOOT_CACHE") or Path.home() / ".cache/surefoot")
 MIB = 1 << 20
+# Where the boot scripts are taken from; boot-script.py --mistakes puts spoilt ones in their place.
+SCRIPTS = Path(os.environ.get("SUREFOOT_UBOOT_SCRIPTS") or TOP / "uboot-scripts")
 
 # The factory layout of docs/uboot-environment.md.
 ENV_SIZE = 0x4000
@@ -35,7 +37,7 @@ def target(name):
 
 
 def boot_scr(out=None):
-    done = subprocess.run([TOP / "uboot-scripts/make", "boot.scr"], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([SCRIPTS / "make", "boot.scr"], stdout=subprocess.PIPE, check=True)
     if out is not None:
         Path(out).write_bytes(done.stdout)
     return done.stdout
@@ -106,7 +108,10 @@ def env_write(image, copies):
 # ---- disk images ----------------------------------------------------------------------------------------------------
 
 def run(*command, **keywords):
-    return subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}\n{done.stdout.decode('utf-8', 'replace')[-2000:]}")
+    return done
 
 
 def filesystem(out, folder, kind, size_mib, label="rootfs"):
@@ -167,7 +172,7 @@ def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=()
 def factory_env(counter, **values):
     """The shipped factory environment for one of the bench's boards."""
     board = target("uboot-sandbox") / "default.env"
-    done = subprocess.run([TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, f"surefoot_counter={counter}",
+    done = subprocess.run([SCRIPTS / "make", "factory-env.txt", "--board", board, f"surefoot_counter={counter}",
                            *(f"{k}={v}" for k, v in values.items())], stdout=subprocess.PIPE, text=True, check=True)
     made = env_text_to_dict(done.stdout)
     made.pop("surefoot_env")                    # marks the compiled-in environment, so that a test sees when it was used

@@ -2,6 +2,8 @@
 """The boot script in the real U-Boot: every promise of docs/uboot-environment.md, on a GPT image with two slots.
 
     tests/vm/boot-script.py [NAME...]        NAME: a test method or a part of its name
+    tests/vm/boot-script.py --mistakes [N...] tests the tests: each mistake of the list below is put into the scripts, and a
+                                             test must fail
 
 Each test starts from a factory environment, changes what it needs, boots, and looks at what would have been started and at
 what is stored afterwards.  Unless it says otherwise a test runs four times: counter uboot and script, old and modern shell.
@@ -60,6 +62,11 @@ def factory_env(counter):
     return bench.factory_env(counter, surefoot_args=ARGS)
 
 
+@functools.cache
+def surefoot_env():
+    return subprocess.run([bench.SCRIPTS / "make", "surefoot.env"], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 class Device:
     """A disk image with one of the two counters and one of the two shells."""
 
@@ -68,7 +75,7 @@ class Device:
         self.image = work / "disk.img"
         variables = dict(factory_env(counter))
         if in_environment:
-            text = bench.env_text_to_dict((bench.TOP / "uboot-scripts/surefoot.env").read_text())
+            text = bench.env_text_to_dict(surefoot_env())
             variables.update(text)
         self.factory = dict(variables)
         key = (a or slot_image("a"), b or slot_image("b"))
@@ -391,6 +398,9 @@ class BootScript(unittest.TestCase):
         d = device().arm("b", bootcount="3", altbootcmd=None)
         for _ in range(2):
             self.boots(d.boot(), "a")
+        # The trial is over for this boot, also if the tried slot is all there is.
+        d = device(a=slot_image("a", kernel="missing")).arm("b", bootcount="3", altbootcmd=None)
+        self.boots(d.boot(), "b")
         d = device(b=slot_image("b", kernel="missing")).arm("b", altbootcmd=None)
         for _ in range(5):
             self.boots(d.boot(), "a")
@@ -414,14 +424,12 @@ class BootScript(unittest.TestCase):
     def test_a_cut_anywhere_in_the_last_boot_of_a_trial_leaves_a_bootable_device(self, device):
         d = device().arm("b", bootcount="3")
         armed = bench.env_read(d.image)
-        for cut in list(range(0, 66, 5)) + [31, 32, 33, 63, 64]:
-            for torn in (0, 100):
-                bench.env_write(d.image, armed)
-                d.boot(cut=cut, torn=torn)
-                self.assertIsNotNone(d.stored(), f"cut {cut}: both copies lost")
-                for _ in range(2):
-                    self.boots(d.boot(), "a")
-                self.gave_up(d)
+        for cut, torn in ((0, 0), (0, 4), (1, 0), (20, 300), (31, 511), (32, 0), (32, 5), (33, 0), (63, 100), (64, 0)):
+            bench.env_write(d.image, armed)
+            d.boot(cut=cut, torn=torn)
+            self.assertIsNotNone(d.stored(), f"cut {cut}: both copies lost")
+            self.boots(d.boot(), "a")
+            self.gave_up(d)
 
     # ---- what is started --------------------------------------------------------------------------------------------
 
@@ -539,7 +547,7 @@ class BootScript(unittest.TestCase):
 
 class Text(unittest.TestCase):
     """What uboot-scripts/make writes."""
-    make = bench.TOP / "uboot-scripts/make"
+    make = bench.SCRIPTS / "make"
 
     def test_the_tracked_files_are_what_the_sources_say(self):
         self.assertEqual(subprocess.run([self.make, "--check"]).returncode, 0)
@@ -567,21 +575,21 @@ class Text(unittest.TestCase):
     def test_uboots_own_build_takes_the_env_text(self):
         """The same preprocessor and awk script that a board's .env file goes through."""
         source = bench.target("uboot-source") / "src"
-        cpp = subprocess.run(["cpp", "-P", "-undef", "-x", "assembler-with-cpp", bench.TOP / "uboot-scripts/surefoot.env"],
+        cpp = subprocess.run(["cpp", "-P", "-undef", "-x", "assembler-with-cpp", bench.SCRIPTS / "surefoot.env"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
         made = subprocess.run(["awk", "-f", source / "scripts/env2string.awk"], input=cpp.stdout, stdout=subprocess.PIPE, check=True).stdout.decode()
-        wanted = bench.env_text_to_dict((bench.TOP / "uboot-scripts/surefoot.env").read_text())
+        wanted = bench.env_text_to_dict(surefoot_env())
         quoted = made.split(' "', 1)[1].rsplit('"', 1)[0].replace('\\"', '"')
         self.assertEqual(dict(x.split("=", 1) for x in quoted.split("\\0") if x), wanted)
 
     def test_the_largest_environment_leaves_half_of_16_kib_to_the_board(self):
-        variables = bench.factory_env("script", **bench.env_text_to_dict((bench.TOP / "uboot-scripts/surefoot.env").read_text()))
+        variables = bench.factory_env("script", **bench.env_text_to_dict(surefoot_env()))
         size = sum(len(k) + len(v) + 2 for k, v in variables.items())
         self.assertLess(size, bench.ENV_SIZE // 2)
 
     def test_every_variable_of_the_scripts_is_documented(self):
         import re
-        text = "".join((bench.TOP / "uboot-scripts" / n).read_text() for n in ("boot.cmd", "altboot.cmd", "load.cmd"))
+        text = "".join((bench.SCRIPTS / n).read_text() for n in ("boot.cmd", "altboot.cmd", "load.cmd"))
         text = "\n".join(l for l in text.splitlines() if not l.lstrip().startswith("#"))
         doc = (bench.TOP / "docs/uboot-environment.md").read_text()
         names = {n for n in re.findall(r"\$\{(\w+)\}", text) if not n.startswith("sf_")} | set(re.findall(r"setenv (\w+)", text))
@@ -589,8 +597,72 @@ class Text(unittest.TestCase):
         self.assertEqual({n for n in names if f"`{n}`" not in doc}, set())
 
 
+# (file, what it says, what it says instead): each is a way to lose a device that somebody could write.
+MISTAKES = [
+    ("boot.cmd", 'test "x${upgrade_available}" = "x1"; then\n    sf_good', 'test "x${upgrade_available}" != "x0"; then\n    sf_good'),
+    ("boot.cmd", "sf_named=a\nsf_other=b\nif", "sf_named=b\nsf_other=a\nif"),
+    ("boot.cmd", 'if saveenv; then', 'if saveenv || test 1 = 1; then'),
+    ("boot.cmd", "sf_verdict=refuse", "sf_verdict=try"),
+    ("boot.cmd", "sf_before=0\n", "sf_before=1\n"),
+    ("boot.cmd", "for sf_i in 1 2 3 4 5 6 7 8 9;", "for sf_i in 1 2 3 4 5 6 7 8;"),
+    ("boot.cmd", '= "xuboot" && test "x${bootcount}" = "x${sf_i}"', '= "xuboot"'),
+    ("boot.cmd", '&& test -n "${sf_number}"; then', '; then'),
+    ("boot.cmd", "sf_verdict=give-up\n", "sf_verdict=try\n"),
+    ("boot.cmd", "rootfs-${sf_slot} surefoot_tmp", "rootfs-${sf_named} surefoot_tmp"),
+    ("boot.cmd", "    setenv filesize\n    setenv fileaddr\n", "    setenv fileaddr\n"),
+    ("boot.cmd", "    setenv bootargs\n", ""),
+    ("boot.cmd", "    setenv kernel_comp_size\n", ""),
+    ("boot.cmd", "setenv surefoot_tmp\nsetenv filesize\n", "setenv surefoot_tmp\n"),
+    ("boot.cmd", "        if test -n \"${sf_trial}\" && test -n \"${surefoot_wdt}\"; then\n            wdt stop", "        if test -n \"\"; then\n            wdt stop"),
+    ("boot.cmd", "            if test -n \"${surefoot_wdt}\"; then\n                if", "            if test -z \"\"; then\n                if"),
+    ("boot.cmd", "    if test -n \"${sf_trial}\"; then\n        # At once", "    if test -z \"${sf_named}\"; then\n        # At once"),
+    ("boot.cmd", "        sf_nested=1\n        run altbootcmd\n        sf_nested=\n        #", "        run altbootcmd\n        #"),
+    ("boot.cmd", "        sf_second=${sf_good}\n", "        sf_second=${sf_other}\n        sf_third=\n"),
+    ("boot.cmd", "surefoot.slot=${sf_slot}", "surefoot.slot=${sf_named}"),
+    ("boot.cmd", "            sf_initrd=-\n", ""),
+    ("boot.cmd", "                else\n                    sf_ready=\n                fi\n            fi\n            sf_fdt", "                fi\n            fi\n            sf_fdt"),
+    ("boot.cmd", "${surefoot_args}\"", "\""),
+    ("boot.cmd", "        # Only matters where altbootcmd is missing: the trial is over for this boot at least.\n        setenv upgrade_available 0\n", ""),
+    ("altboot.cmd", 'test "x${upgrade_available}" = "x1"', 'test "x1" = "x1"'),
+    ("altboot.cmd", "    setenv bootcount 0\n", ""),
+    ("altboot.cmd", "    setenv upgrade_available 0\n", ""),
+    ("altboot.cmd", "    setenv surefoot_fallback ${surefoot_txn}\n", ""),
+    ("altboot.cmd", '|| test "x${surefoot_good}" = "xb"', ""),
+    ("altboot.cmd", "    sf_back=b\n    if", "    sf_back=a\n    if"),
+    ("altboot.cmd", "    saveenv\n", "    saveenv\n    saveenv\n"),
+    ("altboot.cmd", 'if test -z "${sf_nested}"; then', 'if test -z ""; then'),
+    ("altboot.cmd", "    setenv bootcount 0\n", "    saveenv\n    setenv bootcount 0\n"),
+]
+
+
+def mistakes(names):
+    missed = []
+    for number, (name, right, wrong) in enumerate(MISTAKES, 1):
+        if names and str(number) not in names:
+            continue
+        with bench.scratch("surefoot-mistake-") as folder:
+            scripts = Path(folder, "uboot-scripts")
+            shutil.copytree(bench.SCRIPTS, scripts)
+            text = (scripts / name).read_text()
+            if text.count(right) != 1:
+                sys.exit(f"boot-script: mistake {number}: {right!r} is {text.count(right)} times in {name}")
+            (scripts / name).write_text(text.replace(right, wrong))
+            done = subprocess.run([sys.executable, __file__, "--first", "BootScript"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  env={**os.environ, "SUREFOOT_UBOOT_SCRIPTS": str(scripts)})
+        caught = [l.split()[1] for l in done.stdout.splitlines() if l.startswith("FAIL: ")]
+        print(f"{number:3} {name}: {' '.join(wrong.split())[:60]!r}: {'caught by ' + caught[0] if caught else 'NOT CAUGHT'}", flush=True)
+        if not caught:
+            missed.append(number)
+    print(f"boot-script: {len(names or MISTAKES)} mistakes, {len(missed)} not caught")
+    sys.exit(1 if missed else 0)
+
+
 def main():
     global work
+    names = [a for a in sys.argv[1:] if not a.startswith("--")]
+    if "--mistakes" in sys.argv:
+        mistakes(names)
+    first = "--first" in sys.argv
     started = time.monotonic()
     for name in ("uboot-sandbox", "uboot-sandbox-stock"):
         bench.target(name)
@@ -598,9 +670,9 @@ def main():
         work = Path(folder)
         loader = unittest.TestLoader()
         chosen = [t for s in (BootScript, Text) for t in loader.loadTestsFromTestCase(s)]
-        if len(sys.argv) > 1:
-            chosen = [t for t in chosen if any(part in t.id() for part in sys.argv[1:])]
-        result = unittest.TextTestRunner(verbosity=1).run(unittest.TestSuite(chosen))
+        if names:
+            chosen = [t for t in chosen if any(part in t.id() for part in names)]
+        result = unittest.TextTestRunner(verbosity=1, failfast=first).run(unittest.TestSuite(chosen))
     print(f"boot-script: {result.testsRun} tests, {boots} boots of the real U-Boot, {len(result.failures) + len(result.errors)} failures, "
           f"{len(result.skipped)} skipped, {time.monotonic() - started:.0f} s")
     if not chosen:

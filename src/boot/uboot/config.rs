@@ -81,11 +81,7 @@ impl FwEnvConfig {
                     "line {number}: `{size}` is not a size (hexadecimal, at most 1 MiB)"
                 ));
             };
-            copies.push(CopyPlace {
-                device: PathBuf::from(device),
-                offset,
-                size,
-            });
+            copies.push(CopyPlace { device: PathBuf::from(device), offset, size });
         }
         match &copies[..] {
             [_] => {}
@@ -96,10 +92,7 @@ impl FwEnvConfig {
             }
             [_, _] => return wrong("the two copies differ in size".to_owned()),
             other => {
-                return wrong(format!(
-                    "{} copies are described; 1 or 2 can be",
-                    other.len()
-                ));
+                return wrong(format!("{} copies are described; 1 or 2 can be", other.len()));
             }
         }
         Ok(FwEnvConfig { copies })

@@ -76,9 +76,7 @@ fn claims(loaded: &Loaded) -> EnvClaims {
         CopyState::Dead(_) => CopyClaim::Dead,
         CopyState::Alive { env, .. } => scheme::claim(env),
     };
-    EnvClaims {
-        copies: loaded.copies.iter().map(claim).collect(),
-    }
+    EnvClaims { copies: loaded.copies.iter().map(claim).collect() }
 }
 
 /// Two copies in one device whose units of 4 MiB meet. Copies in files say nothing: where a file

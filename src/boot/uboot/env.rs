@@ -53,10 +53,7 @@ impl Env {
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         self.entries.iter().filter_map(|e| {
             let (name, value) = (name_of(e)?, value_of(e)?);
-            Some((
-                String::from_utf8_lossy(name),
-                String::from_utf8_lossy(value),
-            ))
+            Some((String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
         })
     }
 
@@ -108,10 +105,7 @@ impl Env {
         if size < header || content + 1 > size - header {
             return Err(Failure::new(
                 ReasonCode::EnvFull,
-                format!(
-                    "{} bytes do not fit an environment of {size}",
-                    content + 1 + header
-                ),
+                format!("{} bytes do not fit an environment of {size}", content + 1 + header),
             ));
         }
         let mut out = vec![0; size];

@@ -41,16 +41,8 @@ fn fills_to_the_last_byte_and_not_beyond() {
                 }
             }
         }
-        assert!(
-            Env::new()
-                .encode(4 + usize::from(redundant), serial)
-                .is_err()
-        );
-        assert!(
-            Env::new()
-                .encode((4 + usize::from(redundant)) + 1, serial)
-                .is_ok()
-        );
+        assert!(Env::new().encode(4 + usize::from(redundant), serial).is_err());
+        assert!(Env::new().encode((4 + usize::from(redundant)) + 1, serial).is_ok());
     }
 }
 
@@ -73,21 +65,12 @@ fn a_list_without_an_end_is_dead_though_its_checksum_holds() {
     let mut full = vec![b'x'; 32];
     let crc = crc32fast::hash(&full[4..]);
     full[..4].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(
-        Env::decode(&full, false),
-        Err("the end of the list is missing")
-    );
+    assert_eq!(Env::decode(&full, false), Err("the end of the list is missing"));
     full[31] = 0;
     let crc = crc32fast::hash(&full[4..]);
     full[..4].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(
-        Env::decode(&full, false),
-        Err("the end of the list is missing")
-    );
-    assert_eq!(
-        Env::decode(&stored(b"=x\0\0", 16), false),
-        Err("a variable without a name")
-    );
+    assert_eq!(Env::decode(&full, false), Err("the end of the list is missing"));
+    assert_eq!(Env::decode(&stored(b"=x\0\0", 16), false), Err("a variable without a name"));
 }
 
 #[test]
@@ -96,11 +79,7 @@ fn foreign_entries_stay_where_they_are_and_u_boots_reading_counts() {
     let bytes = stored(data, 64);
     let (mut env, _) = Env::decode(&bytes, false).unwrap();
     assert_eq!(env.get("z").as_deref(), Some("2"), "the last one counts");
-    assert_eq!(
-        env.get("a").as_deref(),
-        Some("blank"),
-        "U-Boot skips blanks"
-    );
+    assert_eq!(env.get("a").as_deref(), Some("blank"), "U-Boot skips blanks");
     for absent in ["e", "junk", "#c", "c", "", "zz"] {
         assert_eq!(env.get(absent), None, "{absent}");
     }

@@ -117,10 +117,8 @@ impl Place {
             create_file(&self.device, self.size64())
                 .reason(ReasonCode::Io, format!("making {}", self.device.display()))?;
         }
-        let _writable = ForceRo::lift(&self.device).reason(
-            ReasonCode::Io,
-            format!("making {} writable", self.device.display()),
-        )?;
+        let _writable = ForceRo::lift(&self.device)
+            .reason(ReasonCode::Io, format!("making {} writable", self.device.display()))?;
         let device = match &self.disk {
             Some(disk) => disk.writable()?,
             None => open_in_place(&self.device)?,

@@ -33,9 +33,7 @@ pub mod names {
 /// there is none (`-1`, `0x10` and `" 3"` are 0); what is too large stays at the largest.
 pub fn number(text: &str) -> u32 {
     let digits = text.bytes().take_while(u8::is_ascii_digit);
-    digits.fold(0u32, |n, d| {
-        n.saturating_mul(10).saturating_add(u32::from(d - b'0'))
-    })
+    digits.fold(0u32, |n, d| n.saturating_mul(10).saturating_add(u32::from(d - b'0')))
 }
 
 pub(super) fn number_of(env: &Env, name: &str) -> Option<u32> {
@@ -53,10 +51,7 @@ pub(super) fn is_trial(env: &Env) -> bool {
 }
 
 pub(super) fn claim(env: &Env) -> CopyClaim {
-    CopyClaim::Alive {
-        slot: slot_of(env, names::SLOT),
-        trial: is_trial(env),
-    }
+    CopyClaim::Alive { slot: slot_of(env, names::SLOT), trial: is_trial(env) }
 }
 
 pub(super) fn counter_of(env: &Env) -> Option<Counter> {
@@ -145,13 +140,7 @@ mod tests {
 
     #[test]
     fn whatever_u_boot_would_count_in_is_a_trial() {
-        for (value, trial) in [
-            ("0", false),
-            ("1", true),
-            ("2", true),
-            ("1x", true),
-            ("x", false),
-        ] {
+        for (value, trial) in [("0", false), ("1", true), ("2", true), ("1x", true), ("x", false)] {
             let mut env = Env::new();
             assert!(!is_trial(&env));
             env.set(names::TRIAL, value).unwrap();

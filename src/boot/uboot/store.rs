@@ -42,13 +42,10 @@ pub struct Loaded {
 impl Loaded {
     fn new(copies: Vec<CopyState>) -> Loaded {
         let chosen = match &copies[..] {
-            [
-                CopyState::Alive { serial: a, .. },
-                CopyState::Alive { serial: b, .. },
-            ] => Some(choose(a.unwrap_or(0), b.unwrap_or(0))),
-            copies => copies
-                .iter()
-                .position(|c| matches!(c, CopyState::Alive { .. })),
+            [CopyState::Alive { serial: a, .. }, CopyState::Alive { serial: b, .. }] => {
+                Some(choose(a.unwrap_or(0), b.unwrap_or(0)))
+            }
+            copies => copies.iter().position(|c| matches!(c, CopyState::Alive { .. })),
         };
         Loaded { copies, chosen }
     }
@@ -174,11 +171,7 @@ impl EnvStore {
     /// having come between.
     pub fn begin(&self) -> Result<Session<'_>> {
         let lock = self.lock()?;
-        Ok(Session {
-            loaded: self.read()?,
-            store: self,
-            _lock: lock,
-        })
+        Ok(Session { loaded: self.read()?, store: self, _lock: lock })
     }
 
     /// Writes *every* copy, whatever was there: what a factory does, and never an update. The
@@ -214,10 +207,7 @@ impl Session<'_> {
         let place = &self.store.places[target];
         place.write(&env.encode(place.size, serial)?)?;
         self.loaded = self.store.read()?;
-        let expected = CopyState::Alive {
-            serial,
-            env: env.clone(),
-        };
+        let expected = CopyState::Alive { serial, env: env.clone() };
         if self.loaded.chosen == Some(target) && self.loaded.copies[target] == expected {
             return Ok(());
         }

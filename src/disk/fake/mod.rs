@@ -54,10 +54,7 @@ impl FakeDevice {
             block,
             len: u64::try_from(medium.len()).unwrap_or(0),
             strict,
-            state: Mutex::new(State {
-                medium,
-                ..State::default()
-            }),
+            state: Mutex::new(State { medium, ..State::default() }),
         }
     }
 

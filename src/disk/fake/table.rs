@@ -18,14 +18,11 @@ pub(crate) fn gpt_disk_with(
     let last = u32::try_from(len / size - 1).unwrap_or(u32::MAX);
     let boot = gpt::mbr::ProtectiveMBR::with_lb_size(last);
     boot.overwrite_lba0(&mut bytes).expect(why);
-    let config = gpt::GptConfig::new()
-        .writable(true)
-        .logical_block_size(sector);
+    let config = gpt::GptConfig::new().writable(true).logical_block_size(sector);
     let mut disk = config.create_from_device(&mut bytes, None).expect(why);
     for ((name, start, len), number) in partitions.iter().zip(1u32..) {
         let kind = gpt::partition_types::LINUX_FS;
-        disk.add_partition_at(name, number, start / size, len / size, kind, 0)
-            .expect(why);
+        disk.add_partition_at(name, number, start / size, len / size, kind, 0).expect(why);
     }
     disk.write().expect(why);
     bytes.into_inner()

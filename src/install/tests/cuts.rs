@@ -22,10 +22,7 @@ fn check(fixture: &Fixture, slot: &[u8], old: &[u8], when: &str) {
     if let Some(record) = decode_record(&slot[tail..]) {
         let complete = fixture.is_complete(slot) && record == b"a record";
         let untouched = slot[..tail] == old[..tail] && record == b"old";
-        assert!(
-            complete || untouched,
-            "a record describes a torn slot {when}"
-        );
+        assert!(complete || untouched, "a record describes a torn slot {when}");
     }
 }
 
@@ -43,9 +40,7 @@ fn no_prefix_of_the_writes_offers_a_kernel() {
         let old = old_slot(&fixture);
         let device = FakeDevice::new(old.clone());
         device.record();
-        fixture
-            .write(&device, fixture.file(), Reuse::Nothing)
-            .unwrap();
+        fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
         let mut slot = old.clone();
         let log = device.log();
         assert!(log.len() > 10, "{} requests", log.len());
@@ -76,24 +71,14 @@ fn a_cut_anywhere_is_resumed_and_only_the_missing_is_fetched() {
     let fixture = Fixture::new(21, 3 << 20, 60 << 10);
     let old = old_slot(&fixture);
     let whole = FakeDevice::new(old.clone());
-    fixture
-        .write(&whole, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&whole, fixture.file(), Reuse::Nothing).unwrap();
     let writes = whole.counts().writes;
     let mut least = u64::MAX;
     for nth in 1..=writes {
-        for survivors in [
-            Survivors::Nothing,
-            Survivors::Everything,
-            Survivors::Some(nth + 99),
-        ] {
+        for survivors in [Survivors::Nothing, Survivors::Everything, Survivors::Some(nth + 99)] {
             let device = FakeDevice::new(old.clone());
             device.cut_at_write(nth, 1700);
-            assert!(
-                fixture
-                    .write(&device, fixture.file(), Reuse::Nothing)
-                    .is_err()
-            );
+            assert!(fixture.write(&device, fixture.file(), Reuse::Nothing).is_err());
             device.power_on(survivors);
             check(&fixture, &device.medium(), &old, &format!("at write {nth}"));
             let source = Arc::new(Memory::new(fixture.payload.clone()));
@@ -110,19 +95,14 @@ fn a_cut_anywhere_is_resumed_and_only_the_missing_is_fetched() {
             }
         }
     }
-    assert!(
-        least < 200 << 10,
-        "the last cuts leave {least} bytes to fetch"
-    );
+    assert!(least < 200 << 10, "the last cuts leave {least} bytes to fetch");
 }
 
 #[test]
 fn writing_what_stands_there_writes_almost_nothing() {
     let fixture = Fixture::new(22, 12 << 20, 300 << 10);
     let device = FakeDevice::new(old_slot(&fixture));
-    fixture
-        .write(&device, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
     for input in [fixture.file(), fixture.stream()] {
         let before = device.counts();
         let report = fixture.write(&device, input, Reuse::Resume).unwrap();

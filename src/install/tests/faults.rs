@@ -14,22 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 fn a_write_that_fails_anywhere_leaves_no_kernel_and_the_next_one_works() {
     let fixture = Fixture::new(31, 2 << 20, 60 << 10);
     let whole = FakeDevice::new(fixture.old_slot());
-    fixture
-        .write(&whole, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&whole, fixture.file(), Reuse::Nothing).unwrap();
     for nth in 1..=whole.counts().writes {
         let device = FakeDevice::new(fixture.old_slot());
         device.fail_write(nth);
         let result = fixture.write(&device, fixture.file(), Reuse::Nothing);
         assert_eq!(code(result), "IO", "write {nth}");
         // The first two writes destroy the record and the first block.
-        assert!(
-            nth <= 2 || !offers_something(&device.contents()),
-            "write {nth}"
-        );
-        fixture
-            .write(&device, fixture.file(), Reuse::Resume)
-            .unwrap();
+        assert!(nth <= 2 || !offers_something(&device.contents()), "write {nth}");
+        fixture.write(&device, fixture.file(), Reuse::Resume).unwrap();
         assert!(fixture.is_complete(&device.medium()), "after write {nth}");
     }
 }
@@ -71,10 +64,7 @@ fn a_medium_that_lies_while_it_is_destroyed_stops_everything() {
     let fixture = Fixture::new(33, 1 << 20, 60 << 10);
     let device = FakeDevice::new(fixture.old_slot());
     device.stick(100_000, 1);
-    assert_eq!(
-        code(fixture.write(&device, fixture.file(), Reuse::Nothing)),
-        "READ_BACK"
-    );
+    assert_eq!(code(fixture.write(&device, fixture.file(), Reuse::Nothing)), "READ_BACK");
     assert!(device.contents()[128 << 10..][..4096] == fixture.old_slot()[128 << 10..][..4096]);
 }
 
@@ -102,10 +92,7 @@ impl BlockDevice for Impatient {
         let mut sectors = Self::sectors(offset, buf.len() as u64);
         // One block is read to complete it, before it is written.
         if buf.len() > 512 && sectors.any(|s| unflushed.contains(&s)) {
-            return Err(Failure::new(
-                ReasonCode::Internal,
-                "read before it is flushed",
-            ));
+            return Err(Failure::new(ReasonCode::Internal, "read before it is flushed"));
         }
         self.inner.read_at(offset, buf)
     }
@@ -127,14 +114,11 @@ impl BlockDevice for Impatient {
 
 #[test]
 fn nothing_is_compared_before_it_is_flushed() {
-    for fixture in [
-        Fixture::new(36, 3 << 20, 60 << 10),
-        Fixture::in_units(4096, 37, 40 << 20, 2 << 20),
-    ] {
-        let device = Impatient {
-            inner: FakeDevice::new(fixture.old_slot()),
-            unflushed: Mutex::default(),
-        };
+    for fixture in
+        [Fixture::new(36, 3 << 20, 60 << 10), Fixture::in_units(4096, 37, 40 << 20, 2 << 20)]
+    {
+        let device =
+            Impatient { inner: FakeDevice::new(fixture.old_slot()), unflushed: Mutex::default() };
         let order = fixture.order();
         let result = order.carry_out(&device, fixture.file(), &Reuse::Nothing, &Nowhere);
         assert_eq!(code(result), "ok");

@@ -81,12 +81,7 @@ impl Fixture {
         }
         let slot_len = (image.len().next_multiple_of(4096) + 3 * 4096).max(160 << 10);
         let record = usize::try_from(RECORD_LEN).unwrap();
-        Fixture {
-            image,
-            chunks,
-            payload,
-            slot_len: slot_len + record,
-        }
+        Fixture { image, chunks, payload, slot_len: slot_len + record }
     }
 
     /// A slot that holds something else.
@@ -143,10 +138,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(bytes: Vec<u8>) -> Memory {
-        Memory {
-            bytes: Mutex::new(bytes),
-            read: AtomicU64::new(0),
-        }
+        Memory { bytes: Mutex::new(bytes), read: AtomicU64::new(0) }
     }
 }
 
@@ -203,9 +195,7 @@ fn no_block_is_written_twice() {
     let fixture = Fixture::new(6, 5 << 20, 90 << 10);
     let device = FakeDevice::new(fixture.old_slot());
     device.record();
-    fixture
-        .write(&device, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
     let (mut written, mut zeroed) = (0, 0);
     let mut seen = vec![false; fixture.slot_len / 512];
     for op in device.log() {

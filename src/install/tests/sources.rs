@@ -22,9 +22,7 @@ fn stored(fixture: &Fixture) -> Vec<(usize, usize)> {
         at += c.stored_len as usize;
         (index, at - c.stored_len as usize)
     });
-    starts
-        .filter(|(i, _)| !fixture.chunks[*i].is_zero())
-        .collect()
+    starts.filter(|(i, _)| !fixture.chunks[*i].is_zero()).collect()
 }
 
 #[test]
@@ -45,14 +43,9 @@ fn a_damaged_chunk_never_reaches_the_medium() {
             let record = fixture.slot_len - (256 << 10);
             let (old, image) = (fixture.old_slot(), &fixture.image);
             let ours = |i: usize| image.get(i) == Some(&slot[i]);
-            assert!(
-                (first..record).all(|i| slot[i] == old[i] || ours(i)),
-                "chunk {index}"
-            );
+            assert!((first..record).all(|i| slot[i] == old[i] || ours(i)), "chunk {index}");
             // And the next good one installs.
-            fixture
-                .write(&device, fixture.stream(), Reuse::Resume)
-                .unwrap();
+            fixture.write(&device, fixture.stream(), Reuse::Resume).unwrap();
             assert!(fixture.is_complete(&device.medium()));
         }
     }
@@ -122,20 +115,14 @@ fn a_source_that_fails_is_not_an_artifact_that_ends() {
     let device = FakeDevice::new(fixture.old_slot());
     let whole = Unplugged(Cursor::new(fixture.payload.clone()));
     let result = fixture.write(&device, Input::Stream(Box::new(whole)), Reuse::Nothing);
-    assert_eq!(
-        code(result),
-        "SOURCE_LOST",
-        "the end itself could not be seen"
-    );
+    assert_eq!(code(result), "SOURCE_LOST", "the end itself could not be seen");
 }
 
 #[test]
 fn a_damaged_stream_is_refused_even_where_its_chunks_stand_already() {
     let fixture = Fixture::new(45, 2 << 20, 60 << 10);
     let device = FakeDevice::new(fixture.old_slot());
-    fixture
-        .write(&device, fixture.file(), Reuse::Nothing)
-        .unwrap();
+    fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
     let mut payload = fixture.payload.clone();
     let last = payload.len() - 1;
     payload[last] ^= 1;
@@ -159,10 +146,7 @@ fn an_image_that_is_not_what_its_plain_hashes_say_is_refused_at_read_back() {
 
 #[test]
 fn payloads_for_other_hardware_are_passed() {
-    let (other, mine) = (
-        Fixture::new(47, 1 << 20, 60 << 10),
-        Fixture::new(48, 1 << 20, 50 << 10),
-    );
+    let (other, mine) = (Fixture::new(47, 1 << 20, 60 << 10), Fixture::new(48, 1 << 20, 50 << 10));
     let table = [&other.chunks[..], &mine.chunks, &other.chunks].concat();
     let payload = [&other.payload[..], &mine.payload, &other.payload].concat();
     for input in inputs(&payload) {
@@ -182,24 +166,15 @@ fn frames_that_are_no_plain_frame_of_the_signed_length_are_refused() {
     let fixture = Fixture::new(49, 1 << 20, 60 << 10);
     let zstd = |c: &crate::artifact::Chunk| c.codec == crate::artifact::Codec::Zstd;
     let index = fixture.chunks.iter().position(zstd).unwrap();
-    let (_, at) = stored(&fixture)
-        .into_iter()
-        .find(|(i, _)| *i == index)
-        .unwrap();
+    let (_, at) = stored(&fixture).into_iter().find(|(i, _)| *i == index).unwrap();
     let end = at + fixture.chunks[index].stored_len as usize;
     let frame = fixture.payload[at..end].to_vec();
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
     for (what, stored) in [
         ("a bomb", compress(&vec![0; 64 << 20])),
         ("two frames", [&frame[..], &frame].concat()),
-        (
-            "a skippable frame behind",
-            [&frame[..], &skippable].concat(),
-        ),
-        (
-            "a skippable frame before",
-            [&skippable[..], &frame].concat(),
-        ),
+        ("a skippable frame behind", [&frame[..], &skippable].concat()),
+        ("a skippable frame before", [&skippable[..], &frame].concat()),
         ("a frame that is too short", compress(b"short")),
         ("no frame", b"not zstd at all".to_vec()),
     ] {

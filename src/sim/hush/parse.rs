@@ -27,10 +27,7 @@ pub(super) type List = Vec<(When, Command)>;
 /// Reads a whole script. The error names what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<List, String> {
     let tokens = split(text)?;
-    let mut reader = Reader {
-        tokens: &tokens,
-        at: 0,
-    };
+    let mut reader = Reader { tokens: &tokens, at: 0 };
     let list = reader.list(&[])?;
     match reader.keyword() {
         None if reader.at == tokens.len() => Ok(list),
@@ -43,9 +40,8 @@ struct Reader<'a> {
     at: usize,
 }
 
-const KEYWORDS: [&str; 11] = [
-    "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "in",
-];
+const KEYWORDS: [&str; 11] =
+    ["if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "in"];
 
 impl<'a> Reader<'a> {
     fn keyword(&self) -> Option<&'a str> {
@@ -155,16 +151,8 @@ mod tests {
 
     #[test]
     fn the_shipped_scripts_are_understood() {
-        assert!(
-            !parse(include_str!("../../../uboot-scripts/boot.cmd"))
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            !parse(include_str!("../../../uboot-scripts/altboot.cmd"))
-                .unwrap()
-                .is_empty()
-        );
+        assert!(!parse(include_str!("../../../uboot-scripts/boot.cmd")).unwrap().is_empty());
+        assert!(!parse(include_str!("../../../uboot-scripts/altboot.cmd")).unwrap().is_empty());
     }
 
     #[test]

@@ -44,11 +44,7 @@ pub(in crate::sim) struct Shell<'b, B: Board> {
 impl<'b, B: Board> Shell<'b, B> {
     /// A fresh shell.
     pub(in crate::sim) fn new(board: &'b mut B) -> Self {
-        Shell {
-            board,
-            variables: BTreeMap::new(),
-            depth: 0,
-        }
+        Shell { board, variables: BTreeMap::new(), depth: 0 }
     }
 
     /// Runs a script; `Ok(true)` if its last command succeeded. A script with a mistake in it
@@ -143,8 +139,7 @@ impl<'b, B: Board> Shell<'b, B> {
     fn run_variables(&mut self, names: &[&str]) -> Result<bool, Halt> {
         for name in names {
             let Some(script) = self.board.get(name) else {
-                self.board
-                    .print(&format!("## Error: \"{name}\" not defined"));
+                self.board.print(&format!("## Error: \"{name}\" not defined"));
                 return Ok(false);
             };
             if !self.run(&script)? {
@@ -170,10 +165,7 @@ impl<'b, B: Board> Shell<'b, B> {
                     }
                     Part::Variable { name, quoted } => (name, *quoted),
                 };
-                let value = self
-                    .board
-                    .get(name)
-                    .or_else(|| self.variables.get(name).cloned());
+                let value = self.board.get(name).or_else(|| self.variables.get(name).cloned());
                 let value = value.unwrap_or_default();
                 if quoted {
                     now.push_str(&value);
@@ -203,15 +195,7 @@ fn assignment(word: &Word) -> Option<(String, Word)> {
     let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let mut parts = vec![Part::Text(value.to_owned())];
     parts.extend(rest.iter().cloned());
-    good.then(|| {
-        (
-            name.to_owned(),
-            Word {
-                parts,
-                quoted: true,
-            },
-        )
-    })
+    good.then(|| (name.to_owned(), Word { parts, quoted: true }))
 }
 
 fn unknown(words: &[&str]) -> Halt {
@@ -269,8 +253,7 @@ mod tests {
         let mut fake = Fake::default();
         fake.env.insert("two".into(), "b  c".into());
         fake.env.insert("empty".into(), String::new());
-        fake.env
-            .insert("again".into(), "echo again; run again".into());
+        fake.env.insert("again".into(), "echo again; run again".into());
         let result = Shell::new(&mut fake).run(script);
         (fake.lines, result)
     }
@@ -283,30 +266,15 @@ mod tests {
             ("echo ${none} x ${empty}", "x"),
             ("x=1; y=${x}2; echo ${y}", "12"),
             ("x=; if test -z \"${x}\"; then echo empty; fi", "empty"),
-            (
-                "for i in 1 ${two} ${none}; do l=\"${l}${i}\"; done; echo ${l}",
-                "1bc",
-            ),
+            ("for i in 1 ${two} ${none}; do l=\"${l}${i}\"; done; echo ${l}", "1bc"),
             ("test a = b && echo no; test a = a && echo yes", "yes"),
             ("test a = b || echo no", "no"),
             ("test a = a && test b = c || echo or", "or"),
-            (
-                "if test \"x${none}\" = \"x\"; then echo x; else echo y; fi",
-                "x",
-            ),
-            (
-                "if test a = b; then echo 1; elif test c = c; then echo 2; else echo 3; fi",
-                "2",
-            ),
-            (
-                "setenv v a b; echo \"${v}\"; setenv v; echo ${v}end",
-                "a b|end",
-            ),
+            ("if test \"x${none}\" = \"x\"; then echo x; else echo y; fi", "x"),
+            ("if test a = b; then echo 1; elif test c = c; then echo 2; else echo 3; fi", "2"),
+            ("setenv v a b; echo \"${v}\"; setenv v; echo ${v}end", "a b|end"),
             ("two=mine; echo ${two}", "b c"),
-            (
-                "run none || echo undefined",
-                "## Error: \"none\" not defined|undefined",
-            ),
+            ("run none || echo undefined", "## Error: \"none\" not defined|undefined"),
             ("# comment\necho a # b\n\n", "a"),
         ];
         for (script, expected) in cases {

@@ -64,10 +64,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Token>, String> {
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
 fn word(chars: &mut Chars<'_>) -> Result<Word, String> {
-    let mut word = Word {
-        parts: Vec::new(),
-        quoted: false,
-    };
+    let mut word = Word { parts: Vec::new(), quoted: false };
     let mut text = String::new();
     let mut inside = None;
     while let Some(&c) = chars.peek() {
@@ -87,10 +84,7 @@ fn word(chars: &mut Chars<'_>) -> Result<Word, String> {
                     word.parts.push(Part::Text(std::mem::take(&mut text)));
                 }
                 let name = variable(chars)?;
-                word.parts.push(Part::Variable {
-                    name,
-                    quoted: inside.is_some(),
-                });
+                word.parts.push(Part::Variable { name, quoted: inside.is_some() });
             }
             (Some('"') | None, '\\' | '`') | (None, '(' | ')' | '<' | '>' | '{' | '}') => {
                 return Err(format!("the sign `{c}`"));
@@ -133,9 +127,9 @@ mod tests {
         let words: Vec<String> = tokens
             .iter()
             .map(|t| match t {
-                Token::Word(w) => w
-                    .plain()
-                    .map_or_else(|| format!("{:?}", w.parts.len()), String::from),
+                Token::Word(w) => {
+                    w.plain().map_or_else(|| format!("{:?}", w.parts.len()), String::from)
+                }
                 other => format!("{other:?}"),
             })
             .collect();

@@ -32,8 +32,7 @@ impl Blk {
         let mut done = 0;
         while done < buf.len() {
             let span = self.span(offset + as_u64(done), buf.len() - done);
-            self.file
-                .read_exact_at(&mut bounce[..span.blocks], span.start)?;
+            self.file.read_exact_at(&mut bounce[..span.blocks], span.start)?;
             buf[done..done + span.take].copy_from_slice(&bounce[span.skip..span.skip + span.take]);
             done += span.take;
         }
@@ -53,14 +52,12 @@ impl Blk {
             let _one_at_a_time =
                 partial.then(|| self.edges.lock().unwrap_or_else(PoisonError::into_inner));
             if span.skip > 0 {
-                self.file
-                    .read_exact_at(&mut bounce[..self.block], span.start)?;
+                self.file.read_exact_at(&mut bounce[..self.block], span.start)?;
             }
             // The last block is read only if the first read did not bring it already.
             if span.skip + span.take < span.blocks && (tail > 0 || span.skip == 0) {
                 let at = span.start + as_u64(tail);
-                self.file
-                    .read_exact_at(&mut bounce[tail..span.blocks], at)?;
+                self.file.read_exact_at(&mut bounce[tail..span.blocks], at)?;
             }
             bounce[span.skip..span.skip + span.take].copy_from_slice(&buf[done..done + span.take]);
             let blocks = &bounce[..span.blocks];

@@ -33,9 +33,7 @@ impl ForceRo {
             return Ok(None);
         };
         let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-        let parts = name
-            .strip_prefix("mmcblk")
-            .and_then(|n| n.split_once("boot"));
+        let parts = name.strip_prefix("mmcblk").and_then(|n| n.split_once("boot"));
         if !parts.is_some_and(|(card, part)| digits(card) && digits(part)) {
             return Ok(None);
         }
@@ -46,10 +44,7 @@ impl ForceRo {
                 std::fs::write(&switch, "0")?;
                 Ok(Some(ForceRo { switch }))
             }
-            _ => Err(Error::new(
-                ErrorKind::InvalidData,
-                "force_ro is neither 0 nor 1",
-            )),
+            _ => Err(Error::new(ErrorKind::InvalidData, "force_ro is neither 0 nor 1")),
         }
     }
 }

@@ -15,11 +15,7 @@ mod raw {
         nix::request_code_read!(0x12, 114, std::mem::size_of::<usize>()),
         u64
     );
-    nix::ioctl_read_bad!(
-        blksszget,
-        nix::request_code_none!(0x12, 104),
-        nix::libc::c_int
-    );
+    nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), nix::libc::c_int);
     nix::ioctl_write_ptr_bad!(blkzeroout, nix::request_code_none!(0x12, 127), [u64; 2]);
 }
 

@@ -110,16 +110,10 @@ impl Blk {
             return Err(Error::new(ErrorKind::ResourceBusy, why));
         }
         if !is_device && access == Access::WriteAlone && !try_lock(&file)? {
-            return Err(Error::new(
-                ErrorKind::WouldBlock,
-                "locked by another program",
-            ));
+            return Err(Error::new(ErrorKind::WouldBlock, "locked by another program"));
         }
-        let (len, block) = if is_device {
-            ioctl::device_geometry(&file)?
-        } else {
-            (after.len(), FILE_BLOCK)
-        };
+        let (len, block) =
+            if is_device { ioctl::device_geometry(&file)? } else { (after.len(), FILE_BLOCK) };
         let blk = Blk {
             file,
             identity: Identity::from(&after),

@@ -45,9 +45,7 @@ impl Blk {
             let Some(data) = seek(&self.file, at, libc::SEEK_DATA)?.filter(|d| *d < end) else {
                 break;
             };
-            let hole = seek(&self.file, data, libc::SEEK_HOLE)?
-                .unwrap_or(end)
-                .min(end);
+            let hole = seek(&self.file, data, libc::SEEK_HOLE)?.unwrap_or(end).min(end);
             self.zero_data(data, hole - data)?;
             at = hole;
         }
@@ -60,10 +58,7 @@ impl Blk {
         self.dirty.store(true, Ordering::SeqCst);
         let (from, count) = (as_off(offset)?, as_off(len)?);
         let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        for how in [
-            FallocateFlags::FALLOC_FL_ZERO_RANGE,
-            FallocateFlags::FALLOC_FL_PUNCH_HOLE,
-        ] {
+        for how in [FallocateFlags::FALLOC_FL_ZERO_RANGE, FallocateFlags::FALLOC_FL_PUNCH_HOLE] {
             if power::acting(|| fallocate(&self.file, how | keep, from, count)).is_ok() {
                 return Ok(());
             }
@@ -77,10 +72,7 @@ impl Blk {
         let mut done = 0;
         while done < len {
             let now = (len - done).min(step);
-            self.write_at(
-                offset + done,
-                &zeros[..usize::try_from(now).unwrap_or(zeros.len())],
-            )?;
+            self.write_at(offset + done, &zeros[..usize::try_from(now).unwrap_or(zeros.len())])?;
             done += now;
         }
         Ok(())
