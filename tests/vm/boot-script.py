@@ -443,7 +443,9 @@ class BootScript(unittest.TestCase):
     @each()
     def test_the_watchdog_starts_only_in_a_trial_and_only_if_asked_for(self, device):
         name = "watchdog"
-        self.assertEqual(device().arm("b").boot().watchdog, 0)
+        boot = device().arm("b").boot()
+        self.assertEqual(boot.watchdog, 0)
+        self.assertNotIn("watchdog timer", boot.output)         # nor was it tried
         self.assertEqual(device(surefoot_wdt="15", surefoot_wdt_dev=name).boot().watchdog, 0)
         boot = device(surefoot_wdt="15", surefoot_wdt_dev=name).arm("b").boot()
         self.assertEqual(boot.watchdog, 15000, boot.output)
