@@ -140,10 +140,7 @@ impl BlockDevice for Clumsy {
     }
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
         let mut buf = buf.to_vec();
-        let at = self
-            .1
-            .checked_sub(offset)
-            .and_then(|at| usize::try_from(at).ok());
+        let at = self.1.checked_sub(offset).and_then(|at| usize::try_from(at).ok());
         if let Some(byte) = at.and_then(|at| buf.get_mut(at)) {
             *byte ^= 1;
         }
@@ -167,9 +164,7 @@ fn a_kept_chunk_whose_edge_was_written_again_is_read_back_again() {
     let (end, next) = (places.of(kept).end, places.of(kept + 1).end);
     for edge in [end - 1, next] {
         let device = FakeDevice::new(fixture.old_slot());
-        fixture
-            .write(&device, fixture.file(), Reuse::Nothing)
-            .unwrap();
+        fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
         device.write_at(end + 5, &[0xee; 3]).unwrap();
         let device = Clumsy(device, edge);
         let order = fixture.order();
