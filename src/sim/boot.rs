@@ -234,7 +234,8 @@ impl hush::Board for Board<'_> {
         match words {
             ["saveenv"] | ["env", "save"] => match self.store() {
                 Ok(stored) => {
-                    self.print("Saving Environment to MMC... OK");
+                    let end = if stored { "OK" } else { "failed" };
+                    self.print(&format!("Saving Environment to MMC... {end}"));
                     Ok(stored)
                 }
                 Err(failure) => {

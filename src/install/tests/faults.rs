@@ -125,6 +125,54 @@ fn nothing_is_compared_before_it_is_flushed() {
     }
 }
 
+/// A disk that writes one byte wrongly.
+struct Clumsy(FakeDevice, u64);
+
+impl BlockDevice for Clumsy {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn block_size(&self) -> usize {
+        self.0.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let mut buf = buf.to_vec();
+        let at = self.1.checked_sub(offset).and_then(|at| usize::try_from(at).ok());
+        if let Some(byte) = at.and_then(|at| buf.get_mut(at)) {
+            *byte ^= 1;
+        }
+        self.0.write_at(offset, &buf)
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        self.0.zero(offset, len)
+    }
+    fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_kept_chunk_whose_edge_was_written_again_is_read_back_again() {
+    let fixture = Fixture::new(38, 1 << 20, 30 << 10);
+    let places = fixture.order().places;
+    // A chunk that ends inside a sector, well behind the first 128 KiB; the next one is damaged.
+    let inside = |i: &usize| places.of(*i).end > 400 << 10 && places.of(*i).end % 512 > 10;
+    let kept = (0..places.count()).find(inside).unwrap();
+    let (end, next) = (places.of(kept).end, places.of(kept + 1).end);
+    for edge in [end - 1, next] {
+        let device = FakeDevice::new(fixture.old_slot());
+        fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
+        device.write_at(end + 5, &[0xee; 3]).unwrap();
+        let device = Clumsy(device, edge);
+        let order = fixture.order();
+        let result = order.carry_out(&device, fixture.file(), &Reuse::Resume, &Nowhere);
+        assert_eq!(code(result), "READ_BACK");
+    }
+}
+
 /// A disk image on a filesystem that fills up.
 struct Full(FakeDevice, AtomicU64);
 
