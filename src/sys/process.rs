@@ -1,11 +1,12 @@
 //! Other programs, run with a deadline and an end to what they may print.
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -79,11 +80,12 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     }
     let start = Instant::now();
     let ending = loop {
-        if let Some(status) = child.try_wait()? {
-            break status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
+        // Not reaped yet: its number, which is its group's, belongs to nobody else.
+        if ended(&child)? {
+            break None;
         }
         if start.elapsed() >= call.deadline {
-            break Ending::Deadline;
+            break Some(Ending::Deadline);
         }
         std::thread::sleep(Duration::from_millis(5));
     };
@@ -91,7 +93,10 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     if let Ok(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    let _ = child.wait();
+    let status = child.wait()?;
+    let by_itself =
+        || status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
+    let ending = ending.unwrap_or_else(by_itself);
     let mut kept = [Vec::new(), Vec::new()];
     for _ in 0..2 {
         // A daemon that left the group may hold the pipe: do not wait for it.
@@ -101,6 +106,13 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     }
     let [stdout, stderr] = kept;
     Ok(Finished { ending, stdout, stderr })
+}
+
+/// Whether a child has ended, without taking its end from whoever waits for it.
+fn ended(child: &Child) -> std::io::Result<bool> {
+    let pid = i32::try_from(child.id()).map_err(std::io::Error::other)?;
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    Ok(waitid(Id::Pid(Pid::from_raw(pid)), look)? != WaitStatus::StillAlive)
 }
 
 fn drain(mut stream: Box<dyn Read + Send>, keep: usize) -> Vec<u8> {
