@@ -150,10 +150,14 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
         dry_run: ask.dry_run,
     };
     let done = daemon::install(world, &request, sink)?;
+    let printed = render::installed(&done, ask.json.json);
     if ask.reboot && !ask.dry_run {
+        // The answer first: nobody prints after a reboot.
+        finish(&printed, ExitCode::SUCCESS);
         daemon::reboot(world, sink)?;
+        return Ok(String::new());
     }
-    Ok(render::installed(&done, ask.json.json))
+    Ok(printed)
 }
 
 fn verify(
