@@ -316,3 +316,23 @@ fn a_boot_that_nobody_counted_is_left_at_once() {
     assert_eq!(bench.status()["last"]["reason"], "COUNTER_DEAD");
     bench.update_to("2.0.0"); // the release is not to blame
 }
+
+#[test]
+fn what_is_announced_and_not_done_is_not_told_as_done() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0"), "--stage"]).ok();
+    let mut seen = false;
+    for cut in 0..6 {
+        let plug = cut.to_string();
+        bench.surefoot_with(&["switch"], &[("SUREFOOT_SIM_CUT", &plug)], b"");
+        let status = bench.status();
+        if status["state"] == "switching" && status["trial"].is_null() {
+            seen = true;
+            assert_eq!(status["next"]["action"], "switch", "{status}");
+        }
+    }
+    assert!(seen, "no cut fell between the announcement and the arming");
+    bench.surefoot(&["switch"]).ok();
+    assert_eq!(bench.status()["next"]["action"], "reboot");
+    assert_eq!(bench.reboot(&[]), "b");
+}

@@ -3,7 +3,7 @@
 use super::answer::{Next, sentence};
 use super::hands::look;
 use super::world::World;
-use crate::boot::{BootControl, Grade};
+use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
 use crate::sys::clock;
 use crate::update::{Ended, Journal, Phase, State, Wish, at_rest};
@@ -125,9 +125,10 @@ pub fn status(world: &World) -> Result<Status> {
         bootcount: boot.bootcount.unwrap_or(0),
         bootlimit: boot.bootlimit,
     });
-    let next = next_step(&journal, state, booted);
+    let next = next_step(&journal, state, booted, &boot);
     let rollback = super::doctor::grade(world, &boot);
-    let summary = summary(&journal, state, booted, &slots, rollback, trial.as_ref(), world.now());
+    let summary =
+        summary(&journal, state, booted, &slots, rollback, trial.as_ref(), &next, world.now());
     let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
         outcome: Some(l.outcome),
         reason: l.reason,
@@ -168,7 +169,14 @@ fn view(world: &World, slot: SlotId) -> SlotView {
     }
 }
 
-fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextStep {
+/// A journal may be ahead of its deed: after a cut between the two, what the environment does not
+/// say yet is not told as done.
+fn next_step(
+    journal: &Journal,
+    state: State,
+    booted: Option<SlotId>,
+    boot: &BootFacts,
+) -> NextStep {
     let step = |action, text: String| NextStep { action, text: sentence(text) };
     match (&journal.phase, state) {
         (Phase::Installing(work), _) => step(
@@ -181,6 +189,20 @@ fn next_step(journal: &Journal, state: State, booted: Option<SlotId>) -> NextSte
         (Phase::Staged(work), _) => step(
             Next::Switch,
             format!("{} waits in slot {}: arm it with `surefoot switch`.", work.to, work.slot),
+        ),
+        (Phase::Switching { work, txn, .. }, _) if boot.txn.as_ref() != Some(txn) => step(
+            Next::Switch,
+            format!(
+                "{} is verified in slot {} and not armed yet: arm it with `surefoot switch`.",
+                work.to, work.slot
+            ),
+        ),
+        (Phase::Returning { work, .. }, _) if boot.trial => step(
+            Next::Decide,
+            format!(
+                "{} is to be left and is not disarmed yet: `surefoot rollback` again.",
+                work.to
+            ),
         ),
         (Phase::Switching { work, .. }, _) if booted != Some(work.slot) => step(
             Next::Reboot,
@@ -205,6 +227,7 @@ fn summary(
     slots: &BTreeMap<SlotId, SlotView>,
     rollback: Grade,
     trial: Option<&Trial>,
+    next: &NextStep,
     now: u64,
 ) -> String {
     let Some(slot) = booted else {
@@ -232,7 +255,7 @@ fn summary(
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
             sentence(format!("{} was not installed{why}.", last.work.to))
         }
-        _ => next_step(journal, state, booted).text,
+        _ => next.text.clone(),
     };
     format!("Running {running} (slot {slot}){since}. Rollback {rollback}. {fate}")
 }
