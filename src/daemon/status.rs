@@ -125,10 +125,9 @@ pub fn status(world: &World) -> Result<Status> {
         bootcount: boot.bootcount.unwrap_or(0),
         bootlimit: boot.bootlimit,
     });
-    let next = next_step(&journal, state, booted, &boot);
+    let next = next_step(&journal, booted, &boot);
     let rollback = super::doctor::grade(world, &boot);
-    let summary =
-        summary(&journal, state, booted, &slots, rollback, trial.as_ref(), &next, world.now());
+    let summary = summary(&journal, booted, &slots, rollback, trial.as_ref(), &next, world.now());
     let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
         outcome: Some(l.outcome),
         reason: l.reason,
@@ -171,58 +170,52 @@ fn view(world: &World, slot: SlotId) -> SlotView {
 
 /// A journal may be ahead of its deed: after a cut between the two, what the environment does not
 /// say yet is not told as done.
-fn next_step(
-    journal: &Journal,
-    state: State,
-    booted: Option<SlotId>,
-    boot: &BootFacts,
-) -> NextStep {
+fn next_step(journal: &Journal, booted: Option<SlotId>, boot: &BootFacts) -> NextStep {
     let step = |action, text: String| NextStep { action, text: sentence(text) };
-    match (&journal.phase, state) {
-        (Phase::Installing(work), _) => step(
+    match &journal.phase {
+        Phase::Installing(work) => step(
             Next::Resume,
             format!(
                 "The installation of {} did not finish: install it again and it goes on.",
                 work.to
             ),
         ),
-        (Phase::Staged(work), _) => step(
+        Phase::Staged(work) => step(
             Next::Switch,
             format!("{} waits in slot {}: arm it with `surefoot switch`.", work.to, work.slot),
         ),
-        (Phase::Switching { work, txn, .. }, _) if boot.txn.as_ref() != Some(txn) => step(
+        Phase::Switching { work, txn, .. } if boot.txn.as_ref() != Some(txn) => step(
             Next::Switch,
             format!(
                 "{} is verified in slot {} and not armed yet: arm it with `surefoot switch`.",
                 work.to, work.slot
             ),
         ),
-        (Phase::Returning { work, .. }, _) if boot.trial => step(
+        Phase::Returning { work, .. } if boot.trial => step(
             Next::Decide,
             format!(
                 "{} is to be left and is not disarmed yet: `surefoot rollback` again.",
                 work.to
             ),
         ),
-        (Phase::Switching { work, .. }, _) if booted != Some(work.slot) => step(
+        Phase::Switching { work, .. } if booted != Some(work.slot) => step(
             Next::Reboot,
             format!("{} is armed in slot {}: reboot to try it.", work.to, work.slot),
         ),
-        (Phase::Switching { work, .. } | Phase::Returning { work, .. }, _) => step(
+        Phase::Switching { work, .. } | Phase::Returning { work, .. } => step(
             Next::Reboot,
             format!("Slot {} is armed again: reboot to return to it.", work.slot.other()),
         ),
-        (Phase::Trying { work, .. }, _) => step(
+        Phase::Trying { work, .. } => step(
             Next::Decide,
             format!("{} is on trial: `surefoot commit` or `surefoot rollback`.", work.to),
         ),
-        (Phase::Idle, _) => step(Next::None, "Nothing new.".to_owned()),
+        Phase::Idle => step(Next::None, "Nothing new.".to_owned()),
     }
 }
 
 fn summary(
     journal: &Journal,
-    state: State,
     booted: Option<SlotId>,
     slots: &BTreeMap<SlotId, SlotView>,
     rollback: Grade,
@@ -246,7 +239,7 @@ fn summary(
         }
         _ => String::new(),
     };
-    let fate = match (state, &journal.last) {
+    let fate = match (State::of(journal), &journal.last) {
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
             sentence(format!("{} was rolled back {}{why}.", last.work.to, clock::ago(last.at, now)))
