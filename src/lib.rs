@@ -31,6 +31,8 @@ pub mod cli;
 #[cfg(feature = "forge")]
 pub mod forge;
 #[cfg(feature = "sim")]
+pub mod powercut;
+#[cfg(feature = "sim")]
 pub mod provision;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -23,6 +23,13 @@ fn refused(rest: &Rest) -> Result<()> {
     }
 }
 
+/// What every start does: looks, and does what is left to do. Nothing else is asked for.
+pub fn come_to_rest(world: &World, sink: &dyn Sink) -> Result<State> {
+    world.booted()?;
+    let _lock = world.lock()?;
+    Ok(State::of(&settle(world, sink)?))
+}
+
 /// Arms what is staged.
 pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     world.booted()?;

@@ -3,6 +3,7 @@
 use super::device::Device;
 use super::judge;
 use super::new::{Wish, new};
+use super::powercut::{self, Powercut};
 use super::reboot::{Fault, reboot};
 use super::unplug::{Plug, unplug};
 use crate::model::{ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason};
@@ -21,7 +22,8 @@ use std::process::ExitCode;
         surefoot-sim new DIR\n  \
         surefoot --config DIR/surefoot.toml status\n  \
         surefoot-sim reboot DIR\n  \
-        surefoot-sim unplug DIR --after 100 -- install X.surefoot"
+        surefoot-sim unplug DIR --after 100 -- install X.surefoot\n  \
+        surefoot-sim powercut DIR --artifact X.surefoot"
 )]
 struct Words {
     #[command(subcommand)]
@@ -36,6 +38,8 @@ enum Verb {
     Reboot(Reboot),
     /// Run a `surefoot` command and cut the power at a chosen write
     Unplug(Unplug),
+    /// Cut the power of a whole update everywhere, and judge every disk that is left
+    Powercut(Powercut),
     /// Compare with the real U-Boot: which of two copies is loaded, for each pair in a file
     #[command(hide = true)]
     Judge {
@@ -166,6 +170,11 @@ fn run(verb: Verb) -> Result<u8> {
         }
         Verb::Reboot(words) => boot_once(&words),
         Verb::Unplug(words) => pull(&words),
+        Verb::Powercut(words) => {
+            let (text, status) = powercut::powercut(&words)?;
+            say(&text)?;
+            Ok(status)
+        }
         Verb::Judge { pairs } => judge::judge(&pairs, &mut buffered()).map(|()| 0),
         Verb::Boots { dir, pairs } => {
             judge::boots(&Device::open(&dir)?, &pairs, &mut buffered()).map(|()| 0)

@@ -2,11 +2,12 @@
 
 use super::boot::{Content, Hardware};
 use super::environment::{Flash, Variables};
+use crate::boot::uboot::FwEnvConfig;
+use crate::config::{Where, load};
+use crate::disk::Window;
 use crate::disk::{BlockDevice, open_image_writable, read_table};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
-use crate::provision::{
-    BOOT_PARTITION, Counter, ENV_LEN, ENV_OFFSETS, SCRIPT_FILE, read_boot_file,
-};
+use crate::provision::{BOOT_PARTITION, Counter, SCRIPT_FILE, read_boot_file};
 use crate::sys::{AlignedBuf, durable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,22 +78,52 @@ impl Device {
 
     /// The image, held so that no update writes while it boots.
     pub(super) fn hold(&self) -> Result<Disk> {
-        open_image_writable(&self.disk()).map(Disk)
+        let image = open_image_writable(&self.disk())?;
+        let copies = self.copies(image.len())?;
+        let slots = load(&Where::File(self.path("surefoot.toml")))?.settings.slots;
+        Ok(Disk { image, copies, slots })
+    }
+
+    /// Where `fw_env.config` says that the copies of the environment are, in this disk of `len`
+    /// bytes: offset and length.
+    fn copies(&self, len: u64) -> Result<[(u64, u64); 2]> {
+        let path = self.path("fw_env.config");
+        let text = durable::read(&path, 1 << 16)?.unwrap_or_default();
+        let config = FwEnvConfig::parse(&String::from_utf8_lossy(&text))
+            .map_err(|f| f.at(path.display()))?;
+        let place = |offset: i64| match u64::try_from(offset) {
+            Ok(at) => at,
+            Err(_) => len.saturating_sub(offset.unsigned_abs()),
+        };
+        match &config.copies[..] {
+            [a, b] => Ok([(place(a.offset), a.size), (place(b.offset), b.size)]),
+            _ => Err(Failure::new(
+                ReasonCode::EnvConfig,
+                format!("{}: the simulator plays boards with two copies", path.display()),
+            )),
+        }
     }
 }
 
 /// The image of a device, as its U-Boot sees it.
-pub(super) struct Disk(Arc<dyn BlockDevice>);
+pub(super) struct Disk {
+    image: Arc<dyn BlockDevice>,
+    /// Offset and length of each copy of the environment.
+    copies: [(u64, u64); 2],
+    /// The partitions of slot a and of slot b; the first one boots.
+    slots: [Vec<String>; 2],
+}
 
 impl Disk {
     /// What U-Boot finds on it. `broken` names a slot whose kernel cannot be loaded in this boot.
     pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
         let mut partitions = BTreeMap::new();
-        for partition in read_table(self.0.as_ref())?.partitions {
-            let slot = match partition.name.as_str() {
-                "rootfs-a" => Some(SlotId::A),
-                "rootfs-b" => Some(SlotId::B),
-                _ => None,
+        for partition in read_table(self.image.as_ref())?.partitions {
+            let is = |slot: usize| self.slots[slot].first() == Some(&partition.name);
+            let slot = match () {
+                () if is(0) => Some(SlotId::A),
+                () if is(1) => Some(SlotId::B),
+                () => None,
             };
             let system = match slot.filter(|s| Some(*s) != broken) {
                 Some(slot) => self.has_system(partition.start, partition.len)?.then_some(slot),
@@ -100,8 +131,8 @@ impl Disk {
             };
             let mut files = BTreeMap::new();
             if partition.name == BOOT_PARTITION {
-                let script =
-                    read_boot_file(self.bytes(partition.start, partition.len)?, SCRIPT_FILE);
+                let window = Window::new(self.image.clone(), partition.start, partition.len)?;
+                let script = read_boot_file(&window, SCRIPT_FILE);
                 files.extend(script.ok().map(|bytes| (SCRIPT_FILE.to_owned(), bytes)));
             }
             let content = Content { name: partition.name, uuid: partition.uuid, files, system };
@@ -130,21 +161,21 @@ impl Disk {
         let len = usize::try_from(len)
             .map_err(|_| Failure::new(ReasonCode::LayoutInvalid, "a partition beyond memory"))?;
         let mut buf = AlignedBuf::new(len);
-        self.0.read_at(start, &mut buf)?;
+        self.image.read_at(start, &mut buf)?;
         Ok(buf.to_vec())
     }
 }
 
 impl Flash for Disk {
     fn read(&self) -> Result<[Vec<u8>; 2]> {
-        let [first, second] = ENV_OFFSETS;
-        Ok([self.bytes(first, ENV_LEN)?, self.bytes(second, ENV_LEN)?])
+        let [first, second] = self.copies;
+        Ok([self.bytes(first.0, first.1)?, self.bytes(second.0, second.1)?])
     }
 
     fn write(&mut self, copy: usize, bytes: &[u8]) -> Result<()> {
         let mut buf = AlignedBuf::new(bytes.len());
         buf.copy_from_slice(bytes);
-        self.0.write_at(ENV_OFFSETS[copy], &buf)?;
-        self.0.flush()
+        self.image.write_at(self.copies[copy].0, &buf)?;
+        self.image.flush()
     }
 }

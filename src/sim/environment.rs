@@ -3,7 +3,7 @@
 //! lib/hashtable.c.
 
 use crate::model::Result;
-use crate::sys::power;
+use crate::sys::power::{self, Deed};
 use std::collections::BTreeMap;
 
 /// Variables by name, in the order in which U-Boot writes them.
@@ -164,7 +164,9 @@ impl Flash for InMemory {
         Ok(self.0.clone())
     }
     fn write(&mut self, copy: usize, bytes: &[u8]) -> Result<()> {
-        power::writing(bytes, |part| self.0[copy][..part.len()].copy_from_slice(part));
+        power::writing(Deed::Memory, bytes, |part| {
+            self.0[copy][..part.len()].copy_from_slice(part)
+        });
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod environment;
 mod hush;
 mod judge;
 mod new;
+mod powercut;
 mod reboot;
 mod unplug;
 

@@ -42,7 +42,7 @@ pub(super) fn unplug(device: &Device, after: u64, torn: usize, words: &[String])
 }
 
 /// The program beside this one, or else the one on the path.
-fn program(name: &str) -> PathBuf {
+pub(super) fn program(name: &str) -> PathBuf {
     let beside = std::env::current_exe().ok().map(|own| own.with_file_name(name));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }

@@ -1,6 +1,6 @@
 //! Files that are either the old or the new one after a power cut.
 
-use super::power;
+use super::power::{self, Deed};
 use crate::model::{Failure, ReasonCode, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -15,33 +15,31 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     beside.push(".new");
     let beside = Path::new(&beside);
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(beside)
-        .map_err(|e| told("create", &e))?;
-    power::writing(bytes, |part| file.write_all(part))
-        .and_then(|()| file.sync_all())
+    let open =
+        || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(beside);
+    let file = power::telling(Deed::Create(beside), open).map_err(|e| told("create", &e))?;
+    power::writing(Deed::Write(&file, 0), bytes, |part| (&file).write_all(part))
+        .and_then(|()| power::telling(Deed::Sync(&file), || file.sync_all()))
         .map_err(|e| told("write", &e))?;
-    power::acting(|| fs::rename(beside, path)).map_err(|e| told("replace", &e))?;
+    power::acting(Deed::Rename(beside, path), || fs::rename(beside, path))
+        .map_err(|e| told("replace", &e))?;
     sync_folder(folder)
 }
 
 /// Appends one line to `path` and syncs it. A cut may leave a torn last line: readers drop it.
 pub fn append_line(path: &Path, line: &str) -> Result<()> {
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);
-    let fresh = !path.exists();
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| told("open", &e))?;
+    let end = fs::metadata(path).map(|m| m.len());
+    let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let file = match end {
+        Ok(_) => open(),
+        Err(_) => power::telling(Deed::Create(path), open),
+    };
+    let file = file.map_err(|e| told("open", &e))?;
+    let (fresh, end) = (end.is_err(), end.unwrap_or(0));
     let bytes = format!("{line}\n");
-    power::writing(bytes.as_bytes(), |part| file.write_all(part))
-        .and_then(|()| file.sync_all())
+    power::writing(Deed::Write(&file, end), bytes.as_bytes(), |part| (&file).write_all(part))
+        .and_then(|()| power::telling(Deed::Sync(&file), || file.sync_all()))
         .map_err(|e| told("write", &e))?;
     match path.parent() {
         Some(folder) if fresh => sync_folder(folder),
@@ -68,7 +66,8 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io_failure("sync", folder, &e))
+    let sync = || File::open(folder).and_then(|f| f.sync_all());
+    power::telling(Deed::SyncFolder(folder), sync).map_err(|e| io_failure("sync", folder, &e))
 }
 
 /// An I/O error as a failure: a full disk has a code of its own, because a person can act on it.

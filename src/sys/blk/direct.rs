@@ -2,7 +2,8 @@
 //! through a buffer, with the blocks at the edges read, changed and written.
 
 use super::{BOUNCE, Blk, as_u64};
-use crate::sys::{AlignedBuf, power};
+use crate::sys::AlignedBuf;
+use crate::sys::power::{self, Deed};
 use std::io::Result;
 use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
@@ -41,7 +42,9 @@ impl Blk {
 
     pub(super) fn write_direct(&self, offset: u64, buf: &[u8]) -> Result<()> {
         if self.fits(offset, buf) {
-            return power::writing(buf, |part| self.write_part(part, offset));
+            return power::writing(Deed::Write(&self.file, offset), buf, |part| {
+                self.write_part(part, offset)
+            });
         }
         let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
         let mut done = 0;
@@ -61,7 +64,9 @@ impl Blk {
             }
             bounce[span.skip..span.skip + span.take].copy_from_slice(&buf[done..done + span.take]);
             let blocks = &bounce[..span.blocks];
-            power::writing(blocks, |part| self.write_part(part, span.start))?;
+            power::writing(Deed::Write(&self.file, span.start), blocks, |part| {
+                self.write_part(part, span.start)
+            })?;
             done += span.take;
         }
         Ok(())

@@ -9,7 +9,7 @@ mod zero;
 pub use file::{ForceRo, create_file};
 pub use ioctl::try_lock;
 
-use crate::sys::power;
+use crate::sys::power::{self, Deed};
 use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
 use nix::libc;
 use std::fs::{File, Metadata, OpenOptions};
@@ -197,7 +197,9 @@ impl Blk {
                 other => return other,
             }
         }
-        let result = power::writing(buf, |part| self.file.write_all_at(part, offset));
+        let result = power::writing(Deed::Write(&self.file, offset), buf, |part| {
+            self.file.write_all_at(part, offset)
+        });
         self.dirty.store(true, Ordering::SeqCst);
         result
     }
@@ -206,7 +208,7 @@ impl Blk {
     pub fn sync(&self) -> Result<()> {
         // Clean only from here on: a write that comes during the sync marks it again.
         self.dirty.store(false, Ordering::SeqCst);
-        let result = self.file.sync_data();
+        let result = power::telling(Deed::Sync(&self.file), || self.file.sync_data());
         if result.is_err() {
             self.dirty.store(true, Ordering::SeqCst);
         }

@@ -2,7 +2,8 @@
 
 use super::ioctl::{seek, zero_blocks};
 use super::{BOUNCE, Blk, Identity, as_off, as_u64};
-use crate::sys::{AlignedBuf, power};
+use crate::sys::AlignedBuf;
+use crate::sys::power::{self, Deed};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 use std::io::Result;
@@ -30,7 +31,11 @@ impl Blk {
         let last = (end - end % block).max(first);
         if first < last {
             self.dirty.store(true, Ordering::SeqCst);
-            if power::acting(|| zero_blocks(&self.file, first, last - first)).is_err() {
+            if power::acting(Deed::Zero(&self.file, first, last - first), || {
+                zero_blocks(&self.file, first, last - first)
+            })
+            .is_err()
+            {
                 self.write_zeros(first, last - first)?;
             }
         }
@@ -59,7 +64,11 @@ impl Blk {
         let (from, count) = (as_off(offset)?, as_off(len)?);
         let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
         for how in [FallocateFlags::FALLOC_FL_ZERO_RANGE, FallocateFlags::FALLOC_FL_PUNCH_HOLE] {
-            if power::acting(|| fallocate(&self.file, how | keep, from, count)).is_ok() {
+            if power::acting(Deed::Zero(&self.file, offset, len), || {
+                fallocate(&self.file, how | keep, from, count)
+            })
+            .is_ok()
+            {
                 return Ok(());
             }
         }

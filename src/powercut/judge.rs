@@ -1,0 +1,127 @@
+//! One image, from the power coming back to the next update.
+
+use super::broken;
+use super::image::Left;
+use super::pages::Mark;
+use super::record::{Folder, Recorded};
+use super::rest::{Device, Image, System, patiently};
+use super::rom::Rom;
+use crate::model::{Result, SlotId};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a first boot started, and the copies of the environment as it left them.
+pub(super) type Known = (Option<SlotId>, Vec<Vec<u8>>);
+
+/// What all images share.
+pub(super) struct Bench<'a> {
+    pub(super) new: &'a Image,
+    pub(super) next: &'a Image,
+    /// Judges the first boot of every image, and all boots of some.
+    pub(super) rom: &'a dyn Rom,
+    /// Boots in between.
+    pub(super) quick: &'a dyn Rom,
+    /// First boots by the disk they started from: a boot reads nothing else.
+    pub(super) known: Mutex<HashMap<Mark, Known>>,
+}
+
+/// How an image came to rest.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rested {
+    pub(super) system: System,
+    pub(super) boots: u32,
+    pub(super) time: Duration,
+}
+
+/// A verdict: at rest, or one line that says what is wrong.
+pub(super) type Verdict = std::result::Result<Rested, String>;
+
+impl Bench<'_> {
+    /// Puts the image down in `folder`, which is a copy of the device.
+    pub(super) fn put_down(left: &Left, folder: &Folder) -> Result<()> {
+        left.disk.put_down(&folder.disk())?;
+        let state = folder.path.join("state");
+        let fill = || {
+            let _ = std::fs::remove_dir_all(&state);
+            std::fs::create_dir(&state)?;
+            left.files.iter().try_for_each(|(name, bytes)| std::fs::write(state.join(name), bytes))
+        };
+        fill().map_err(|e| broken(state.display(), e))
+    }
+
+    /// Judges what `folder` holds. With `wholly` every boot is the judging ROM's.
+    pub(super) fn judge(
+        &self,
+        story: &Recorded,
+        folder: &Folder,
+        mark: Option<Mark>,
+        wholly: bool,
+    ) -> Result<Verdict> {
+        let started = Instant::now();
+        let slot = self.first_boot(&story.map.copies, folder, mark)?;
+        let mut device = Device {
+            folder,
+            story,
+            new: self.new,
+            next: self.next,
+            rom: if wholly { self.rom } else { self.quick },
+            boots: 0,
+        };
+        let rested = device.booted(slot).and_then(|runs| device.rest(runs));
+        let rested = rested.map(|(_, system)| Rested {
+            system,
+            boots: device.boots,
+            time: started.elapsed(),
+        });
+        Ok(rested.and_then(|rested| device.update().map(|()| rested)))
+    }
+
+    /// The same disk boots the same way: what U-Boot did is done again without it.
+    fn first_boot(
+        &self,
+        places: &[Range<u64>],
+        folder: &Folder,
+        mark: Option<Mark>,
+    ) -> Result<Option<SlotId>> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((slot, copies)) = mark.and_then(|m| known().get(&m).cloned()) {
+            let disk = patiently(|| crate::disk::open_image_writable(&folder.disk()))?;
+            places
+                .iter()
+                .zip(&copies)
+                .try_for_each(|(place, copy)| disk.write_at(place.start, copy))?;
+            return Ok(slot);
+        }
+        let slot = patiently(|| self.rom.boot(&folder.path))?.slot;
+        if let Some(mark) = mark {
+            let disk = crate::disk::open_image(&folder.disk())?;
+            let read = |place: &Range<u64>| {
+                let mut copy = vec![0; super::small(place.end - place.start)];
+                disk.read_at(place.start, &mut copy).map(|()| copy)
+            };
+            let copies: Result<Vec<Vec<u8>>> = places.iter().map(read).collect();
+            known().insert(mark, (slot, copies?));
+        }
+        Ok(slot)
+    }
+}
+
+/// Copies a device's folder but for its disk and its memory.
+pub(super) fn copy_settings(from: &Path, to: &Path) -> Result<()> {
+    let copy = || {
+        std::fs::create_dir_all(to.join("run"))?;
+        std::fs::create_dir_all(to.join("state"))?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if entry.file_type()?.is_file() && name != "disk.img" && name != "write.log" {
+                std::fs::copy(entry.path(), to.join(name))?;
+            }
+        }
+        Ok(())
+    };
+    copy().map_err(|e: std::io::Error| broken(to.display(), e))
+}

@@ -1,0 +1,131 @@
+//! Which landings are tried at a deed: the telling ones first, then chance.
+
+use super::chance::Chance;
+use super::files::uncertain_names;
+use super::history::{Deed, History, Stage};
+use super::landing::{Landing, Tail};
+use std::collections::BTreeMap;
+
+/// Up to so many unflushed writes every subset of them is tried.
+const EXHAUSTIVE: usize = 6;
+
+/// What happened to what was not certain.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Choice {
+    /// By deed. What is not named here landed whole if it had returned, and not at all otherwise.
+    pub(super) landings: BTreeMap<usize, Landing>,
+    /// How many of the uncertain names came back.
+    pub(super) names: usize,
+}
+
+impl Choice {
+    pub(super) fn of(&self, op: usize, stage: Stage) -> Landing {
+        match (stage, self.landings.get(&op)) {
+            (Stage::Certain, _) => Landing::Whole,
+            (Stage::Absent, _) => Landing::Nothing,
+            (_, Some(landing)) => *landing,
+            (Stage::Volatile, None) => Landing::Whole,
+            (Stage::InFlight, None) => Landing::Nothing,
+        }
+    }
+
+    /// What a report says of it.
+    pub(super) fn kind(&self, op: usize) -> &'static str {
+        match self.landings.get(&op) {
+            Some(landing) => landing.kind(),
+            None if self.landings.is_empty() => "prefix",
+            None => "reordered",
+        }
+    }
+}
+
+/// The cuts at one deed: all that are told one by one, then chance without an end.
+pub(super) struct Cuts<'a> {
+    history: &'a History,
+    op: usize,
+    unit: bool,
+    told: std::vec::IntoIter<Choice>,
+    chance: Chance,
+    open: Vec<usize>,
+    names: usize,
+}
+
+impl<'a> Cuts<'a> {
+    /// The cuts while `op` is in flight. `unit`: whether its whole 4 MiB unit may be garbled.
+    pub(super) fn new(history: &'a History, op: usize, unit: bool, seed: u64) -> Cuts<'a> {
+        let moment = history.ops[op].begin + 1;
+        let open = |stage| matches!(stage, Stage::InFlight | Stage::Volatile);
+        let all = history.ops.iter().enumerate();
+        let open = all.filter(|(_, o)| !o.deed.names() && open(o.at(moment))).map(|(n, _)| n);
+        let open: Vec<usize> = open.collect();
+        let names = uncertain_names(history, moment);
+        let chance = Chance::new(seed ^ (op as u64) << 20);
+        let mut cuts =
+            Cuts { history, op, unit, told: Vec::new().into_iter(), chance, open, names };
+        cuts.told = cuts.telling().into_iter();
+        cuts
+    }
+
+    fn len(&self, op: usize) -> usize {
+        match &self.history.ops[op].deed {
+            Deed::Disk { bytes, .. } | Deed::Content { bytes, .. } => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    fn telling(&mut self) -> Vec<Choice> {
+        let one =
+            |landing| Choice { landings: BTreeMap::from([(self.op, landing)]), names: self.names };
+        let mut told = Vec::new();
+        for names in (0..=self.names).rev() {
+            told.push(Choice { names, ..Choice::default() });
+        }
+        if self.history.ops[self.op].deed.names() {
+            return told;
+        }
+        told.push(one(Landing::Whole));
+        let others: Vec<usize> = self.open.iter().copied().filter(|o| *o != self.op).collect();
+        if others.len() < EXHAUSTIVE {
+            for mask in 1..1_usize << others.len() {
+                let lost = others.iter().enumerate().filter(|(n, _)| mask >> n & 1 == 1);
+                let lost: BTreeMap<_, _> = lost.map(|(_, o)| (*o, Landing::Nothing)).collect();
+                let mut landed = lost.clone();
+                landed.insert(self.op, Landing::Whole);
+                told.extend([lost, landed].map(|landings| Choice { landings, names: self.names }));
+            }
+        }
+        let len = self.len(self.op);
+        for part in
+            [1, 4, 5, 511, 512, 513, len / 2, len.saturating_sub(512), len.saturating_sub(1)]
+        {
+            for (sector, tail) in [(512, Tail::Old), (4096, Tail::Noise(part as u64))] {
+                if part > 0 && part < len {
+                    told.push(one(Landing::First { len: part, sector, tail }));
+                }
+            }
+        }
+        told
+    }
+
+    fn any(&mut self) -> Choice {
+        let mut landings = BTreeMap::new();
+        let len = self.len(self.op);
+        landings.insert(self.op, Landing::any(&mut self.chance, len, self.unit));
+        let others: Vec<usize> = self.open.iter().copied().filter(|o| *o != self.op).collect();
+        for other in others {
+            if self.chance.below(3) == 0 {
+                let len = self.len(other);
+                landings.insert(other, Landing::any(&mut self.chance, len, false));
+            }
+        }
+        let names = super::small(self.chance.below(self.names as u64 + 1));
+        Choice { landings, names }
+    }
+}
+
+impl Iterator for Cuts<'_> {
+    type Item = Choice;
+    fn next(&mut self) -> Option<Choice> {
+        Some(self.told.next().unwrap_or_else(|| self.any()))
+    }
+}

@@ -1,0 +1,291 @@
+//! Plays a story on a copy of the device with the real programs, and keeps what they wrote.
+
+use super::broken;
+use super::files::Files;
+use super::history::History;
+use super::log;
+use super::pages::{Base, Pages};
+use super::phase::{Map, Phases, Runs, denied};
+use super::rom::Rom;
+use super::story::{Nature, Step, Story};
+use crate::boot::BootControl;
+use crate::config::{Where, load};
+use crate::daemon::World;
+use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
+use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// A device's folder: where its disk and its memory are.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    disk: String,
+    state: String,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Folder> {
+        let path = path.canonicalize().map_err(|e| broken(path.display(), e))?;
+        let text = |name: &str| path.join(name).display().to_string();
+        Ok(Folder { disk: text("disk.img"), state: text("state"), path })
+    }
+
+    pub(super) fn is_disk(&self, path: &str) -> bool {
+        path == self.disk
+    }
+
+    pub(super) fn is_state(&self, path: &str) -> bool {
+        path == self.state
+    }
+
+    /// The name of a file in the state folder.
+    pub(super) fn state_name(&self, path: &str) -> Option<String> {
+        let name = path.strip_prefix(&self.state)?.strip_prefix('/')?;
+        (name != "lock").then(|| name.to_owned())
+    }
+
+    pub(super) fn disk(&self) -> PathBuf {
+        self.path.join("disk.img")
+    }
+
+    pub(super) fn open_world(&self) -> Result<World> {
+        World::open(load(&Where::File(self.path.join("surefoot.toml")))?.settings)
+    }
+
+    /// The state folder's files.
+    pub(super) fn files(&self) -> Result<Files> {
+        let read = || {
+            let mut files = Files::new();
+            for entry in std::fs::read_dir(self.path.join("state"))? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name != "lock" {
+                    files.insert(name, std::fs::read(entry.path())?);
+                }
+            }
+            Ok(files)
+        };
+        read().map_err(|e: std::io::Error| broken(self.path.join("state").display(), e))
+    }
+
+    /// Says which slot runs, and whether its health check would say no.
+    pub(super) fn runs(&self, slot: SlotId, unhealthy: bool) -> Result<()> {
+        let write = || {
+            let marker = self.path.join("run/unhealthy");
+            match unhealthy {
+                true => std::fs::write(marker, "unhealthy\n")?,
+                false if marker.exists() => std::fs::remove_file(marker)?,
+                false => {}
+            }
+            // A new file, as its time says which boot this is.
+            let _ = std::fs::remove_file(self.path.join("run/booted"));
+            std::fs::write(self.path.join("run/booted"), format!("{slot}\n"))
+        };
+        write().map_err(|e: std::io::Error| broken(self.path.display(), e))
+    }
+}
+
+/// A boot that was recorded, to be cut once more inside U-Boot itself.
+#[derive(Debug, Clone)]
+pub(super) struct RecordedBoot {
+    pub(super) moment: usize,
+    pub(super) phase: &'static str,
+}
+
+/// A story as it went.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) name: &'static str,
+    pub(super) nature: Nature,
+    pub(super) history: History,
+    /// Where the power starts to be cut.
+    pub(super) from: usize,
+    pub(super) base: Arc<Base>,
+    pub(super) map: Map,
+    pub(super) boots: Vec<RecordedBoot>,
+    /// The systems that may run besides the new one, by the SHA-256 of their whole partition.
+    pub(super) old: Vec<(SlotId, Digest)>,
+}
+
+/// Who plays.
+pub(super) struct Stage<'a> {
+    pub(super) program: &'a Path,
+    pub(super) artifact: &'a Path,
+    pub(super) rom: &'a dyn Rom,
+}
+
+/// Where things stand on the disk of this device.
+pub(super) fn map(folder: &Folder) -> Result<Map> {
+    let world = folder.open_world()?;
+    let copies = world.boot.look()?.disk_ranges();
+    let unusable = |what: &str| Err(Failure::new(ReasonCode::ConfigInvalid, what));
+    if copies.len() != 2 {
+        return unusable("power cuts are tried with two copies of the environment on the disk");
+    }
+    if world.disk.path().canonicalize().ok() != Some(folder.disk()) {
+        return unusable("the device's disk must be disk.img in its folder");
+    }
+    let slots = [SlotId::A, SlotId::B].map(|s| world.layout.first(s).range());
+    Ok(Map { copies, slots })
+}
+
+/// Plays `story` in `folder`, which is a copy that it may use up.
+pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Result<Recorded> {
+    let map = map(folder)?;
+    let base = Base::read(&folder.disk())?;
+    let files = folder.files()?;
+    let mut known = files.iter().filter(|(name, _)| name.starts_with("journal."));
+    let known = known.by_ref().map(|(_, bytes)| denied(bytes)).max().unwrap_or(0);
+    let mut recorded = Recorded {
+        name: story.name,
+        nature: story.nature,
+        history: History::new(&files),
+        from: 0,
+        base,
+        old: Vec::new(),
+        boots: Vec::new(),
+        map: map.clone(),
+    };
+    let mut phases = Phases::new(&map, known);
+    for step in &story.steps {
+        match step {
+            Step::FromHere => {
+                recorded.from = recorded.history.now();
+                recorded.old = systems(folder, &map, recorded.from > 0)?;
+            }
+            Step::Boot => {
+                phases.runs = Runs::Boot;
+                recorded.history.all_lands();
+                boot(stage, folder, &mut recorded, &mut phases)?;
+            }
+            Step::Surefoot(verb, words, may) => {
+                phases.runs = Runs::Verb(verb);
+                run(stage, folder, verb, words, None, may, &mut recorded.history, &mut phases)?;
+            }
+            Step::Cut(verb, words, plug) => {
+                phases.runs = Runs::Verb(verb);
+                let plug = Some((CUT_VARIABLE, (*plug).to_owned()));
+                run(
+                    stage,
+                    folder,
+                    verb,
+                    words,
+                    plug,
+                    &[CUT_STATUS],
+                    &mut recorded.history,
+                    &mut phases,
+                )?;
+                recorded.history.all_lands();
+            }
+            Step::Lie(verb, words, may) => {
+                phases.runs = Runs::Verb(verb);
+                let plug = Some((LIE_VARIABLE, "6".to_owned()));
+                run(stage, folder, verb, words, plug, may, &mut recorded.history, &mut phases)?;
+            }
+        }
+    }
+    Ok(recorded)
+}
+
+/// The systems that stand complete before the story: the running one; with `both` the other too.
+fn systems(folder: &Folder, map: &Map, both: bool) -> Result<Vec<(SlotId, Digest)>> {
+    let world = folder.open_world()?;
+    let running = world.booted()?;
+    let mut slots = vec![running];
+    // Where the story begins with a trial or with two systems, either may boot.
+    if both && world.bootable(running.other()) && world.installed(running.other()).is_some() {
+        slots.push(running.other());
+    }
+    let disk = Pages::new(Base::read(&folder.disk())?);
+    let digest = |slot: SlotId| {
+        let range = map.slot(slot);
+        let mut bytes = vec![0; super::small(range.end - range.start)];
+        disk.read(range.start, &mut bytes);
+        (slot, Digest::of(&bytes))
+    };
+    Ok(slots.into_iter().map(digest).collect())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one command and what is kept of it")]
+fn run(
+    stage: &Stage<'_>,
+    folder: &Folder,
+    verb: &str,
+    words: &[&str],
+    plug: Option<(&str, String)>,
+    may: &[i32],
+    history: &mut History,
+    phases: &mut Phases,
+) -> Result<()> {
+    let path = folder.path.join("write.log");
+    let _ = std::fs::remove_file(&path);
+    let mut command = Command::new(stage.program);
+    command.arg("--config").arg(folder.path.join("surefoot.toml")).arg(verb);
+    for word in words {
+        match *word {
+            "@" => command.arg(stage.artifact),
+            word => command.arg(word),
+        };
+    }
+    command.env(LOG_VARIABLE, &path).stdin(Stdio::null());
+    if let Some((name, value)) = plug {
+        command.env(name, value);
+    }
+    let done = command.output().map_err(|e| broken(stage.program.display(), e))?;
+    let status = done.status.code().unwrap_or(-1);
+    if !may.contains(&status) {
+        let said = String::from_utf8_lossy(&done.stderr);
+        let why = format!("`surefoot {verb}` ended with {status}: {}", said.trim());
+        return Err(Failure::new(ReasonCode::Internal, why));
+    }
+    let bytes = std::fs::read(&path).unwrap_or_default();
+    history.add(folder, log::parse(&bytes)?, phases)
+}
+
+/// A boot, and what U-Boot wrote in it: at most one save of each copy, in the order of serials.
+fn boot(
+    stage: &Stage<'_>,
+    folder: &Folder,
+    recorded: &mut Recorded,
+    phases: &mut Phases,
+) -> Result<()> {
+    let moment = recorded.history.now();
+    let copies = |folder: &Folder| -> Result<Vec<Vec<u8>>> {
+        let disk = Pages::new(Base::read(&folder.disk())?);
+        let read = |c: &std::ops::Range<u64>| {
+            let mut bytes = vec![0; super::small(c.end - c.start)];
+            disk.read(c.start, &mut bytes);
+            bytes
+        };
+        Ok(recorded.map.copies.iter().map(read).collect())
+    };
+    let before = copies(folder)?;
+    let booted = stage.rom.boot(&folder.path)?;
+    let after = copies(folder)?;
+    let changed = (0..2).filter(|n| before[*n] != after[*n]);
+    let mut saved: Vec<(usize, u8)> = changed.map(|n| (n, after[n][4])).collect();
+    if let [(_, first), (_, second)] = saved[..]
+        && second.wrapping_sub(first) != 1
+    {
+        saved.reverse();
+    }
+    let mut lines = Vec::new();
+    for (id, (copy, _)) in (0..).zip(&saved) {
+        let (at, path) = (recorded.map.copies[*copy].start, folder.disk.clone());
+        let bytes = Arc::from(after[*copy].clone());
+        lines.push(log::Line::Begin(id * 2, log::Act::Write { at, bytes, path }));
+        lines.push(log::Line::End(id * 2));
+        // U-Boot writes without a cache of its own and waits for the card.
+        lines.push(log::Line::Begin(id * 2 + 1, log::Act::Sync(folder.disk.clone())));
+        lines.push(log::Line::End(id * 2 + 1));
+    }
+    recorded.history.add(folder, lines, phases)?;
+    if let Some(op) = recorded.history.ops.iter().find(|op| op.begin >= moment) {
+        recorded.boots.push(RecordedBoot { moment, phase: op.phase });
+    }
+    recorded.history.all_lands();
+    let slot = booted.slot.ok_or_else(|| broken(recorded.name, "nothing boots"))?;
+    folder.runs(slot, recorded.nature == Nature::Unhealthy)
+}

@@ -1,0 +1,200 @@
+//! What a device does by itself after the power comes back, until it rests: boots, and `surefoot`
+//! with nobody typing. Anything that goes wrong here is a verdict, told in one line.
+
+use super::record::{Folder, Recorded};
+use super::rom::Rom;
+use super::small;
+use super::story::Nature;
+use crate::boot::BootControl;
+use crate::daemon::{self, Allowed, Installation, Source, State, Then, World};
+use crate::event::Nowhere;
+use crate::model::{Digest, ReasonCode, SlotId};
+use crate::sys::AlignedBuf;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// More boots than any update needs, four tries and a way back among them.
+const BOOTS_MAX: u32 = 12;
+
+/// How long a disk may be held by somebody who only starts a program.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which complete system a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum System {
+    /// One that stood before the story.
+    Old,
+    /// The story's release.
+    New,
+    /// The release after it.
+    Next,
+}
+
+/// An image by its length and hash.
+#[derive(Debug, Clone)]
+pub(super) struct Image {
+    pub(super) path: std::path::PathBuf,
+    pub(super) len: u64,
+    pub(super) sha256: Digest,
+}
+
+/// A device that is brought to rest.
+pub(super) struct Device<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) story: &'a Recorded,
+    pub(super) new: &'a Image,
+    pub(super) next: &'a Image,
+    pub(super) rom: &'a dyn Rom,
+    pub(super) boots: u32,
+}
+
+type Said<T> = std::result::Result<T, String>;
+
+fn said(what: &str) -> impl Fn(crate::model::Failure) -> String + '_ {
+    move |f| format!("{what}: {f}")
+}
+
+/// Another worker that starts a program holds copies of this one's descriptors, and with them its
+/// lock on the disk, until that program runs: a moment that no device has.
+pub(super) fn patiently<T>(act: impl Fn() -> crate::model::Result<T>) -> crate::model::Result<T> {
+    let started = Instant::now();
+    loop {
+        match act() {
+            Err(f) if f.code() == ReasonCode::Busy && started.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            other => return other,
+        }
+    }
+}
+
+impl Device<'_> {
+    fn world(&self) -> Said<World> {
+        self.folder.open_world().map_err(said("opening the device"))
+    }
+
+    /// Power off and on; what runs then is complete, or it is a violation.
+    pub(super) fn boot(&mut self) -> Said<(SlotId, System)> {
+        let slot = patiently(|| self.rom.boot(&self.folder.path)).map_err(said("booting"))?.slot;
+        self.booted(slot)
+    }
+
+    /// After a boot that somebody else made.
+    pub(super) fn booted(&mut self, slot: Option<SlotId>) -> Said<(SlotId, System)> {
+        self.boots += 1;
+        if self.boots > BOOTS_MAX {
+            return Err(format!("no rest after {BOOTS_MAX} boots"));
+        }
+        let slot = slot.ok_or("nothing boots")?;
+        let system = self.system(slot)?;
+        let bad = system == System::New && self.story.nature != Nature::Good;
+        self.folder.runs(slot, bad).map_err(said("saying what runs"))?;
+        Ok((slot, system))
+    }
+
+    /// Which system runs, by every byte of its slot.
+    fn system(&self, slot: SlotId) -> Said<System> {
+        let range = self.story.map.slot(slot);
+        let disk = crate::disk::open_image(&self.folder.disk()).map_err(said("the disk"))?;
+        let mut bytes = AlignedBuf::new(small(range.end - range.start));
+        disk.read_at(range.start, &mut bytes).map_err(said("reading the slot"))?;
+        let begins = |image: &Image| {
+            bytes.get(..small(image.len)).is_some_and(|b| Digest::of(b) == image.sha256)
+        };
+        match () {
+            () if begins(self.new) => Ok(System::New),
+            () if begins(self.next) => Ok(System::Next),
+            () if self.story.old.contains(&(slot, Digest::of(&bytes))) => Ok(System::Old),
+            () => Err(format!("slot {slot} runs and holds no complete system")),
+        }
+    }
+
+    /// From a boot to rest: the slot and the system that stay.
+    pub(super) fn rest(&mut self, mut runs: (SlotId, System)) -> Said<(SlotId, System)> {
+        loop {
+            // Its kernel started, and then nothing: a watchdog, or somebody with a plug.
+            if runs.1 == System::New && self.story.nature == Nature::Never {
+                runs = self.boot()?;
+                continue;
+            }
+            let world = self.world()?;
+            let state = patiently(|| daemon::come_to_rest(&world, &Nowhere))
+                .map_err(said("coming to rest"))?;
+            let done = match state {
+                State::Trying => match patiently(|| daemon::commit(&world, None, &Nowhere)) {
+                    Err(f) if f.code() == ReasonCode::HealthFailed => Ok(true),
+                    other => other.map(|_| false),
+                },
+                State::Installing => self.install(&world, &self.new.path, false).map(|()| false),
+                State::Staged => patiently(|| daemon::switch(&world, &Nowhere)).map(|_| false),
+                State::Switching => Ok(true),
+                State::Idle | State::Updated | State::RolledBack | State::Failed => break,
+            };
+            if done.map_err(said(state.as_str()))? {
+                runs = self.boot()?;
+            }
+        }
+        self.settled(runs)
+    }
+
+    fn settled(&self, (slot, system): (SlotId, System)) -> Said<(SlotId, System)> {
+        let world = self.world()?;
+        let env = world.boot.look().map_err(said("the environment"))?;
+        if env.trial || env.slot != Some(slot) {
+            let named = env.slot.map_or("nothing", SlotId::letter);
+            return Err(format!(
+                "at rest in slot {slot}, and the environment names {named}, trial: {}",
+                env.trial
+            ));
+        }
+        if system == System::New && self.story.nature != Nature::Good {
+            return Err("a bad system stays".to_owned());
+        }
+        let last = world.load_journal().last;
+        let denies = last.is_some_and(|l| l.outcome == daemon::Ended::RolledBack);
+        if denies && self.story.nature != Nature::Good {
+            // Nobody asked for it, so it must not come back by itself.
+            match self.install(&world, &self.new.path, false) {
+                Err(f) if f.code() == ReasonCode::RolledBackBefore => {}
+                Err(f) => return Err(format!("a release that came back, offered again: {f}")),
+                Ok(()) => return Err("a release that came back is taken again".to_owned()),
+            }
+        }
+        Ok((slot, system))
+    }
+
+    /// The next update: it installs, boots and stays.
+    pub(super) fn update(&mut self) -> Said<()> {
+        let world = self.world()?;
+        self.install(&world, &self.next.path, true).map_err(said("the next update"))?;
+        drop(world);
+        let (slot, system) = self.boot()?;
+        if system != System::Next && self.next.sha256 != self.new.sha256 {
+            return Err(format!("the next update is armed, and {system:?} boots"));
+        }
+        // Where the next release is the story's own, its second chance is a good one.
+        self.folder.runs(slot, false).map_err(said("saying what runs"))?;
+        let world = self.world()?;
+        patiently(|| daemon::commit(&world, None, &Nowhere))
+            .map_err(said("committing the next update"))?;
+        let state = daemon::status(&world).map_err(said("status"))?.state;
+        if state != State::Updated {
+            return Err(format!("after the next update the state is {state}"));
+        }
+        Ok(())
+    }
+
+    /// `by_a_person`: whatever ran or came back before may be installed again.
+    fn install(
+        &self,
+        world: &World,
+        artifact: &Path,
+        by_a_person: bool,
+    ) -> crate::model::Result<()> {
+        let allowed =
+            Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person };
+        let source = Source::File(artifact.to_owned());
+        let ask = Installation { source, then: Then::Switch, allowed, dry_run: false };
+        patiently(|| daemon::install(world, &ask, &Nowhere)).map(|_| ())
+    }
+}

@@ -1,0 +1,275 @@
+//! A whole run: tell each story once, then cut it everywhere.
+
+use super::broken;
+use super::image::{Certain, Left};
+use super::judge::{Bench, copy_settings};
+use super::pages::{Base, Pages};
+use super::plan::Cuts;
+use super::record::{Folder, Recorded, Stage, record};
+use super::report::Report;
+use super::rest::Image;
+use super::rom::Rom;
+use super::story::{Story, stories};
+use super::work::{Case, Desk};
+use crate::artifact::read_head;
+use crate::model::Result;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Instant;
+
+/// How often chance may come up with an image that was there already, per image asked for.
+const PATIENCE: usize = 8;
+
+/// What is to be done.
+pub struct Order<'a> {
+    /// The device's folder. It is read, never changed.
+    pub device: &'a Path,
+    /// The update.
+    pub artifact: &'a Path,
+    /// The update after it; without one it is the same again.
+    pub next: Option<&'a Path>,
+    /// The `surefoot` whose writes are recorded.
+    pub program: &'a Path,
+    /// How many images at least, together.
+    pub images: u64,
+    /// How many images at least in each phase.
+    pub per_phase: u64,
+    /// Chance.
+    pub seed: u64,
+    /// Workers.
+    pub jobs: usize,
+    /// Where failing devices are kept.
+    pub keep: &'a Path,
+    /// Only stories whose name contains this.
+    pub only: Option<&'a str>,
+    /// End at the first violation.
+    pub stop_at_first: bool,
+    /// Every how many images all boots are the judging ROM's.
+    pub wholly_every: u64,
+    /// Boots the first time; records; judges.
+    pub rom: &'a dyn Rom,
+    /// Boots in between.
+    pub quick: &'a dyn Rom,
+}
+
+/// Told now and then: images judged, images expected, violations.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64, usize) + Sync);
+
+/// Does it. An error is one of the run, not a violation.
+pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
+    let started = Instant::now();
+    let scratch = Scratch::new()?;
+    let new = image(order.device, order.artifact)?;
+    let next = order.next.map_or(Ok(new.clone()), |path| image(order.device, path))?;
+    let told = tell(order, &scratch)?;
+    let plan = Plan::new(&told, order);
+    let bench = Bench {
+        new: &new,
+        next: &next,
+        rom: order.rom,
+        quick: order.quick,
+        known: Mutex::default(),
+    };
+    let first = Report { v: 1, rom: order.rom.name(), ..Report::default() };
+    let desk = Desk {
+        bench: &bench,
+        report: Mutex::new(first),
+        seen: Mutex::default(),
+        keep: order.keep,
+        device: order.device,
+        stop_at_first: order.stop_at_first,
+    };
+    let (sender, cases) = sync_channel(2 * order.jobs);
+    let cases = Mutex::new(cases);
+    std::thread::scope(|scope| {
+        let worker = |n: usize| {
+            let (desk, cases, folder) = (&desk, &cases, scratch.path.join(format!("worker-{n}")));
+            scope.spawn(move || desk.work(&folder, cases))
+        };
+        let workers: Vec<_> = (0..order.jobs).map(worker).collect();
+        let cutter =
+            Cutter { order, plan: &plan, desk: &desk, progress, number: AtomicU64::new(0) };
+        for story in &told {
+            cutter.cut(story, &sender);
+        }
+        drop(sender);
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    let mut report = desk.report.into_inner().unwrap_or_else(|e| e.into_inner());
+    report.deeds = plan.deeds;
+    report.seconds = started.elapsed().as_secs();
+    Ok(report)
+}
+
+/// Plays every story once.
+fn tell(order: &Order<'_>, scratch: &Scratch) -> Result<Vec<Recorded>> {
+    let device = Folder::open(order.device)?;
+    let base = Pages::new(Base::read(&device.disk())?);
+    let start = Left { disk: base, files: device.files()? };
+    let wanted = |s: &Story| order.only.is_none_or(|word| s.name.contains(word));
+    let stage = Stage { program: order.program, artifact: order.artifact, rom: order.rom };
+    let stories = stories().into_iter().filter(wanted).enumerate();
+    let tell = |(n, story): (usize, Story)| {
+        let path = scratch.path.join(format!("story-{n}"));
+        copy_settings(order.device, &path)?;
+        let folder = Folder::open(&path)?;
+        let running = device.open_world()?.booted()?;
+        folder.runs(running, false)?;
+        Bench::put_down(&start, &folder)?;
+        record(&stage, &folder, &story).map_err(|f| f.at(format!("telling {}", story.name)))
+    };
+    stories.map(tell).collect()
+}
+
+/// How many images each deed gets.
+struct Plan {
+    deeds: u64,
+    ops: BTreeMap<&'static str, u64>,
+    target: u64,
+}
+
+impl Plan {
+    fn new(told: &[Recorded], order: &Order<'_>) -> Plan {
+        let mut ops: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for story in told {
+            for op in story.history.ops.iter().filter(|op| op.begin >= story.from) {
+                *ops.entry(op.phase).or_default() += 1;
+            }
+        }
+        let phases = u64::try_from(ops.len().max(1)).unwrap_or(1);
+        let target = order.per_phase.max(order.images.div_ceil(phases));
+        Plan { deeds: ops.values().sum(), ops, target }
+    }
+
+    fn quota(&self, phase: &str) -> u64 {
+        self.target.div_ceil(self.ops.get(phase).copied().unwrap_or(1).max(1)).max(4)
+    }
+
+    fn total(&self) -> u64 {
+        self.ops.iter().map(|(phase, ops)| self.quota(phase) * ops).sum()
+    }
+}
+
+/// Makes the cases.
+struct Cutter<'a> {
+    order: &'a Order<'a>,
+    plan: &'a Plan,
+    desk: &'a Desk<'a>,
+    progress: Progress<'a>,
+    number: AtomicU64,
+}
+
+impl Cutter<'_> {
+    fn cut<'s>(&self, story: &'s Recorded, sender: &SyncSender<Case<'s>>) {
+        let history = &story.history;
+        let mut certain = Certain::new(Pages::new(story.base.clone()));
+        // What one deed could not use, the next of its phase gets.
+        let mut owed: HashMap<&str, u64> = HashMap::new();
+        for (op, deed) in history.ops.iter().enumerate().filter(|(_, o)| o.begin >= story.from) {
+            if let Some(boot) = story.boots.iter().find(|b| b.moment == deed.begin) {
+                certain.go_on(history, deed.begin);
+                self.inside(story, &certain, boot.phase, sender);
+            }
+            certain.go_on(history, deed.begin + 1);
+            let unit = matches!(deed.deed, super::history::Deed::Disk { .. });
+            let quota = self.plan.quota(deed.phase) + owed.remove(deed.phase).unwrap_or(0);
+            let (mut made, mut tries) = (0, 0);
+            for choice in Cuts::new(history, op, unit, self.order.seed) {
+                if made >= quota || tries > super::small(quota) * PATIENCE || self.desk.enough() {
+                    break;
+                }
+                tries += 1;
+                let left = certain.image(history, &story.map, &choice);
+                if !self.desk.is_new(left.mark()) {
+                    continue;
+                }
+                made += 1;
+                let kind = choice.kind(op);
+                self.send(story, left, (deed.phase, kind), deed.told.clone(), None, sender);
+            }
+            if made < quota {
+                owed.insert(deed.phase, quota - made);
+            }
+        }
+    }
+
+    /// The same boot again, with the power going inside U-Boot itself.
+    fn inside<'s>(
+        &self,
+        story: &'s Recorded,
+        certain: &Certain,
+        phase: &'static str,
+        sender: &SyncSender<Case<'s>>,
+    ) {
+        let nothing = super::plan::Choice::default();
+        let left = certain.image(&story.history, &story.map, &nothing);
+        // A boot stores the environment once or twice, 32 sectors each; its text is in the first.
+        for sectors in [0, 1, 2, 3, 4, 16, 31, 32, 33, 34, 35, 40, 63] {
+            for bytes in [0, 1, 4, 5, 6, 100, 300, 511] {
+                let deed = format!("U-Boot, {sectors} sectors and {bytes} bytes in");
+                let kind = ("cut inside U-Boot", Some((sectors, bytes)));
+                self.send(story, left.clone(), (phase, kind.0), deed, kind.1, sender);
+            }
+        }
+    }
+
+    fn send<'s>(
+        &self,
+        story: &'s Recorded,
+        left: Left,
+        (phase, kind): (&'static str, &'static str),
+        deed: String,
+        inside: Option<(u64, u64)>,
+        sender: &SyncSender<Case<'s>>,
+    ) {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let wholly = number.is_multiple_of(self.order.wholly_every);
+        // Nobody listens only after a worker has failed, and then its error is the result.
+        let _ = sender.send(Case { story, left, phase, kind, deed, inside, wholly });
+        let (images, violations) = self.desk.counts();
+        (self.progress)(images, self.plan.total(), violations);
+    }
+}
+
+/// The image in an artifact that this device would take.
+fn image(device: &Path, artifact: &Path) -> Result<Image> {
+    let world = Folder::open(device)?.open_world()?;
+    let file = crate::source::FileSource::open(artifact)?;
+    let head = read_head(&mut crate::source::Sequential::new(&file))?;
+    let release = head.verify(&world.trust()?)?;
+    let hardware = world.target()?.hardware;
+    let payloads = release.manifest.select(hardware.as_ref())?;
+    let payload = payloads.first().ok_or_else(|| broken(artifact.display(), "nothing in it"))?;
+    let path = artifact.canonicalize().map_err(|e| broken(artifact.display(), e))?;
+    Ok(Image { path, len: payload.size, sha256: payload.sha256 })
+}
+
+/// A folder that goes when the run ends; in memory where that is possible.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Result<Scratch> {
+        let name = format!("surefoot-powercut-{}", std::process::id());
+        let memory = Path::new("/dev/shm").join(&name);
+        let path = match std::fs::create_dir(&memory) {
+            Ok(()) => memory,
+            Err(_) => std::env::temp_dir().join(&name),
+        };
+        std::fs::create_dir_all(&path).map_err(|e| broken(path.display(), e))?;
+        Ok(Scratch { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A folder that stays behind harms nobody.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

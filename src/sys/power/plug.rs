@@ -1,0 +1,64 @@
+//! Which write the power goes at, and which one the medium lies about.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What happens to one write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Power {
+    /// It lands.
+    On,
+    /// It lands with one bit changed.
+    Lie,
+    /// Its first bytes land, and then the process is gone.
+    Cut { landing: usize },
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Plan {
+    cut: Option<(u64, usize)>,
+    lie: Option<u64>,
+}
+
+/// Reads `N` or `N:B`. What cannot be read cuts nothing: the plug is not an interface.
+fn parse(text: &str) -> Option<(u64, usize)> {
+    let (after, landing) = text.split_once(':').unwrap_or((text, "0"));
+    Some((after.parse().ok()?, landing.parse().ok()?))
+}
+
+pub(super) fn next() -> Power {
+    static PLAN: OnceLock<Plan> = OnceLock::new();
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let plan = PLAN.get_or_init(|| Plan {
+        cut: std::env::var(super::CUT_VARIABLE).ok().and_then(|t| parse(&t)),
+        lie: std::env::var(super::LIE_VARIABLE).ok().and_then(|t| t.parse().ok()),
+    });
+    let now = WRITES.fetch_add(1, Ordering::SeqCst);
+    match plan.cut {
+        Some((after, landing)) if now == after => Power::Cut { landing },
+        // Another thread's write went dark: this one must never happen.
+        Some((after, _)) if now > after => loop {
+            std::thread::park();
+        },
+        _ if plan.lie == Some(now) => Power::Lie,
+        _ => Power::On,
+    }
+}
+
+pub(super) fn dark() -> ! {
+    std::process::exit(super::CUT_STATUS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_plan_is_a_count_and_maybe_a_length() {
+        assert_eq!(parse("7"), Some((7, 0)));
+        assert_eq!(parse("7:512"), Some((7, 512)));
+        for bad in ["", "x", "1:", "1:x", "-1"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}
