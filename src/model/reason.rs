@@ -126,6 +126,7 @@ reasons! {
     BootFailed "BOOT_FAILED" Device "The new system did not boot within its tries." "Look at the new system's console; the old one runs.";
     JournalLost "JOURNAL_LOST" Device "The state folder was lost during a trial." "Check the data partition.";
     Requested "REQUESTED" Denied "A person asked for it." "Nothing to do.";
+    Unknown "UNKNOWN" Denied "A newer updater wrote a reason that this one does not know." "Ask the release that wrote it: `surefoot history` there.";
     // Disk and slots.
     DiskMissing "DISK_MISSING" Config "The disk cannot be opened." "Check `[device] disk` and its permissions.";
     TableUnreadable "TABLE_UNREADABLE" Device "Neither copy of the partition table can be trusted." "Restore the partition table with `sgdisk`; the running system is untouched.";
@@ -178,8 +179,10 @@ impl serde::Serialize for ReasonCode {
 
 impl<'de> serde::Deserialize<'de> for ReasonCode {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        // A journal or history that a newer updater wrote is read, its new words or not: losing
+        // the whole of it for one word would lose the denylist too.
         let text = String::deserialize(d)?;
-        text.parse().map_err(serde::de::Error::custom)
+        Ok(text.parse().unwrap_or(ReasonCode::Unknown))
     }
 }
 
