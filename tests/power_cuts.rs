@@ -137,3 +137,25 @@ fn rollback_after_a_commit() {
     let scene = Scene { verb: &["rollback"], may_run: &["a", "b"] };
     cut_everywhere(&bench, &scene, &systems);
 }
+
+#[test]
+fn an_orderly_reboot_of_a_trial() {
+    let bench = bench();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+    bench.reboot(&[]);
+    let systems = [Vec::new(), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["shutdown"], may_run: &["b"] };
+    let writes = cut_everywhere(&bench, &scene, &systems);
+    assert!(writes >= 3, "keeping the time and giving back are more than {writes} writes");
+}
+
+#[test]
+fn an_orderly_reboot_when_the_time_is_over() {
+    let bench = bench();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+    bench.reboot(&[]);
+    std::fs::write(bench.path("DEV/run/uptime"), "100000\n").unwrap();
+    let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["shutdown"], may_run: &["a", "b"] };
+    cut_everywhere(&bench, &scene, &systems);
+}

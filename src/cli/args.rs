@@ -88,6 +88,12 @@ An interrupted installation goes on where it stopped: run the same command again
         #[command(flatten)]
         json: Json,
     },
+    /// Say before an orderly reboot that this boot of a trial has not failed
+    #[command(after_help = "\
+For the init system, as its last act while the state folder is still mounted; docs/integrator.md has a
+unit for systemd. In a trial it keeps the time that the trial has run and gives this boot's try back,
+at most 3 times in a trial. Anywhere else it does nothing.")]
+    Shutdown,
     /// Compare a slot with its manifest, or ask whether a file would be installed here
     #[command(
         after_help = "Examples:\n  surefoot verify                    the slot that runs\n  surefoot verify b\n  surefoot verify update.surefoot    would it be installed here?"

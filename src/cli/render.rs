@@ -88,7 +88,13 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     if let Some(trial) = &status.trial {
         let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
-        let _ = writeln!(out, "trial    slot {}, boot {} of {limit}", trial.slot, trial.bootcount);
+        let left = trial.seconds_left.map(crate::daemon::span);
+        let left = left.map_or_else(String::new, |l| format!(", {l} left to decide it"));
+        let (slot, count) = (trial.slot, trial.bootcount);
+        let _ = writeln!(out, "trial    slot {slot}, boot {count} of {limit}{left}");
+        let tries = trial.tries_left.map_or_else(|| "?".to_owned(), |l| l.to_string());
+        let clean = trial.clean_reboots_left;
+        let _ = writeln!(out, "tries    {tries} left, and {clean} orderly reboots that use none");
     }
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");

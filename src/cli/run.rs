@@ -82,7 +82,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Verify { json, .. }
         | Verb::History { json }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Config { .. } => false,
+        Verb::Wait { .. } | Verb::Shutdown | Verb::Config { .. } => false,
     }
 }
 
@@ -128,6 +128,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Rollback { reason, .. } => {
             render::answer(&daemon::rollback(&world, &reason, &sink)?, json)
         }
+        Verb::Shutdown => daemon::shutdown(&world, &sink)?,
         Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
         Verb::History { .. } => render::history(&daemon::history(&world)?, json),
         Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above

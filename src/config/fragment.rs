@@ -1,10 +1,11 @@
 //! What one file says. Every key is optional here; what is missing shows after the merge.
 
-use crate::health::Check;
+use crate::health::{Check, duration};
 use crate::model::Identifier;
 use crate::slot::HardwareSource;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -20,6 +21,23 @@ pub struct Fragment {
     pub boot: Boot,
     /// How a new system proves itself.
     pub health: Health,
+    /// How long a trial may take.
+    pub trial: Trial,
+}
+
+/// `[trial]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Trial {
+    /// An undecided trial is left after this long, summed over its boots (default `1h`).
+    #[serde(deserialize_with = "some_duration")]
+    pub deadline: Option<Duration>,
+    /// How many orderly reboots of a trial are no failed boots, 0 to 3 (default 3).
+    pub clean_reboots: Option<u32>,
+}
+
+fn some_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
 }
 
 /// `[device]`

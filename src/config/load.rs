@@ -197,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_has_its_time_and_its_reboots() {
+        let trial = |text: &str| one(&format!("{BASE}[trial]\n{text}")).1.map(|l| l.settings.trial);
+        let usual = trial("").unwrap();
+        assert_eq!((usual.deadline, usual.clean_reboots), (3_600, 3));
+        let set = trial("deadline = \"10m\"\nclean_reboots = 0\n").unwrap();
+        assert_eq!((set.deadline, set.clean_reboots), (600, 0));
+        for bad in
+            ["deadline = \"soon\"", "deadline = 0", "clean_reboots = 4", "clean_reboots = -1"]
+        {
+            assert_eq!(trial(bad).unwrap_err().code(), ReasonCode::ConfigInvalid, "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let (_dir, loaded) = one("[device]\nproduct = \"demo\"\n");
         assert!(loaded.unwrap_err().detail().contains("device.compatible"));

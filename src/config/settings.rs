@@ -1,9 +1,12 @@
 //! What is meant: every needed value present, every path absolute.
 
 use super::Fragment;
+use super::fragment::Trial;
+use crate::boot::GIVE_BACK_MAX;
 use crate::health::Check;
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::slot::HardwareSource;
+use crate::update::Rules;
 use std::path::{Path, PathBuf};
 
 /// The configuration of a device.
@@ -21,6 +24,8 @@ pub struct Settings {
     pub accept_single_copy: bool,
     /// The health checks.
     pub checks: Vec<Check>,
+    /// How long a trial may take.
+    pub trial: Rules,
     /// Where relative paths and health checks start: the folder of the last file.
     pub folder: PathBuf,
 }
@@ -87,7 +92,22 @@ impl Settings {
             fw_env_config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
             accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
             checks: merged.health.check,
+            trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })
     }
+}
+
+fn rules(written: &Trial) -> Result<Rules> {
+    let refuse = |text: String| Err(Failure::new(ReasonCode::ConfigInvalid, text));
+    let usual = Rules::default();
+    let deadline = written.deadline.map_or(usual.deadline, |d| d.as_secs());
+    let clean_reboots = written.clean_reboots.unwrap_or(usual.clean_reboots);
+    if deadline == 0 {
+        return refuse("`trial.deadline` must be at least a second".to_owned());
+    }
+    if clean_reboots > GIVE_BACK_MAX {
+        return refuse(format!("`trial.clean_reboots` is at most {GIVE_BACK_MAX}"));
+    }
+    Ok(Rules { deadline, clean_reboots })
 }

@@ -10,7 +10,9 @@ use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
 use crate::source::Input;
 use crate::trust::Verified;
-use crate::update::{Done, Effect, EnvView, Facts, Hands, Journal, Rest, Target, Wish, drive};
+use crate::update::{
+    Done, Effect, EnvView, Facts, Hands, Journal, Phase, Rest, Target, Wish, drive,
+};
 
 /// What `WriteSlot` works with: present only while an artifact is at hand.
 pub(super) struct Cargo<'a> {
@@ -34,6 +36,9 @@ pub(super) struct DeviceHands<'a, 'b> {
     pub(super) booted: SlotId,
     /// The artifact.
     pub(super) cargo: Option<&'a mut Cargo<'b>>,
+    /// How long this boot has been up when the request came: a check that takes its time does
+    /// not run into the deadline.
+    pub(super) up: u64,
     /// Where events go.
     pub(super) sink: &'a dyn Sink,
 }
@@ -63,17 +68,21 @@ pub(super) fn look(
             // A count that is no number was not counted.
             bootcount: boot.bootcount.unwrap_or(0),
             fallback: boot.fallback,
+            clean: boot.clean,
         },
         target: slot.map_or(Target::Nothing, |slot| world.target_in(slot)),
         wish: wish.clone(),
         done,
+        up: world.up(),
+        rules: world.settings.trial,
         now: world.now(),
     })
 }
 
 impl Hands for DeviceHands<'_, '_> {
     fn facts(&mut self, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
-        look(self.world, self.booted, journal, wish, done)
+        let facts = look(self.world, self.booted, journal, wish, done)?;
+        Ok(Facts { up: self.up, ..facts })
     }
 
     fn persist(&mut self, journal: &Journal) -> Result<()> {
@@ -98,6 +107,7 @@ impl Hands for DeviceHands<'_, '_> {
                 world.boot.write(&BootChange::Commit { slot, txn })?;
                 self.sink.emit(&Event::Committed { slot });
             }
+            Effect::GiveBack => world.boot.write(&BootChange::GiveBack)?,
             Effect::FallBack { to, txn } => {
                 let (to, txn) = (*to, txn.clone());
                 world.boot.write(&BootChange::FallBack { to, txn })?;
@@ -159,11 +169,17 @@ pub(super) fn rest(
     sink: &dyn Sink,
 ) -> Result<Rest> {
     let booted = world.booted()?;
-    let mut hands = DeviceHands { world, booted, cargo, sink };
+    let was_on_trial = matches!(journal.phase, Phase::Trying { .. } | Phase::Switching { .. });
+    let mut hands = DeviceHands { world, booted, cargo, up: world.up(), sink };
     let rest = drive(journal, wish, &mut hands)?;
+    if let Phase::Returning { work, reason, .. } = &rest.journal.phase
+        && was_on_trial
+    {
+        sink.emit(&Event::RolledBack { slot: work.slot.other(), reason: *reason });
+    }
     if let Some(last) = &rest.journal.last {
         world.history.note(last)?;
-        let settled = rest.journal.phase == crate::update::Phase::Idle;
+        let settled = rest.journal.phase == Phase::Idle;
         if settled && last.outcome == crate::update::Ended::Updated && last.work.slot == booted {
             let epochs = [SlotId::A, SlotId::B].map(|s| world.named(s).security_epoch);
             world.floor.raise(epochs[0].min(epochs[1]))?;

@@ -40,6 +40,12 @@ pub struct Trial {
     pub bootcount: u32,
     /// Boots allowed.
     pub bootlimit: Option<u32>,
+    /// Boots that it may still have after this one; `None` if the limit is unknown.
+    pub tries_left: Option<u32>,
+    /// Orderly reboots that will still give their try back.
+    pub clean_reboots_left: u32,
+    /// Seconds until it is left undecided; `None` before its first boot.
+    pub seconds_left: Option<u64>,
 }
 
 /// How the last move ended; all `None` on a device that never updated.
@@ -119,11 +125,20 @@ pub fn status(world: &World) -> Result<Status> {
     let degraded = booted.is_some_and(|b| {
         !boot.trial && boot.slot != Some(b) && !matches!(journal.phase, Phase::Returning { .. })
     });
+    let rules = world.settings.trial;
     let trial = (boot.trial && boot.slot.is_some()).then(|| Trial {
         slot: boot.slot.unwrap_or(SlotId::A),
         txn: boot.txn.clone(),
         bootcount: boot.bootcount.unwrap_or(0),
         bootlimit: boot.bootlimit,
+        tries_left: boot.bootlimit.map(|l| l.saturating_sub(boot.bootcount.unwrap_or(0))),
+        clean_reboots_left: rules.clean_reboots.saturating_sub(boot.clean),
+        seconds_left: match &journal.phase {
+            Phase::Trying { spent, .. } => {
+                Some(rules.deadline.saturating_sub(spent.total(&world.boot_id(), world.up())))
+            }
+            _ => None,
+        },
     });
     let next = next_step(&journal, booted, &boot);
     let rollback = super::doctor::grade(world, &boot);

@@ -4,10 +4,11 @@ use super::answer::{Answer, Next};
 use super::doctor;
 use super::hands::{look, rest};
 use super::world::{World, digest_of};
+use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, at_rest};
+use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work, at_rest};
 
 fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
@@ -61,22 +62,18 @@ pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Resu
     let booted = world.booted()?;
     let _lock = world.lock()?;
     let journal = settle(world, sink)?;
-    if let Phase::Trying { work, .. } = &journal.phase
-        && work.slot != booted
-    {
-        return Err(Failure::new(ReasonCode::WrongSlot, ReasonCode::WrongSlot.meaning()));
+    match &journal.phase {
+        Phase::Trying { work, .. } if work.slot != booted => {
+            return Err(Failure::new(ReasonCode::WrongSlot, ReasonCode::WrongSlot.meaning()));
+        }
+        // Left already, or just now because its time was over: nobody commits that.
+        Phase::Returning { work, reason, detail, .. } => return Err(left(work, *reason, detail)),
+        _ => {}
     }
     let rest = rest(world, journal, &Wish::Commit(unchecked), None, sink)?;
     refused(&rest)?;
     match (&rest.journal.phase, &rest.journal.last) {
-        (Phase::Returning { work, reason, detail, .. }, _) => {
-            let home = work.slot.other();
-            sink.emit(&Event::RolledBack { slot: home, reason: *reason });
-            Err(Failure::new(
-                *reason,
-                format!("{detail}; slot {home} is armed again, reboot to return to it"),
-            ))
-        }
+        (Phase::Returning { work, reason, detail, .. }, _) => Err(left(work, *reason, detail)),
         (Phase::Idle, Some(last)) if last.work.slot == booted => {
             let text = format!("{} in slot {booted} is committed.", last.work.to);
             Ok(Answer::new(State::Updated, &last.work, Next::None, text))
@@ -85,6 +82,34 @@ pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Resu
             Err(Failure::new(ReasonCode::Internal, format!("committed, and yet {phase:?}")))
         }
     }
+}
+
+fn left(work: &Work, reason: ReasonCode, detail: &str) -> Failure {
+    let home = work.slot.other();
+    Failure::new(reason, format!("{detail}; slot {home} is armed again, reboot to return to it"))
+}
+
+/// The last act before an orderly reboot: in a trial keeps the time that it has run and gives
+/// this boot's try back; anywhere else it writes nothing, and needs no lock.
+pub fn shutdown(world: &World, sink: &dyn Sink) -> Result<String> {
+    let booted = world.booted()?;
+    let journal = world.load_journal();
+    let facts = look(world, booted, &journal, &Wish::Settle, None)?;
+    let phase = at_rest(&journal, &facts).phase;
+    let undecided = matches!(phase, Phase::Trying { .. } | Phase::Returning { .. });
+    if !undecided || !facts.env.trial || facts.env.slot != Some(booted) {
+        return Ok("No trial is under way: nothing to do.\n".to_owned());
+    }
+    let _lock = world.lock()?;
+    let rest = rest(world, world.load_journal(), &Wish::Leave, None, sink)?;
+    let boot = world.boot.look()?;
+    Ok(match &rest.journal.phase {
+        Phase::Trying { .. } if boot.clean > facts.env.clean => {
+            format!("This boot's try is given back, {} of {GIVE_BACK_MAX}.\n", boot.clean)
+        }
+        Phase::Trying { .. } => "This boot of the trial counts.\n".to_owned(),
+        _ => format!("The trial is over: slot {} boots next.\n", booted.other()),
+    })
 }
 
 /// Goes back: abandons what is under way, disarms what is armed, leaves a trial, or after a

@@ -14,6 +14,7 @@ use crate::sys::lock::FileLock;
 use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
 use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target, Work};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,23 @@ impl World {
         let replaced = std::fs::metadata(file).and_then(|m| m.modified()).ok();
         let since = replaced.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
         since.map_or_else(String::new, |s| s.as_nanos().to_string())
+    }
+
+    /// Seconds for which this boot has been up: by the kernel, or for an image the time since its
+    /// `booted` file was replaced. There a newer file `uptime` beside it says otherwise, so that
+    /// nobody has to wait for a deadline.
+    pub fn up(&self) -> u64 {
+        let Some(booted) = &self.settings.device.booted else {
+            return host::uptime();
+        };
+        let replaced = |file: &Path| std::fs::metadata(file).and_then(|m| m.modified()).ok();
+        let said = booted.with_file_name("uptime");
+        let since = replaced(booted);
+        if since.is_some() && replaced(&said) >= since {
+            let text = std::fs::read_to_string(&said).unwrap_or_default();
+            return text.trim().parse().unwrap_or(0);
+        }
+        since.and_then(|t| t.elapsed().ok()).map_or(0, |t| t.as_secs())
     }
 
     /// The trust file, read anew: `TRUST_MISSING`, `TRUST_INVALID`.

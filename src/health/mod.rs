@@ -17,7 +17,7 @@ pub struct Check {
     /// configuration's folder.
     pub command: Vec<String>,
     /// After this long the check has failed. Seconds, or text like `90s`, `5m`.
-    #[serde(default = "default_deadline", deserialize_with = "seconds")]
+    #[serde(default = "default_deadline", deserialize_with = "duration")]
     pub timeout: Duration,
 }
 
@@ -92,7 +92,8 @@ fn default_deadline() -> Duration {
     Duration::from_secs(60)
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+/// A duration in a configuration file: seconds, or text like `90s`, `5m`.
+pub fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Written {

@@ -115,6 +115,7 @@ reasons! {
     WrongSlot "WRONG_SLOT" Denied "The running system is not the one on trial." "Reboot, then look at `surefoot status`.";
     NothingToRollBack "NOTHING_TO_ROLL_BACK" Denied "The other slot holds no system to return to." "Install a release instead.";
     HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Reboot: the previous system is armed. The check is named in `surefoot status`.";
+    DeadlinePassed "DEADLINE_PASSED" Denied "The new system was not decided in its time." "Reboot: the previous system is armed. `[trial] deadline` sets the time.";
     HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "Correct the check, or decide yourself: `surefoot commit --force --reason TEXT`.";
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";
@@ -125,6 +126,7 @@ reasons! {
     BootFailed "BOOT_FAILED" Device "The new system did not boot within its tries." "Look at the new system's console; the old one runs.";
     JournalLost "JOURNAL_LOST" Device "The state folder was lost during a trial." "Check the data partition.";
     Requested "REQUESTED" Denied "A person asked for it." "Nothing to do.";
+    Unknown "UNKNOWN" Denied "A newer updater wrote a reason that this one does not know." "Ask the release that wrote it: `surefoot history` there.";
     // Disk and slots.
     DiskMissing "DISK_MISSING" Config "The disk cannot be opened." "Check `[device] disk` and its permissions.";
     TableUnreadable "TABLE_UNREADABLE" Device "Neither copy of the partition table can be trusted." "Restore the partition table with `sgdisk`; the running system is untouched.";
@@ -177,8 +179,10 @@ impl serde::Serialize for ReasonCode {
 
 impl<'de> serde::Deserialize<'de> for ReasonCode {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        // A journal or history that a newer updater wrote is read, its new words or not: losing
+        // the whole of it for one word would lose the denylist too.
         let text = String::deserialize(d)?;
-        text.parse().map_err(serde::de::Error::custom)
+        Ok(text.parse().unwrap_or(ReasonCode::Unknown))
     }
 }
 

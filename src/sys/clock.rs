@@ -27,6 +27,16 @@ pub fn utc(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
 }
 
+/// A length of time as people say it, rounded down: `90 seconds`, `12 minutes`, `3 hours`.
+pub fn span(seconds: u64) -> String {
+    let (n, unit) = match seconds {
+        0..=119 => (seconds, "second"),
+        120..=7_199 => (seconds / 60, "minute"),
+        _ => (seconds / 3_600, "hour"),
+    };
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
+}
+
 /// How long ago, as people say it: `3 days ago`.
 pub fn ago(then: u64, now: u64) -> String {
     let Some(gap) = now.checked_sub(then).filter(|_| then >= 978_307_200) else {
@@ -52,6 +62,15 @@ mod tests {
         assert_eq!(utc(4_107_542_399), "2100-02-28 23:59 UTC");
         assert!(utc(0).contains("not set"));
         utc(u64::MAX); // whatever a manifest says
+    }
+
+    #[test]
+    fn lengths_of_time_print_as_people_say_them() {
+        for (seconds, text) in
+            [(0, "0 seconds"), (1, "1 second"), (600, "10 minutes"), (7_200, "2 hours")]
+        {
+            assert_eq!(span(seconds), text);
+        }
     }
 
     #[test]

@@ -11,6 +11,12 @@ pub fn boot_id() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
+/// Seconds since this boot began, suspended ones included (proc(5), `uptime`); 0 if unknown.
+pub fn uptime() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    text.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
 /// Asks the init system for an orderly reboot and, if that is not accepted, syncs and reboots at
 /// once (peers: a reboot without a sync lost the last block).
 pub fn restart() -> Result<()> {

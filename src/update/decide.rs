@@ -1,10 +1,11 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, leave, stands, unknown_txn, unknown_work, updated,
+    arm, begin, end, end_rolled_back, stands, unknown_txn, unknown_work, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Then, Wish};
-use super::journal::{Ended, Journal, Phase, Work};
+use super::journal::{Ended, Journal, Phase, Spent, Work};
+use super::trial::{returning, trying};
 use crate::model::{ReasonCode, Txn};
 
 /// Boots to the old slot, untried, after which an armed system is given up (DESIGN 9.3).
@@ -19,7 +20,7 @@ pub fn decide(j: &Journal, f: &Facts) -> Step {
         Phase::Switching { work, txn, boot_id, reboots } => {
             switching(j, f, work, txn, boot_id, *reboots)
         }
-        Phase::Trying { work, txn, .. } => trying(j, f, work, txn),
+        Phase::Trying { work, txn, spent, .. } => trying(j, f, work, txn, spent),
         Phase::Returning { work, txn, reason, detail } => {
             returning(j, f, work, txn, *reason, detail)
         }
@@ -51,7 +52,7 @@ fn idle(j: &Journal, f: &Facts) -> Step {
     let committed =
         j.last.as_ref().is_some_and(|l| l.outcome == Ended::Updated && l.work.slot == f.booted);
     match &f.wish {
-        Wish::Settle | Wish::Rollback(_) => Step::Wait,
+        Wish::Settle | Wish::Leave | Wish::Rollback(_) => Step::Wait,
         Wish::Install(work, _) => begin(j, f, work),
         Wish::Switch => Step::Refuse(ReasonCode::NotStaged),
         Wish::Commit(_) if committed => Step::Wait,
@@ -81,7 +82,8 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (None, true) => {
             let work = unknown_work(f.booted);
             let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
-            Step::Persist(j.in_phase(Phase::Trying { work, txn, recovered: true }))
+            let spent = Spent::default();
+            Step::Persist(j.in_phase(Phase::Trying { work, txn, recovered: true, spent }))
         }
         (None, false) => {
             let work = unknown_work(f.booted.other());
@@ -113,7 +115,7 @@ fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
         (_, Wish::Rollback(why)) => {
             end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
-        (_, Wish::Settle) => Step::Wait,
+        (_, Wish::Settle | Wish::Leave) => Step::Wait,
         (_, Wish::Switch) => Step::Refuse(ReasonCode::NotStaged),
         (_, Wish::Commit(_)) => Step::Refuse(ReasonCode::NotTrying),
         (_, Wish::Return(_)) => Step::Refuse(ReasonCode::NothingToRollBack),
@@ -136,7 +138,7 @@ fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
         Wish::Rollback(why) => {
             end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
-        Wish::Settle | Wish::Install(_, Then::Stage) => Step::Wait,
+        Wish::Settle | Wish::Leave | Wish::Install(_, Then::Stage) => Step::Wait,
         Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
         Wish::Return(_) => Step::Refuse(ReasonCode::NothingToRollBack),
     }
@@ -189,88 +191,14 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
             _ => Step::Wait,
         },
-        // The boot was not counted, so nothing would ever bring this device back: leave now.
-        (true, true, false) if f.env.bootcount == 0 => {
-            Step::Persist(j.in_phase(Phase::Returning {
-                work: work.clone(),
-                txn: txn.clone(),
-                reason: ReasonCode::CounterDead,
-                detail: "the environment still says bootcount=0".to_owned(),
-            }))
-        }
         (true, true, false) => Step::Persist(j.in_phase(Phase::Trying {
             work: work.clone(),
             txn: txn.clone(),
             recovered: false,
+            spent: Spent::default(),
         })),
         (true, false, true) => back(ReasonCode::BootFailed),
         (true, false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, ""),
         (true, false, false) => Step::Wait, // given up already; the reboot is still to come
-    }
-}
-
-fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn) -> Step {
-    let home = f.booted != work.slot;
-    if f.env.txn.as_ref() != Some(txn) {
-        let detail = "something else changed the environment";
-        let outcome = if home { Ended::RolledBack } else { Ended::Failed };
-        return end(j, f, outcome, work.clone(), Some(txn), ReasonCode::WrongSlot, detail);
-    }
-    let said = match &f.done {
-        Some(Done::Healthy(said)) => said.as_str(),
-        _ => "",
-    };
-    match (f.env.trial, home) {
-        (_, true) => end_rolled_back(j, f, work, txn, ReasonCode::BootFailed, ""),
-        (false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, said),
-        (false, false) => Step::Wait,
-        (true, false) if f.env.slot != Some(f.booted) => match &f.wish {
-            Wish::Settle => Step::Wait,
-            _ => Step::Refuse(ReasonCode::WrongSlot),
-        },
-        (true, false) => match (&f.wish, &f.done) {
-            (Wish::Settle, _) => Step::Wait,
-            (Wish::Commit(Some(_)), _) | (Wish::Commit(None), Some(Done::Healthy(_))) => {
-                Step::Run(Effect::Commit { slot: f.booted, txn: txn.clone() })
-            }
-            (Wish::Commit(None), Some(Done::Unhealthy(detail))) => {
-                leave(j, work, txn, ReasonCode::HealthFailed, detail)
-            }
-            (Wish::Commit(None), Some(Done::HealthUnknown(_))) => {
-                Step::Refuse(ReasonCode::HealthUnknown)
-            }
-            (Wish::Commit(None), _) => Step::Run(Effect::CheckHealth),
-            (Wish::Rollback(why), _) => leave(j, work, txn, ReasonCode::Requested, why),
-            (Wish::Install(..) | Wish::Switch | Wish::Return(_), _) => {
-                Step::Refuse(ReasonCode::TrialPending)
-            }
-        },
-    }
-}
-
-fn returning(
-    j: &Journal,
-    f: &Facts,
-    work: &Work,
-    txn: &Txn,
-    reason: ReasonCode,
-    detail: &str,
-) -> Step {
-    if f.booted != work.slot {
-        return end(j, f, Ended::RolledBack, work.clone(), Some(txn), reason, detail);
-    }
-    if !f.env.trial && f.env.slot != Some(work.slot.other()) {
-        let said = "something else committed the trial";
-        return end(j, f, Ended::Failed, work.clone(), Some(txn), ReasonCode::WrongSlot, said);
-    }
-    if f.env.trial {
-        return Step::Run(Effect::FallBack { to: work.slot.other(), txn: txn.clone() });
-    }
-    match &f.wish {
-        Wish::Settle | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,
-        Wish::Commit(Some(_)) => Step::Refuse(ReasonCode::WrongSlot),
-        Wish::Install(..) | Wish::Switch | Wish::Return(_) => {
-            Step::Refuse(ReasonCode::TrialPending)
-        }
     }
 }

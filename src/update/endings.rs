@@ -6,9 +6,19 @@ use crate::model::{Digest, ReasonCode, SlotId, Txn};
 
 /// The denylist is written with the intention, before the flip (DESIGN 9.4).
 pub(super) fn leave(j: &Journal, work: &Work, txn: &Txn, reason: ReasonCode, detail: &str) -> Step {
+    leave_blameless(&j.denying(work.digest, reason), work, txn, reason, detail)
+}
+
+/// The trial ends, and the release may be tried again.
+pub(super) fn leave_blameless(
+    j: &Journal,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
     let (work, txn, detail) = (work.clone(), txn.clone(), detail.to_owned());
-    let denying = j.denying(work.digest, reason);
-    Step::Persist(denying.in_phase(Phase::Returning { work, txn, reason, detail }))
+    Step::Persist(j.in_phase(Phase::Returning { work, txn, reason, detail }))
 }
 
 pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {

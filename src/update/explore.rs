@@ -133,11 +133,14 @@ impl World {
                 trial: env.trial,
                 bootcount: env.bootcount,
                 fallback: env.fallback.clone(),
+                clean: 0,
                 settled,
             },
             target,
             wish,
             done: self.done.clone(),
+            up: 0,
+            rules: Rules::default(),
             now: 0,
         }
     }
@@ -256,6 +259,7 @@ impl World {
                 (vars.slot, vars.trial, vars.bootcount) = (*slot, false, 0);
                 return self.write_env(vars, cut);
             }
+            Effect::GiveBack => unreachable!("nobody leaves in good order here"),
             Effect::FallBack { to, txn } => {
                 (vars.slot, vars.trial, vars.bootcount) = (*to, false, 0);
                 vars.fallback = Some(txn.clone());

@@ -1,6 +1,7 @@
 //! What `decide` is told, and what it can say: plain values.
 
 use super::journal::{Journal, Work};
+use crate::boot::GIVE_BACK_MAX;
 use crate::model::{Digest, ReasonCode, SlotId, Txn};
 
 /// What the bootloader's environment says.
@@ -16,6 +17,8 @@ pub struct EnvView {
     pub bootcount: u32,
     /// The transaction that the boot script gave up on.
     pub fallback: Option<Txn>,
+    /// Tries that orderly reboots of this trial have given back.
+    pub clean: u32,
     /// Whether every stored copy names the running slot and carries no trial: the only state in
     /// which the other slot may be written (DESIGN 9.1).
     pub settled: bool,
@@ -30,6 +33,23 @@ pub enum Target {
     Factory,
     /// A record that a trusted key has signed, for the release with this digest.
     Recorded(Digest),
+}
+
+/// What an integrator has settled about trials (DESIGN 9.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// Seconds, summed over its boots, after which an undecided trial is left.
+    pub deadline: u64,
+    /// How many orderly reboots of a trial give their try back; never more than
+    /// [`GIVE_BACK_MAX`].
+    pub clean_reboots: u32,
+}
+
+impl Default for Rules {
+    /// An hour: long enough for a person at the console, where no daemon decides by itself.
+    fn default() -> Rules {
+        Rules { deadline: 3_600, clean_reboots: GIVE_BACK_MAX }
+    }
 }
 
 /// What is asked for.
@@ -47,6 +67,8 @@ pub enum Wish {
     Rollback(String),
     /// Arm the system in the other slot, which has been read back.
     Return(Work),
+    /// An orderly reboot follows: of a trial, keep the time and give the try back.
+    Leave,
 }
 
 /// What follows a slot that is written.
@@ -88,6 +110,10 @@ pub struct Facts {
     pub wish: Wish,
     /// What the effect just run has found.
     pub done: Option<Done>,
+    /// Seconds for which this boot has been up, asked once for a request.
+    pub up: u64,
+    /// What is settled about trials.
+    pub rules: Rules,
     /// Seconds since 1970: dates outcomes, decides nothing.
     pub now: u64,
 }
@@ -117,6 +143,8 @@ pub enum Effect {
         /// The transaction.
         txn: Txn,
     },
+    /// This boot of the trial ends in an orderly way: one try back.
+    GiveBack,
     /// The other slot, no trial, and the transaction that was given up.
     FallBack {
         /// The slot to go back to.

@@ -38,6 +38,21 @@ pub struct Work {
     pub to: Named,
 }
 
+/// How long a trial has run in the boots that ended in an orderly way, so that they cannot
+/// stretch it (DESIGN 9.4). A boot that ended otherwise is counted by the bootloader instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spent {
+    /// Seconds of all such boots but the last.
+    pub before: u64,
+    /// The last such boot; it may still be the one that runs.
+    pub boot_id: Option<String>,
+    /// Its seconds.
+    pub up: u64,
+    /// What `surefoot_clean` says once its try is given back: announced before the deed.
+    pub clean: u32,
+}
+
 /// Where the current move stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,6 +83,9 @@ pub enum Phase {
         txn: Txn,
         /// Whether the journal was lost and this was read from the environment alone.
         recovered: bool,
+        /// How long it has run.
+        #[serde(default)]
+        spent: Spent,
     },
     /// The new system was found bad, or sent away: flip back, then wait for the reboot.
     Returning {
@@ -141,6 +159,16 @@ impl Journal {
     #[must_use]
     pub fn in_phase(&self, phase: Phase) -> Journal {
         Journal { phase, ..self.clone() }
+    }
+
+    /// The same journal, its trial having run for `spent`; nothing else has a time.
+    #[must_use]
+    pub fn spending(&self, spent: Spent) -> Journal {
+        let mut journal = self.clone();
+        if let Phase::Trying { spent: old, .. } = &mut journal.phase {
+            *old = spent;
+        }
+        journal
     }
 
     /// The same journal with `digest` remembered as having come back.

@@ -15,14 +15,15 @@ mod history;
 mod journal;
 mod policy;
 mod store;
+mod trial;
 mod words;
 
 pub use decide::decide;
 pub use driver::{Hands, Rest, drive};
-pub use facts::{Done, Effect, EnvView, Facts, Step, Target, Then, Wish};
+pub use facts::{Done, Effect, EnvView, Facts, Rules, Step, Target, Then, Wish};
 pub use floor::{Floor, FloorStore};
 pub use history::History;
-pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Work};
+pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Spent, Work};
 pub use policy::{Allowed, Standing, wanted};
 pub use store::{JournalStore, Stored};
 pub use words::{State, at_rest};
