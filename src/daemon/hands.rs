@@ -5,7 +5,7 @@ use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
 use crate::health::{self, Verdict};
-use crate::install::{Job, Plan, Report, Reuse, write_slot};
+use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
 use crate::source::Input;
@@ -115,6 +115,7 @@ impl DeviceHands<'_, '_> {
         let cargo = self.cargo.as_mut().ok_or_else(internal)?;
         let claims = self.world.boot.look()?.claims;
         let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
+        let resumes = matches!(cargo.reuse, Reuse::Resume);
         let job = Job {
             release: cargo.release,
             plan: cargo.plan,
@@ -123,7 +124,13 @@ impl DeviceHands<'_, '_> {
             reuse: std::mem::take(&mut cargo.reuse),
             sink: self.sink,
         };
-        Ok(match write_slot(job) {
+        // Nothing is changed yet: what fails here leaves the move as it was, and what stands in
+        // the slot for the next try.
+        let prepared = job.prepare()?;
+        if resumes {
+            prepared.check_missing()?;
+        }
+        Ok(match prepared.write() {
             Ok(report) => {
                 cargo.report = Some(report);
                 Done::Written

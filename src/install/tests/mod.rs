@@ -4,10 +4,12 @@ mod cuts;
 mod faults;
 mod sources;
 
+use super::reuse::kept;
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use super::{FIRST_LEN, Reuse};
 use crate::artifact::{Chunk, Codec};
+use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
 use crate::event::Nowhere;
 use crate::model::{Digest, Failure, Result};
@@ -107,7 +109,7 @@ impl Fixture {
     }
 
     pub(super) fn write(&self, device: &FakeDevice, input: Input, reuse: Reuse) -> Result<Report> {
-        self.order().carry_out(device, input, &reuse, &Nowhere)
+        carry_out(self.order(), device, input, &reuse)
     }
 
     /// Whether the slot holds all of the image and its record.
@@ -115,6 +117,17 @@ impl Fixture {
         let record = encode_record(b"a record").unwrap();
         slot[..self.image.len()] == self.image && slot.ends_with(&record)
     }
+}
+
+/// Compares and writes, as a job does.
+pub(super) fn carry_out(
+    order: Order,
+    device: &dyn BlockDevice,
+    input: Input,
+    reuse: &Reuse,
+) -> Result<Report> {
+    let kept = kept(device, &order.places, reuse, &Nowhere)?;
+    order.carry_out(device, input, &kept, &Nowhere)
 }
 
 fn compress(plain: &[u8]) -> Vec<u8> {
