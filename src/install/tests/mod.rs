@@ -86,6 +86,29 @@ impl Fixture {
         Fixture { image, chunks, payload, slot_len: slot_len + record }
     }
 
+    /// `count` chunks of noise that is stored as it is: the dearest image to bring again.
+    pub(super) fn of_noise(seed: u64, count: usize, chunk: usize) -> Fixture {
+        let mut dice = Dice(seed);
+        let mut noise = || {
+            dice.roll(1);
+            dice.0.to_le_bytes()
+        };
+        let image: Vec<u8> = (0..count * chunk / 8).flat_map(|_| noise()).collect();
+        let chunks = image.chunks(chunk).map(|bytes| {
+            let len = bytes.len().try_into().unwrap();
+            let digest = Digest::of(bytes);
+            Chunk {
+                plain_len: len,
+                stored_len: len,
+                codec: Codec::Raw,
+                plain: digest,
+                stored: digest,
+            }
+        });
+        let (chunks, record) = (chunks.collect(), usize::try_from(RECORD_LEN).unwrap());
+        Fixture { slot_len: image.len() + record, payload: image.clone(), image, chunks }
+    }
+
     /// A slot that holds something else.
     pub(super) fn old_slot(&self) -> Vec<u8> {
         vec![0xa5; self.slot_len]
