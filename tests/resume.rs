@@ -141,6 +141,22 @@ fn a_stream_that_ended_early_is_finished_from_a_file_or_another_stream() {
 }
 
 #[test]
+fn a_stream_that_is_damaged_is_refused_once_and_a_good_one_installs() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0", 19);
+    let bytes = common::read(&artifact);
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    bench.surefoot_with(&["install", "-"], &[], &damaged).refused(65, "CHUNK_CORRUPT");
+    let status = bench.status();
+    assert_eq!((&status["state"], &status["booted"]), (&"failed".into(), &"a".into()));
+    let history = bench.surefoot(&["history", "--json"]).ok().json();
+    assert_eq!(history["history"].as_array().unwrap().len(), 1);
+    bench.surefoot_with(&["install", "-"], &[], &bytes).ok();
+    holds_and_boots(&bench, "2.0.0");
+}
+
+#[test]
 fn a_stick_that_was_pulled_goes_on_where_it_stopped_once_it_is_back() {
     let bench = bench();
     let artifact = artifact(&bench, "2.0.0", 8);

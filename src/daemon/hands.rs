@@ -73,6 +73,11 @@ pub(super) fn look(
 
 impl Hands for DeviceHands<'_, '_> {
     fn facts(&mut self, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
+        // The artifact is used up: what was refused while it was written is not begun again.
+        let wish = match done {
+            Some(Done::NotWritten(..)) => &Wish::Settle,
+            _ => wish,
+        };
         look(self.world, self.booted, journal, wish, done)
     }
 
