@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod common;
-#[path = "common/skip.rs"]
-mod skip;
 use common::{Bench, SLOT, image};
 
 /// What is offered is refused with `reason`, changes nothing, and the good one installs after.
@@ -262,49 +260,4 @@ fn state_and_configuration() {
     bench.surefoot(&["install", &good]).refused(78, "BOOTED_UNKNOWN");
     std::fs::write(bench.path("DEV/run/booted"), "a\n").unwrap();
     still_updates(&bench);
-}
-
-#[test]
-fn a_full_disk() {
-    // A tmpfs of its own, so that the image's holes find no room; mounting takes root.
-    let bench = Bench::new();
-    let good = bench.artifact("v", 4, 3 << 20, &["--version", "2.0.0"]);
-    let small = bench.path("SMALL");
-    std::fs::create_dir(&small).unwrap();
-    let run = |words: &[&str]| {
-        let done = std::process::Command::new(words[0]).args(&words[1..]).output();
-        done.unwrap().status.success()
-    };
-    if !run(&["mount", "-t", "tmpfs", "-o", "size=1600k", "tmpfs", &small]) {
-        return skip::skipped("a full disk: mounting a tmpfs needs root");
-    }
-    let unmount = Unmount(small.clone());
-    let copied =
-        run(&["sh", "-c", &format!("cp -a --sparse=always {}/. {small}/", bench.path("DEV"))]);
-    let config = format!("{small}/surefoot.toml");
-    let said = common::run(
-        env!("CARGO_BIN_EXE_surefoot"),
-        &["--config", &config, "install", &good],
-        &[],
-        b"",
-    );
-    let running = common::run(
-        env!("CARGO_BIN_EXE_surefoot"),
-        &["--config", &config, "status", "--json"],
-        &[],
-        b"",
-    );
-    drop(unmount);
-    assert!(copied, "the device did not fit the small disk");
-    said.refused(74, "NO_SPACE");
-    let status = running.ok().json();
-    assert_eq!((&status["booted"], &status["slots"]["a"]["bootable"]), (&"a".into(), &true.into()));
-}
-
-struct Unmount(String);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
 }

@@ -240,18 +240,6 @@ fn a_copied_device_never_touches_the_first_ones_disk() {
 }
 
 #[test]
-fn two_installations_at_once_are_one_too_many() {
-    let bench = Bench::new();
-    let artifact = bench.release("2.0.0");
-    let lock = std::fs::File::create(bench.path("DEV/state/lock")).unwrap();
-    lock.lock().unwrap();
-    bench.surefoot(&["install", &artifact]).refused(75, "BUSY");
-    bench.surefoot(&["status"]).ok(); // a reader never waits
-    drop(lock);
-    bench.surefoot(&["install", &artifact]).ok();
-}
-
-#[test]
 fn a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word() {
     let bench = Bench::new();
     let config = bench.path("DEV/surefoot.toml");

@@ -5,7 +5,7 @@ use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
 use crate::health::{self, Verdict};
-use crate::install::{Job, Plan, Report, Reuse, write_slot};
+use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
 use crate::source::Input;
@@ -81,6 +81,11 @@ pub(super) fn look(
 
 impl Hands for DeviceHands<'_, '_> {
     fn facts(&mut self, journal: &Journal, wish: &Wish, done: Option<Done>) -> Result<Facts> {
+        // The artifact is used up: what was refused while it was written is not begun again.
+        let wish = match done {
+            Some(Done::NotWritten(..)) => &Wish::Settle,
+            _ => wish,
+        };
         let facts = look(self.world, self.booted, journal, wish, done)?;
         Ok(Facts { up: self.up, ..facts })
     }
@@ -125,6 +130,7 @@ impl DeviceHands<'_, '_> {
         let cargo = self.cargo.as_mut().ok_or_else(internal)?;
         let claims = self.world.boot.look()?.claims;
         let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
+        let resumes = matches!(cargo.reuse, Reuse::Resume);
         let job = Job {
             release: cargo.release,
             plan: cargo.plan,
@@ -133,7 +139,13 @@ impl DeviceHands<'_, '_> {
             reuse: std::mem::take(&mut cargo.reuse),
             sink: self.sink,
         };
-        Ok(match write_slot(job) {
+        // Nothing is changed yet: what fails here leaves the move as it was, and what stands in
+        // the slot for the next try.
+        let prepared = job.prepare()?;
+        if resumes {
+            prepared.check_missing()?;
+        }
+        Ok(match prepared.write() {
             Ok(report) => {
                 cargo.report = Some(report);
                 Done::Written

@@ -77,18 +77,23 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
         return Ok(answer);
     }
     let (plan, work) = offer::judge(world, &journal, &release, ask.allowed)?;
-    if let Input::Seekable(source) = &input {
+    let resumes = matches!(
+        &journal.phase,
+        Phase::Installing(old) if old.digest == digest && old.slot == work.slot
+    );
+    // What goes on where it stopped checks the missing part, once it knows which that is.
+    if let Input::Seekable(source) = &input
+        && (ask.dry_run || !resumes)
+    {
         check_stored(&**source, &release, sink)?;
     }
     if ask.dry_run {
         return Ok(Installed::Plan { v: 1, dry_run: true, slot: work.slot, plan });
     }
-    let reuse = match &journal.phase {
-        Phase::Installing(old) if old.digest == digest && old.slot == work.slot => Reuse::Resume,
-        _ => match world.installed(work.slot) {
-            Some(standing) => Reuse::SharedWith(Box::new(standing)),
-            None => Reuse::Nothing,
-        },
+    let reuse = match world.installed(work.slot) {
+        _ if resumes => Reuse::Resume,
+        Some(standing) => Reuse::SharedWith(Box::new(standing)),
+        None => Reuse::Nothing,
     };
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };

@@ -28,6 +28,12 @@ pub trait BlockDevice: Send + Sync {
     /// (DESIGN 9.13); a range that is known to be a hole already is left alone.
     fn zero(&self, offset: u64, len: u64) -> Result<()>;
 
+    /// Whether the range is known to read as zeros without being read: a hole of an image file.
+    /// There is no medium below a hole that could hold anything else. Never true for a device.
+    fn is_hole(&self, _offset: u64, _len: u64) -> bool {
+        false
+    }
+
     /// Returns only when everything written before is on the medium.
     fn flush(&self) -> Result<()>;
 }
@@ -78,6 +84,9 @@ impl BlockDevice for Window {
     }
     fn zero(&self, offset: u64, len: u64) -> Result<()> {
         self.device.zero(self.place(offset, len)?, len)
+    }
+    fn is_hole(&self, offset: u64, len: u64) -> bool {
+        self.place(offset, len).is_ok_and(|at| self.device.is_hole(at, len))
     }
     fn flush(&self) -> Result<()> {
         self.device.flush()

@@ -204,6 +204,9 @@ impl BlockDevice for ReadOnly {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.0.read_at(offset, buf)
     }
+    fn is_hole(&self, offset: u64, len: u64) -> bool {
+        self.0.is_hole(offset, len)
+    }
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
         self.refuse()
     }

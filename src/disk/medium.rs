@@ -79,6 +79,9 @@ impl BlockDevice for Medium {
     fn zero(&self, offset: u64, len: u64) -> Result<()> {
         self.place("zeroing", offset, self.blk.zero(offset, len))
     }
+    fn is_hole(&self, offset: u64, len: u64) -> bool {
+        self.blk.is_hole(offset, len)
+    }
     fn flush(&self) -> Result<()> {
         self.place("flushing", 0, self.blk.sync())
     }

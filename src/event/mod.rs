@@ -4,7 +4,8 @@
 use crate::model::{ReasonCode, SlotId, Version};
 use serde::Serialize;
 
-/// A phase of an installation, in the order in which they happen.
+/// A phase of an installation, in the order in which they happen; one that goes on after a cut
+/// compares before it verifies what is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {

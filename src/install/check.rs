@@ -9,6 +9,7 @@ use crate::artifact::{Chunk, Codec, Release};
 use crate::event::{Phase, Sink};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::source::Fetch;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Stored bytes that one thread reads at a stretch, where its chunks are not larger.
@@ -19,10 +20,21 @@ const STRETCH: u64 = 512 << 10;
 /// `TRUNCATED`, `TRAILING_BYTES`, `CHUNK_CORRUPT`; `SOURCE_LOST` if the source fails.
 pub fn check_stored(source: &dyn Fetch, release: &Release, sink: &dyn Sink) -> Result<()> {
     check_length(source, release)?;
-    let chunks = &release.table.chunks;
-    let places = Places::new(chunks, release.payload_offset());
-    let progress = Progress::start(sink, Phase::Verify, release.payload_len());
-    let runs = runs(&places);
+    let places = Places::new(&release.table.chunks, release.payload_offset());
+    check_chunks(source, &places, |_| true, sink)
+}
+
+/// Checks the stored bytes of the chunks that `wanted` names. `CHUNK_CORRUPT`, and what the
+/// source says.
+pub(super) fn check_chunks(
+    source: &dyn Fetch,
+    places: &Places,
+    wanted: impl Fn(usize) -> bool,
+    sink: &dyn Sink,
+) -> Result<()> {
+    let runs = runs(places, wanted);
+    let total = runs.iter().map(|run| places.stored(run)).map(|bytes| bytes.end - bytes.start);
+    let progress = Progress::start(sink, Phase::Verify, total.sum());
     let next = AtomicUsize::new(0);
     on_threads(THREADS, || {
         let mut stored = Vec::new();
@@ -32,8 +44,9 @@ pub fn check_stored(source: &dyn Fetch, release: &Release, sink: &dyn Sink) -> R
             source.read_at(bytes.start, &mut stored)?;
             let mut rest = stored.as_slice();
             for index in run.clone() {
-                let (mine, after) = rest.split_at(chunks[index].stored_len as usize);
-                check(index, &chunks[index], mine)?;
+                let chunk = &places.chunks[index];
+                let (mine, after) = rest.split_at(chunk.stored_len as usize);
+                check(index, chunk, mine)?;
                 rest = after;
             }
             progress.add(bytes.end - bytes.start);
@@ -70,14 +83,15 @@ pub(super) fn check(index: usize, chunk: &Chunk, stored: &[u8]) -> Result<()> {
     ))
 }
 
-/// All chunks, in runs of about [`STRETCH`] stored bytes.
-fn runs(places: &Places) -> Vec<std::ops::Range<usize>> {
-    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-    for index in 0..places.count() {
+/// The wanted chunks, neighbours in runs of about [`STRETCH`] stored bytes.
+fn runs(places: &Places, wanted: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for index in (0..places.count()).filter(|i| wanted(*i)) {
         match runs.last_mut() {
             Some(run)
-                if places.stored(&(run.start..index + 1)).end - places.stored(run).start
-                    <= STRETCH =>
+                if run.end == index
+                    && places.stored(&(run.start..index + 1)).end - places.stored(run).start
+                        <= STRETCH =>
             {
                 run.end = index + 1;
             }

@@ -15,6 +15,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Image bytes after which what was written is flushed and read back.
 const WINDOW: u64 = 32 << 20;
 
+/// Stored bytes after which it is, too: what a cut loses has to be fetched again, and a slow
+/// source brings few of them in a long time (`pipeline.rs` adds up what that can be).
+pub(super) const STORED_WINDOW: u64 = 2 << 20;
+
 /// The queue between decoding and writing.
 pub(super) struct Line<'a> {
     device: &'a dyn BlockDevice,
@@ -114,7 +118,11 @@ impl<'a> Line<'a> {
             }
             None => (self.places.count(), true),
         };
-        let enough = ready > state.unread && self.places.between(state.unread, ready) >= WINDOW;
+        let enough = ready > state.unread && {
+            let stored = self.places.stored(&(state.unread..ready));
+            self.places.between(state.unread, ready) >= WINDOW
+                || stored.end - stored.start >= STORED_WINDOW
+        };
         if let Some(to_read) = &state.to_read
             && (enough || all)
         {

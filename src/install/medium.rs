@@ -67,7 +67,13 @@ impl<'a> MediumReader<'a> {
     ) -> Result<()> {
         let mut next = run.start;
         while let Some(first) = (next..run.end).find(|i| wanted(*i)) {
-            let end = (first..run.end).find(|i| !wanted(*i)).unwrap_or(run.end);
+            if self.is_hole(places, first) {
+                found(first, true)?;
+                next = first + 1;
+                continue;
+            }
+            let over = |i: &usize| !wanted(*i) || self.is_hole(places, *i);
+            let end = (first + 1..run.end).find(over).unwrap_or(run.end);
             let mut index = first;
             let mut sum = Sum::of(&places.chunks[index]);
             self.each(places.of(first).start..places.of(end - 1).end, |bytes| {
@@ -87,6 +93,12 @@ impl<'a> MediumReader<'a> {
             next = end;
         }
         Ok(())
+    }
+
+    /// Whether a chunk is zeros and stands in a hole, where there is nothing to read.
+    fn is_hole(&self, places: &Places, index: usize) -> bool {
+        let image = places.of(index);
+        places.chunks[index].is_zero() && self.device.is_hole(image.start, image.end - image.start)
     }
 
     /// Whether `chunk` is `begins` (bytes in memory) followed by `rest` of the medium.

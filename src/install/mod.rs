@@ -9,6 +9,7 @@
 mod buffers;
 mod check;
 mod feed;
+mod job;
 mod lay;
 mod line;
 mod medium;
@@ -32,10 +33,11 @@ fn small(len: u64) -> usize {
 }
 
 pub use check::check_stored;
+pub use job::{Job, Prepared, write_slot};
 pub use plan::{Plan, Target, plan};
 pub use reuse::Reuse;
 pub use verdict::{SlotVerdict, installed, verify_slot};
-pub use write::{Job, Report, write_slot};
+pub use write::Report;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@
 use super::buffers::Buffers;
 use super::feed::{Feed, Supply};
 use super::lay::lead;
-use super::line::Line;
+use super::line::{Line, STORED_WINDOW};
 use super::medium::WAITING_THREADS;
 use super::progress::Progress;
 use super::readers::Readers;
@@ -26,6 +26,16 @@ use std::sync::mpsc::channel;
 
 /// Plain buffers: one in each worker's hands, as many decoded and waiting for their turn.
 const BUFFERS: usize = 2 * WAITING_THREADS;
+
+/// Stored bytes that have to be fetched again after a cut, at the most, from a source that is
+/// slower than the medium (DESIGN 9.9). A chunk is never stored longer than it is, so this many
+/// image bytes are as many stored ones at the most: those in the buffers, those written and not
+/// yet enough to be flushed, and the span that makes them enough.
+pub(super) const FETCHED_AGAIN_MAX: u64 = 16 << 20;
+const _: () = {
+    let in_buffers = (BUFFERS * SPAN_MAX) as u64;
+    assert!(in_buffers + STORED_WINDOW + SPAN_MAX as u64 <= FETCHED_AGAIN_MAX);
+};
 
 /// What the workers share.
 pub(super) struct Pipeline<'a> {

@@ -1,42 +1,21 @@
 //! Writes a release to the slot that nobody needs, in the order that a power cut cannot hurt.
 
-use super::check::check_length;
 use super::feed::Supply;
 use super::lay::zero;
 use super::medium::MediumReader;
 use super::pipeline::Pipeline;
-use super::plan::Plan;
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
-use super::reuse::{Reuse, kept};
 use super::spans::{Places, work};
 use super::{FIRST_BLOCK, FIRST_LEN, small};
-use crate::artifact::{Chunk, Release};
+use crate::artifact::Chunk;
 use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
-use crate::slot::Inactive;
-use crate::slot::record::{PAYLOAD_MAX, encode_record, record_offset};
+use crate::slot::record::record_offset;
 use crate::source::Input;
 use crate::sys::AlignedBuf;
-use crate::trust::Verified;
 use serde::Serialize;
-
-/// One writing of one slot.
-pub struct Job<'a> {
-    /// What is written.
-    pub release: &'a Verified<Release>,
-    /// What [`super::plan`] said of it and of this slot.
-    pub plan: &'a Plan,
-    /// Where its payload comes from.
-    pub input: Input,
-    /// The slot.
-    pub target: &'a Inactive,
-    /// Whether to look for chunks that stand there already.
-    pub reuse: Reuse,
-    /// Where progress goes.
-    pub sink: &'a dyn Sink,
-}
 
 /// What was done, in bytes of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -51,34 +30,6 @@ pub struct Report {
     pub zeroed: u64,
     /// Stored bytes used from the artifact.
     pub fetched: u64,
-}
-
-/// Writes a release to a slot and reads all of it back. On success the slot holds exactly the
-/// image, and its record.
-///
-/// Nothing is destroyed before the source's length, the record and what already stands there are
-/// known. A failure after that (`CHUNK_CORRUPT`, `TRUNCATED`, `TRAILING_BYTES`, `SOURCE_LOST`,
-/// `READ_BACK`, `IO`, `NO_SPACE`) leaves the slot without its first 128 KiB and without a record:
-/// it offers no kernel, and the next installation may resume.
-pub fn write_slot(job: Job) -> Result<Report> {
-    let release = job.release;
-    let device = job.target.device();
-    let payload = &release.manifest.payloads[job.plan.payload];
-    if job.plan.slot != device.len() || payload.size != job.plan.image {
-        let detail = "the plan was made for another slot or release";
-        return Err(Failure::new(ReasonCode::Internal, detail));
-    }
-    if let Input::Seekable(source) = &job.input {
-        check_length(&**source, release)?;
-    }
-    let order = Order {
-        table: &release.table.chunks,
-        first_chunk: payload.first_chunk as usize,
-        places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
-        record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?),
-    };
-    let written = order.carry_out(device, job.input, &job.reuse, job.sink);
-    written.map_err(|f| f.at(format_args!("slot {}", job.target.id())))
 }
 
 /// A copy that a direct write accepts.
@@ -97,17 +48,17 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
+    /// Writes what is not `kept`, destroys before and finishes after.
     pub(super) fn carry_out(
         self,
         device: &dyn BlockDevice,
         input: Input,
-        reuse: &Reuse,
+        kept: &[bool],
         sink: &dyn Sink,
     ) -> Result<Report> {
-        let kept = kept(device, &self.places, reuse, sink)?;
         destroy(device)?;
         let supply = Supply::new(input, self.table);
-        let done = self.write_rest(device, supply, &kept, sink).and_then(|(first, report)| {
+        let done = self.write_rest(device, supply, kept, sink).and_then(|(first, report)| {
             self.finish(device, &first, sink)?;
             Ok(report)
         });

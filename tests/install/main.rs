@@ -6,6 +6,7 @@
 )]
 
 mod refused;
+mod resume;
 mod standing;
 mod world;
 

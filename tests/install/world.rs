@@ -153,6 +153,10 @@ impl Fetch for Memory {
     }
 }
 
+pub(crate) fn release_of(artifact: &[u8]) -> Verified<Release> {
+    of_file(artifact).0
+}
+
 pub(crate) fn of_file(artifact: &[u8]) -> (Verified<Release>, Input) {
     let source = Arc::new(Memory(artifact.to_vec()));
     let head = read_head(&mut Sequential::new(&*source)).unwrap();
@@ -245,11 +249,22 @@ impl Device {
         reuse: Reuse,
         sink: &dyn Sink,
     ) -> Result<Report> {
+        self.with_job(release, input, reuse, sink, write_slot)
+    }
+
+    pub(crate) fn with_job<T>(
+        &self,
+        release: &Verified<Release>,
+        input: Input,
+        reuse: Reuse,
+        sink: &dyn Sink,
+        act: impl FnOnce(Job) -> Result<T>,
+    ) -> Result<T> {
         let (disk, layout) = self.open();
         let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
         let copies = vec![settled, settled];
         let target = Inactive::prove(&disk, &layout, SlotId::A, &EnvClaims { copies })?;
         let plan = plan(release, &self.target, target.device().len())?;
-        write_slot(Job { release, plan: &plan, input, target: &target, reuse, sink })
+        act(Job { release, plan: &plan, input, target: &target, reuse, sink })
     }
 }

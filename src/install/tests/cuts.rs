@@ -3,8 +3,10 @@
 use super::{Fixture, Memory, offers_something};
 use crate::disk::fake::{FakeDevice, Op, Survivors};
 use crate::install::Reuse;
+use crate::install::pipeline::FETCHED_AGAIN_MAX;
+use crate::model::Result;
 use crate::slot::record::{decode_record, encode_record};
-use crate::source::Input;
+use crate::source::{Fetch, Input};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -96,6 +98,43 @@ fn a_cut_anywhere_is_resumed_and_only_the_missing_is_fetched() {
         }
     }
     assert!(least < 200 << 10, "the last cuts leave {least} bytes to fetch");
+}
+
+/// A file that takes its time.
+struct Slow(Memory);
+
+impl Fetch for Slow {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        self.0.read_at(offset, buf)
+    }
+}
+
+#[test]
+fn a_cut_costs_a_slow_source_at_most_what_was_in_flight() {
+    let fixture = Fixture::of_noise(51, 360, 128 << 10);
+    let total = fixture.payload.len() as u64;
+    // Two writes destroy and some 22 write; nothing that was not flushed survives.
+    for nth in [10, 17, 22] {
+        let device = FakeDevice::new(fixture.old_slot());
+        device.cut_at_write(nth, 1700);
+        let source = Arc::new(Slow(Memory::new(fixture.payload.clone())));
+        let write =
+            |reuse| fixture.write(&device, Input::Seekable(Arc::clone(&source) as _), reuse);
+        assert!(write(Reuse::Nothing).is_err());
+        device.power_on(Survivors::Nothing);
+        let before = source.0.read.swap(0, Ordering::Relaxed);
+        let report = write(Reuse::Resume).unwrap();
+        assert!(fixture.is_complete(&device.medium()));
+        let after = source.0.read.load(Ordering::Relaxed);
+        assert_eq!(after, report.fetched);
+        let again = (before + after).saturating_sub(total);
+        assert!(again <= FETCHED_AGAIN_MAX, "{again} bytes were fetched again after write {nth}");
+        assert!(nth == 10 || after < total / 2, "{after} of {total} after write {nth}");
+    }
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Media that lie and fail.
 
-use super::{Dice, Fixture, code, offers_something};
+use super::{Dice, Fixture, carry_out, code, offers_something};
 use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
-use crate::event::Nowhere;
 use crate::install::Reuse;
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::BTreeSet;
@@ -120,7 +119,7 @@ fn nothing_is_compared_before_it_is_flushed() {
         let device =
             Impatient { inner: FakeDevice::new(fixture.old_slot()), unflushed: Mutex::default() };
         let order = fixture.order();
-        let result = order.carry_out(&device, fixture.file(), &Reuse::Nothing, &Nowhere);
+        let result = carry_out(order, &device, fixture.file(), &Reuse::Nothing);
         assert_eq!(code(result), "ok");
     }
 }
@@ -168,7 +167,7 @@ fn a_kept_chunk_whose_edge_was_written_again_is_read_back_again() {
         device.write_at(end + 5, &[0xee; 3]).unwrap();
         let device = Clumsy(device, edge);
         let order = fixture.order();
-        let result = order.carry_out(&device, fixture.file(), &Reuse::Resume, &Nowhere);
+        let result = carry_out(order, &device, fixture.file(), &Reuse::Resume);
         assert_eq!(code(result), "READ_BACK");
     }
 }
@@ -206,7 +205,7 @@ fn a_full_disk_is_named_and_the_slot_goes_on_where_it_stopped() {
     let fixture = Fixture::new(34, 3 << 20, 60 << 10);
     let full = Full(FakeDevice::new(fixture.old_slot()), AtomicU64::new(0));
     let order = fixture.order();
-    let result = order.carry_out(&full, fixture.stream(), &Reuse::Nothing, &Nowhere);
+    let result = carry_out(order, &full, fixture.stream(), &Reuse::Nothing);
     assert_eq!(code(result), "NO_SPACE");
     assert!(!offers_something(&full.0.contents()));
     let report = fixture.write(&full.0, fixture.file(), Reuse::Resume);

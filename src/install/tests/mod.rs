@@ -4,10 +4,12 @@ mod cuts;
 mod faults;
 mod sources;
 
+use super::reuse::kept;
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use super::{FIRST_LEN, Reuse};
 use crate::artifact::{Chunk, Codec};
+use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
 use crate::event::Nowhere;
 use crate::model::{Digest, Failure, Result};
@@ -84,6 +86,29 @@ impl Fixture {
         Fixture { image, chunks, payload, slot_len: slot_len + record }
     }
 
+    /// `count` chunks of noise that is stored as it is: the dearest image to bring again.
+    pub(super) fn of_noise(seed: u64, count: usize, chunk: usize) -> Fixture {
+        let mut dice = Dice(seed);
+        let mut noise = || {
+            dice.roll(1);
+            dice.0.to_le_bytes()
+        };
+        let image: Vec<u8> = (0..count * chunk / 8).flat_map(|_| noise()).collect();
+        let chunks = image.chunks(chunk).map(|bytes| {
+            let len = bytes.len().try_into().unwrap();
+            let digest = Digest::of(bytes);
+            Chunk {
+                plain_len: len,
+                stored_len: len,
+                codec: Codec::Raw,
+                plain: digest,
+                stored: digest,
+            }
+        });
+        let (chunks, record) = (chunks.collect(), usize::try_from(RECORD_LEN).unwrap());
+        Fixture { slot_len: image.len() + record, payload: image.clone(), image, chunks }
+    }
+
     /// A slot that holds something else.
     pub(super) fn old_slot(&self) -> Vec<u8> {
         vec![0xa5; self.slot_len]
@@ -107,7 +132,7 @@ impl Fixture {
     }
 
     pub(super) fn write(&self, device: &FakeDevice, input: Input, reuse: Reuse) -> Result<Report> {
-        self.order().carry_out(device, input, &reuse, &Nowhere)
+        carry_out(self.order(), device, input, &reuse)
     }
 
     /// Whether the slot holds all of the image and its record.
@@ -115,6 +140,17 @@ impl Fixture {
         let record = encode_record(b"a record").unwrap();
         slot[..self.image.len()] == self.image && slot.ends_with(&record)
     }
+}
+
+/// Compares and writes, as a job does.
+pub(super) fn carry_out(
+    order: Order,
+    device: &dyn BlockDevice,
+    input: Input,
+    reuse: &Reuse,
+) -> Result<Report> {
+    let kept = kept(device, &order.places, reuse, &Nowhere)?;
+    order.carry_out(device, input, &kept, &Nowhere)
 }
 
 fn compress(plain: &[u8]) -> Vec<u8> {

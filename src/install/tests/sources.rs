@@ -1,6 +1,6 @@
 //! Artifacts that are damaged, cut short or too long, and sources that fail.
 
-use super::{Fixture, Memory, code, compress, offers_something};
+use super::{Fixture, Memory, carry_out, code, compress, offers_something};
 use crate::disk::fake::FakeDevice;
 use crate::install::Reuse;
 use crate::model::Digest;
@@ -155,7 +155,7 @@ fn payloads_for_other_hardware_are_passed() {
         order.table = &table;
         order.first_chunk = other.chunks.len();
         order.places = super::Places::new(&mine.chunks, other.payload.len() as u64);
-        let done = order.carry_out(&device, input, &Reuse::Nothing, &crate::event::Nowhere);
+        let done = carry_out(order, &device, input, &Reuse::Nothing);
         done.unwrap();
         assert!(mine.is_complete(&device.medium()));
     }

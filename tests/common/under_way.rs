@@ -1,0 +1,80 @@
+//! An installation that runs while the test looks at it.
+
+use crate::common::{Bench, Said};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// `surefoot install`, started. Killed when dropped.
+pub(crate) struct UnderWay {
+    child: Child,
+    streams: bool,
+}
+
+impl UnderWay {
+    /// Starts the installation of a file, or of what is fed with `-`.
+    pub(crate) fn start(bench: &Bench, artifact: &str) -> UnderWay {
+        let streams = artifact == "-";
+        let child = Command::new(env!("CARGO_BIN_EXE_surefoot"))
+            .args(["--config", &bench.path("DEV/surefoot.toml"), "install", artifact])
+            .env_remove("SUREFOOT_CONFIG")
+            .stdin(if streams { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        UnderWay { child: child.unwrap(), streams }
+    }
+
+    /// Feeds a part of the stream.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        assert!(self.streams);
+        // Who refuses it midway closes the pipe.
+        let _closed = self.child.stdin.as_mut().unwrap().write_all(bytes);
+    }
+
+    /// Waits until it has written so many bytes, by the kernel's count; how many those are.
+    pub(crate) fn until_written(&mut self, bytes: u64) -> u64 {
+        let counters = format!("/proc/{}/io", self.child.id());
+        let start = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(&counters).unwrap();
+            let line = text.lines().find_map(|l| l.strip_prefix("wchar: "));
+            let written = line.unwrap().parse().unwrap();
+            if written >= bytes {
+                return written;
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended before");
+            assert!(start.elapsed() < Duration::from_secs(60), "{written} of {bytes} bytes");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(!status.success(), "it was ready before the kill");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> Said {
+        drop(self.child.stdin.take());
+        let read = |pipe: &mut dyn std::io::Read| {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).unwrap();
+            text
+        };
+        let out = read(&mut self.child.stdout.take().unwrap());
+        let err = read(&mut self.child.stderr.take().unwrap());
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        Said { code, out, err }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // Ended already, unless the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

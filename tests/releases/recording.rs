@@ -1,0 +1,192 @@
+//! The recorded releases, and recording one.
+
+use crate::common::{Bench, read};
+use crate::scenes::{Artifacts, Files, NAMES, files, journal, play};
+use crate::shape::Words;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use surefoot::boot::Grade;
+use surefoot::daemon::Next;
+use surefoot::model::ReasonCode;
+use surefoot::update::{Ended, State};
+
+/// A release as it was.
+pub(crate) struct Release {
+    pub(crate) version: String,
+    /// The commit that was recorded.
+    pub(crate) commit: String,
+    pub(crate) journal_format: u32,
+    pub(crate) words: Words,
+    /// What a device in each state has written.
+    pub(crate) scenes: BTreeMap<String, Files>,
+    folder: PathBuf,
+}
+
+impl Release {
+    fn load(folder: &Path) -> Release {
+        let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        let about: toml::Table = text("release.toml").parse().unwrap();
+        let word = |key: &str| about[key].as_str().unwrap().to_owned();
+        let scenes = entries(&folder.join("states")).into_iter().map(|scene| {
+            let files = entries(&scene).into_iter().map(|f| (name(&f), std::fs::read(&f).unwrap()));
+            (name(&scene), files.collect())
+        });
+        Release {
+            version: word("version"),
+            commit: word("commit"),
+            journal_format: about["journal"].as_integer().unwrap().try_into().unwrap(),
+            words: serde_json::from_str(&text("words.json")).unwrap(),
+            scenes: scenes.collect(),
+            folder: folder.to_owned(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn artifacts(&self) -> Artifacts {
+        Artifacts {
+            trust: self.path("trust.toml"),
+            first: self.path("first.surefoot"),
+            second: self.path("second.surefoot"),
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Every recorded release; with UPDATE_GOLDEN today's is recorded first if it is not yet.
+pub(crate) fn releases() -> &'static [Release] {
+    static RELEASES: OnceLock<Vec<Release>> = OnceLock::new();
+    RELEASES.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts/releases");
+        let today = folder.join(env!("CARGO_PKG_VERSION"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            let shown = today.display();
+            assert!(!today.exists(), "{shown} is recorded; a release that is out never changes");
+            record(&today);
+        }
+        let all: Vec<_> = entries(&folder).iter().map(|f| Release::load(f)).collect();
+        assert!(!all.is_empty());
+        all
+    })
+}
+
+fn record(folder: &Path) {
+    let bench = Bench::new();
+    let artifacts = Artifacts::make(&bench);
+    let mut format = 0;
+    for scene in NAMES {
+        let files = files(&play(scene, &artifacts));
+        format = journal(&files).map_or(format, |(format, _)| format);
+        let place = folder.join("states").join(scene);
+        std::fs::create_dir_all(&place).unwrap();
+        files.iter().for_each(|(name, bytes)| std::fs::write(place.join(name), bytes).unwrap());
+    }
+    let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().unwrap().stdout;
+    let about = format!(
+        "# Recorded by `UPDATE_GOLDEN=1 cargo test --test releases`; never changed (docs/compatibility.md).\n\
+         version = \"{}\"\n# The tag, if there is one, else this commit is built and run by `./check --full`.\n\
+         commit = \"{}\"\n# The number on the first line of a journal.\njournal = {format}\n",
+        env!("CARGO_PKG_VERSION"),
+        String::from_utf8(commit).unwrap().trim(),
+    );
+    let words = serde_json::to_string_pretty(&words()).unwrap() + "\n";
+    for (name, bytes) in [
+        ("release.toml", about.into_bytes()),
+        ("words.json", words.into_bytes()),
+        ("surefoot.toml", SETTINGS.into()),
+        ("trust.toml", read(&artifacts.trust)),
+        ("first.surefoot", read(&artifacts.first)),
+        ("second.surefoot", read(&artifacts.second)),
+    ] {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+/// The words that today's program knows. A word that is missing here only makes the check stricter
+/// for a later one.
+fn words() -> Words {
+    let states = [
+        State::Idle,
+        State::Installing,
+        State::Staged,
+        State::Switching,
+        State::Trying,
+        State::Updated,
+        State::RolledBack,
+        State::Failed,
+    ];
+    let json =
+        |value: serde_json::Result<serde_json::Value>| value.unwrap().as_str().unwrap().to_owned();
+    let ended = [Ended::Updated, Ended::RolledBack, Ended::Failed].map(serde_json::to_value);
+    let grades = [Grade::Armed, Grade::Weak, Grade::Off].map(serde_json::to_value);
+    let next = [Next::None, Next::Reboot, Next::Switch, Next::Decide, Next::Resume];
+    let slots = || vec!["a".to_owned(), "b".to_owned()];
+    Words::from([
+        ("state".to_owned(), states.map(|s| s.as_str().to_owned()).to_vec()),
+        ("outcome".to_owned(), ended.map(json).to_vec()),
+        ("rollback".to_owned(), grades.map(json).to_vec()),
+        ("action".to_owned(), next.map(serde_json::to_value).map(json).to_vec()),
+        ("reason".to_owned(), ReasonCode::ALL.iter().map(|c| c.as_str().to_owned()).collect()),
+        ("slot".to_owned(), slots()),
+        ("booted".to_owned(), slots()),
+    ])
+}
+
+/// Every key that a settings file of today may have.
+const SETTINGS: &str = r#"[device]
+product = "demo"
+compatible = "demo-board"
+hardware = { fixed = "rev1" }
+disk = "disk.img"
+booted = "run/booted"
+state = "state"
+
+[slots]
+a = ["rootfs-a"]
+b = ["rootfs-b"]
+
+[trust]
+file = "trust.toml"
+
+[boot]
+fw_env_config = "fw_env.config"
+accept_single_copy = true
+
+[[health.check]]
+name = "self-test"
+command = ["./health.sh", "--quick"]
+timeout = "90s"
+"#;
+
+#[test]
+fn what_would_be_recorded_uses_every_key() {
+    let code =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    let fragment = code("src/config/fragment.rs").unwrap();
+    let check = code("src/health/mod.rs").unwrap();
+    let check = check.split("pub struct Check {").nth(1).unwrap().split("\n}").next().unwrap();
+    let keys = fragment.lines().chain(check.lines());
+    let keys = keys.filter_map(|l| l.strip_prefix("    pub ")?.split(':').next());
+    let mut seen = 0;
+    for key in keys {
+        let used =
+            [format!("{key} = "), format!("[{key}]"), format!(".{key}]]"), format!("[[{key}.")];
+        assert!(used.iter().any(|use_| SETTINGS.contains(use_)), "`{key}` is not in SETTINGS");
+        seen += 1;
+    }
+    assert!(seen > 15, "only {seen} keys are known");
+}
