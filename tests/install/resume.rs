@@ -7,7 +7,8 @@ use surefoot::install::{Report, Reuse};
 use surefoot::model::{Failure, ReasonCode, Result};
 use surefoot::source::{Fetch, Input};
 
-/// A file that counts what is read of it and is lost after some bytes.
+/// A file that counts what is read of it and can be read up to some byte only: by its place, as
+/// several workers read and none waits for the count of another.
 struct Counted {
     file: Memory,
     read: AtomicU64,
@@ -30,7 +31,7 @@ impl Fetch for Counted {
         self.file.len()
     }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        if self.read() >= self.lost_after {
+        if offset.saturating_add(buf.len() as u64) > self.lost_after {
             return Err(Failure::new(ReasonCode::SourceLost, "unplugged"));
         }
         self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
@@ -49,7 +50,8 @@ fn resume(device: &Device, artifact: &[u8], source: &Arc<Counted>) -> Result<Rep
 }
 
 fn interrupted(artifact: &[u8], after: u64) -> (Device, u64) {
-    let (device, source) = (Device::new(), Counted::new(artifact, after));
+    let head = release_of(artifact).payload_offset();
+    let (device, source) = (Device::new(), Counted::new(artifact, head + after));
     let input = Input::Seekable(Arc::clone(&source) as _);
     let lost = device.write(&release_of(artifact), input, Reuse::Nothing).unwrap_err();
     assert_eq!(lost.code(), ReasonCode::SourceLost);

@@ -166,6 +166,10 @@ file = "trust.toml"
 fw_env_config = "fw_env.config"
 accept_single_copy = true
 
+[trial]
+deadline = "30m"
+clean_reboots = 2
+
 [[health.check]]
 name = "self-test"
 command = ["./health.sh", "--quick"]
