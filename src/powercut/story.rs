@@ -83,6 +83,18 @@ pub(super) fn stories() -> Vec<Story> {
             ],
         ),
         story(
+            "a trial that is rebooted in an orderly way",
+            Nature::Good,
+            &[
+                install(),
+                Boot,
+                FromHere,
+                Surefoot("shutdown", &[], DONE),
+                Boot,
+                commit.clone(),
+            ],
+        ),
+        story(
             "staged, armed, disarmed",
             Nature::Good,
             &[
