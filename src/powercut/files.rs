@@ -1,6 +1,7 @@
 //! What a cut leaves of the state folder. Stricter than a journalling file system: a file that was
 //! synced may still have no name, names come back in the order in which they were given and end
-//! anywhere, and content that was not synced may be missing, short, zeros or garbage.
+//! anywhere, content that was not synced may be missing, short, zeros or garbage, and a rename in
+//! flight may lose both files.
 
 use super::chance::Chance;
 use super::history::{Deed, History, Inode, Stage};
@@ -25,6 +26,19 @@ pub(super) fn after(history: &History, moment: usize, choice: &Choice) -> Files 
         }
         match &op.deed {
             Deed::Disk { .. } => {}
+            Deed::Move(from, to) if choice.landings.contains_key(&number) => {
+                // A rename that is not atomic: the file it replaces is gone, and what has its name
+                // is whole, in part, or not there.
+                let inode = names.remove(from.as_str());
+                names.remove(to.as_str());
+                if let (Some(inode), Some(landing)) = (inode, choice.landings.get(&number)) {
+                    let whole = std::mem::take(&mut contents[inode]);
+                    write(&mut contents[inode], 0, &whole, *landing);
+                    if *landing != Landing::Nothing {
+                        names.insert(to, inode);
+                    }
+                }
+            }
             Deed::Make(..) | Deed::Move(..) if stage != Stage::Certain && named == 0 => {}
             Deed::Make(name, inode) => {
                 named -= usize::from(stage != Stage::Certain);

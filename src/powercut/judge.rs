@@ -28,6 +28,15 @@ pub(super) struct Bench<'a> {
     pub(super) known: Mutex<HashMap<Mark, Known>>,
 }
 
+/// How one image is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// Every boot is the judging ROM's.
+    pub(super) wholly: bool,
+    /// A whole unit of a slot was garbled: nothing is promised of what that slot offers.
+    pub(super) garbled: bool,
+}
+
 /// How an image came to rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rested {
@@ -52,13 +61,13 @@ impl Bench<'_> {
         fill().map_err(|e| broken(state.display(), e))
     }
 
-    /// Judges what `folder` holds. With `wholly` every boot is the judging ROM's.
+    /// Judges what `folder` holds. `mark`: that of its disk.
     pub(super) fn judge(
         &self,
         story: &Recorded,
         folder: &Folder,
         mark: Option<Mark>,
-        wholly: bool,
+        case: Told,
     ) -> Result<Verdict> {
         let started = Instant::now();
         let slot = self.first_boot(&story.map.copies, folder, mark)?;
@@ -67,10 +76,14 @@ impl Bench<'_> {
             story,
             new: self.new,
             next: self.next,
-            rom: if wholly { self.rom } else { self.quick },
+            rom: if case.wholly { self.rom } else { self.quick },
             boots: 0,
         };
-        let rested = device.booted(slot).and_then(|runs| device.rest(runs));
+        let first = slot.map_or(Ok(()), |slot| match case.garbled {
+            true => Ok(()),
+            false => device.offers_nothing_torn(slot.other(), self.rom),
+        });
+        let rested = first.and_then(|()| device.booted(slot)).and_then(|runs| device.rest(runs));
         let rested = rested.map(|(_, system)| Rested {
             system,
             boots: device.boots,

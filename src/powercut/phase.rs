@@ -15,6 +15,8 @@ pub(super) struct Map {
     pub(super) copies: Vec<Range<u64>>,
     /// The first partition of slot a and of slot b.
     pub(super) slots: [Range<u64>; 2],
+    /// The numbers of those partitions.
+    pub(super) numbers: [u32; 2],
 }
 
 impl Map {
@@ -22,6 +24,18 @@ impl Map {
         match slot {
             SlotId::A => &self.slots[0],
             SlotId::B => &self.slots[1],
+        }
+    }
+
+    /// Whether a deed goes to a slot.
+    pub(super) fn in_slot(&self, deed: &Deed) -> bool {
+        matches!(deed, Deed::Disk { at, .. } if self.slots.iter().any(|s| s.contains(at)))
+    }
+
+    pub(super) fn number(&self, slot: SlotId) -> u32 {
+        match slot {
+            SlotId::A => self.numbers[0],
+            SlotId::B => self.numbers[1],
         }
     }
 

@@ -29,6 +29,11 @@ impl Choice {
         }
     }
 
+    /// Whether it garbled the whole unit of `op`.
+    pub(super) fn garbles(&self, op: usize) -> bool {
+        matches!(self.landings.get(&op), Some(Landing::Unit { .. }))
+    }
+
     /// What a report says of it.
     pub(super) fn kind(&self, op: usize) -> &'static str {
         match self.landings.get(&op) {
@@ -69,7 +74,9 @@ impl<'a> Cuts<'a> {
     fn len(&self, op: usize) -> usize {
         match &self.history.ops[op].deed {
             Deed::Disk { bytes, .. } | Deed::Content { bytes, .. } => bytes.len(),
-            _ => 0,
+            // How much of a file may come through a rename: about what a journal is long.
+            Deed::Move(..) => 1024,
+            Deed::Empty(_) | Deed::Make(..) => 0,
         }
     }
 
@@ -110,7 +117,14 @@ impl<'a> Cuts<'a> {
     fn any(&mut self) -> Choice {
         let mut landings = BTreeMap::new();
         let len = self.len(self.op);
+        if matches!(self.history.ops[self.op].deed, Deed::Make(..)) {
+            let names = super::small(self.chance.below(self.names as u64 + 1));
+            return Choice { landings, names };
+        }
         landings.insert(self.op, Landing::any(&mut self.chance, len, self.unit));
+        if matches!(self.history.ops[self.op].deed, Deed::Move(..)) {
+            return Choice { landings, names: self.names };
+        }
         let others: Vec<usize> = self.open.iter().copied().filter(|o| *o != self.op).collect();
         for other in others {
             if self.chance.below(3) == 0 {

@@ -13,6 +13,7 @@ use crate::config::{Where, load};
 use crate::daemon::World;
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -94,6 +95,9 @@ pub(super) struct RecordedBoot {
     pub(super) phase: &'static str,
 }
 
+/// More than the first 128 KiB and less than a slot record: a write of the slot's body.
+const LIE: &str = "200000";
+
 /// A story as it went.
 #[derive(Debug)]
 pub(super) struct Recorded {
@@ -107,6 +111,16 @@ pub(super) struct Recorded {
     pub(super) boots: Vec<RecordedBoot>,
     /// The systems that may run besides the new one, by the SHA-256 of their whole partition.
     pub(super) old: Vec<(SlotId, Digest)>,
+    /// What stands in the slots before and after the story, without their first blocks: a slot that
+    /// offers a kernel offers one of these.
+    pub(super) whole: Vec<Body>,
+}
+
+/// An image without its first block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Body {
+    pub(super) len: u64,
+    pub(super) digest: Digest,
 }
 
 /// Who plays.
@@ -128,7 +142,8 @@ pub(super) fn map(folder: &Folder) -> Result<Map> {
         return unusable("the device's disk must be disk.img in its folder");
     }
     let slots = [SlotId::A, SlotId::B].map(|s| world.layout.first(s).range());
-    Ok(Map { copies, slots })
+    let numbers = [SlotId::A, SlotId::B].map(|s| world.layout.first(s).number);
+    Ok(Map { copies, slots, numbers })
 }
 
 /// Plays `story` in `folder`, which is a copy that it may use up.
@@ -145,6 +160,7 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
         from: 0,
         base,
         old: Vec::new(),
+        whole: bodies(folder, &map)?,
         boots: Vec::new(),
         map: map.clone(),
     };
@@ -181,12 +197,44 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
             }
             Step::Lie(verb, words, may) => {
                 phases.runs = Runs::Verb(verb);
-                let plug = Some((LIE_VARIABLE, "6".to_owned()));
+                let plug = Some((LIE_VARIABLE, LIE.to_owned()));
                 run(stage, folder, verb, words, plug, may, &mut recorded.history, &mut phases)?;
             }
         }
     }
+    recorded.whole.extend(bodies(folder, &map)?);
     Ok(recorded)
+}
+
+/// The images that the records of the slots vouch for, if they stand there.
+fn bodies(folder: &Folder, map: &Map) -> Result<Vec<Body>> {
+    let world = folder.open_world()?;
+    let disk = Pages::new(Base::read(&folder.disk())?);
+    let body = |slot: SlotId| {
+        let installed = world.installed(slot)?;
+        let mut bytes = vec![0; super::small(installed.payload().size)];
+        disk.read(map.slot(slot).start, &mut bytes);
+        let stands = Digest::of(&bytes) == installed.payload().sha256;
+        stands.then(|| Body::of(&bytes)).flatten()
+    };
+    Ok([SlotId::A, SlotId::B].into_iter().filter_map(body).collect())
+}
+
+impl Body {
+    const FIRST: usize = 4096;
+
+    /// Of the bytes of a slot.
+    fn of(image: &[u8]) -> Option<Body> {
+        let rest = image.get(Body::FIRST..)?;
+        Some(Body { len: image.len() as u64, digest: Digest::of(rest) })
+    }
+
+    /// Whether a slot holds one of `all`.
+    pub(super) fn stands_in(slot: &[u8], all: &[Body]) -> bool {
+        let lens: BTreeSet<u64> = all.iter().map(|body| body.len).collect();
+        let found = |len: u64| slot.get(..super::small(len)).and_then(Body::of);
+        lens.into_iter().filter_map(found).any(|body| all.contains(&body))
+    }
 }
 
 /// The systems that stand complete before the story: the running one; with `both` the other too.

@@ -32,6 +32,20 @@ pub struct Violation {
     pub kept: Option<PathBuf>,
 }
 
+impl Violation {
+    pub(super) fn without_a_cut(story: &'static str, what: &str) -> Violation {
+        let (phase, kind) = ("no cut", "told");
+        Violation {
+            story,
+            phase,
+            deed: "nothing".to_owned(),
+            kind,
+            what: what.to_owned(),
+            kept: None,
+        }
+    }
+}
+
 /// A whole run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {

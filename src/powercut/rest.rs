@@ -1,7 +1,7 @@
 //! What a device does by itself after the power comes back, until it rests: boots, and `surefoot`
 //! with nobody typing. Anything that goes wrong here is a verdict, told in one line.
 
-use super::record::{Folder, Recorded};
+use super::record::{Body, Folder, Recorded};
 use super::rom::Rom;
 use super::small;
 use super::story::Nature;
@@ -92,12 +92,35 @@ impl Device<'_> {
         Ok((slot, system))
     }
 
-    /// Which system runs, by every byte of its slot.
-    fn system(&self, slot: SlotId) -> Said<System> {
+    fn read(&self, slot: SlotId) -> Said<AlignedBuf> {
         let range = self.story.map.slot(slot);
         let disk = crate::disk::open_image(&self.folder.disk()).map_err(said("the disk"))?;
         let mut bytes = AlignedBuf::new(small(range.end - range.start));
         disk.read_at(range.start, &mut bytes).map_err(said("reading the slot"))?;
+        Ok(bytes)
+    }
+
+    /// A slot that is torn offers no kernel, whatever the environment says: a boot script takes
+    /// the other slot where one cannot be loaded (DESIGN 9.2). Its first block alone may be torn:
+    /// it is destroyed first and written last, and the rest is then whole.
+    pub(super) fn offers_nothing_torn(&self, slot: SlotId, rom: &dyn Rom) -> Said<()> {
+        let bytes = self.read(slot)?;
+        if crate::slot::filesystem(&bytes).is_none()
+            || Body::stands_in(&bytes, &self.story.whole)
+            || self.story.old.contains(&(slot, Digest::of(&bytes)))
+        {
+            return Ok(());
+        }
+        match rom.loads(&self.folder.path, self.story.map.number(slot)) {
+            Some(Ok(true)) => Err(format!("slot {slot} is torn and offers a kernel")),
+            Some(Err(failure)) => Err(said("loading a kernel")(failure)),
+            Some(Ok(false)) | None => Ok(()),
+        }
+    }
+
+    /// Which system runs, by every byte of its slot.
+    fn system(&self, slot: SlotId) -> Said<System> {
+        let bytes = self.read(slot)?;
         let begins = |image: &Image| {
             bytes.get(..small(image.len)).is_some_and(|b| Digest::of(b) == image.sha256)
         };

@@ -18,6 +18,10 @@ pub trait Rom: Send + Sync {
     /// One boot.
     fn boot(&self, folder: &Path) -> Result<Booted>;
 
+    /// Whether a kernel can be loaded from this partition of the disk; `None` if this one cannot
+    /// tell. Changes nothing.
+    fn loads(&self, folder: &Path, partition: u32) -> Option<Result<bool>>;
+
     /// A boot whose power goes after so many sectors were written, with so many bytes of the next.
     /// False if it ended before; `None` if this one cannot be cut.
     fn boot_cut(&self, folder: &Path, sectors: u64, bytes: u64) -> Option<Result<bool>>;

@@ -2,17 +2,17 @@
 
 use super::broken;
 use super::image::{Certain, Left};
-use super::judge::{Bench, copy_settings};
+use super::judge::{Bench, Told, copy_settings};
 use super::pages::{Base, Pages};
 use super::plan::Cuts;
 use super::record::{Folder, Recorded, Stage, record};
-use super::report::Report;
+use super::report::{Report, Violation};
 use super::rest::Image;
 use super::rom::Rom;
 use super::story::{Story, stories};
 use super::work::{Case, Desk};
 use crate::artifact::read_head;
-use crate::model::Result;
+use crate::model::{ReasonCode, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Instant;
 
 /// How often chance may come up with an image that was there already, per image asked for.
-const PATIENCE: usize = 8;
+const PATIENCE: usize = 40;
 
 /// What is to be done.
 pub struct Order<'a> {
@@ -64,7 +64,7 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     let scratch = Scratch::new()?;
     let new = image(order.device, order.artifact)?;
     let next = order.next.map_or(Ok(new.clone()), |path| image(order.device, path))?;
-    let told = tell(order, &scratch)?;
+    let (told, wrong) = tell(order, &scratch)?;
     let plan = Plan::new(&told, order);
     let bench = Bench {
         new: &new,
@@ -73,7 +73,7 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
         quick: order.quick,
         known: Mutex::default(),
     };
-    let first = Report { v: 1, rom: order.rom.name(), ..Report::default() };
+    let first = Report { v: 1, rom: order.rom.name(), violations: wrong, ..Report::default() };
     let desk = Desk {
         bench: &bench,
         report: Mutex::new(first),
@@ -106,8 +106,8 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Plays every story once.
-fn tell(order: &Order<'_>, scratch: &Scratch) -> Result<Vec<Recorded>> {
+/// Plays every story once. One that does not go as it must without any cut is a violation already.
+fn tell(order: &Order<'_>, scratch: &Scratch) -> Result<(Vec<Recorded>, Vec<Violation>)> {
     let device = Folder::open(order.device)?;
     let base = Pages::new(Base::read(&device.disk())?);
     let start = Left { disk: base, files: device.files()? };
@@ -121,9 +121,21 @@ fn tell(order: &Order<'_>, scratch: &Scratch) -> Result<Vec<Recorded>> {
         let running = device.open_world()?.booted()?;
         folder.runs(running, false)?;
         Bench::put_down(&start, &folder)?;
-        record(&stage, &folder, &story).map_err(|f| f.at(format!("telling {}", story.name)))
+        Ok((story.name, record(&stage, &folder, &story)))
     };
-    stories.map(tell).collect()
+    let (mut told, mut wrong) = (Vec::new(), Vec::new());
+    for one in stories.map(tell) {
+        match one? {
+            (_, Ok(story)) => told.push(story),
+            (story, Err(f)) if f.code() == ReasonCode::Internal => {
+                wrong.push(Violation::without_a_cut(story, f.detail()));
+            }
+            (name, Err(failure)) => return Err(failure.at(format!("telling {name}"))),
+        }
+    }
+    let whole: Vec<_> = told.iter().flat_map(|story| story.whole.clone()).collect();
+    told.iter_mut().for_each(|story| story.whole.clone_from(&whole));
+    Ok((told, wrong))
 }
 
 /// How many images each deed gets.
@@ -190,7 +202,16 @@ impl Cutter<'_> {
                 }
                 made += 1;
                 let kind = choice.kind(op);
-                self.send(story, left, (deed.phase, kind), deed.told.clone(), None, sender);
+                let garbled = choice.garbles(op) && story.map.in_slot(&deed.deed);
+                self.send(
+                    story,
+                    left,
+                    (deed.phase, kind),
+                    deed.told.clone(),
+                    garbled,
+                    None,
+                    sender,
+                );
             }
             if made < quota {
                 owed.insert(deed.phase, quota - made);
@@ -213,24 +234,27 @@ impl Cutter<'_> {
             for bytes in [0, 1, 4, 5, 6, 100, 300, 511] {
                 let deed = format!("U-Boot, {sectors} sectors and {bytes} bytes in");
                 let kind = ("cut inside U-Boot", Some((sectors, bytes)));
-                self.send(story, left.clone(), (phase, kind.0), deed, kind.1, sender);
+                self.send(story, left.clone(), (phase, kind.0), deed, false, kind.1, sender);
             }
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a case is what it is made of")]
     fn send<'s>(
         &self,
         story: &'s Recorded,
         left: Left,
         (phase, kind): (&'static str, &'static str),
         deed: String,
+        garbled: bool,
         inside: Option<(u64, u64)>,
         sender: &SyncSender<Case<'s>>,
     ) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let wholly = number.is_multiple_of(self.order.wholly_every);
         // Nobody listens only after a worker has failed, and then its error is the result.
-        let _ = sender.send(Case { story, left, phase, kind, deed, inside, wholly });
+        let how = Told { wholly, garbled };
+        let _ = sender.send(Case { story, left, phase, kind, deed, inside, how });
         let (images, violations) = self.desk.counts();
         (self.progress)(images, self.plan.total(), violations);
     }

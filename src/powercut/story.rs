@@ -19,7 +19,7 @@ pub(super) enum Step {
     Surefoot(&'static str, &'static [&'static str], &'static [i32]),
     /// The same, with the power going after so many writes.
     Cut(&'static str, &'static [&'static str], &'static str),
-    /// The same, with the medium lying about one write of so many bytes or more.
+    /// The same, with a medium that stores another byte than it was given.
     Lie(&'static str, &'static [&'static str], &'static [i32]),
     /// Power off and on.
     Boot,
@@ -85,14 +85,7 @@ pub(super) fn stories() -> Vec<Story> {
         story(
             "a trial that is rebooted in an orderly way",
             Nature::Good,
-            &[
-                install(),
-                Boot,
-                FromHere,
-                Surefoot("shutdown", &[], DONE),
-                Boot,
-                commit.clone(),
-            ],
+            &[install(), Boot, FromHere, Surefoot("shutdown", &[], DONE), Boot, commit.clone()],
         ),
         story(
             "staged, armed, disarmed",

@@ -31,13 +31,19 @@ impl UbootSandbox {
         Ok(UbootSandbox { folder })
     }
 
-    fn run(&self, folder: &Path, cut: Option<(u64, u64)>) -> Result<(Ending, String)> {
+    fn run(
+        &self,
+        folder: &Path,
+        cut: Option<(u64, u64)>,
+        words: &[&str],
+    ) -> Result<(Ending, String)> {
         let mut command = vec!["/usr/bin/env".to_owned()];
         if let Some((sectors, bytes)) = cut {
             command.extend([format!("UB_CUT={sectors}"), format!("UB_TORN={bytes}")]);
         }
         let file = |name: &str| self.folder.join(name).display().to_string();
         command.extend([file("u-boot"), "-d".into(), file("bench.dtb")]);
+        command.extend(words.iter().map(|w| (*w).to_owned()));
         let call = Invocation {
             command: &command,
             folder,
@@ -56,7 +62,7 @@ impl Rom for UbootSandbox {
     }
 
     fn boot(&self, folder: &Path) -> Result<Booted> {
-        let (_, said) = self.run(folder, None)?;
+        let (_, said) = self.run(folder, None, &[])?;
         let started = said.lines().find(|l| l.starts_with("SUREFOOT-BOOT "));
         let word = |line: &str| {
             let found = line.split_whitespace().find_map(|w| w.strip_prefix("surefoot.slot="));
@@ -65,7 +71,15 @@ impl Rom for UbootSandbox {
         Ok(Booted { slot: started.and_then(word) })
     }
 
+    fn loads(&self, folder: &Path, partition: u32) -> Option<Result<bool>> {
+        // Runs in place of the boot; nothing is counted.
+        let load = format!("load mmc 0:{partition:x} ${{kernel_addr_r}} /boot/Image");
+        let script = format!("if {load}; then echo SUREFOOT-LOADS; fi; poweroff");
+        let run = self.run(folder, None, &["-c", &script]);
+        Some(run.map(|(_, said)| said.lines().any(|l| l.trim() == "SUREFOOT-LOADS")))
+    }
+
     fn boot_cut(&self, folder: &Path, sectors: u64, bytes: u64) -> Option<Result<bool>> {
-        Some(self.run(folder, Some((sectors, bytes))).map(|(ending, _)| ending == CUT))
+        Some(self.run(folder, Some((sectors, bytes)), &[]).map(|(ending, _)| ending == CUT))
     }
 }

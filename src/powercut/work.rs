@@ -2,7 +2,7 @@
 
 use super::broken;
 use super::image::Left;
-use super::judge::{Bench, Verdict, copy_settings};
+use super::judge::{Bench, Told, Verdict, copy_settings};
 use super::pages::Mark;
 use super::record::{Folder, Recorded};
 use super::report::{Report, Violation};
@@ -25,7 +25,7 @@ pub(super) struct Case<'a> {
     pub(super) deed: String,
     /// Cut inside U-Boot, after so many sectors and bytes; else the image is the case.
     pub(super) inside: Option<(u64, u64)>,
-    pub(super) wholly: bool,
+    pub(super) how: Told,
 }
 
 /// What the workers share.
@@ -90,7 +90,7 @@ impl Desk<'_> {
             lock(&self.report).inside_uboot += 1;
         }
         let verdict =
-            self.bench.judge(case.story, folder, mark.filter(|_| !case.wholly), case.wholly)?;
+            self.bench.judge(case.story, folder, mark.filter(|_| !case.how.wholly), case.how)?;
         self.told(case, verdict)
     }
 
@@ -109,7 +109,7 @@ impl Desk<'_> {
     fn told(&self, case: &Case<'_>, verdict: Verdict) -> Result<()> {
         let mut report = lock(&self.report);
         report.judged(case.phase, case.kind);
-        report.wholly += u64::from(case.wholly);
+        report.wholly += u64::from(case.how.wholly);
         let what = match verdict {
             Ok(rested) => {
                 let system = match rested.system {

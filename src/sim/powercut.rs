@@ -122,6 +122,10 @@ impl Rom for Simulated {
         Ok(Booted { slot })
     }
 
+    fn loads(&self, _: &Path, _: u32) -> Option<Result<bool>> {
+        None
+    }
+
     fn boot_cut(&self, _: &Path, _: u64, _: u64) -> Option<Result<bool>> {
         None
     }

@@ -4,7 +4,8 @@
 //! - `SUREFOOT_SIM_CUT=N` lets the first N writes of this process pass and ends it, with status 99
 //!   and without another byte, at the next one; `N:B` lets the first B bytes of that one land.
 //!   What was written before stays: what a disk's own cache loses is the business of the log.
-//! - `SUREFOOT_SIM_LIE=N` flips one bit of the N-th write on its way to the medium.
+//! - `SUREFOOT_SIM_LIE=N` flips one bit of the first write of N bytes or more, on its way to the
+//!   medium.
 //! - `SUREFOOT_SIM_LOG=FILE` records every write, zeroed range, flush, rename and folder sync, each
 //!   with its beginning and its end, in the order in which they happened (`record.rs`).
 
@@ -58,7 +59,7 @@ pub fn writing<T>(_: Deed<'_>, bytes: &[u8], write: impl FnOnce(&[u8]) -> T) -> 
 /// first part is passed, and this does not return.
 #[cfg(feature = "sim")]
 pub fn writing<T>(deed: Deed<'_>, bytes: &[u8], write: impl FnOnce(&[u8]) -> T) -> T {
-    match plug::next() {
+    match plug::next(bytes.len()) {
         plug::Power::On => record::during(deed, bytes, || write(bytes)),
         plug::Power::Lie => {
             let mut other = crate::sys::AlignedBuf::new(bytes.len());

@@ -1,7 +1,7 @@
 //! Which write the power goes at, and which one the medium lies about.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What happens to one write.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Power {
 #[derive(Debug, Clone, Copy, Default)]
 struct Plan {
     cut: Option<(u64, usize)>,
-    lie: Option<u64>,
+    lie: Option<usize>,
 }
 
 /// Reads `N` or `N:B`. What cannot be read cuts nothing: the plug is not an interface.
@@ -26,9 +26,10 @@ fn parse(text: &str) -> Option<(u64, usize)> {
     Some((after.parse().ok()?, landing.parse().ok()?))
 }
 
-pub(super) fn next() -> Power {
+pub(super) fn next(len: usize) -> Power {
     static PLAN: OnceLock<Plan> = OnceLock::new();
     static WRITES: AtomicU64 = AtomicU64::new(0);
+    static LIED: AtomicBool = AtomicBool::new(false);
     let plan = PLAN.get_or_init(|| Plan {
         cut: std::env::var(super::CUT_VARIABLE).ok().and_then(|t| parse(&t)),
         lie: std::env::var(super::LIE_VARIABLE).ok().and_then(|t| t.parse().ok()),
@@ -40,7 +41,9 @@ pub(super) fn next() -> Power {
         Some((after, _)) if now > after => loop {
             std::thread::park();
         },
-        _ if plan.lie == Some(now) => Power::Lie,
+        _ if plan.lie.is_some_and(|least| len >= least) && !LIED.swap(true, Ordering::SeqCst) => {
+            Power::Lie
+        }
         _ => Power::On,
     }
 }

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Every power cut of an update, judged by the real U-Boot: `surefoot-sim powercut` on two boards, and on spoilt products.
+
+    tests/vm/crash-images.py [--images N] [--per-phase N] [--seed N] [--only boards|mistakes]
+    SUREFOOT_BIN=DIR   the programs; otherwise cargo builds them
+
+  - boards: a board whose U-Boot counts, and a stock one whose script counts. Every disk and state folder that a cut could leave
+    boots in U-Boot's sandbox build, comes to rest, and takes the next update: 0 violations, at least N images in each phase.
+  - mistakes: the product with its read-back, its flushes, the order of its first blocks and more (MISTAKES below) taken out,
+    built from a copy of the source: each must show a violation here.
+Images that break a promise are kept in target/powercut-failures.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import bench  # noqa: E402
+
+FULL = bool(os.environ.get("SUREFOOT_FULL"))
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or bench.TOP / "target")
+BIN = Path(os.environ.get("SUREFOOT_BIN") or TARGET / "debug")
+KEEP = TARGET / "powercut-failures"
+JOBS = os.cpu_count() or 2
+
+# Every part of an update in which the power goes; a run in which one of them does not occur proves less than it says.
+PHASES = ("settling", "first blocks destroyed", "slot body", "last phase", "slot record", "arming", "saveenv of boot 1", "saveenv of boot 2",
+          "saveenv of boot 3", "saveenv of boot 4", "altbootcmd", "give-back", "commit", "rollback", "denylist", "floor", "journal",
+          "journal rename", "history")
+
+# The story that shows it, and lines of the product with what they are made into. Each must stand exactly once.
+MISTAKES = {
+    "nothing is flushed": ("a good update", [
+        ("src/sys/blk/mod.rs", "let result = power::telling(Deed::Sync(&self.file), || self.file.sync_data());", "let result: Result<()> = Ok(());")]),
+    "nothing is read back": ("lies", [
+        ("src/install/write.rs", "    if *found == *bytes {\n        return Ok(());", "    if found.len() == bytes.len() {\n        return Ok(());"),
+        ("src/install/write.rs", "if !reader.completes(chunk, begins, end..image.end)? {", "if false && !reader.completes(chunk, begins, end..image.end)? {"),
+        ("src/install/medium.rs", "hash.finalize_reset().as_slice() == chunk.plain.0", "hash.finalize_reset().as_slice().len() == chunk.plain.0.len()")]),
+    "the old first blocks stay while the slot is written": ("a good update", [
+        ("src/install/write.rs", "        destroy(device)?;\n", "")]),
+    "arming takes two writes": ("unhealthy", [
+        ("src/boot/uboot/control.rs", "        session.save(&env)\n    }\n\n    fn settle", """\
+        if let BootChange::Arm { slot, .. } = change {
+            let mut half = session.loaded().env()?.clone();
+            half.set("surefoot_slot", slot.letter())?;
+            session.save(&half)?;
+        }
+        session.save(&env)
+    }
+
+    fn settle""")]),
+    "a release that came back is not remembered": ("unhealthy", [
+        ("src/update/journal.rs", "            denied.push(Denied { digest, reason });", "            let _ = (&mut denied, reason);"),
+        ("src/daemon/offer.rs", "given_up: boot.fallback.as_ref().filter(|txn| ended != Some(*txn)),", "given_up: boot.fallback.as_ref().filter(|_| false && ended.is_none()),")]),
+}
+
+
+def system(work, version):
+    root = work / f"root-{version}"
+    (root / "boot").mkdir(parents=True)
+    (root / "boot/Image").write_bytes(os.urandom(20_000))
+    (root / "data").write_bytes(os.urandom(1_500_000))
+    return bench.filesystem(work / f"{version}.ext4", root, "ext4", 3)
+
+
+def programs(binary, *words, **keywords):
+    return bench.run(BIN / binary, *words, **keywords)
+
+
+def releases(work):
+    """A device's keys, its first system, and four releases."""
+    programs("surefoot-forge", "keygen", "--out", work / "keys")
+    artifacts = {}
+    for n in (2, 3, 4, 5):
+        artifacts[n] = work / f"{n}.surefoot"
+        # Each release raises the floor, so that a commit has a floor to write.
+        programs("surefoot-forge", "build", "--rootfs", system(work, n), "--product", "demo", "--compatible", "demo-board", "--version",
+                 f"{n}.0.0", "--epoch", n, "--level", 3, "--key", work / "keys/release.key", "-o", artifacts[n])
+    return system(work, 1), artifacts
+
+
+def device(work, counter, first, artifacts):
+    """A device with a history: both slots hold a release, both copies of the environment have been written by all who write them."""
+    path = work / counter
+    programs("surefoot-sim", "new", path, "--trust", work / "keys/trust.toml", "--rootfs", first, "--slot-size", "4M", "--counter", counter)
+    for n in (2, 3):
+        for words in (("install", artifacts[n]), None, ("commit",)):
+            if words is None:
+                programs("surefoot-sim", "reboot", path, "--quiet")
+            else:
+                programs("surefoot", "--config", path / "surefoot.toml", *words)
+    return path
+
+
+def powercut(path, artifacts, uboot, *words):
+    """The report, and the exit status; progress goes on to stderr."""
+    command = [BIN / "surefoot-sim", "powercut", path, "--artifact", artifacts[4], "--next", artifacts[5], "--uboot", bench.target(uboot),
+               "--keep", KEEP, "--jobs", JOBS, "--json", *words]
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE)
+    return (json.loads(done.stdout) if done.stdout else None), done.returncode
+
+
+def short(report):
+    return sorted(report["phases"].items(), key=lambda p: -p[1]["images"])
+
+
+class Suite:
+    def __init__(self, work, asked):
+        self.work, self.asked = work, asked
+        self.passed = self.failed = 0
+        self.images = self.inside = 0
+        self.violations = 0
+        self.caught = []
+        self.first, self.artifacts = releases(work)
+
+    def verdict(self, good, what):
+        self.passed, self.failed = self.passed + bool(good), self.failed + (not good)
+        print(("ok    " if good else "FAIL  ") + what, flush=True)
+
+    def board(self, counter, uboot, images, per_phase):
+        path = device(self.work, counter, self.first, self.artifacts)
+        report, status = powercut(path, self.artifacts, uboot, "--images", images, "--per-phase", per_phase, "--seed", self.asked.seed)
+        if report is None or status not in (0, 1):
+            return self.verdict(False, f"counter {counter}: surefoot-sim powercut ended with {status}")
+        for phase, count in short(report):
+            print(f"      {phase:<24}{count['images']:>6}  " + ", ".join(f"{n} {kind}" for kind, n in count["kinds"].items()))
+        self.images += report["images"]
+        self.inside += sum(c["images"] for p, c in report["phases"].items() if p.startswith("saveenv") or p == "altbootcmd")
+        self.violations += len(report["violations"])
+        for violation in report["violations"][:10]:
+            print(f"      VIOLATION {violation}")
+        self.verdict(not report["violations"], f"counter {counter}: {report['images']} crash images at {report['deeds']} deeds, "
+                     f"{len(report['violations'])} violations; at rest after {report['worst_boots']} boots at worst; {report['seconds']} s")
+        few = {p: report["phases"].get(p, {"images": 0})["images"] for p in PHASES}
+        few = {p: n for p, n in few.items() if n < per_phase}
+        self.verdict(not few and report["images"] >= images, f"counter {counter}: at least {images} images, {per_phase} in each of {len(PHASES)} phases"
+                     + (f"; short: {few}" if few else ""))
+        return None
+
+    def mistakes(self):
+        path = self.work / "uboot"
+        if not path.exists():
+            path = device(self.work, "uboot", self.first, self.artifacts)
+        tree = self.work / "tree"
+        for name, (story, edits) in MISTAKES.items():
+            shutil.rmtree(tree, ignore_errors=True)
+            shutil.copytree(bench.TOP / "src", tree / "src")
+            for extra in ("Cargo.toml", "Cargo.lock", "examples", "uboot-scripts", "artifacts"):
+                source = bench.TOP / extra
+                (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / extra)
+            wrong = self.spoil(tree, edits)
+            if wrong:
+                self.verdict(False, f"mistake: {name}: {wrong}")
+                continue
+            built = subprocess.run(["cargo", "build", "--quiet", "--locked", "--bin", "surefoot"], cwd=tree, stderr=subprocess.PIPE, text=True,
+                                   env=dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "mistakes"), RUSTFLAGS="--cap-lints allow"))
+            if built.returncode:
+                self.verdict(False, f"mistake: {name}: it does not build\n{built.stderr[-2000:]}")
+                continue
+            report, status = powercut(path, self.artifacts, "uboot-sandbox", "--program", TARGET / "mistakes/debug/surefoot",
+                                      "--images", 1500, "--per-phase", 100, "--only", story, "--stop-at-first")
+            seen = report["violations"][:1] if report else []
+            if status == 1 and seen:
+                self.caught.append(name)
+            what = f"{seen[0]['what']} ({seen[0]['story']}, {seen[0]['phase']}; image {report['images']})" if seen else f"nothing is seen, status {status}"
+            self.verdict(status == 1 and seen, f"mistake: {name}: {what}")
+
+    @staticmethod
+    def spoil(tree, edits):
+        for file, old, new in edits:
+            text = (tree / file).read_text()
+            if text.count(old) != 1:
+                return f"{file} has {text.count(old)} places for {old!r}"
+            (tree / file).write_text(text.replace(old, new))
+        return None
+
+
+def main():
+    arguments = argparse.ArgumentParser(usage=__doc__)
+    arguments.add_argument("--images", type=int, default=50_000 if FULL else 5_000)
+    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 150)
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--only", choices=("boards", "mistakes"))
+    asked = arguments.parse_args()
+    if not os.environ.get("SUREFOOT_BIN"):
+        subprocess.run(["cargo", "build", "--quiet", "--locked", "--bins"], cwd=bench.TOP, check=True)
+    started = time.monotonic()
+    with bench.scratch("surefoot-crash-") as folder:
+        suite = Suite(Path(folder), asked)
+        if asked.only != "mistakes":
+            suite.board("uboot", "uboot-sandbox", asked.images, asked.per_phase)
+            suite.board("script", "uboot-sandbox-stock", asked.images // 12, 10)
+        if asked.only != "boards":
+            suite.mistakes()
+    print(f"note: {suite.images} crash images ({suite.inside} inside U-Boot's saveenv), {suite.violations} violations, "
+          f"{len(suite.caught)} of {len(MISTAKES)} spoilt products caught")
+    print(f"crash-images: {suite.passed} passed, {suite.failed} failed ({time.monotonic() - started:.0f} s)")
+    sys.exit(suite.failed != 0)
+
+
+if __name__ == "__main__":
+    main()
