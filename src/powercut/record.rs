@@ -285,7 +285,8 @@ fn run(
     let status = done.status.code().unwrap_or(-1);
     if !may.contains(&status) {
         let said = String::from_utf8_lossy(&done.stderr);
-        let why = format!("`surefoot {verb}` ended with {status}: {}", said.trim());
+        let error = said.lines().find(|l| l.starts_with("surefoot: ")).unwrap_or("no error told");
+        let why = format!("`surefoot {verb}` ended with {status} and not with {may:?}: {error}");
         return Err(Failure::new(ReasonCode::Internal, why));
     }
     let bytes = std::fs::read(&path).unwrap_or_default();

@@ -125,9 +125,10 @@ impl Device<'_> {
             bytes.get(..small(image.len)).is_some_and(|b| Digest::of(b) == image.sha256)
         };
         match () {
+            // First, as an update may bring the image that runs already.
+            () if self.story.old.contains(&(slot, Digest::of(&bytes))) => Ok(System::Old),
             () if begins(self.new) => Ok(System::New),
             () if begins(self.next) => Ok(System::Next),
-            () if self.story.old.contains(&(slot, Digest::of(&bytes))) => Ok(System::Old),
             () => Err(format!("slot {slot} runs and holds no complete system")),
         }
     }

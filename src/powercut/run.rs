@@ -159,7 +159,7 @@ impl Plan {
     }
 
     fn quota(&self, phase: &str) -> u64 {
-        self.target.div_ceil(self.ops.get(phase).copied().unwrap_or(1).max(1)).max(4)
+        self.target.div_ceil(self.ops.get(phase).copied().unwrap_or(1).max(1)).max(2)
     }
 
     fn total(&self) -> u64 {

@@ -163,7 +163,7 @@ class Suite:
                 self.verdict(False, f"mistake: {name}: it does not build\n{built.stderr[-2000:]}")
                 continue
             report, status = powercut(path, self.artifacts, "uboot-sandbox", "--program", TARGET / "mistakes/debug/surefoot",
-                                      "--images", 1500, "--per-phase", 100, "--only", story, "--stop-at-first")
+                                      "--images", 400, "--per-phase", 30, "--only", story, "--stop-at-first")
             seen = report["violations"][:1] if report else []
             if status == 1 and seen:
                 self.caught.append(name)
