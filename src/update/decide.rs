@@ -1,7 +1,7 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, stands, unknown_txn, unknown_work, updated,
+    arm, begin, end, end_rolled_back, leave_blameless, stands, unknown_txn, unknown_work, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -65,29 +65,32 @@ fn idle(j: &Journal, f: &Facts) -> Step {
 fn stray_trial(j: &Journal, f: &Facts) -> Step {
     let ours = j.last.as_ref().filter(|l| l.txn.is_some() && l.txn == f.env.txn);
     let in_it = f.env.slot == Some(f.booted);
-    match (ours.map(|l| l.outcome), in_it) {
+    let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+    match (ours, in_it) {
         (Some(_), false) => Step::Run(Effect::Disarm),
         // The commit's copy was lost: write it again.
-        (Some(Ended::Updated), true) => {
-            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
+        (Some(last), true) if last.outcome == Ended::Updated => {
             Step::Run(Effect::Commit { slot: f.booted, txn })
         }
-        (Some(_), true) => {
-            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
-            Step::Run(Effect::FallBack { to: f.booted.other(), txn })
+        // It had ended before the environment knew, and boots all the same. It is left as any
+        // other trial, so that the state asks for the reboot that must follow. Who is to blame,
+        // if anybody is, the journal knows already: a release that a person merely disarmed stays
+        // welcome.
+        (Some(last), true) => {
+            let work = Work { slot: f.booted, ..last.work.clone() };
+            let reason = last.reason.unwrap_or(ReasonCode::Requested);
+            leave_blameless(j, &work, &txn, reason, &last.detail)
         }
         // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
         (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),
         // The journal is lost. In the trial: health decides.
         (None, true) => {
             let work = unknown_work(f.booted);
-            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
             let spent = Spent::default();
             Step::Persist(j.in_phase(Phase::Trying { work, txn, recovered: true, spent }))
         }
         (None, false) => {
             let work = unknown_work(f.booted.other());
-            let txn = f.env.txn.clone().unwrap_or_else(unknown_txn);
             let outcome = if f.env.bootcount > 0 { Ended::RolledBack } else { Ended::Failed };
             end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
         }

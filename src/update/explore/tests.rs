@@ -1,0 +1,141 @@
+//! What is explored, and which promise each mistake breaks.
+
+use super::graph::{Broken, Tally, explore};
+use super::machine::Machine;
+use super::mistakes::{ALL, Mistake};
+use super::world::{Board, Nature, Scenario, Violation};
+use crate::model::SlotId;
+use Nature::{Good, Hangs, Panics, Unbootable, Unhealthy};
+
+fn run(scenario: Scenario, mistake: Option<Mistake>, cuts: u8) -> Result<Tally, Broken> {
+    explore(&mut Machine::new(scenario, mistake), cuts)
+}
+
+const NATURES: [Nature; 5] = [Good, Unhealthy, Unbootable, Panics, Hangs];
+
+/// Everything that can happen to an update of this nature, but for a copy that rots.
+fn usual(nature: Nature, board: Board) -> Scenario {
+    Scenario { board, offer: true, flaky: true, ..Scenario::of(nature) }
+}
+
+/// What is explored each time, and with how many cuts.
+fn scenarios() -> Vec<(Scenario, u8)> {
+    let mut all = Vec::new();
+    for nature in NATURES {
+        for board in [Board::Uboot, Board::Script] {
+            let usual = usual(nature, board);
+            let rot = Scenario { rot: true, ..usual };
+            // Rot includes what happens without it; only the clock makes too many worlds of both.
+            match nature {
+                Hangs => all.extend([(usual, 3), (rot, 1)]),
+                _ => all.push((rot, 3)),
+            }
+        }
+        let person = Scenario { offer: true, person: true, ..Scenario::of(nature) };
+        let wrap = Scenario { serial: 253, home: SlotId::A, ..usual(nature, Board::Uboot) };
+        let cuts = if nature == Hangs { 1 } else { 2 };
+        all.extend([(person, cuts), (wrap, cuts)]);
+    }
+    for nature in [Good, Unhealthy, Hangs] {
+        for board in [Board::Uncounted, Board::Deaf] {
+            all.push((usual(nature, board), 3));
+        }
+    }
+    all
+}
+
+/// The same with nothing left out: many minutes.
+fn full() -> Vec<(Scenario, u8)> {
+    let mut all = scenarios();
+    for nature in NATURES {
+        for board in [Board::Uboot, Board::Script] {
+            for (serial, home) in [(100, SlotId::A), (253, SlotId::A), (253, SlotId::B)] {
+                let usual = usual(nature, board);
+                all.push((Scenario { serial, home, ..usual }, 3));
+                all.push((Scenario { serial, home, rot: true, ..usual }, 2));
+                all.push((Scenario { serial, home, person: true, ..usual }, 3));
+            }
+        }
+    }
+    all
+}
+
+/// The smallest device on which a mistake shows, the cuts that it takes, and the promise it breaks.
+fn caught(mistake: Mistake) -> (Scenario, u8, Violation) {
+    use Mistake as M;
+    use Violation as V;
+    let plain = Scenario::of;
+    let offer = |nature| Scenario { offer: true, ..plain(nature) };
+    let flaky = Scenario { flaky: true, ..plain(Good) };
+    let person = Scenario { person: true, ..plain(Good) };
+    let on = |board| Scenario { board, ..plain(Good) };
+    let wrap = Scenario { serial: 253, ..plain(Good) };
+    match mistake {
+        M::ArmBeforeVerify => (plain(Good), 0, V::ArmedUnverified),
+        M::ArmInTwoWrites => (plain(Good), 1, V::ConfirmedUnchecked),
+        M::NoTransaction => (plain(Good), 0, V::NeverRests),
+        M::ArmBeforeJournal => (plain(Good), 1, V::UntrueStory),
+        M::CommitInTwoStores => (plain(Good), 1, V::CommitUndone),
+        M::NoReadBack => (flaky, 0, V::ArmedUnverified),
+        M::DenylistForgotten => (plain(Panics), 0, V::TriedAgain),
+        M::CleanRebootsUncounted => (plain(Good), 0, V::TrialTooLong),
+        M::FallbackToggles => (plain(Panics), 0, V::NeverRests),
+        M::SuperblockLeft => (plain(Good), 0, V::TornOffersKernel),
+        M::LostJournalIsIdle => (plain(Good), 1, V::ConfirmedUnchecked),
+        M::NewestCopyOverwritten => (plain(Good), 2, V::EnvironmentLost),
+        M::StaleCopyUnsettled => (offer(Good), 0, V::WroteNeeded),
+        M::CommitUnchecked => (plain(Unhealthy), 0, V::ConfirmedUnchecked),
+        M::UnknownIsHealthy => (plain(Hangs), 0, V::ConfirmedUnchecked),
+        M::FailedCheckWaits => (plain(Unhealthy), 0, V::NeverRests),
+        M::UntriedForEver => (on(Board::Deaf), 0, V::NeverRests),
+        M::DeadCounterUnnoticed => (on(Board::Uncounted), 0, V::Promise),
+        M::CountKeptOnArming => (offer(Good), 1, V::OfferForgotten),
+        M::DeadlinePerBoot | M::DeadlineIgnored => (plain(Hangs), 0, V::TrialTooLong),
+        M::FlipBeforeDenylist => (plain(Unhealthy), 0, V::FlippedFirst),
+        M::FallbackSlotForgotten => (plain(Good), 0, V::ConfirmedUnchecked),
+        M::SupersedeArmed => (offer(Good), 0, V::WroteNeeded),
+        M::GivenUpWithoutName => (offer(Good), 0, V::OfferForgotten),
+        M::NoLimit => (plain(Panics), 0, V::TrialTooLong),
+        M::SerialStuck | M::LargerSerialWins => (wrap, 0, V::WriteWithoutEffect),
+        M::ResumeTrusts => (plain(Good), 1, V::ArmedUnverified),
+        M::StrayFlippedSilently => (person, 1, V::Degraded),
+    }
+}
+
+/// And every mistake is seen; one test, so that one line tells what was done.
+#[test]
+fn every_power_cut_ends_in_the_old_or_the_new_system() {
+    let mut wrong = Vec::new();
+    for mistake in ALL {
+        let (scenario, cuts, violation) = caught(mistake);
+        match run(scenario, Some(mistake), cuts) {
+            Ok(tally) => wrong.push(format!("{mistake:?} is not caught: {tally:?}")),
+            Err(broken) if broken.violation == violation => {}
+            Err(broken) => wrong.push(format!("{mistake:?}: {}", told(&broken))),
+        }
+        // It is the mistake that is seen, and nothing else.
+        if let Err(broken) = run(scenario, None, cuts) {
+            wrong.push(format!("without {mistake:?}: {}", told(&broken)));
+        }
+    }
+    let mut worlds = 0;
+    let all = if std::env::var_os("SUREFOOT_FULL").is_some() { full() } else { scenarios() };
+    for (scenario, cuts) in all {
+        match run(scenario, None, cuts) {
+            Ok(tally) => {
+                worlds += tally.worlds;
+                assert!(tally.steps < STEPS_MAX && tally.ends > 0, "{scenario:?}: {tally:?}");
+            }
+            Err(broken) => wrong.push(format!("{scenario:?}, {cuts} cuts: {}", told(&broken))),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("note: {worlds} worlds, {} of {} mistakes caught", ALL.len(), ALL.len());
+}
+
+/// Steps to rest after the last cut: an update, its trial with every orderly reboot, and the next.
+const STEPS_MAX: u32 = 150;
+
+fn told(broken: &Broken) -> String {
+    format!("{:?}\n    {}", broken.violation, broken.way.join("\n    "))
+}
