@@ -126,7 +126,8 @@ class Suite:
         path = device(self.work, counter, self.first, self.artifacts)
         report, status = powercut(path, self.artifacts, uboot, "--images", images, "--per-phase", per_phase, "--seed", self.asked.seed)
         if report is None or status not in (0, 1):
-            return self.verdict(False, f"counter {counter}: surefoot-sim powercut ended with {status}")
+            self.verdict(False, f"counter {counter}: surefoot-sim powercut ended with {status}")
+            return
         for phase, count in short(report):
             print(f"      {phase:<24}{count['images']:>6}  " + ", ".join(f"{n} {kind}" for kind, n in count["kinds"].items()))
         self.images += report["images"]
@@ -136,11 +137,12 @@ class Suite:
             print(f"      VIOLATION {violation}")
         self.verdict(not report["violations"], f"counter {counter}: {report['images']} crash images at {report['deeds']} deeds, "
                      f"{len(report['violations'])} violations; at rest after {report['worst_boots']} boots at worst; {report['seconds']} s")
-        few = {p: report["phases"].get(p, {"images": 0})["images"] for p in PHASES}
+        # The script counts no fourth boot: it gives the trial up instead.
+        phases = [p for p in PHASES if counter == "uboot" or p != "saveenv of boot 4"]
+        few = {p: report["phases"].get(p, {"images": 0})["images"] for p in phases}
         few = {p: n for p, n in few.items() if n < per_phase}
-        self.verdict(not few and report["images"] >= images, f"counter {counter}: at least {images} images, {per_phase} in each of {len(PHASES)} phases"
+        self.verdict(not few and report["images"] >= images, f"counter {counter}: at least {images} images, {per_phase} in each of {len(phases)} phases"
                      + (f"; short: {few}" if few else ""))
-        return None
 
     def mistakes(self):
         path = self.work / "uboot"
