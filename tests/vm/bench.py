@@ -258,14 +258,21 @@ def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None
 # ---- the arm64 machine ----------------------------------------------------------------------------------------------
 
 class Machine:
-    """QEMU with the arm64 U-Boot and a disk image as its SD card. Killing it is a cut plug: what was issued stays."""
+    """QEMU with the arm64 U-Boot and a disk image as its SD card. Killing it is a cut plug: what was issued stays.
 
-    def __init__(self, disk, media=None, once=False, write_log=None):
+    With `kernel` (Image, initramfs, command line) that kernel starts at once and the disk is virtio-blk, /dev/vda: our U-Boot
+    has its environment on the card, but only virtio-blk has a cache that loses what was not flushed.
+    """
+
+    def __init__(self, disk, media=None, once=False, write_log=None, kernel=None):
         size = os.path.getsize(disk)
         assert size & (size - 1) == 0, f"{disk}: QEMU's SD card wants a power of two, not {size} bytes"
         command = ["qemu-system-aarch64", "-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "1", "-m", "512", "-accel", "tcg",
-                   "-nographic", "-net", "none", "-bios", target("uboot-arm64") / "u-boot.bin",
-                   "-device", "sdhci-pci", "-device", "sd-card,drive=card"]
+                   "-nographic", "-net", "none"]
+        if kernel:
+            command += ["-kernel", kernel[0], "-initrd", kernel[1], "-append", kernel[2], "-device", "virtio-blk-pci,drive=card"]
+        else:
+            command += ["-bios", target("uboot-arm64") / "u-boot.bin", "-device", "sdhci-pci", "-device", "sd-card,drive=card"]
         if write_log:
             open(write_log, "wb").close()
             command += ["-blockdev", f"driver=file,filename={disk},node-name=f", "-blockdev", "driver=raw,file=f,node-name=r",
