@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The plug is pulled on an arm64 machine: at its writes, as QEMU has logged them, and at random moments of its life.
 
-    tests/vm/plug.py [--kills N] [--images N] [--seed S] [PART...]      PART: sd, virtio, kills, judge; all of them if none is named
+    tests/vm/plug.py [--kills N] [--scale X] [--seed S] [PART...]      PART: sd, virtio, kills, judge; all of them if none is named
     SUREFOOT_FORGE=PATH, SUREFOOT_ARM64=PATH, SUREFOOT_BIN=DIR   programs that are there already; otherwise cargo builds them
     SUREFOOT_FULL=1       200 kills and about ten times the crash images
     SUREFOOT_LOGS=DIR     where the consoles are kept
@@ -75,12 +75,17 @@ class Release:
     """One root file system, as an image and as an artifact."""
 
     def __init__(self, version, image, artifact):
-        self.version, self.artifact, self.name = version, artifact, image.name
-        self.bytes = image.read_bytes()
-        kernel = work / f"{image.name}.kernel"
+        self.version, self.artifact, self.bytes = version, artifact, content_of(image)
+        kernel = Path(f"{image}.kernel")
         if not kernel.exists():
             bench.run("debugfs", "-R", f"dump /boot/Image {kernel}", image)
-        self.kernel = hashlib.sha256(kernel.read_bytes()).hexdigest()
+        self.kernel = hashlib.sha256(content_of(kernel)).hexdigest()
+
+
+@functools.cache
+def content_of(path):
+    """Read once: many releases share one image."""
+    return path.read_bytes()
 
 
 class Releases:
@@ -122,7 +127,11 @@ class Releases:
 
     def in_slot(self, content):
         """The releases whose image these bytes begin with; several versions may share one image."""
-        return [r for r in list(self.all.values()) if content[:len(r.bytes)] == r.bytes]
+        same = {}
+        for release in list(self.all.values()):
+            if id(release.bytes) not in same:
+                same[id(release.bytes)] = content.startswith(release.bytes)
+        return [r for r in list(self.all.values()) if same.get(id(r.bytes))]
 
 
 class Programs:
@@ -330,16 +339,16 @@ class Keeper:
         self.lock, self.folder, self.violations = threading.Lock(), None, []
         self.images, self.starts = collections.Counter(), collections.Counter()
 
-    def violated(self, part, what, why, disk, write=None):
+    def violated(self, part, what, why, disk):
         with self.lock:
             self.violations.append(part)
             number = len(self.violations)
             if self.folder is None:
                 self.folder = Path(tempfile.mkdtemp(prefix="surefoot-plug-kept-"))
         if number <= self.LIMIT:
-            kept = self.folder / f"{number}-{part}.img"
+            kept = self.folder / f"{number}.img"
             bench.run("cp", "--sparse=always", disk, kept)
-            (self.folder / f"{number}-{part}.txt").write_text(f"{what}\n{why}\n")
+            kept.with_suffix(".txt").write_text(f"{part}\n{what}\n{why}\n")
             say(f"VIOLATION {part}: {what}: {why}\n          kept as {kept}")
 
 
@@ -461,17 +470,286 @@ def checked(logged, slot, state):
     return logged
 
 
+# ---- kills ----------------------------------------------------------------------------------------------------------
+
+# What is waited for, and how many seconds later at most the plug is pulled. Two decks: with a trial pending, and without.
+TRIAL = ["commit", "save", "install", "switch", "kernel", "commit", "any", "save", "commit", "install"]
+NO_TRIAL = ["install", "switch", "save", "install", "boot", "switch", "any"]
+TARGETS = {
+    "boot": ("U-Boot 20", 2.5),
+    "save": ("Saving Environment to", 0.03),
+    "kernel": ("Starting kernel", 4.0),
+    "install": ("BENCH install begins", None),      # as long as the last one took
+    "switch": ("BENCH switch begins", 0.5),
+    "commit": ("BENCH commit begins", 0.7),
+    "any": (None, 20.0),
+}
+
+
+class Kills:
+    """One machine, one disk, and a plug that is pulled again and again."""
+
+    def __init__(self, disk, judge, keeper, pool, seed):
+        self.disk, self.judge, self.keeper, self.pool = disk, judge, keeper, pool
+        self.random = random.Random(f"{seed} kills")
+        self.console = Console("kills")
+        self.landed, self.ends, self.futures = collections.Counter(), collections.Counter(), []
+        self.number, self.installing, self.turn, self.runs = 1, 4.0, collections.Counter(), 0
+
+    def release(self, number):
+        """Rising versions; each differs from both slots' content, and every fourth does not pass its check."""
+        releases, packing = self.judge.releases, 1 + number % 3
+        return releases.release(f"3.{number}.0", releases.image(packing, "bad-health" if number % 4 == 3 else "good"))
+
+    def run(self, count):
+        trial = False
+        while sum(self.landed.values()) < count:
+            deck = TRIAL if trial else NO_TRIAL
+            target = deck[self.turn[trial] % len(deck)]
+            self.turn[trial] += 1
+            self.runs += 1
+            if self.runs > 3 * count + 10:
+                raise RuntimeError("the machine ends by itself again and again")
+            where = self.once(target)
+            if where:
+                self.landed[where] += 1
+            trial = self.look(f"kill {sum(self.landed.values())}, {where or 'switched off by itself'}")
+        for future in self.futures:
+            future.result()
+
+    def once(self, target):
+        """One run of the machine; where the cut landed, or None if the guest switched itself off first."""
+        there = [self.release(self.number + n) for n in range(3)]
+        script = """\
+case $STATE in
+    trying) do_it commit || exit 10;;
+    switching) do_it switch; exit 10;;
+esac
+for version in %s; do
+    do_it install /media/$version.surefoot --stage && do_it switch && exit 10
+done
+exit 0
+""" % " ".join(r.version for r in there)
+        trigger, longest = TARGETS[target]
+        delay = self.random.uniform(0, longest or self.installing)
+        seen = None if trigger else 0.0
+        first, began = len(self.console.lines), None
+        machine = bench.Machine(self.disk, media("kills", script, there))
+        deadline = time.monotonic() + 4 * BOOT_SECONDS
+        try:
+            while seen is None or machine.seconds() < seen + delay:
+                new = machine.read(deadline if seen is None else machine.started + seen + delay)
+                if new is None:
+                    return None
+                for seconds, line in new:
+                    self.console(seconds, line)
+                    if "BENCH install begins" in line:
+                        began = seconds
+                    elif "BENCH install ended 0" in line and began:
+                        self.installing = max(1.0, seconds - began)
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"the machine does not get to {target}\n{self.console.tail()}")
+                if seen is None and any(trigger in l for l in [*(l for _, l in new), machine.partial.decode("utf-8", "replace")]):
+                    seen = machine.seconds()
+        finally:
+            machine.cut()
+        return self.where(self.console.lines[first:] + [machine.partial.decode("utf-8", "replace")])
+
+    @staticmethod
+    def where(lines):
+        """What the machine was doing when it last spoke."""
+        place = "U-Boot"
+        for line in lines:
+            if "U-Boot 20" in line:
+                place = "U-Boot"
+            elif "Saving Environment to" in line:
+                place = "U-Boot" if "OK" in line else "saveenv"
+            elif "surefoot: starting slot" in line or "Starting kernel" in line:
+                place = "kernel start"
+            elif "surefoot: slot=" in line:
+                place = "U-Boot"
+            elif "BENCH up" in line or " ended " in line:
+                place = "between commands"
+            elif found := re.search(r"BENCH (install|switch|commit) begins", line):
+                place = {"install": "installing", "switch": "arming", "commit": "commit"}[found[1]]
+            elif "BENCH scenario ended" in line:
+                place = "shutting down"
+        return place
+
+    def look(self, what):
+        """Judges the disk as the cut left it, on a copy; returns whether a trial is pending."""
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(bench.scratch("surefoot-plug-kill-"))
+            disk = Path(folder, "disk.img")
+            bench.run("cp", "--sparse=always", self.disk, disk)
+            try:
+                slot, _ = self.judge.boot(disk, folder)
+                host = stack.enter_context(Host(self.judge, disk, slot))
+                status = host.status()
+            except Violation as e:
+                self.keeper.violated("kills", what, str(e), self.disk)
+                return False
+            if status["state"] in REST and status["last"]["to"] == self.release(self.number).version:
+                self.ends[status["state"]] += 1
+                self.number += 1
+            pristine = Path(folder, "pristine.img")
+            bench.run("cp", "--sparse=always", self.disk, pristine)
+            kept = stack.pop_all()
+
+        def follow():
+            with kept:
+                try:
+                    host.rest()
+                    host.update()
+                except Violation as e:
+                    self.keeper.violated("kills", what, str(e), pristine)
+
+        self.futures.append(self.pool.submit(follow))
+        return status["trial"] is not None
+
+
+# ---- planted mistakes -----------------------------------------------------------------------------------------------
+
+def disk_at(logged, folder, which):
+    """The disk after these entries of the log."""
+    disk = Path(folder, "disk.img")
+    bench.run("cp", "--sparse=always", logged.base, disk)
+    with open(disk, "r+b") as file:
+        for entry in (logged.entries[i] for i in which):
+            if not entry.flush:
+                file.seek(entry.offset)
+                file.write(entry.data)
+    return disk
+
+
+def planted(logged, layout, judge):
+    """(name, whether the judge saw it) of disks that a wrong updater or a lying disk would leave. Made from the virtio log: its
+    first armed update."""
+    arm = next(i for i, name in named(logged).items() if name == "surefoot arms")
+    arm = max(i for i, name in named(logged).items() if name == "surefoot arms" and i - arm < 200)
+    places = [None if e.flush else layout.place(e.offset) for e in logged.entries]
+    with bench.scratch("surefoot-plug-planted-") as folder:
+        armed = bench.env_current(bench.env_read(disk_at(logged, folder, range(arm + 1))))["surefoot_slot"]
+    other = "ab"[armed == "a"]
+    offset, length, _ = layout.parts[f"rootfs-{armed}"]
+    mine = lambda entry: offset <= entry.offset < offset + length       # noqa: E731
+    body = [i for i in range(arm) if places[i] == "slot body" and mine(logged.entries[i])]
+
+    def disk_without(folder, dropped=(), until=arm + 1):
+        return disk_at(logged, folder, (i for i in range(until) if i not in dropped))
+
+    def poke(disk, at, data):
+        with open(disk, "r+b") as file:
+            file.seek(at)
+            file.write(data)
+
+    def flip(disk, at):
+        with open(disk, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 1]))
+
+    def environment(disk, change):
+        copies = bench.env_read(disk)
+        bench.env_write(disk, [change(copies, n) for n in (0, 1)])
+
+    def without_counter(copies, _):
+        variables = dict(bench.env_current(copies))
+        del variables["surefoot_counter"]
+        return bench.env_pack(variables | {"upgrade_available": "0", "surefoot_slot": "a"}, 9)
+
+    def nothing(disk):
+        pass
+
+    middle = logged.entries[body[len(body) // 2]].offset
+    mistakes = [
+        ("the disk as it is", False, {}, nothing),
+        ("a flush that flushes nothing: the armed slot has no body", True, {"dropped": set(body)}, nothing),
+        ("armed before all of it was written, first block first: half a body", True, {"dropped": set(body[len(body) // 2:])}, nothing),
+        ("one bit of the armed slot", True, {}, lambda disk: flip(disk, middle)),
+        ("the slot to fall back to was written, and the trial is given up", True, {},
+         lambda disk: (flip(disk, layout.parts[f"rootfs-{other}"][0] + 2 * bench.MIB), poke(disk, offset, bytes(FIRST)))),
+        ("both slots lose their first block", True, {},
+         lambda disk: (poke(disk, layout.parts[f"rootfs-{other}"][0], bytes(FIRST)), poke(disk, offset, bytes(FIRST)))),
+        ("both copies of the environment are written at once, and torn", True, {},
+         lambda disk: environment(disk, lambda copies, n: copies[n][:200] + bytes(bench.ENV_SIZE - 200))),
+        ("an environment that no update can be armed in", True, {}, lambda disk: environment(disk, without_counter)),
+        ("the data partition is lost", True, {}, lambda disk: poke(disk, layout.parts["data"][0], bytes(DATA_MIB * bench.MIB))),
+    ]
+    for name, wrong, which, spoil in mistakes:
+        with bench.scratch("surefoot-plug-planted-") as folder:
+            disk = disk_without(folder, **which)
+            spoil(disk)
+            try:
+                slot, _ = judge.boot(disk, folder)
+                judge.start(disk, slot)
+                found = None
+            except Violation as e:
+                found = str(e)
+        yield name, (found is not None) == wrong, found
+
+    # And by the way that the images are made: with the flushes taken out of the log, samples must show what they prevent.
+    first = body[0]
+    window = [e for e in logged.entries[first:arm + 1] if not e.flush]
+    random_, caught, tried = random.Random(5), 0, 8
+    for _ in range(tried):
+        with bench.scratch("surefoot-plug-planted-") as folder:
+            lost = {id(e) for e in window[:-1] if random_.random() < 0.2}
+            disk = disk_without(folder, dropped={i for i, e in enumerate(logged.entries) if id(e) in lost})
+            try:
+                judge.boot(disk, folder)
+            except Violation:
+                caught += 1
+    yield "a log without its flushes", caught > 0, f"{caught} of {tried} samples"
+
+
 # ---- replay ---------------------------------------------------------------------------------------------------------
 
-def share(crashes, budgets, random_):
-    """A seeded sample of the crash images, so many of each place."""
-    by_place = collections.defaultdict(list)
-    for crash in crashes:
-        by_place[crash.place].append(crash)
-    chosen = []
-    for place, found in by_place.items():
-        chosen += random_.sample(found, min(len(found), budgets.get(place, 10)))
-    return chosen, {place: len(found) for place, found in by_place.items()}
+def named(logged):
+    """{index of an entry: what its write to the environment is for}, by what the whole write says and the one before did not."""
+    names, group = {}, []
+    with open(logged.base, "rb") as file:
+        start = bench.ENV_OFFSETS[0]
+        file.seek(start)
+        room = bytearray(file.read(bench.ENV_OFFSETS[1] + bench.ENV_SIZE - start))
+
+    def current():
+        return bench.env_current([bytes(room[o - start:o - start + bench.ENV_SIZE]) for o in bench.ENV_OFFSETS])
+
+    def close():
+        nonlocal before
+        after = current() or {}
+        for i in group:
+            names[i] = meaning(before or {}, after)
+        before, group[:] = after, []
+
+    before, copy = current(), None
+    for i, entry in enumerate(logged.entries):
+        here = None if entry.flush else next((o for o in bench.ENV_OFFSETS if o <= entry.offset < o + bench.ENV_SIZE), None)
+        if group and (here != copy or (here == entry.offset and entry.data is not None)):
+            close()
+        copy = here
+        if here is not None:
+            group.append(i)
+            room[entry.offset - start:entry.offset - start + len(entry.data)] = entry.data
+    if group:
+        close()
+    return names
+
+
+def meaning(before, after):
+    was, now = before.get("upgrade_available") == "1", after.get("upgrade_available") == "1"
+    if now and before.get("surefoot_txn") != after.get("surefoot_txn"):
+        return "surefoot arms"
+    if was and now:
+        return f"U-Boot counts {after.get('bootcount')}"
+    if was and before.get("surefoot_slot") == after.get("surefoot_slot"):
+        return "surefoot commits"
+    if was:
+        # U-Boot counts before it looks: only a boot beyond the limit finds a count above it.
+        return "altbootcmd" if int(before.get("bootcount", 0)) > int(before.get("bootlimit", 0)) else "surefoot falls back"
+    return "environment"
 
 
 def replay(part, logged, crashes, begin, judge, keeper, pool):
@@ -505,32 +783,42 @@ def look(part, crash, disk, begin, judge, keeper, folder):
             judge.start(there, slot)
     except Violation as e:
         bench.env_write(disk, pristine)
-        keeper.violated(part, str(crash), str(e), disk)
+        keeper.violated(f"{part}, {crash.place}", str(crash), str(e), disk)
 
 
 # How many images of each place are judged, and of how many surefoot is started, in the default run.
-BUDGETS = {
-    "sd": {"environment": (400, 16), "first 128 KiB": (150, 6), "slot record": (60, 6), "slot body": (60, 4), "data": (24, 24)},
-    "virtio": {"environment": (150, 10), "first 128 KiB": (100, 6), "slot record": (60, 6), "slot body": (60, 4), "data": (24, 24)},
-}
+# A place that is not named is a write to the environment. U-Boot cannot see data, so there surefoot is started on each.
+BUDGETS = {"first 128 KiB": (120, 4), "slot record": (60, 4), "slot body": (60, 3), "data": (20, 20)}
+ENVIRONMENT = (40, 2)
+TEARS = {"sd": {"first 128 KiB": 2, "slot record": 8, "slot body": 1, "data": 2}, "virtio": {"slot body": 2, "data": 4}}
 
 
 def plan(part, logged, layout, seed, scale):
     """(crash images to judge, keys of those to start surefoot on, how many there are of each place)."""
     random_ = random.Random(f"{seed} {part}")
-    walk = wlog.Walk(logged.base, logged.entries)
+    walk, names = wlog.Walk(logged.base, logged.entries), named(logged)
+
+    def place(i):
+        return names.get(i) or layout.place(logged.entries[i].offset)
+
+    def budget(place, which):
+        return int(BUDGETS.get(place, ENVIRONMENT)[which] * scale)
+
+    def tears(place):
+        return int(TEARS[part].get(place, 60) * (scale if place in names.values() else 1))
+
     if part == "sd":
-        made = walk.ordered(layout.place, random_, tears=3)
+        made = walk.ordered(place, random_, tears)
     else:
-        made = walk.loose(layout.place, random_, samples=4, tears=2, wanted=lambda p: p != "slot body" or random_.random() < 0.1 * scale)
-    budgets = {place: int(n * scale) for place, (n, _) in BUDGETS[part].items()}
-    chosen, there = share(made, budgets, random_)
-    by_place = collections.defaultdict(list)
-    for crash in chosen:
-        by_place[crash.place].append(crash.key)
-    begin = set()
-    for place, keys in by_place.items():
-        begin |= set(random_.sample(keys, min(len(keys), int(BUDGETS[part].get(place, (0, 2))[1] * scale))))
+        made = walk.loose(place, random_, tears, samples=4, wanted=lambda p: p != "slot body" or random_.random() < 0.1 * scale)
+    by_place, chosen, begin = collections.defaultdict(list), [], set()
+    for crash in made:
+        by_place[crash.place].append(crash)
+    for name, found in by_place.items():
+        judged = random_.sample(found, min(len(found), budget(name, 0)))
+        chosen += judged
+        begin |= {c.key for c in random_.sample(judged, min(len(judged), budget(name, 1)))}
+    there = {name: len(found) for name, found in by_place.items()}
     return chosen, begin, there
 
 
@@ -568,27 +856,45 @@ def main():
             return work / f"{name}.img"
 
         cycles = {"sd": lambda: sd_cycle(releases, disk("sd")), "virtio": lambda: virtio_cycle(releases, disk("virtio"), layout)}
+        wanted = [p for p in cycles if p in parts or (p == "virtio" and "judge" in parts)]
+        logs, replays, kills = {}, {}, Kills(disk("kills"), judge, keeper, pool, asked.seed)
         with concurrent.futures.ThreadPoolExecutor(JOBS) as machines:
-            running = {part: machines.submit(make) for part, make in cycles.items() if part in parts}
-            replays = {}
-            for part, future in running.items():
-                logged = future.result()
-                writes = [e for e in logged.entries if not e.flush]
-                say(f"{part}: {len(writes)} writes and {sum(e.flush for e in logged.entries)} flushes logged")
-                chosen, begin, there = plan(part, logged, layout, asked.seed, asked.scale)
-                say(f"{part}: {sum(there.values())} different crash images ({', '.join(f'{p} {n}' for p, n in there.items())}), {len(chosen)} to judge, {len(begin)} to start surefoot on")
-                replays[part] = replay(part, logged, chosen, begin, judge, keeper, pool)
-            for part, futures in replays.items():
+            running = {machines.submit(cycles[part]): part for part in wanted}
+            for future in concurrent.futures.as_completed(running):
+                part = running[future]
+                logs[part] = logged = future.result()
+                writes = sum(not e.flush for e in logged.entries)
+                say(f"{part}: {writes} writes and {len(logged.entries) - writes} flushes are logged")
+            killing = machines.submit(kills.run, asked.kills) if "kills" in parts else None
+            for part in [p for p in logs if p in parts]:
+                chosen, begin, there = plan(part, logs[part], layout, asked.seed, asked.scale)
+                say(f"{part}: {sum(there.values())} different crash images, {len(chosen)} to judge, surefoot to start on {len(begin)}")
+                replays[part] = there, replay(part, logs[part], chosen, begin, judge, keeper, pool)
+            for part, (there, futures) in replays.items():
                 for future in futures:
                     future.result()
-                for place in sorted({p for q, p in keeper.images if q == part}):
-                    bad = 0
-                    result(f"{part}, {place}", not bad, f"{keeper.images[part, place]} crash images judged, surefoot started on {keeper.starts[part, place]}")
-    total = {part: sum(n for (p, _), n in keeper.images.items() if p == part) for part in ("sd", "virtio")}
+                for place in sorted(there):
+                    key = part, place
+                    bad = keeper.violations.count(f"{part}, {place}")
+                    result(f"{part}, {place}", not bad, f"{keeper.images[key]} of {there[place]} crash images judged, "
+                           f"surefoot started on {keeper.starts[key]}, {bad} violations")
+            if "judge" in parts:
+                for name, seen, found in planted(logs["virtio"], layout, judge):
+                    result(f"judge, {name}", seen, str(found).splitlines()[0][:150] if found else "nothing found")
+            if killing:
+                killing.result()
+                bad = keeper.violations.count("kills")
+                result("kills", not bad, f"{landed(kills.landed)}; updates that ended: {landed(kills.ends)}; {bad} violations")
+    total = {part: sum(n for (p, _), n in keeper.images.items() if p == part) for part in cycles}
     print(f"note: {sum(total.values())} crash images from QEMU's write log (SD {total['sd']}, virtio {total['virtio']}), "
+          f"surefoot started on {sum(keeper.starts.values())}, {sum(kills.landed.values())} kills ({landed(kills.landed)}), "
           f"{len(keeper.violations)} violations")
     print(f"plug: {passed} passed, {failed} failed")
     sys.exit(0 if passed and not failed else 1)
+
+
+def landed(counter):
+    return ", ".join(f"{name} {n}" for name, n in sorted(counter.items())) or "none"
 
 
 if __name__ == "__main__":

@@ -127,14 +127,14 @@ class Walk:
         for at, content in changes.items():
             self.disk[at:at + SECTOR] = content
 
-    def ordered(self, place_of, random_, tears=1):
-        """Every prefix of the log, and the next sector torn at `tears` bytes."""
+    def ordered(self, place_of, random_, tears):
+        """Every prefix of the log, and the next sector torn at `tears(place)` bytes."""
         for i, entry in enumerate(self.entries):
             if entry.flush:
                 continue
-            place = place_of(entry.offset)
-            for kind, count in [("torn", n) for n in _tears(entry, random_, tears)]:
-                made = self.crash(i, [(entry.offset, entry.data[:count])], kind, place)
+            place = place_of(i)
+            for count in _tears(entry, random_, tears(place)):
+                made = self.crash(i, [(entry.offset, entry.data[:count])], "torn", place)
                 if made:
                     yield made
             made = self.crash(i + 1, [], "whole", place) if self.moves(entry) else None
@@ -147,7 +147,7 @@ class Walk:
         self.apply(entry)
         return self.hash != before
 
-    def loose(self, place_of, random_, samples, tears=1, wanted=lambda place: True):
+    def loose(self, place_of, random_, tears, samples, wanted=lambda place: True):
         """Subsets of the writes that no flush has confirmed yet, the last of them whole or torn, at every point of the log that
         is wanted."""
         start, open_ = 0, []
@@ -157,9 +157,13 @@ class Walk:
                     self.apply(written)
                 start, open_ = i + 1, []
                 continue
-            place = place_of(entry.offset)
+            place = place_of(i)
             last = [(entry.offset, entry.data)]
-            ends = [("whole", last)] + [("torn", [(entry.offset, entry.data[:n])]) for n in _tears(entry, random_, tears)]
+            ends = [("whole", last)]
+            for number, n in enumerate(_tears(entry, random_, tears(place))):
+                # A cache may write the end of a block and lose its beginning.
+                tail = number % 2 and n % SECTOR == 0
+                ends.append(("torn", [(entry.offset + n, entry.data[n:]) if tail else (entry.offset, entry.data[:n])]))
             if len(open_) < EXHAUSTIVE:
                 chosen = list(itertools.product((False, True), repeat=len(open_)))
             else:
