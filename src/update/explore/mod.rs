@@ -9,10 +9,13 @@
 // A journal, an environment and a graph of values on a host: numbers here are small.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::unwrap_used)]
 
+mod asks;
+mod deeds;
 mod flash;
 mod graph;
 mod machine;
 mod mistakes;
+mod numbered;
 mod rom;
 mod steps;
 mod tests;

@@ -1,0 +1,180 @@
+//! What is asked in a world, with what facts, and what the real `decide` says to it.
+
+use super::machine::{Machine, Said};
+use super::mistakes;
+use super::world::{Ask, Content, Found, Nature, Violation, World};
+use crate::model::{Digest, ReasonCode, SlotId};
+use crate::update::{
+    Allowed, Done, EnvView, Facts, Journal, Named, Phase, Rules, Standing, State, Step, Target,
+    Then, Wish, Work, wanted,
+};
+
+/// All that `decide` can see.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    journal: u16,
+    env: u16,
+    settled: bool,
+    booted: SlotId,
+    boot: u8,
+    up: u8,
+    slots: [Content; 2],
+    ask: Ask,
+    found: Found,
+}
+
+pub(super) fn work(content: Content, slot: SlotId) -> Work {
+    let (from, to) = (Named::default(), named(content));
+    Work { digest: content.digest(), slot, partitions: vec![], from, to }
+}
+
+fn named(content: Content) -> Named {
+    let release_counter = match content {
+        Content::Older => 1,
+        Content::Old => 2,
+        Content::First | Content::Corrupt => 3,
+        Content::Second => 4,
+        Content::Torn | Content::TornBootable => 0,
+    };
+    Named { version: "1".parse().ok(), release_counter, security_epoch: 0 }
+}
+
+impl Machine {
+    fn question(&self, world: &World, ask: Ask) -> Result<Question, Violation> {
+        Ok(Question {
+            journal: world.journal,
+            env: self.env(world)?,
+            settled: self.settled(world),
+            booted: world.booted,
+            boot: world.boot,
+            up: world.up,
+            slots: world.slots,
+            ask,
+            found: world.found,
+        })
+    }
+
+    fn facts(&self, q: &Question) -> Facts {
+        let env = self.envs.view(q.env);
+        let spare = q.booted.other();
+        let wish = match q.ask {
+            Ask::Settle => Wish::Settle,
+            Ask::First => Wish::Install(work(Content::First, spare), Then::Switch),
+            Ask::Second => Wish::Install(work(Content::Second, spare), Then::Switch),
+            Ask::Commit => Wish::Commit(None),
+            Ask::Rollback => Wish::Rollback("x".to_owned()),
+            Ask::Leave => Wish::Leave,
+        };
+        let place = self.journals.get(q.journal).work().map_or(spare, |w| w.slot);
+        let target = match q.slots[place as usize] {
+            Content::Torn | Content::TornBootable => Target::Nothing,
+            content => Target::Recorded(content.digest()),
+        };
+        let line = || "x".to_owned();
+        Facts {
+            booted: q.booted,
+            boot_id: q.boot.to_string(),
+            env: EnvView {
+                slot: Some(env.slot),
+                txn: env.txn.clone(),
+                trial: env.trial,
+                bootcount: env.bootcount,
+                fallback: env.fallback.clone(),
+                clean: env.clean,
+                settled: q.settled,
+            },
+            target,
+            wish,
+            done: match q.found {
+                Found::Nothing => None,
+                Found::Written => Some(Done::Written),
+                Found::NotWritten => Some(Done::NotWritten(ReasonCode::ReadBack, line())),
+                Found::Healthy => Some(Done::Healthy(line())),
+                Found::Unhealthy => Some(Done::Unhealthy(line())),
+                Found::Unknown => Some(Done::HealthUnknown(line())),
+            },
+            up: u64::from(q.up),
+            rules: Rules { deadline: u64::from(self.scenario.deadline()), ..Rules::default() },
+            now: 0,
+        }
+    }
+
+    pub(super) fn decide(&mut self, world: &World, ask: Ask) -> Result<Said, Violation> {
+        let question = self.question(world, ask)?;
+        if let Some(said) = self.said.get(&question) {
+            return Ok(*said);
+        }
+        let journal = self.journals.get(question.journal);
+        let said = match mistakes::decide(self.mistake, journal, self.facts(&question)) {
+            Step::Persist(next) => Said::Persist(self.journals.number(next)),
+            Step::Run(effect) => Said::Run(self.effects.number(effect)),
+            Step::Wait => Said::Wait,
+            Step::Refuse(_) => Said::Refuse,
+        };
+        self.said.insert(question, said);
+        Ok(said)
+    }
+
+    /// What the one who runs the device asks for next: first that it settles, as every verb does.
+    pub(super) fn next_ask(&mut self, world: &World) -> Result<Ask, Violation> {
+        if !matches!(self.decide(world, Ask::Settle)?, Said::Wait) {
+            return Ok(Ask::Settle);
+        }
+        let question = self.question(world, Ask::Settle)?;
+        if let Some(ask) = self.asks.get(&(question, world.offered)) {
+            return Ok(*ask);
+        }
+        let journal = self.journals.get(world.journal);
+        let state = State::of(journal);
+        let offer = if world.offered {
+            (Content::Second, Ask::Second)
+        } else {
+            (Content::First, Ask::First)
+        };
+        let ask = match state {
+            State::Trying => Ask::Commit,
+            _ if matches!(journal.phase, Phase::Returning { .. }) => Ask::Settle,
+            State::Switching if journal.work().is_some_and(|w| w.digest == offer.0.digest()) => {
+                Ask::Settle
+            }
+            _ if self.wants(journal, question.env, world, offer.0) => offer.1,
+            _ => Ask::Settle,
+        };
+        self.asks.insert((question, world.offered), ask);
+        Ok(ask)
+    }
+
+    /// The policy of `install`; and a person is asked where the board, not the release, failed.
+    fn wants(&self, journal: &Journal, env: u16, world: &World, offer: Content) -> bool {
+        let digest = offer.digest();
+        let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
+        let board =
+            |reason| matches!(reason, ReasonCode::TrialNotStarted | ReasonCode::CounterDead);
+        if ended.is_some_and(|l| l.reason.is_some_and(board)) {
+            return false;
+        }
+        let told = ended.and_then(|l| l.txn.as_ref());
+        let running = named(world.content(world.booted));
+        let standing = Standing {
+            running: &running,
+            committed: true,
+            floor: 0,
+            denied: &journal.denied,
+            given_up: self.envs.view(env).fallback.as_ref().filter(|txn| told != Some(*txn)),
+        };
+        wanted(&named(offer), &digest, &standing, Allowed::default()).is_ok()
+    }
+
+    /// The verdict of the checks on what runs.
+    pub(super) fn health(&self, world: &World) -> Found {
+        match (world.content(world.booted), self.scenario.nature) {
+            (Content::First, Nature::Unhealthy) => Found::Unhealthy,
+            (Content::First, Nature::Hangs) => Found::Unknown,
+            _ => Found::Healthy,
+        }
+    }
+
+    pub(super) fn denies(&self, world: &World, digest: &Digest) -> bool {
+        self.journals.get(world.journal).denied.iter().any(|d| d.digest == *digest)
+    }
+}
