@@ -1,9 +1,9 @@
 //! What was done to the media in a story, deed by deed: when it began, when it had returned, and
 //! from when on a flush vouched for it.
 
+use super::folder::Folder;
 use super::log::{Act, Line};
 use super::phase::Phases;
-use super::record::Folder;
 use crate::model::Result;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! One image, from the power coming back to the next update.
 
 use super::broken;
+use super::folder::Folder;
 use super::image::Left;
 use super::pages::Mark;
-use super::record::{Folder, Recorded};
+use super::record::Recorded;
 use super::rest::{Device, Image, System, patiently};
 use super::rom::Rom;
 use crate::model::{Result, SlotId};

@@ -10,8 +10,10 @@
 //!                                  image ── boot ROM ──▶ slot ── judge ──▶ rest, next update
 //! ```
 
+mod body;
 mod chance;
 mod files;
+mod folder;
 mod history;
 mod image;
 mod judge;

@@ -1,7 +1,8 @@
 //! Plays a story on a copy of the device with the real programs, and keeps what they wrote.
 
+use super::body::{Body, bodies};
 use super::broken;
-use super::files::Files;
+use super::folder::Folder;
 use super::history::History;
 use super::log;
 use super::pages::{Base, Pages};
@@ -9,84 +10,11 @@ use super::phase::{Map, Phases, Runs, denied};
 use super::rom::Rom;
 use super::story::{Nature, Step, Story};
 use crate::boot::BootControl;
-use crate::config::{Where, load};
-use crate::daemon::World;
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-
-/// A device's folder: where its disk and its memory are.
-#[derive(Debug, Clone)]
-pub(super) struct Folder {
-    pub(super) path: PathBuf,
-    disk: String,
-    state: String,
-}
-
-impl Folder {
-    pub(super) fn open(path: &Path) -> Result<Folder> {
-        let path = path.canonicalize().map_err(|e| broken(path.display(), e))?;
-        let text = |name: &str| path.join(name).display().to_string();
-        Ok(Folder { disk: text("disk.img"), state: text("state"), path })
-    }
-
-    pub(super) fn is_disk(&self, path: &str) -> bool {
-        path == self.disk
-    }
-
-    pub(super) fn is_state(&self, path: &str) -> bool {
-        path == self.state
-    }
-
-    /// The name of a file in the state folder.
-    pub(super) fn state_name(&self, path: &str) -> Option<String> {
-        let name = path.strip_prefix(&self.state)?.strip_prefix('/')?;
-        (name != "lock").then(|| name.to_owned())
-    }
-
-    pub(super) fn disk(&self) -> PathBuf {
-        self.path.join("disk.img")
-    }
-
-    pub(super) fn open_world(&self) -> Result<World> {
-        World::open(load(&Where::File(self.path.join("surefoot.toml")))?.settings)
-    }
-
-    /// The state folder's files.
-    pub(super) fn files(&self) -> Result<Files> {
-        let read = || {
-            let mut files = Files::new();
-            for entry in std::fs::read_dir(self.path.join("state"))? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name != "lock" {
-                    files.insert(name, std::fs::read(entry.path())?);
-                }
-            }
-            Ok(files)
-        };
-        read().map_err(|e: std::io::Error| broken(self.path.join("state").display(), e))
-    }
-
-    /// Says which slot runs, and whether its health check would say no.
-    pub(super) fn runs(&self, slot: SlotId, unhealthy: bool) -> Result<()> {
-        let write = || {
-            let marker = self.path.join("run/unhealthy");
-            match unhealthy {
-                true => std::fs::write(marker, "unhealthy\n")?,
-                false if marker.exists() => std::fs::remove_file(marker)?,
-                false => {}
-            }
-            // A new file, as its time says which boot this is.
-            let _ = std::fs::remove_file(self.path.join("run/booted"));
-            std::fs::write(self.path.join("run/booted"), format!("{slot}\n"))
-        };
-        write().map_err(|e: std::io::Error| broken(self.path.display(), e))
-    }
-}
 
 /// A boot that was recorded, to be cut once more inside U-Boot itself.
 #[derive(Debug, Clone)]
@@ -114,13 +42,6 @@ pub(super) struct Recorded {
     /// What stands in the slots before and after the story, without their first blocks: a slot that
     /// offers a kernel offers one of these.
     pub(super) whole: Vec<Body>,
-}
-
-/// An image without its first block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Body {
-    pub(super) len: u64,
-    pub(super) digest: Digest,
 }
 
 /// Who plays.
@@ -204,37 +125,6 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
     }
     recorded.whole.extend(bodies(folder, &map)?);
     Ok(recorded)
-}
-
-/// The images that the records of the slots vouch for, if they stand there.
-fn bodies(folder: &Folder, map: &Map) -> Result<Vec<Body>> {
-    let world = folder.open_world()?;
-    let disk = Pages::new(Base::read(&folder.disk())?);
-    let body = |slot: SlotId| {
-        let installed = world.installed(slot)?;
-        let mut bytes = vec![0; super::small(installed.payload().size)];
-        disk.read(map.slot(slot).start, &mut bytes);
-        let stands = Digest::of(&bytes) == installed.payload().sha256;
-        stands.then(|| Body::of(&bytes)).flatten()
-    };
-    Ok([SlotId::A, SlotId::B].into_iter().filter_map(body).collect())
-}
-
-impl Body {
-    const FIRST: usize = 4096;
-
-    /// Of the bytes of a slot.
-    fn of(image: &[u8]) -> Option<Body> {
-        let rest = image.get(Body::FIRST..)?;
-        Some(Body { len: image.len() as u64, digest: Digest::of(rest) })
-    }
-
-    /// Whether a slot holds one of `all`.
-    pub(super) fn stands_in(slot: &[u8], all: &[Body]) -> bool {
-        let lens: BTreeSet<u64> = all.iter().map(|body| body.len).collect();
-        let found = |len: u64| slot.get(..super::small(len)).and_then(Body::of);
-        lens.into_iter().filter_map(found).any(|body| all.contains(&body))
-    }
 }
 
 /// The systems that stand complete before the story: the running one; with `both` the other too.
@@ -322,12 +212,15 @@ fn boot(
     }
     let mut lines = Vec::new();
     for (id, (copy, _)) in (0..).zip(&saved) {
-        let (at, path) = (recorded.map.copies[*copy].start, folder.disk.clone());
+        let (at, path) = (recorded.map.copies[*copy].start, folder.disk().display().to_string());
         let bytes = Arc::from(after[*copy].clone());
         lines.push(log::Line::Begin(id * 2, log::Act::Write { at, bytes, path }));
         lines.push(log::Line::End(id * 2));
         // U-Boot writes without a cache of its own and waits for the card.
-        lines.push(log::Line::Begin(id * 2 + 1, log::Act::Sync(folder.disk.clone())));
+        lines.push(log::Line::Begin(
+            id * 2 + 1,
+            log::Act::Sync(folder.disk().display().to_string()),
+        ));
         lines.push(log::Line::End(id * 2 + 1));
     }
     recorded.history.add(folder, lines, phases)?;

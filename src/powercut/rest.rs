@@ -1,7 +1,9 @@
 //! What a device does by itself after the power comes back, until it rests: boots, and `surefoot`
 //! with nobody typing. Anything that goes wrong here is a verdict, told in one line.
 
-use super::record::{Body, Folder, Recorded};
+use super::body::Body;
+use super::folder::Folder;
+use super::record::Recorded;
 use super::rom::Rom;
 use super::small;
 use super::story::Nature;

@@ -1,11 +1,12 @@
 //! A whole run: tell each story once, then cut it everywhere.
 
 use super::broken;
+use super::folder::Folder;
 use super::image::{Certain, Left};
 use super::judge::{Bench, Told, copy_settings};
 use super::pages::{Base, Pages};
 use super::plan::Cuts;
-use super::record::{Folder, Recorded, Stage, record};
+use super::record::{Recorded, Stage, record};
 use super::report::{Report, Violation};
 use super::rest::Image;
 use super::rom::Rom;

@@ -1,10 +1,11 @@
 //! The workers: each takes a case, puts it down in a folder of its own, and judges it.
 
 use super::broken;
+use super::folder::Folder;
 use super::image::Left;
 use super::judge::{Bench, Told, Verdict, copy_settings};
 use super::pages::Mark;
-use super::record::{Folder, Recorded};
+use super::record::Recorded;
 use super::report::{Report, Violation};
 use super::rest::System;
 use crate::model::Result;

@@ -1,0 +1,78 @@
+//! The folder that is a device: where its disk and its memory are.
+
+use super::broken;
+use super::files::Files;
+use crate::config::{Where, load};
+use crate::daemon::World;
+use crate::model::{Result, SlotId};
+use std::path::{Path, PathBuf};
+
+/// A device's folder: where its disk and its memory are.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    disk: String,
+    state: String,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Folder> {
+        let path = path.canonicalize().map_err(|e| broken(path.display(), e))?;
+        let text = |name: &str| path.join(name).display().to_string();
+        Ok(Folder { disk: text("disk.img"), state: text("state"), path })
+    }
+
+    pub(super) fn is_disk(&self, path: &str) -> bool {
+        path == self.disk
+    }
+
+    pub(super) fn is_state(&self, path: &str) -> bool {
+        path == self.state
+    }
+
+    /// The name of a file in the state folder.
+    pub(super) fn state_name(&self, path: &str) -> Option<String> {
+        let name = path.strip_prefix(&self.state)?.strip_prefix('/')?;
+        (name != "lock").then(|| name.to_owned())
+    }
+
+    pub(super) fn disk(&self) -> PathBuf {
+        self.path.join("disk.img")
+    }
+
+    pub(super) fn open_world(&self) -> Result<World> {
+        World::open(load(&Where::File(self.path.join("surefoot.toml")))?.settings)
+    }
+
+    /// The state folder's files.
+    pub(super) fn files(&self) -> Result<Files> {
+        let read = || {
+            let mut files = Files::new();
+            for entry in std::fs::read_dir(self.path.join("state"))? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name != "lock" {
+                    files.insert(name, std::fs::read(entry.path())?);
+                }
+            }
+            Ok(files)
+        };
+        read().map_err(|e: std::io::Error| broken(self.path.join("state").display(), e))
+    }
+
+    /// Says which slot runs, and whether its health check would say no.
+    pub(super) fn runs(&self, slot: SlotId, unhealthy: bool) -> Result<()> {
+        let write = || {
+            let marker = self.path.join("run/unhealthy");
+            match unhealthy {
+                true => std::fs::write(marker, "unhealthy\n")?,
+                false if marker.exists() => std::fs::remove_file(marker)?,
+                false => {}
+            }
+            // A new file, as its time says which boot this is.
+            let _ = std::fs::remove_file(self.path.join("run/booted"));
+            std::fs::write(self.path.join("run/booted"), format!("{slot}\n"))
+        };
+        write().map_err(|e: std::io::Error| broken(self.path.display(), e))
+    }
+}
