@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// What a first boot started, and the copies of the environment as it left them.
 pub(super) type Known = (Option<SlotId>, Vec<Vec<u8>>);
 
+/// How many first boots are remembered, 32 KiB each.
+const KNOWN_MAX: usize = 4096;
+
 /// What all images share.
 pub(super) struct Bench<'a> {
     pub(super) new: &'a Image,
@@ -31,7 +34,7 @@ pub(super) struct Bench<'a> {
 
 /// How one image is judged.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
+pub(super) struct How {
     /// Every boot is the judging ROM's.
     pub(super) wholly: bool,
     /// A whole unit of a slot was garbled: nothing is promised of what that slot offers.
@@ -68,7 +71,7 @@ impl Bench<'_> {
         story: &Recorded,
         folder: &Folder,
         mark: Option<Mark>,
-        case: Told,
+        how: How,
     ) -> Result<Verdict> {
         let started = Instant::now();
         let slot = self.first_boot(&story.map.copies, folder, mark)?;
@@ -77,10 +80,10 @@ impl Bench<'_> {
             story,
             new: self.new,
             next: self.next,
-            rom: if case.wholly { self.rom } else { self.quick },
+            rom: if how.wholly { self.rom } else { self.quick },
             boots: 0,
         };
-        let first = slot.map_or(Ok(()), |slot| match case.garbled {
+        let first = slot.map_or(Ok(()), |slot| match how.garbled {
             true => Ok(()),
             false => device.offers_nothing_torn(slot.other(), self.rom),
         });
@@ -117,7 +120,12 @@ impl Bench<'_> {
                 disk.read_at(place.start, &mut copy).map(|()| copy)
             };
             let copies: Result<Vec<Vec<u8>>> = places.iter().map(read).collect();
-            known().insert(mark, (slot, copies?));
+            let mut known = known();
+            // Enough for what lies near each other; not the memory of a whole run.
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(mark, (slot, copies?));
         }
         Ok(slot)
     }

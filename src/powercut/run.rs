@@ -3,7 +3,7 @@
 use super::broken;
 use super::folder::Folder;
 use super::image::{Certain, Left};
-use super::judge::{Bench, Told, copy_settings};
+use super::judge::{Bench, How, copy_settings};
 use super::pages::{Base, Pages};
 use super::plan::Cuts;
 use super::record::{Recorded, Stage, record};
@@ -254,7 +254,7 @@ impl Cutter<'_> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let wholly = number.is_multiple_of(self.order.wholly_every);
         // Nobody listens only after a worker has failed, and then its error is the result.
-        let how = Told { wholly, garbled };
+        let how = How { wholly, garbled };
         let _ = sender.send(Case { story, left, phase, kind, deed, inside, how });
         let (images, violations) = self.desk.counts();
         (self.progress)(images, self.plan.total(), violations);

@@ -3,7 +3,7 @@
 use super::broken;
 use super::folder::Folder;
 use super::image::Left;
-use super::judge::{Bench, Told, Verdict, copy_settings};
+use super::judge::{Bench, How, Verdict, copy_settings};
 use super::pages::Mark;
 use super::record::Recorded;
 use super::report::{Report, Violation};
@@ -26,7 +26,7 @@ pub(super) struct Case<'a> {
     pub(super) deed: String,
     /// Cut inside U-Boot, after so many sectors and bytes; else the image is the case.
     pub(super) inside: Option<(u64, u64)>,
-    pub(super) how: Told,
+    pub(super) how: How,
 }
 
 /// What the workers share.
