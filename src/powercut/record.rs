@@ -132,8 +132,9 @@ fn systems(folder: &Folder, map: &Map, both: bool) -> Result<Vec<(SlotId, Digest
     let world = folder.open_world()?;
     let running = world.booted()?;
     let mut slots = vec![running];
-    // Where the story begins with a trial or with two systems, either may boot.
-    if both && world.bootable(running.other()) && world.installed(running.other()).is_some() {
+    // Where the story begins with a trial or with two systems, either may boot; a factory system
+    // has no record, and a slot that was left half written has no first block.
+    if both && world.bootable(running.other()) {
         slots.push(running.other());
     }
     let disk = Pages::new(Base::read(&folder.disk())?);

@@ -13,7 +13,9 @@ use super::rom::Rom;
 use super::story::{Story, stories};
 use super::work::{Case, Desk};
 use crate::artifact::read_head;
-use crate::model::{ReasonCode, Result};
+use crate::daemon::{self, State};
+use crate::event::Nowhere;
+use crate::model::{Failure, ReasonCode, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -62,6 +64,7 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64, usize) + Sync);
 /// Does it. An error is one of the run, not a violation.
 pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     let started = Instant::now();
+    is_ready(order)?;
     let scratch = Scratch::new()?;
     let new = image(order.device, order.artifact)?;
     let next = order.next.map_or(Ok(new.clone()), |path| image(order.device, path))?;
@@ -105,6 +108,17 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     report.deeds = plan.deeds;
     report.seconds = started.elapsed().as_secs();
     Ok(report)
+}
+
+/// The stories begin on a device at rest that would take the update: said before anything is made.
+fn is_ready(order: &Order<'_>) -> Result<()> {
+    let world = Folder::open(order.device)?.open_world()?;
+    let state = daemon::status(&world)?.state;
+    if !matches!(state, State::Idle | State::Updated | State::RolledBack | State::Failed) {
+        let text = format!("{} is {state}: settle it first", order.device.display());
+        return Err(Failure::new(ReasonCode::TrialPending, text));
+    }
+    daemon::judge_file(&world, order.artifact, &Nowhere).map(|_| ())
 }
 
 /// Plays every story once. One that does not go as it must without any cut is a violation already.
@@ -160,7 +174,7 @@ impl Plan {
     }
 
     fn quota(&self, phase: &str) -> u64 {
-        self.target.div_ceil(self.ops.get(phase).copied().unwrap_or(1).max(1)).max(2)
+        self.target.div_ceil(self.ops.get(phase).copied().unwrap_or(1).max(1)).max(1)
     }
 
     fn total(&self) -> u64 {

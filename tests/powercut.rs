@@ -1,0 +1,59 @@
+//! `surefoot-sim powercut` as an integrator runs it. That it sees what is wrong is shown where the
+//! product can be spoilt: tests/vm/crash-images.py.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+use common::Bench;
+
+#[test]
+fn every_image_of_a_short_run_comes_to_rest_and_the_device_stays_as_it_was() {
+    let bench = Bench::new();
+    let (artifact, next) = (bench.release("2.0.0"), bench.release("3.0.0"));
+    let before = bench.firm_ground();
+    let keep = bench.path("KEEP");
+    let words = ["--images", "40", "--per-phase", "2", "--json", "--keep", &keep];
+    let mut all = vec!["powercut", "--artifact", &artifact, "--next", &next];
+    all.extend(words);
+    let report = bench.sim(&all).ok().json();
+    assert_eq!(report["violations"].as_array().unwrap().len(), 0, "{report}");
+    for phase in ["first blocks destroyed", "arming", "altbootcmd", "denylist", "journal rename"] {
+        assert!(report["phases"][phase]["images"].as_u64() > Some(1), "{phase}: {report}");
+    }
+    let images = report["images"].as_u64().unwrap();
+    let rested: u64 =
+        report["rested"].as_object().unwrap().values().filter_map(|n| n.as_u64()).sum();
+    assert!(images >= 40 && rested == images, "{report}");
+    assert!(report["worst_boots"].as_u64() >= Some(4), "boots are used up in one story: {report}");
+    assert!(bench.firm_ground() == before, "the device was changed");
+    assert!(!common::exists(&keep), "nothing is kept where nothing is wrong");
+}
+
+#[test]
+fn another_seed_is_another_sample() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    let run = |seed: &str| {
+        let words = ["--images", "30", "--only", "good update", "--json", "--seed", seed];
+        let mut all = vec!["powercut", "--artifact", &artifact];
+        all.extend(words);
+        let report = bench.sim(&all).ok().json();
+        (report["phases"].clone(), report["violations"].as_array().unwrap().len())
+    };
+    let (one, again, other) = (run("1"), run("1"), run("2"));
+    assert_eq!(one, again, "the same seed, the same run");
+    assert_ne!(one, other);
+}
+
+#[test]
+fn a_device_that_would_not_take_the_update_is_refused_before_anything_is_made() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    let run = |artifact: &str| bench.sim(&["powercut", "--artifact", artifact]).code;
+    assert_eq!(run("nowhere.surefoot"), 66);
+    bench.surefoot(&["install", &artifact]).ok();
+    assert_eq!(run(&artifact), 77, "an update is under way");
+    bench.reboot(&[]);
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(run(&artifact), 3, "it runs already");
+}
