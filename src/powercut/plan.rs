@@ -143,3 +143,39 @@ impl Iterator for Cuts<'_> {
         Some(self.told.next().unwrap_or_else(|| self.any()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::Op;
+    use super::*;
+
+    /// Nine writes that no flush has vouched for: too many for every subset.
+    fn history() -> History {
+        let op = |n: usize| Op {
+            deed: Deed::Disk { at: n as u64 * 4096, bytes: [0x5a; 4096].into() },
+            begin: 2 * n,
+            end: 2 * n + 1,
+            durable: usize::MAX,
+            phase: "slot body",
+            told: String::new(),
+        };
+        let mut history = History::default();
+        history.ops.extend((0..9).map(op));
+        history
+    }
+
+    /// The first cuts at the last write, as a report would tell them.
+    fn cuts(seed: u64) -> Vec<String> {
+        let history = history();
+        Cuts::new(&history, 8, true, seed).take(200).map(|cut| format!("{cut:?}")).collect()
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_cuts_and_another_makes_others() {
+        let (one, other) = (cuts(1), cuts(2));
+        assert_eq!(one, cuts(1));
+        assert_ne!(one, other);
+        let told = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        assert!(told > 10, "the telling ones do not depend on chance: {told}");
+    }
+}
