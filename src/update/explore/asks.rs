@@ -63,6 +63,7 @@ impl Machine {
             Ask::Second => Wish::Install(work(Content::Second, spare), Then::Switch),
             Ask::Commit => Wish::Commit(None),
             Ask::Rollback => Wish::Rollback("x".to_owned()),
+            Ask::Return => Wish::Return(work(q.slots[spare as usize], spare)),
             Ask::Leave => Wish::Leave,
         };
         let place = self.journals.get(q.journal).work().map_or(spare, |w| w.slot);

@@ -41,6 +41,7 @@ impl Machine {
                     return Err(Violation::ArmedUnverified);
                 }
                 let fell = world.fell & world.content(slot).bit() != 0;
+                // A person may return to what fell, and what he merely disarmed stays welcome.
                 if fell && !world.rotten && !world.person {
                     return Err(Violation::TriedAgain);
                 }

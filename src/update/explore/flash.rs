@@ -197,6 +197,8 @@ fn landed(
     if new.trial && (!old.trial || new.txn != old.txn) {
         (after.tried, after.ran) = (0, 0);
         let armed = after.content(new.slot);
+        // A new trial, of a release that may have been committed before.
+        after.kept &= !armed.bit();
         if !armed.is_whole() || new.txn.as_ref().is_some_and(|t| !t.names(&armed.digest())) {
             return Err(Violation::ArmedUnverified);
         }

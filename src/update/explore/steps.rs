@@ -66,8 +66,12 @@ impl Machine {
             fate.push(World { offered: true, ..*world });
         }
         if self.scenario.person && !world.person && world.ask != Some(Ask::Leave) {
-            let (ask, found) = (Some(Ask::Rollback), Found::Nothing);
-            fate.push(World { ask, found, person: true, ..*world });
+            let asked = World { found: Found::Nothing, person: true, ..*world };
+            fate.push(World { ask: Some(Ask::Rollback), ..asked });
+            // The slot is read back before anybody may return to it.
+            if world.content(world.booted.other()).is_whole() {
+                fate.push(World { ask: Some(Ask::Return), ..asked });
+            }
         }
         if world.ask == Some(Ask::Leave) || !self.on_trial(world)? {
             return Ok(());

@@ -133,8 +133,9 @@ fn every_power_cut_ends_in_the_old_or_the_new_system() {
     println!("note: {worlds} worlds, {} of {} mistakes caught", ALL.len(), ALL.len());
 }
 
-/// Steps to rest after the last cut: an update, its trial with every orderly reboot, and the next.
-const STEPS_MAX: u32 = 150;
+/// Steps to rest after the last cut: an update, its trial with every orderly reboot, a person's
+/// return, and the next.
+const STEPS_MAX: u32 = 250;
 
 fn told(broken: &Broken) -> String {
     format!("{:?}\n    {}", broken.violation, broken.way.join("\n    "))

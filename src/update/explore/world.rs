@@ -85,7 +85,7 @@ pub(super) struct Scenario {
     pub(super) offer: bool,
     /// Somebody reboots in good order during trials, whenever he likes.
     pub(super) orderly: bool,
-    /// A person asks for a rollback at some moment, once.
+    /// A person asks for a rollback, or for the system in the other slot, at some moment, once.
     pub(super) person: bool,
     /// The medium does not keep a slot's bytes, once.
     pub(super) flaky: bool,
@@ -126,6 +126,8 @@ pub(super) enum Ask {
     Second,
     Commit,
     Rollback,
+    /// The verified system in the other slot, whatever its version.
+    Return,
     Leave,
 }
 
@@ -156,7 +158,7 @@ pub(super) struct World {
     /// The request that is being answered.
     pub(super) ask: Option<Ask>,
     pub(super) found: Found,
-    /// An offer is out, a person has asked for a rollback, the medium has failed, the journal and a
+    /// An offer is out, a person has asked, the medium has failed, the journal and a
     /// copy were lost.
     pub(super) offered: bool,
     pub(super) person: bool,
