@@ -92,7 +92,7 @@ pub(super) fn explore(machine: &mut Machine, max_cuts: u8) -> Result<Tally, Brok
         }
         graph.out.push((begin as u32, graph.ways.len() as u32));
         if graph.worlds.len() > WORLDS_MAX || machine.journals.is_full() {
-            return Err(graph.broken(machine, at, Violation::NeverRests));
+            return Err(graph.broken(machine, at, Violation::TooManyWorlds));
         }
         at += 1;
     }

@@ -225,6 +225,8 @@ pub(super) enum Violation {
     TrialTooLong,
     /// It never comes to rest.
     NeverRests,
+    /// More worlds than are kept: nothing is said of the promises.
+    TooManyWorlds,
     /// At rest, and a trial is pending.
     LeftArmed,
     /// At rest, and another slot runs than the environment names.
