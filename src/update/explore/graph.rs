@@ -7,7 +7,7 @@ use crate::update::Ended;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// More worlds than any scenario has: a loop that counts something.
+/// More worlds than fit into memory.
 const WORLDS_MAX: usize = 12_000_000;
 
 /// A multiplication for each word: worlds are many, and nobody attacks this table.
@@ -91,7 +91,11 @@ pub(super) fn explore(machine: &mut Machine, max_cuts: u8) -> Result<Tally, Brok
             }
         }
         graph.out.push((begin as u32, graph.ways.len() as u32));
-        if graph.worlds.len() > WORLDS_MAX || machine.journals.is_full() {
+        // A loop that counts something has always another journal.
+        if machine.journals.is_full() {
+            return Err(graph.broken(machine, at, Violation::NeverRests));
+        }
+        if graph.worlds.len() > WORLDS_MAX {
             return Err(graph.broken(machine, at, Violation::TooManyWorlds));
         }
         at += 1;
