@@ -543,6 +543,9 @@ exit 0
                     return None
                 for seconds, line in new:
                     self.console(seconds, line)
+                    if "Timeout for status update" in line:
+                        # U-Boot waits by the clock for a card that this host was too busy to be. What stands on it is judged.
+                        return "U-Boot"
                     if "BENCH install begins" in line:
                         began = seconds
                     elif "BENCH install ended 0" in line and began:
