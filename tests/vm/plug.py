@@ -494,6 +494,7 @@ class Kills:
         self.random = random.Random(f"{seed} kills")
         self.console = Console("kills")
         self.landed, self.ends, self.futures = collections.Counter(), collections.Counter(), []
+        self.too_slow = 0
         self.number, self.installing, self.turn, self.runs = 1, 4.0, collections.Counter(), 0
 
     def release(self, number):
@@ -513,12 +514,12 @@ class Kills:
             where = self.once(target)
             if where:
                 self.landed[where] += 1
-            trial = self.look(f"kill {sum(self.landed.values())}, {where or 'switched off by itself'}")
+            trial = self.look(f"kill {sum(self.landed.values())}, {where or 'ended by itself'}")
         for future in self.futures:
             future.result()
 
     def once(self, target):
-        """One run of the machine; where the cut landed, or None if the guest switched itself off first."""
+        """One run of the machine; where the cut landed, or None if it ended before the moment that was drawn."""
         there = [self.release(self.number + n) for n in range(3)]
         script = """\
 case $STATE in
@@ -544,8 +545,10 @@ exit 0
                 for seconds, line in new:
                     self.console(seconds, line)
                     if "Timeout for status update" in line:
-                        # U-Boot waits by the clock for a card that this host was too busy to be. What stands on it is judged.
-                        return "U-Boot"
+                        # U-Boot waits by the clock for a card that this host was too busy to be. That is no kill at a random
+                        # moment, but what stands on the card is judged all the same.
+                        self.too_slow += 1
+                        return None
                     if "BENCH install begins" in line:
                         began = seconds
                     elif "BENCH install ended 0" in line and began:
@@ -889,7 +892,11 @@ def main():
             if killing:
                 killing.result()
                 bad = keeper.violations.count("kills")
-                result("kills", not bad, f"{landed(kills.landed)}; updates that ended: {landed(kills.ends)}; {bad} violations")
+                slow = f"; {kills.too_slow} more runs ended by a host too slow for its card" if kills.too_slow else ""
+                # Kills that miss surefoot at work prove little.
+                at_work = sum(kills.landed[place] for place in ("installing", "arming", "commit"))
+                result("kills", not bad and at_work >= asked.kills // 10,
+                       f"{landed(kills.landed)}; updates that ended: {landed(kills.ends)}; {bad} violations{slow}")
     total = {part: sum(n for (p, _), n in keeper.images.items() if p == part) for part in cycles}
     print(f"note: {sum(total.values())} crash images from QEMU's write log (SD {total['sd']}, virtio {total['virtio']}), "
           f"surefoot started on {sum(keeper.starts.values())}, {sum(kills.landed.values())} kills ({landed(kills.landed)}), "

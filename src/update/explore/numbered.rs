@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A tenth of them is met where nothing is wrong; there is room above it for one step more.
+/// More journals than any scenario meets where nothing is wrong; there is room above it for one
+/// step more.
 const NUMBERS_MAX: usize = 20_000;
 
 /// Values by number, and back.
@@ -18,7 +19,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 
     pub(super) fn number(&mut self, value: T) -> u16 {
-        let next = self.all.len() as u16;
+        let next = u16::try_from(self.all.len()).expect("room for one more");
         *self.numbers.entry(value).or_insert_with_key(|value| {
             self.all.push(value.clone());
             next
