@@ -101,9 +101,11 @@ class Releases:
 
     def image(self, packing, variant="good"):
         out = work / f"system-{packing}-{variant}"
-        if not out.exists():
-            bench.run(HERE / "rootfs", "-o", out, "--size", IMAGE_MIB, "--version", f"packing {packing}", "--variant", variant,
-                      "--binary", self.programs.arm64, "--trust", work / "keys/trust.toml", "--add", f"{work}/Image.{packing}:/boot/Image")
+        with self.lock:
+            if not out.exists():
+                bench.run(HERE / "rootfs", "-o", out, "--size", IMAGE_MIB, "--version", f"packing {packing}", "--variant", variant,
+                          "--binary", self.programs.arm64, "--trust", work / "keys/trust.toml",
+                          "--add", f"{work}/Image.{packing}:/boot/Image")
         return out
 
     def small(self):
