@@ -11,6 +11,7 @@ pub mod sys;
 pub mod trust;
 // Floor 2
 pub mod artifact;
+pub mod control;
 pub mod disk;
 // Floor 3
 pub mod boot;

@@ -11,5 +11,6 @@ pub mod lock;
 pub mod mounts;
 pub mod power;
 pub mod process;
+pub mod unix;
 
 pub use aligned::AlignedBuf;
