@@ -3,7 +3,7 @@
 use super::Fragment;
 use super::fragment::Trial;
 use crate::boot::GIVE_BACK_MAX;
-use crate::health::Check;
+use crate::health::{CAN_UPDATE_AGAIN, Check};
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::slot::HardwareSource;
 use crate::update::Rules;
@@ -74,8 +74,8 @@ impl Settings {
             let text = format!("two health checks are named `{}`", twice.name);
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
-        if let Some(empty) = merged.health.check.iter().find(|c| c.command.is_empty()) {
-            let text = format!("health check `{}` has an empty command", empty.name);
+        if merged.health.check.iter().any(|c| c.name == CAN_UPDATE_AGAIN) {
+            let text = format!("the health check `{CAN_UPDATE_AGAIN}` is built in");
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
         Ok(Settings {

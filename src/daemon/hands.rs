@@ -4,7 +4,7 @@ use super::world::World;
 use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
-use crate::health::{self, Verdict};
+use crate::health::Verdict;
 use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
@@ -155,10 +155,17 @@ impl DeviceHands<'_, '_> {
     }
 
     fn check(&self) -> Done {
-        let settings = &self.world.settings;
-        match health::judge(&settings.checks, &settings.folder, self.sink) {
-            Verdict::Good(n) => {
-                Done::Healthy(format!("{n} check{} passed", if n == 1 { "" } else { "s" }))
+        match self.world.judge(self.sink) {
+            Verdict::Good { passed, excused } => {
+                let mut said =
+                    format!("{passed} check{} passed", if passed == 1 { "" } else { "s" });
+                if !excused.is_empty() {
+                    said.push_str(&format!(
+                        "; failed as before the update: {}",
+                        excused.join(", ")
+                    ));
+                }
+                Done::Healthy(said)
             }
             Verdict::Unchecked => {
                 Done::Healthy("no check is configured; a person decided".to_owned())

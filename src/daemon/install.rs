@@ -95,6 +95,7 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
         Some(standing) => Reuse::SharedWith(Box::new(standing)),
         None => Reuse::Nothing,
     };
+    world.take_baseline(sink)?;
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
     let wish = Wish::Install(work.clone(), ask.then);

@@ -2,6 +2,7 @@
 //! and never prints: the command line asks it, later the control socket.
 
 mod answer;
+mod checks;
 mod doctor;
 mod hands;
 mod install;

@@ -171,6 +171,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
             damaged => damaged.require_match().map_err(|f| f.at(format!("slot {slot}")))?,
         }
     }
+    world.take_baseline(sink)?;
     let work = world.move_into(slot, digest, to);
     let rest = rest(world, journal, &Wish::Return(work.clone()), None, sink)?;
     refused(&rest)?;

@@ -116,6 +116,7 @@ reasons! {
     NothingToRollBack "NOTHING_TO_ROLL_BACK" Denied "The other slot holds no system to return to." "Install a release instead.";
     HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Reboot: the previous system is armed. The check is named in `surefoot status`.";
     DeadlinePassed "DEADLINE_PASSED" Denied "The new system was not decided in its time." "Reboot: the previous system is armed. `[trial] deadline` sets the time.";
+    CannotUpdateAgain "CANNOT_UPDATE_AGAIN" Device "The running system could not install the next update." "Mend what `surefoot doctor` names; without it no update could be undone by another.";
     HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "Correct the check, or decide yourself: `surefoot commit --force --reason TEXT`.";
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";

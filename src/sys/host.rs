@@ -49,3 +49,9 @@ pub fn same_filesystem(a: &Path, b: &Path) -> bool {
 pub fn writable(folder: &Path) -> bool {
     nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
 }
+
+/// Bytes that an ordinary user may still write to the filesystem of `path`.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(path)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+}

@@ -47,6 +47,22 @@ pub struct Finished {
     pub stderr: Vec<u8>,
 }
 
+/// Runs programs. Here as children; on a device that systemd looks after, as units of their own.
+pub trait Runner: Send + Sync {
+    /// Runs one to its end or its deadline. An error means that it could not be started.
+    fn run(&self, call: &Invocation<'_>) -> std::io::Result<Finished>;
+}
+
+/// Runs programs as children of this process, with its rights.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Children;
+
+impl Runner for Children {
+    fn run(&self, call: &Invocation<'_>) -> std::io::Result<Finished> {
+        run(call)
+    }
+}
+
 /// Runs a program to its end or its deadline. An error means that it could not be started, which
 /// is another thing than having failed.
 pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
