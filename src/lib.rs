@@ -25,8 +25,10 @@ pub mod update;
 // Floor 6
 pub mod config;
 // Floor 7
-pub mod daemon;
+pub mod device;
 // Floor 8
+pub mod daemon;
+// Floor 9
 pub mod cli;
 // Floor H: hosts only
 #[cfg(feature = "forge")]

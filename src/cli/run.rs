@@ -4,7 +4,7 @@ use super::args::{Cli, ConfigVerb, Install, Verb};
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
-use crate::daemon::{self, Installation, Source, World};
+use crate::device::{self, Installation, Source, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
 use clap::Parser;
@@ -106,7 +106,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
     let verb = match cli.verb {
         Verb::Config { what } => return configuration(cli.config, &what),
         Verb::Doctor { .. } => {
-            let diagnosis = daemon::doctor(load(&place(cli.config))?.settings);
+            let diagnosis = device::doctor(load(&place(cli.config))?.settings);
             let printed = render::doctor(&diagnosis, json);
             return match diagnosis.blocking() {
                 None => Ok(printed),
@@ -118,19 +118,19 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
     let world = open(cli.config, &sink)?;
     let printed = match verb {
         Verb::Install(ask) => install(&world, ask, &sink)?,
-        Verb::Switch { .. } => render::answer(&daemon::switch(&world, &sink)?, json),
-        Verb::Status { .. } => render::status(&daemon::status(&world)?, json),
+        Verb::Switch { .. } => render::answer(&device::switch(&world, &sink)?, json),
+        Verb::Status { .. } => render::status(&device::status(&world)?, json),
         Verb::Wait { state, timeout } => wait(&world, &state, &timeout)?,
         Verb::Commit { force, reason, .. } => {
             let unchecked = reason.filter(|_| force);
-            render::answer(&daemon::commit(&world, unchecked, &sink)?, json)
+            render::answer(&device::commit(&world, unchecked, &sink)?, json)
         }
         Verb::Rollback { reason, .. } => {
-            render::answer(&daemon::rollback(&world, &reason, &sink)?, json)
+            render::answer(&device::rollback(&world, &reason, &sink)?, json)
         }
-        Verb::Shutdown => daemon::shutdown(&world, &sink)?,
+        Verb::Shutdown => device::shutdown(&world, &sink)?,
         Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
-        Verb::History { .. } => render::history(&daemon::history(&world)?, json),
+        Verb::History { .. } => render::history(&device::history(&world)?, json),
         Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above
     };
     Ok(printed)
@@ -142,20 +142,20 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
             "-" => Source::Stdin,
             path => Source::File(path.into()),
         },
-        then: if ask.stage { daemon::Then::Stage } else { daemon::Then::Switch },
-        allowed: daemon::Allowed {
+        then: if ask.stage { device::Then::Stage } else { device::Then::Switch },
+        allowed: device::Allowed {
             older: ask.allow_older,
             reinstall: ask.reinstall,
             retry_rolled_back: ask.retry_rolled_back,
         },
         dry_run: ask.dry_run,
     };
-    let done = daemon::install(world, &request, sink)?;
+    let done = device::install(world, &request, sink)?;
     let printed = render::installed(&done, ask.json.json);
     if ask.reboot && !ask.dry_run {
         // The answer first: nobody prints after a reboot.
         finish(&printed, ExitCode::SUCCESS);
-        daemon::reboot(world, sink)?;
+        device::reboot(world, sink)?;
         return Ok(String::new());
     }
     Ok(printed)
@@ -173,7 +173,7 @@ fn verify(
     };
     match what.parse::<SlotId>() {
         Ok(slot) => {
-            let verdict = daemon::verify_slot(world, slot, sink)?;
+            let verdict = device::verify_slot(world, slot, sink)?;
             let printed = render::verdict(slot, &verdict, json);
             match verdict.require_match() {
                 Ok(()) => Ok(printed),
@@ -181,17 +181,17 @@ fn verify(
                 Err(f) => Err(End::Said(printed, f.code())),
             }
         }
-        Err(_) => Ok(render::judgement(&daemon::judge_file(world, Path::new(&what), sink)?, json)),
+        Err(_) => Ok(render::judgement(&device::judge_file(world, Path::new(&what), sink)?, json)),
     }
 }
 
 fn wait(world: &World, state: &str, timeout: &str) -> Result<String> {
     let usage = |e: String| Failure::new(ReasonCode::Usage, e);
-    let wanted: daemon::State = state.parse().map_err(usage)?;
-    let patience = daemon::parse_duration(timeout).map_err(usage)?;
+    let wanted: device::State = state.parse().map_err(usage)?;
+    let patience = device::parse_duration(timeout).map_err(usage)?;
     let start = Instant::now();
     loop {
-        let found = daemon::status(world)?.state;
+        let found = device::status(world)?.state;
         if found == wanted {
             return Ok(format!("{found}\n"));
         }

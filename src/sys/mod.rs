@@ -11,6 +11,7 @@ pub mod lock;
 pub mod mounts;
 pub mod power;
 pub mod process;
+pub mod systemd;
 pub mod unix;
 
 pub use aligned::AlignedBuf;
