@@ -150,9 +150,10 @@ fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
         },
         dry_run: ask.dry_run,
     };
-    let done = device::install(world, &request, sink)?;
+    let reboot = ask.reboot && !ask.dry_run;
+    let done = device::install(world, request, sink)?;
     let printed = render::installed(&done, ask.json.json);
-    if ask.reboot && !ask.dry_run {
+    if reboot {
         // The answer first: nobody prints after a reboot.
         finish(&printed, ExitCode::SUCCESS);
         device::reboot(world, sink)?;

@@ -219,8 +219,10 @@ impl Device<'_> {
     ) -> crate::model::Result<()> {
         let allowed =
             Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person };
-        let source = Source::File(artifact.to_owned());
-        let ask = Installation { source, then: Then::Switch, allowed, dry_run: false };
-        patiently(|| device::install(world, &ask, &Nowhere)).map(|_| ())
+        let ask = || {
+            let source = Source::File(artifact.to_owned());
+            Installation { source, then: Then::Switch, allowed, dry_run: false }
+        };
+        patiently(|| device::install(world, ask(), &Nowhere)).map(|_| ())
     }
 }
