@@ -7,12 +7,14 @@ mod look;
 mod probe;
 mod units;
 mod verdict;
+mod window;
 
 pub use check::{Check, Kind, Need};
 pub use duration::{duration, parse_duration};
 pub use look::{Eyes, Remote, look};
 pub use probe::probe;
 pub use verdict::{Baseline, Seen, Verdict, weigh};
+pub use window::{Patience, Say, Window};
 
 use serde::{Deserialize, Serialize};
 
