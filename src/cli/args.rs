@@ -114,6 +114,8 @@ at most 3 times in a trial. Anywhere else it does nothing.")]
         #[command(flatten)]
         json: Json,
     },
+    /// Look after this device: decide trials, answer the control socket; for the init system
+    Daemon,
     /// Explain or check the configuration
     Config {
         #[command(subcommand)]

@@ -82,7 +82,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Verify { json, .. }
         | Verb::History { json }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Config { .. } => false,
+        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Config { .. } => false,
     }
 }
 
@@ -105,6 +105,10 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
     let json = wants_json(&cli.verb);
     let verb = match cli.verb {
         Verb::Config { what } => return configuration(cli.config, &what),
+        Verb::Daemon => {
+            crate::daemon::run(place(cli.config))?;
+            return Ok(String::new());
+        }
         Verb::Doctor { .. } => {
             let diagnosis = device::doctor(load(&place(cli.config))?.settings);
             let printed = render::doctor(&diagnosis, json);
@@ -131,7 +135,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Shutdown => device::shutdown(&world, &sink)?,
         Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
         Verb::History { .. } => render::history(&device::history(&world)?, json),
-        Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above
+        Verb::Doctor { .. } | Verb::Daemon | Verb::Config { .. } => String::new(), // answered above
     };
     Ok(printed)
 }

@@ -36,6 +36,15 @@ impl Body {
         Body { stream, ahead, left, expects }
     }
 
+    /// Says to a client that waits for it that the body is wanted. Reading says it too; an answer
+    /// that begins before the body is read must say it first.
+    pub fn invite(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.expects) {
+            true => self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n"),
+            false => Ok(()),
+        }
+    }
+
     /// All of it as text, at most `limit` bytes, and none of it later than the client may be late
     /// with its next byte.
     pub fn text(&mut self, limit: u64) -> Result<String> {
@@ -68,9 +77,7 @@ impl Body {
             self.ahead.drain(..n);
             return Ok(n);
         }
-        if std::mem::take(&mut self.expects) {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
+        self.invite()?;
         match self.stream.read(buf)? {
             0 if !buf.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
             n => Ok(n),

@@ -42,7 +42,26 @@ struct Inner {
     kept: VecDeque<Numbered>,
     number: u64,
     followers: Vec<SyncSender<Numbered>>,
+    pace: Pace,
+}
+
+/// Lets progress through five times a second, and everything else always.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
     progressed: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn admits(&mut self, event: &Event) -> bool {
+        if !matches!(event, Event::Progress { .. }) {
+            return true;
+        }
+        let due = self.progressed.is_none_or(|t| t.elapsed() >= PROGRESS);
+        if due {
+            self.progressed = Some(Instant::now());
+        }
+        due
+    }
 }
 
 impl Hub {
@@ -63,18 +82,14 @@ impl Hub {
 impl Sink for Hub {
     fn emit(&self, event: &Event) {
         let mut inner = self.inner();
-        let progress = matches!(event, Event::Progress { .. });
-        if progress {
-            if inner.progressed.is_some_and(|t| t.elapsed() < PROGRESS) {
-                return;
-            }
-            inner.progressed = Some(Instant::now());
+        if !inner.pace.admits(event) {
+            return;
         }
         inner.number += 1;
         let (number, at) = (inner.number, clock::unix_seconds());
         let told = Numbered { v: 1, number, at, event: event.clone() };
         inner.followers.retain(|f| f.try_send(told.clone()).is_ok());
-        if !progress {
+        if !matches!(event, Event::Progress { .. }) {
             if inner.kept.len() == KEPT {
                 inner.kept.pop_front();
             }

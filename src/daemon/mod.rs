@@ -1,6 +1,11 @@
 //! Keeps a device running: decides its trials, answers its control socket, serves its sticks.
 //! This room never writes a slot or the environment itself: it asks `device`.
 
+mod api;
+mod core;
 mod hub;
+mod keeper;
+mod run;
 
 pub use hub::{Hub, Numbered};
+pub use run::run;

@@ -20,5 +20,8 @@ pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use install::{Installation, Installed, Source, install};
 pub use offer::{Judgement, judge_file};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
-pub use verbs::{come_to_rest, commit, history, reboot, rollback, shutdown, switch, verify_slot};
+pub use verbs::{
+    come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,
+    verify_slot,
+};
 pub use world::World;
