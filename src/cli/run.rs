@@ -1,10 +1,11 @@
 //! From the words to the request, and from its end to the exit status.
 
 use super::args::{Cli, ConfigVerb, Install, Verb};
+use super::asked::Asked;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
-use crate::device::{self, Installation, Source, World};
+use crate::device::{self, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
 use clap::Parser;
@@ -90,16 +91,6 @@ fn place(config: Option<PathBuf>) -> Where {
     config.map_or_else(|| Where::Folders("/".into()), Where::File)
 }
 
-fn open(config: Option<PathBuf>, sink: &dyn Sink) -> Result<World> {
-    let loaded = load(&place(config))?;
-    for key in &loaded.unknown {
-        sink.emit(&crate::event::Event::Warning {
-            text: format!("unknown setting, ignored: {key}"),
-        });
-    }
-    World::open(loaded.settings)
-}
-
 fn perform(cli: Cli) -> std::result::Result<String, End> {
     let sink = Narrator::new();
     let json = wants_json(&cli.verb);
@@ -119,66 +110,56 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         }
         verb => verb,
     };
-    let world = open(cli.config, &sink)?;
+    // Its work is done when the daemon is gone already.
+    if matches!(verb, Verb::Shutdown) {
+        let world = World::open(load(&place(cli.config))?.settings)?;
+        return Ok(device::shutdown(&world, &sink)?);
+    }
+    let asked = Asked::find(&place(cli.config), &sink)?;
     let printed = match verb {
-        Verb::Install(ask) => install(&world, ask, &sink)?,
-        Verb::Switch { .. } => render::answer(&device::switch(&world, &sink)?, json),
-        Verb::Status { .. } => render::status(&device::status(&world)?, json),
-        Verb::Wait { state, timeout } => wait(&world, &state, &timeout)?,
+        Verb::Install(ask) => install(&asked, &ask, &sink)?,
+        Verb::Switch { .. } => render::answer(&asked.switch(&sink)?, json),
+        Verb::Status { .. } => render::status(&asked.status()?, json),
+        Verb::Wait { state, timeout } => wait(&asked, &state, &timeout)?,
         Verb::Commit { force, reason, .. } => {
-            let unchecked = reason.filter(|_| force);
-            render::answer(&device::commit(&world, unchecked, &sink)?, json)
+            render::answer(&asked.commit(reason.filter(|_| force), &sink)?, json)
         }
-        Verb::Rollback { reason, .. } => {
-            render::answer(&device::rollback(&world, &reason, &sink)?, json)
-        }
-        Verb::Shutdown => device::shutdown(&world, &sink)?,
-        Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
-        Verb::History { .. } => render::history(&device::history(&world)?, json),
-        Verb::Doctor { .. } | Verb::Daemon | Verb::Config { .. } => String::new(), // answered above
+        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, &sink)?, json),
+        Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
+        Verb::History { .. } => render::history(&asked.history()?, json),
+        // Answered above.
+        Verb::Doctor { .. } | Verb::Daemon | Verb::Shutdown | Verb::Config { .. } => String::new(),
     };
     Ok(printed)
 }
 
-fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
-    let request = Installation {
-        source: match ask.artifact.as_str() {
-            "-" => Source::Stdin,
-            path => Source::File(path.into()),
-        },
-        then: if ask.stage { device::Then::Stage } else { device::Then::Switch },
-        allowed: device::Allowed {
-            older: ask.allow_older,
-            reinstall: ask.reinstall,
-            retry_rolled_back: ask.retry_rolled_back,
-        },
-        dry_run: ask.dry_run,
-    };
-    let reboot = ask.reboot && !ask.dry_run;
-    let done = device::install(world, request, sink)?;
+fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
+    let done = asked.install(ask, sink)?;
     let printed = render::installed(&done, ask.json.json);
-    if reboot {
-        // The answer first: nobody prints after a reboot.
-        finish(&printed, ExitCode::SUCCESS);
-        device::reboot(world, sink)?;
-        return Ok(String::new());
+    match asked {
+        Asked::Here(world) if ask.reboot && !ask.dry_run => {
+            // The answer first: nobody prints after a reboot.
+            finish(&printed, ExitCode::SUCCESS);
+            device::reboot(world, sink)?;
+            Ok(String::new())
+        }
+        _ => Ok(printed),
     }
-    Ok(printed)
 }
 
 fn verify(
-    world: &World,
-    what: Option<String>,
+    asked: &Asked,
+    what: Option<&str>,
     json: bool,
     sink: &dyn Sink,
 ) -> std::result::Result<String, End> {
-    let what = match what {
-        Some(what) => what,
-        None => world.booted()?.to_string(),
-    };
-    match what.parse::<SlotId>() {
-        Ok(slot) => {
-            let verdict = device::verify_slot(world, slot, sink)?;
+    let slot = what.map(str::parse::<SlotId>);
+    match (what, slot) {
+        (Some(path), Some(Err(_))) => {
+            Ok(render::judgement(&asked.judge(Path::new(path), sink)?, json))
+        }
+        (_, slot) => {
+            let (slot, verdict) = asked.verify_slot(slot.and_then(|s| s.ok()), sink)?;
             let printed = render::verdict(slot, &verdict, json);
             match verdict.require_match() {
                 Ok(()) => Ok(printed),
@@ -186,17 +167,16 @@ fn verify(
                 Err(f) => Err(End::Said(printed, f.code())),
             }
         }
-        Err(_) => Ok(render::judgement(&device::judge_file(world, Path::new(&what), sink)?, json)),
     }
 }
 
-fn wait(world: &World, state: &str, timeout: &str) -> Result<String> {
+fn wait(asked: &Asked, state: &str, timeout: &str) -> Result<String> {
     let usage = |e: String| Failure::new(ReasonCode::Usage, e);
     let wanted: device::State = state.parse().map_err(usage)?;
     let patience = device::parse_duration(timeout).map_err(usage)?;
     let start = Instant::now();
     loop {
-        let found = device::status(world)?.state;
+        let found = asked.status()?.state;
         if found == wanted {
             return Ok(format!("{found}\n"));
         }

@@ -106,6 +106,7 @@ pub struct Health {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Daemon {
-    /// Where its sockets and its status are (default `/run/surefoot`).
+    /// Where its sockets and its status are (default `run/surefoot`, from the root or from the
+    /// folder of a configuration that was named).
     pub folder: Option<PathBuf>,
 }

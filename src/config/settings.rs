@@ -100,7 +100,7 @@ impl Settings {
                 stable: merged.health.stable.unwrap_or(Patience::default().stable),
                 deadline: merged.health.deadline.unwrap_or(Patience::default().deadline),
             },
-            run: path(merged.daemon.folder, "/run/surefoot"),
+            run: path(merged.daemon.folder, "run/surefoot"),
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })

@@ -98,6 +98,7 @@ impl Api {
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, sink),
+            "/v1/judge" => device::judge(&world, source(request), sink).and_then(|j| text(&j)),
             "/v1/switch" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => device::commit(&world, reason(), sink).and_then(|a| text(&a)),
             "/v1/rollback" => {
@@ -118,16 +119,8 @@ impl Api {
 fn install(world: &World, request: Request, sink: &dyn Sink) -> Result<String> {
     let head = request.head.clone();
     let set = |name: &str| head.parameter(name).is_some();
-    let source = match request.handed {
-        Some(fd) => match FileSource::opened(fd.into(), "the file handed over") {
-            Ok(file) => Source::Open(Arc::new(file)),
-            // A pipe is read as it comes.
-            Err(pipe) => Source::Stream(Box::new(pipe)),
-        },
-        None => Source::Stream(Box::new(request.body)),
-    };
     let ask = Installation {
-        source,
+        source: source(request),
         then: if set("stage") { Then::Stage } else { Then::Switch },
         allowed: Allowed {
             older: set("allow_older"),
@@ -137,6 +130,18 @@ fn install(world: &World, request: Request, sink: &dyn Sink) -> Result<String> {
         dry_run: set("dry_run"),
     };
     device::install(world, ask, sink).and_then(|done| text(&done))
+}
+
+/// The artifact: a file that was handed over, or the body as it comes.
+fn source(request: Request) -> Source {
+    match request.handed {
+        Some(fd) => match FileSource::opened(fd.into(), "the file handed over") {
+            Ok(file) => Source::Open(Arc::new(file)),
+            // A pipe is read as it comes.
+            Err(pipe) => Source::Stream(Box::new(pipe)),
+        },
+        None => Source::Stream(Box::new(request.body)),
+    }
 }
 
 fn unknown(path: &str) -> Failure {

@@ -5,7 +5,9 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod remote;
 mod run;
 
 pub use hub::{Hub, Numbered};
+pub use remote::{Events, Remote};
 pub use run::run;

@@ -80,7 +80,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
     if let Some(answer) = already(world, &journal, &digest, ask.then, ask.allowed) {
         return Ok(answer);
     }
-    let (plan, work) = offer::judge(world, &journal, &release, ask.allowed)?;
+    let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
     let resumes = matches!(
         &journal.phase,
         Phase::Installing(old) if old.digest == digest && old.slot == work.slot

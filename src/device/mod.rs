@@ -13,12 +13,13 @@ mod world;
 
 pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
+pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
 pub use crate::update::{Allowed, Ended, Outcome, State, Then};
 pub use answer::{Answer, Next};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use install::{Installation, Installed, Source, install};
-pub use offer::{Judgement, judge_file};
+pub use offer::{Judgement, judge};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
     come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,

@@ -11,7 +11,6 @@ use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Standing, Work, wanted};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::sync::Arc;
 
 /// An artifact whose head a trusted key has signed, with its payload still unread.
@@ -40,7 +39,7 @@ pub(super) fn open(world: &World, source: Source) -> Result<Offer> {
 
 /// The plan for this device, and the move it makes. Refuses what is not for this device or not
 /// wanted; pure but for reading.
-pub(super) fn judge(
+pub(super) fn weigh(
     world: &World,
     journal: &Journal,
     release: &Verified<Release>,
@@ -81,9 +80,9 @@ pub struct Judgement {
 }
 
 /// Whether this file would be installed here: every signature, every stored byte, every rule.
-pub fn judge_file(world: &World, path: &Path, sink: &dyn Sink) -> Result<Judgement> {
-    let offer = open(world, Source::File(path.to_owned()))?;
-    let (plan, work) = judge(world, &world.load_journal(), &offer.release, Allowed::default())?;
+pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
+    let offer = open(world, source)?;
+    let (plan, work) = weigh(world, &world.load_journal(), &offer.release, Allowed::default())?;
     if let Input::Seekable(source) = &offer.input {
         check_stored(&**source, &offer.release, sink)?;
     }

@@ -111,6 +111,7 @@ reasons! {
     // The state in which something was asked.
     TrialPending "TRIAL_PENDING" Denied "A new system is on trial." "Decide it first: `surefoot commit` or `surefoot rollback`.";
     NotAllowed "NOT_ALLOWED" Denied "Whoever asked may only read here." "Ask through the control socket, as a member of its group.";
+    DaemonSilent "DAEMON_SILENT" Retry "The daemon did not answer, or not to the end." "See `surefoot status`: what was begun goes on. `systemctl status surefoot` tells of the daemon.";
     NotTrying "NOT_TRYING" Denied "No new system is on trial." "See `surefoot status`.";
     NotStaged "NOT_STAGED" Denied "No written release waits to be switched to." "Install one first: `surefoot install FILE --stage`.";
     WrongSlot "WRONG_SLOT" Denied "The running system is not the one on trial." "Reboot, then look at `surefoot status`.";

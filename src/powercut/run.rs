@@ -118,7 +118,7 @@ fn is_ready(order: &Order<'_>) -> Result<()> {
         let text = format!("{} is {state}: settle it first", order.device.display());
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    device::judge_file(&world, order.artifact, &Nowhere).map(|_| ())
+    device::judge(&world, device::Source::File(order.artifact.to_owned()), &Nowhere).map(|_| ())
 }
 
 /// Plays every story once. One that does not go as it must without any cut is a violation already.

@@ -48,6 +48,12 @@ impl FileSource {
     }
 }
 
+impl From<FileSource> for File {
+    fn from(source: FileSource) -> File {
+        source.file
+    }
+}
+
 fn open_failed(name: &str, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ReasonCode::NoSuchFile,
