@@ -67,8 +67,14 @@ impl Eyes<'_> {
     }
 
     fn run(&self, command: &[String], deadline: Duration) -> Outcome {
-        let call =
-            Invocation { command, folder: self.folder, input: b"", deadline, keep: 16 * 1024 };
+        let call = Invocation {
+            command,
+            folder: self.folder,
+            environment: &[],
+            input: b"",
+            deadline,
+            keep: 16 * 1024,
+        };
         match self.runner.run(&call) {
             Ok(done) if done.ending == Ending::Exit(0) => Outcome::Good,
             Ok(done) => Outcome::Bad(describe(&done, deadline)),

@@ -64,6 +64,7 @@ fn show(names: &[String], timeout: Duration, runner: &dyn Runner) -> Result<Vec<
     let call = Invocation {
         command: &command,
         folder: Path::new("/"),
+        environment: &[],
         input: b"",
         deadline: timeout,
         keep: 256 * 1024,

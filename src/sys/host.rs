@@ -23,6 +23,7 @@ pub fn restart() -> Result<()> {
     let orderly = super::process::Invocation {
         command: &["reboot".to_owned()],
         folder: Path::new("/"),
+        environment: &[],
         input: b"",
         deadline: Duration::from_secs(20),
         keep: 0,

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod power;
 pub mod process;
 pub mod systemd;
+pub mod transient;
 pub mod unix;
 
 pub use aligned::AlignedBuf;
