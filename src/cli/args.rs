@@ -116,6 +116,9 @@ at most 3 times in a trial. Anywhere else it does nothing.")]
     },
     /// Look after this device: decide trials, answer the control socket; for the init system
     Daemon,
+    /// Look at something over the network for the daemon, which has none
+    #[command(hide = true)]
+    Probe,
     /// Explain or check the configuration
     Config {
         #[command(subcommand)]

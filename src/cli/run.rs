@@ -83,7 +83,9 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Verify { json, .. }
         | Verb::History { json }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Config { .. } => false,
+        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
+            false
+        }
     }
 }
 
@@ -100,6 +102,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             crate::daemon::run(place(cli.config))?;
             return Ok(String::new());
         }
+        Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
             let diagnosis = device::doctor(load(&place(cli.config))?.settings);
             let printed = render::doctor(&diagnosis, json);
@@ -128,7 +131,9 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
         Verb::History { .. } => render::history(&asked.history()?, json),
         // Answered above.
-        Verb::Doctor { .. } | Verb::Daemon | Verb::Shutdown | Verb::Config { .. } => String::new(),
+        Verb::Doctor { .. } | Verb::Daemon | Verb::Probe | Verb::Shutdown | Verb::Config { .. } => {
+            String::new()
+        }
     };
     Ok(printed)
 }

@@ -1,11 +1,13 @@
 //! What all threads of the daemon share: where the device is, who is told, and a bell.
 
 use super::hub::Hub;
+use super::probe::Window;
 use crate::config::{Where, load};
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::Result;
 use crate::sys::systemd;
+use crate::sys::transient::Units;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +27,16 @@ impl Core {
 
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
-        let loaded = load(&self.place)?;
-        World::open(loaded.settings)
+        let mut world = World::open(load(&self.place)?.settings)?;
+        if systemd::is_notified() {
+            // What the integrator has written needs rights that this process has not.
+            world.runner = Box::new(Units);
+            let socket = world.settings.run.join("probe.sock");
+            if socket.exists() {
+                world.remote = Some(Box::new(Window { socket }));
+            }
+        }
+        Ok(world)
     }
 
     /// Rests until the bell rings or the time is over, and tells the watchdog at every half of its

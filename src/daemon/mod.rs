@@ -5,9 +5,11 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod probe;
 mod remote;
 mod run;
 
 pub use hub::{Hub, Numbered};
+pub use probe::answer_probe;
 pub use remote::{Events, Remote};
 pub use run::run;
