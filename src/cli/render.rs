@@ -4,6 +4,7 @@ use crate::config::Loaded;
 use crate::device::{
     Answer, Diagnosis, Ended, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
 };
+use crate::event::Event;
 use crate::model::{ByteLen, Failure, SlotId};
 use serde::Serialize;
 use std::fmt::Write;
@@ -113,6 +114,19 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     let _ = writeln!(out, "next     {}", status.next.text);
     out
+}
+
+/// One event on one line.
+pub(super) fn event(told: &crate::daemon::Numbered) -> String {
+    let line = match &told.event {
+        Event::Progress { phase, done, total } => {
+            let percent = if *total == 0 { 100 } else { done * 100 / total };
+            format!("{} {percent} %", phase.doing())
+        }
+        Event::State { state, text } => format!("state {state}: {text}"),
+        event => event.told().map_or_else(String::new, |told| told.line),
+    };
+    format!("{} {line}", crate::device::utc(told.at))
 }
 
 pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict, as_json: bool) -> String {

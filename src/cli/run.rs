@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
+use crate::daemon::Remote;
 use crate::device::{self, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
@@ -82,6 +83,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Rollback { json, .. }
         | Verb::Verify { json, .. }
         | Verb::History { json }
+        | Verb::Events { json, .. }
         | Verb::Doctor { json } => json.json,
         Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
             false
@@ -101,6 +103,10 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Daemon => {
             crate::daemon::run(place(cli.config))?;
             return Ok(String::new());
+        }
+        Verb::Events { follow, after, .. } => {
+            let folder = load(&place(cli.config))?.settings.run;
+            return events(&folder, after, follow, json).map_err(End::from);
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
@@ -131,9 +137,12 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
         Verb::History { .. } => render::history(&asked.history()?, json),
         // Answered above.
-        Verb::Doctor { .. } | Verb::Daemon | Verb::Probe | Verb::Shutdown | Verb::Config { .. } => {
-            String::new()
-        }
+        Verb::Doctor { .. }
+        | Verb::Daemon
+        | Verb::Events { .. }
+        | Verb::Probe
+        | Verb::Shutdown
+        | Verb::Config { .. } => String::new(),
     };
     Ok(printed)
 }
@@ -173,6 +182,23 @@ fn verify(
             }
         }
     }
+}
+
+/// Prints as it comes: the answer has no end.
+fn events(folder: &Path, after: u64, follow: bool, json: bool) -> Result<String> {
+    let Some(daemon) = Remote::find(folder) else {
+        let text = format!("no daemon listens in {}", folder.display());
+        return Err(Failure::new(ReasonCode::DaemonSilent, text));
+    };
+    let mut events = daemon.events(after, follow)?;
+    let mut out = std::io::stdout().lock();
+    while let Some((told, line)) = events.line()? {
+        let text = if json { line } else { render::event(&told) };
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+    Ok(String::new())
 }
 
 fn wait(asked: &Asked, state: &str, timeout: &str) -> Result<String> {
