@@ -11,6 +11,7 @@ pub mod sys;
 pub mod trust;
 // Floor 2
 pub mod artifact;
+pub mod control;
 pub mod disk;
 // Floor 3
 pub mod boot;
@@ -24,8 +25,10 @@ pub mod update;
 // Floor 6
 pub mod config;
 // Floor 7
-pub mod daemon;
+pub mod device;
 // Floor 8
+pub mod daemon;
+// Floor 9
 pub mod cli;
 // Floor H: hosts only
 #[cfg(feature = "forge")]

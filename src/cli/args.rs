@@ -104,6 +104,21 @@ at most 3 times in a trial. Anywhere else it does nothing.")]
         #[command(flatten)]
         json: Json,
     },
+    /// Print what has happened since the daemon started
+    #[command(after_help = "\
+Examples:
+  surefoot events --follow            as it happens, for people
+  surefoot events --follow --json     one JSON document a line, for programs")]
+    Events {
+        /// Go on for as long as the daemon runs
+        #[arg(short, long)]
+        follow: bool,
+        /// Only those with a higher number
+        #[arg(long, value_name = "N", default_value = "0")]
+        after: u64,
+        #[command(flatten)]
+        json: Json,
+    },
     /// List every update that ended
     History {
         #[command(flatten)]
@@ -114,6 +129,11 @@ at most 3 times in a trial. Anywhere else it does nothing.")]
         #[command(flatten)]
         json: Json,
     },
+    /// Look after this device: decide trials, answer the control socket; for the init system
+    Daemon,
+    /// Look at something over the network for the daemon, which has none
+    #[command(hide = true)]
+    Probe,
     /// Explain or check the configuration
     Config {
         #[command(subcommand)]

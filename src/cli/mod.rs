@@ -2,6 +2,7 @@
 //! asks the daemon's room and prints what it says.
 
 mod args;
+mod asked;
 mod progress;
 mod render;
 mod run;

@@ -1,9 +1,10 @@
 //! What is printed. Every text here is tested.
 
 use crate::config::Loaded;
-use crate::daemon::{
+use crate::device::{
     Answer, Diagnosis, Ended, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
 };
+use crate::event::Event;
 use crate::model::{ByteLen, Failure, SlotId};
 use serde::Serialize;
 use std::fmt::Write;
@@ -88,7 +89,7 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     if let Some(trial) = &status.trial {
         let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
-        let left = trial.seconds_left.map(crate::daemon::span);
+        let left = trial.seconds_left.map(crate::device::span);
         let left = left.map_or_else(String::new, |l| format!(", {l} left to decide it"));
         let (slot, count) = (trial.slot, trial.bootcount);
         let _ = writeln!(out, "trial    slot {slot}, boot {count} of {limit}{left}");
@@ -103,7 +104,7 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             Ended::RolledBack => "rolled back from",
             Ended::Failed => "did not install",
         };
-        let _ = writeln!(out, "last     {how} {to}, {}", crate::daemon::utc(at));
+        let _ = writeln!(out, "last     {how} {to}, {}", crate::device::utc(at));
         if let Some(reason) = status.last.reason {
             let detail = status.last.detail.as_deref().unwrap_or("");
             let _ = writeln!(out, "reason   {reason}: {detail}");
@@ -113,6 +114,19 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     let _ = writeln!(out, "next     {}", status.next.text);
     out
+}
+
+/// One event on one line.
+pub(super) fn event(told: &crate::daemon::Numbered) -> String {
+    let line = match &told.event {
+        Event::Progress { phase, done, total } => {
+            let percent = if *total == 0 { 100 } else { done * 100 / total };
+            format!("{} {percent} %", phase.doing())
+        }
+        Event::State { state, text } => format!("state {state}: {text}"),
+        event => event.told().map_or_else(String::new, |told| told.line),
+    };
+    format!("{} {line}", crate::device::utc(told.at))
 }
 
 pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict, as_json: bool) -> String {
@@ -173,7 +187,7 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
         let _ = writeln!(
             out,
             "{:<22} {how:<12} {} -> {} (slot {}){reason}  {}",
-            crate::daemon::utc(end.at),
+            crate::device::utc(end.at),
             end.work.from,
             end.work.to,
             end.work.slot,

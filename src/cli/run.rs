@@ -1,10 +1,12 @@
 //! From the words to the request, and from its end to the exit status.
 
 use super::args::{Cli, ConfigVerb, Install, Verb};
+use super::asked::Asked;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
-use crate::daemon::{self, Installation, Source, World};
+use crate::daemon::Remote;
+use crate::device::{self, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
 use clap::Parser;
@@ -81,8 +83,11 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Rollback { json, .. }
         | Verb::Verify { json, .. }
         | Verb::History { json }
+        | Verb::Events { json, .. }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Config { .. } => false,
+        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
+            false
+        }
     }
 }
 
@@ -90,23 +95,22 @@ fn place(config: Option<PathBuf>) -> Where {
     config.map_or_else(|| Where::Folders("/".into()), Where::File)
 }
 
-fn open(config: Option<PathBuf>, sink: &dyn Sink) -> Result<World> {
-    let loaded = load(&place(config))?;
-    for key in &loaded.unknown {
-        sink.emit(&crate::event::Event::Warning {
-            text: format!("unknown setting, ignored: {key}"),
-        });
-    }
-    World::open(loaded.settings)
-}
-
 fn perform(cli: Cli) -> std::result::Result<String, End> {
     let sink = Narrator::new();
     let json = wants_json(&cli.verb);
     let verb = match cli.verb {
         Verb::Config { what } => return configuration(cli.config, &what),
+        Verb::Daemon => {
+            crate::daemon::run(place(cli.config))?;
+            return Ok(String::new());
+        }
+        Verb::Events { follow, after, .. } => {
+            let folder = load(&place(cli.config))?.settings.run;
+            return events(&folder, after, follow, json).map_err(End::from);
+        }
+        Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
-            let diagnosis = daemon::doctor(load(&place(cli.config))?.settings);
+            let diagnosis = device::doctor(load(&place(cli.config))?.settings);
             let printed = render::doctor(&diagnosis, json);
             return match diagnosis.blocking() {
                 None => Ok(printed),
@@ -115,65 +119,61 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         }
         verb => verb,
     };
-    let world = open(cli.config, &sink)?;
+    // Its work is done when the daemon is gone already.
+    if matches!(verb, Verb::Shutdown) {
+        let world = World::open(load(&place(cli.config))?.settings)?;
+        return Ok(device::shutdown(&world, &sink)?);
+    }
+    let asked = Asked::find(&place(cli.config), &sink)?;
     let printed = match verb {
-        Verb::Install(ask) => install(&world, ask, &sink)?,
-        Verb::Switch { .. } => render::answer(&daemon::switch(&world, &sink)?, json),
-        Verb::Status { .. } => render::status(&daemon::status(&world)?, json),
-        Verb::Wait { state, timeout } => wait(&world, &state, &timeout)?,
+        Verb::Install(ask) => install(&asked, &ask, &sink)?,
+        Verb::Switch { .. } => render::answer(&asked.switch(&sink)?, json),
+        Verb::Status { .. } => render::status(&asked.status()?, json),
+        Verb::Wait { state, timeout } => wait(&asked, &state, &timeout)?,
         Verb::Commit { force, reason, .. } => {
-            let unchecked = reason.filter(|_| force);
-            render::answer(&daemon::commit(&world, unchecked, &sink)?, json)
+            render::answer(&asked.commit(reason.filter(|_| force), &sink)?, json)
         }
-        Verb::Rollback { reason, .. } => {
-            render::answer(&daemon::rollback(&world, &reason, &sink)?, json)
-        }
-        Verb::Shutdown => daemon::shutdown(&world, &sink)?,
-        Verb::Verify { what, .. } => verify(&world, what, json, &sink)?,
-        Verb::History { .. } => render::history(&daemon::history(&world)?, json),
-        Verb::Doctor { .. } | Verb::Config { .. } => String::new(), // answered above
+        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, &sink)?, json),
+        Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
+        Verb::History { .. } => render::history(&asked.history()?, json),
+        // Answered above.
+        Verb::Doctor { .. }
+        | Verb::Daemon
+        | Verb::Events { .. }
+        | Verb::Probe
+        | Verb::Shutdown
+        | Verb::Config { .. } => String::new(),
     };
     Ok(printed)
 }
 
-fn install(world: &World, ask: Install, sink: &dyn Sink) -> Result<String> {
-    let request = Installation {
-        source: match ask.artifact.as_str() {
-            "-" => Source::Stdin,
-            path => Source::File(path.into()),
-        },
-        then: if ask.stage { daemon::Then::Stage } else { daemon::Then::Switch },
-        allowed: daemon::Allowed {
-            older: ask.allow_older,
-            reinstall: ask.reinstall,
-            retry_rolled_back: ask.retry_rolled_back,
-        },
-        dry_run: ask.dry_run,
-    };
-    let done = daemon::install(world, &request, sink)?;
+fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
+    let done = asked.install(ask, sink)?;
     let printed = render::installed(&done, ask.json.json);
-    if ask.reboot && !ask.dry_run {
-        // The answer first: nobody prints after a reboot.
-        finish(&printed, ExitCode::SUCCESS);
-        daemon::reboot(world, sink)?;
-        return Ok(String::new());
+    match asked {
+        Asked::Here(world) if ask.reboot && !ask.dry_run => {
+            // The answer first: nobody prints after a reboot.
+            finish(&printed, ExitCode::SUCCESS);
+            device::reboot(world, sink)?;
+            Ok(String::new())
+        }
+        _ => Ok(printed),
     }
-    Ok(printed)
 }
 
 fn verify(
-    world: &World,
-    what: Option<String>,
+    asked: &Asked,
+    what: Option<&str>,
     json: bool,
     sink: &dyn Sink,
 ) -> std::result::Result<String, End> {
-    let what = match what {
-        Some(what) => what,
-        None => world.booted()?.to_string(),
-    };
-    match what.parse::<SlotId>() {
-        Ok(slot) => {
-            let verdict = daemon::verify_slot(world, slot, sink)?;
+    let slot = what.map(str::parse::<SlotId>);
+    match (what, slot) {
+        (Some(path), Some(Err(_))) => {
+            Ok(render::judgement(&asked.judge(Path::new(path), sink)?, json))
+        }
+        (_, slot) => {
+            let (slot, verdict) = asked.verify_slot(slot.and_then(|s| s.ok()), sink)?;
             let printed = render::verdict(slot, &verdict, json);
             match verdict.require_match() {
                 Ok(()) => Ok(printed),
@@ -181,17 +181,33 @@ fn verify(
                 Err(f) => Err(End::Said(printed, f.code())),
             }
         }
-        Err(_) => Ok(render::judgement(&daemon::judge_file(world, Path::new(&what), sink)?, json)),
     }
 }
 
-fn wait(world: &World, state: &str, timeout: &str) -> Result<String> {
+/// Prints as it comes: the answer has no end.
+fn events(folder: &Path, after: u64, follow: bool, json: bool) -> Result<String> {
+    let Some(daemon) = Remote::find(folder) else {
+        let text = format!("no daemon listens in {}", folder.display());
+        return Err(Failure::new(ReasonCode::DaemonSilent, text));
+    };
+    let mut events = daemon.events(after, follow)?;
+    let mut out = std::io::stdout().lock();
+    while let Some((told, line)) = events.line()? {
+        let text = if json { line } else { render::event(&told) };
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+    Ok(String::new())
+}
+
+fn wait(asked: &Asked, state: &str, timeout: &str) -> Result<String> {
     let usage = |e: String| Failure::new(ReasonCode::Usage, e);
-    let wanted: daemon::State = state.parse().map_err(usage)?;
-    let patience = daemon::parse_duration(timeout).map_err(usage)?;
+    let wanted: device::State = state.parse().map_err(usage)?;
+    let patience = device::parse_duration(timeout).map_err(usage)?;
     let start = Instant::now();
     loop {
-        let found = daemon::status(world)?.state;
+        let found = asked.status()?.state;
         if found == wanted {
             return Ok(format!("{found}\n"));
         }

@@ -23,6 +23,8 @@ pub struct Fragment {
     pub health: Health,
     /// How long a trial may take.
     pub trial: Trial,
+    /// Where the daemon is spoken to.
+    pub daemon: Daemon,
 }
 
 /// `[trial]`
@@ -92,4 +94,19 @@ pub struct Boot {
 pub struct Health {
     /// `[[health.check]]`: each must pass before a trial is committed.
     pub check: Vec<Check>,
+    /// For how long everything must pass without a break (default `30s`).
+    #[serde(deserialize_with = "some_duration")]
+    pub stable: Option<Duration>,
+    /// After how long in one boot what fails has failed (default `10m`).
+    #[serde(deserialize_with = "some_duration")]
+    pub deadline: Option<Duration>,
+}
+
+/// `[daemon]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Daemon {
+    /// Where its sockets and its status are (default `run/surefoot`, from the root or from the
+    /// folder of a configuration that was named).
+    pub folder: Option<PathBuf>,
 }

@@ -233,8 +233,9 @@ mod tests {
         }
         let loaded = load(&Where::Folders(dir.path().to_owned())).unwrap();
         assert_eq!(loaded.settings.device.product.as_str(), "mine");
-        let checks: Vec<_> = loaded.settings.checks.iter().map(|c| c.command[0].as_str()).collect();
-        assert_eq!(checks, ["new", "d"]);
+        let kinds: Vec<_> = loaded.settings.checks.iter().map(|c| c.kind.clone()).collect();
+        let command = |word: &str| crate::health::Kind::Command(vec![word.to_owned()]);
+        assert_eq!(kinds, [command("new"), command("d")]);
         assert!(loaded.origin["device.product"].ends_with("etc/surefoot/a.toml"));
         assert!(loaded.origin["health.check.disk"].ends_with("usr/lib/surefoot/a.toml"));
     }

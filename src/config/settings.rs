@@ -3,7 +3,7 @@
 use super::Fragment;
 use super::fragment::Trial;
 use crate::boot::GIVE_BACK_MAX;
-use crate::health::Check;
+use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::slot::HardwareSource;
 use crate::update::Rules;
@@ -24,6 +24,10 @@ pub struct Settings {
     pub accept_single_copy: bool,
     /// The health checks.
     pub checks: Vec<Check>,
+    /// How long the checks are watched.
+    pub patience: Patience,
+    /// Where the daemon's sockets are.
+    pub run: PathBuf,
     /// How long a trial may take.
     pub trial: Rules,
     /// Where relative paths and health checks start: the folder of the last file.
@@ -74,8 +78,8 @@ impl Settings {
             let text = format!("two health checks are named `{}`", twice.name);
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
-        if let Some(empty) = merged.health.check.iter().find(|c| c.command.is_empty()) {
-            let text = format!("health check `{}` has an empty command", empty.name);
+        if merged.health.check.iter().any(|c| c.name == CAN_UPDATE_AGAIN) {
+            let text = format!("the health check `{CAN_UPDATE_AGAIN}` is built in");
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
         Ok(Settings {
@@ -92,6 +96,11 @@ impl Settings {
             fw_env_config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
             accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
             checks: merged.health.check,
+            patience: Patience {
+                stable: merged.health.stable.unwrap_or(Patience::default().stable),
+                deadline: merged.health.deadline.unwrap_or(Patience::default().deadline),
+            },
+            run: path(merged.daemon.folder, "run/surefoot"),
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })

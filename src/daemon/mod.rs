@@ -1,23 +1,15 @@
-//! Builds the world from the settings and answers requests on it. This room never parses words
-//! and never prints: the command line asks it, later the control socket.
+//! Keeps a device running: decides its trials, answers its control socket, serves its sticks.
+//! This room never writes a slot or the environment itself: it asks `device`.
 
-mod answer;
-mod doctor;
-mod hands;
-mod install;
-mod offer;
-mod status;
-mod verbs;
-mod world;
+mod api;
+mod core;
+mod hub;
+mod keeper;
+mod probe;
+mod remote;
+mod run;
 
-pub use crate::health::parse_duration;
-pub use crate::install::SlotVerdict;
-pub use crate::sys::clock::{span, utc};
-pub use crate::update::{Allowed, Ended, Outcome, State, Then};
-pub use answer::{Answer, Next};
-pub use doctor::{Diagnosis, Finding, Level, doctor};
-pub use install::{Installation, Installed, Source, install};
-pub use offer::{Judgement, judge_file};
-pub use status::{LastEnd, SlotView, Status, Trial, status};
-pub use verbs::{come_to_rest, commit, history, reboot, rollback, shutdown, switch, verify_slot};
-pub use world::World;
+pub use hub::{Hub, Numbered};
+pub use probe::answer_probe;
+pub use remote::{Events, Remote};
+pub use run::run;

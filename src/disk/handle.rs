@@ -133,6 +133,20 @@ impl Disk {
         }
     }
 
+    /// Whether a partition could be held alone: opens its node as a writer would, but for reading.
+    pub fn rehearse(&self, partition: &Partition) -> Result<()> {
+        if let Some(why) = self.in_use(partition)? {
+            let text = format!("partition {} is {why}", partition.name);
+            return Err(Failure::new(ReasonCode::SlotMounted, text));
+        }
+        let Kind::Device(disk) = &self.kind else {
+            return Ok(());
+        };
+        let found = self.kernel_partition(*disk, partition)?;
+        let node = found.map_or_else(|| self.path.clone(), |f| f.node);
+        Medium::open(&node, Access::ReadAlone).map(drop)
+    }
+
     /// A partition for writing, held alone: the partition's own node with O_EXCL on a device, the
     /// locked image file otherwise. Only the key to the inactive slot and those who make whole
     /// disks call this.

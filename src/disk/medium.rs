@@ -56,7 +56,7 @@ fn failed_open(path: &Path, access: Access, e: &std::io::Error) -> Failure {
     };
     let hint = match (code, access) {
         (ReasonCode::SlotMounted, _) => ": mounted or in use",
-        (ReasonCode::DiskMissing, Access::Read) => " for reading",
+        (ReasonCode::DiskMissing, Access::Read | Access::ReadAlone) => " for reading",
         (ReasonCode::DiskMissing, _) => " for writing",
         _ => "",
     };

@@ -1,12 +1,16 @@
 //! What happened, as one serialisable enum with stable ids. Rendering lives elsewhere: this room
 //! never prints.
 
-use crate::model::{ReasonCode, SlotId, Version};
-use serde::Serialize;
+mod id;
+
+pub use id::Told;
+
+use crate::model::{ReasonCode, SlotId, State, Version};
+use serde::{Deserialize, Serialize};
 
 /// A phase of an installation, in the order in which they happen; one that goes on after a cut
 /// compares before it verifies what is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Hashing the whole artifact before the first destructive byte.
@@ -32,7 +36,7 @@ impl Phase {
 }
 
 /// One thing that happened. New variants may be added; ids never change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
@@ -59,6 +63,20 @@ pub enum Event {
         /// Bytes done.
         done: u64,
     },
+    /// The daemon runs.
+    Started {
+        /// The updater's version.
+        updater: String,
+        /// Where the device stands.
+        state: State,
+    },
+    /// The device stands elsewhere than before.
+    State {
+        /// Where.
+        state: State,
+        /// One line for people.
+        text: String,
+    },
     /// The bootloader was told to try `slot` next.
     Armed {
         /// The slot.
@@ -77,6 +95,53 @@ pub enum Event {
         slot: SlotId,
         /// Why.
         reason: ReasonCode,
+    },
+    /// An installation, or another request, was refused or failed; nothing that boots has changed.
+    Refused {
+        /// Why.
+        reason: ReasonCode,
+        /// One line for people.
+        text: String,
+    },
+    /// A health check says something else than the last time.
+    Check {
+        /// Its name.
+        name: String,
+        /// Whether it passes now.
+        passed: bool,
+        /// Why not.
+        text: String,
+    },
+    /// A program of the integrator ended.
+    Hook {
+        /// The moment that it was run at.
+        moment: String,
+        /// Its name.
+        name: String,
+        /// How it ended.
+        text: String,
+    },
+    /// Something stands between now and the next step.
+    Waiting {
+        /// For what, one line each.
+        text: Vec<String>,
+    },
+    /// A stick was put in, or a file into the inbox.
+    Media {
+        /// What, and what became of it.
+        text: String,
+    },
+    /// Automatic updates were stopped or let go.
+    Hold {
+        /// Whether they are stopped.
+        held: bool,
+        /// One line for people.
+        text: String,
+    },
+    /// The machine is about to reboot.
+    Rebooting {
+        /// Why.
+        text: String,
     },
     /// Something a person should know that stops nothing.
     Warning {

@@ -4,7 +4,7 @@ use crate::artifact::{Manifest, Payload, Release};
 use crate::model::{Failure, Identifier, ReasonCode, Result, Version};
 use crate::slot::record::record_offset;
 use crate::trust::Verified;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What this device is, as the configuration and the hardware say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Target {
 }
 
 /// What would be done, for `--dry-run` and for `write_slot`. All lengths are bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The release.
     pub version: Version,

@@ -10,7 +10,7 @@ use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result, Version};
 use crate::slot::record::read_record;
 use crate::trust::{Trust, Verified};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// What was installed in the slot whose (first) partition this is. `None` if its record is
@@ -34,7 +34,7 @@ pub fn installed(
 }
 
 /// How a slot compares with its record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum SlotVerdict {
     /// Every byte of the image is as signed.

@@ -15,10 +15,10 @@ use crate::model::{Failure, ReasonCode, Result};
 use crate::slot::record::record_offset;
 use crate::source::Input;
 use crate::sys::AlignedBuf;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was done, in bytes of the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The length of the image.
     pub image: u64,

@@ -4,10 +4,12 @@ mod claim;
 mod failure;
 mod numbers;
 mod reason;
+mod state;
 mod text;
 
 pub use claim::{CopyClaim, EnvClaims};
 pub use failure::{Failure, Result, WithReason};
 pub use numbers::{ByteLen, Digest, KeyId};
 pub use reason::{Class, ReasonCode};
+pub use state::State;
 pub use text::{Identifier, SlotId, Txn, Version, printable};

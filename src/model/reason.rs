@@ -110,12 +110,15 @@ reasons! {
     KeyUnusable "KEY_UNUSABLE" Config "A key cannot be used." "Check the key's file, its permissions (0600) and its role.";
     // The state in which something was asked.
     TrialPending "TRIAL_PENDING" Denied "A new system is on trial." "Decide it first: `surefoot commit` or `surefoot rollback`.";
+    NotAllowed "NOT_ALLOWED" Denied "Whoever asked may only read here." "Ask through the control socket, as a member of its group.";
+    DaemonSilent "DAEMON_SILENT" Retry "The daemon did not answer, or not to the end." "See `surefoot status`: what was begun goes on. `systemctl status surefoot` tells of the daemon.";
     NotTrying "NOT_TRYING" Denied "No new system is on trial." "See `surefoot status`.";
     NotStaged "NOT_STAGED" Denied "No written release waits to be switched to." "Install one first: `surefoot install FILE --stage`.";
     WrongSlot "WRONG_SLOT" Denied "The running system is not the one on trial." "Reboot, then look at `surefoot status`.";
     NothingToRollBack "NOTHING_TO_ROLL_BACK" Denied "The other slot holds no system to return to." "Install a release instead.";
     HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Reboot: the previous system is armed. The check is named in `surefoot status`.";
     DeadlinePassed "DEADLINE_PASSED" Denied "The new system was not decided in its time." "Reboot: the previous system is armed. `[trial] deadline` sets the time.";
+    CannotUpdateAgain "CANNOT_UPDATE_AGAIN" Device "The running system could not install the next update." "Mend what `surefoot doctor` names; without it no update could be undone by another.";
     HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "Correct the check, or decide yourself: `surefoot commit --force --reason TEXT`.";
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";

@@ -3,7 +3,7 @@
 use super::broken;
 use super::files::Files;
 use crate::config::{Where, load};
-use crate::daemon::World;
+use crate::device::World;
 use crate::model::{Result, SlotId};
 use std::path::{Path, PathBuf};
 

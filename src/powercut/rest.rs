@@ -8,7 +8,7 @@ use super::rom::Rom;
 use super::small;
 use super::story::Nature;
 use crate::boot::BootControl;
-use crate::daemon::{self, Allowed, Installation, Source, State, Then, World};
+use crate::device::{self, Allowed, Installation, Source, State, Then, World};
 use crate::event::Nowhere;
 use crate::model::{Digest, ReasonCode, SlotId};
 use crate::sys::AlignedBuf;
@@ -144,15 +144,15 @@ impl Device<'_> {
                 continue;
             }
             let world = self.world()?;
-            let state = patiently(|| daemon::come_to_rest(&world, &Nowhere))
+            let state = patiently(|| device::come_to_rest(&world, &Nowhere))
                 .map_err(said("coming to rest"))?;
             let done = match state {
-                State::Trying => match patiently(|| daemon::commit(&world, None, &Nowhere)) {
+                State::Trying => match patiently(|| device::commit(&world, None, &Nowhere)) {
                     Err(f) if f.code() == ReasonCode::HealthFailed => Ok(true),
                     other => other.map(|_| false),
                 },
                 State::Installing => self.install(&world, &self.new.path, false).map(|()| false),
-                State::Staged => patiently(|| daemon::switch(&world, &Nowhere)).map(|_| false),
+                State::Staged => patiently(|| device::switch(&world, &Nowhere)).map(|_| false),
                 State::Switching => Ok(true),
                 State::Idle | State::Updated | State::RolledBack | State::Failed => break,
             };
@@ -177,7 +177,7 @@ impl Device<'_> {
             return Err("a bad system stays".to_owned());
         }
         let last = world.load_journal().last;
-        let denies = last.is_some_and(|l| l.outcome == daemon::Ended::RolledBack);
+        let denies = last.is_some_and(|l| l.outcome == device::Ended::RolledBack);
         if denies && self.story.nature != Nature::Good {
             // Nobody asked for it, so it must not come back by itself.
             match self.install(&world, &self.new.path, false) {
@@ -201,9 +201,9 @@ impl Device<'_> {
         // Where the next release is the story's own, its second chance is a good one.
         self.folder.runs(slot, false).map_err(said("saying what runs"))?;
         let world = self.world()?;
-        patiently(|| daemon::commit(&world, None, &Nowhere))
+        patiently(|| device::commit(&world, None, &Nowhere))
             .map_err(said("committing the next update"))?;
-        let state = daemon::status(&world).map_err(said("status"))?.state;
+        let state = device::status(&world).map_err(said("status"))?.state;
         if state != State::Updated {
             return Err(format!("after the next update the state is {state}"));
         }
@@ -219,8 +219,10 @@ impl Device<'_> {
     ) -> crate::model::Result<()> {
         let allowed =
             Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person };
-        let source = Source::File(artifact.to_owned());
-        let ask = Installation { source, then: Then::Switch, allowed, dry_run: false };
-        patiently(|| daemon::install(world, &ask, &Nowhere)).map(|_| ())
+        let ask = || {
+            let source = Source::File(artifact.to_owned());
+            Installation { source, then: Then::Switch, allowed, dry_run: false }
+        };
+        patiently(|| device::install(world, ask(), &Nowhere)).map(|_| ())
     }
 }

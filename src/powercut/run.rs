@@ -13,7 +13,7 @@ use super::rom::Rom;
 use super::story::{Story, stories};
 use super::work::{Case, Desk};
 use crate::artifact::read_head;
-use crate::daemon::{self, State};
+use crate::device::{self, State};
 use crate::event::Nowhere;
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -113,12 +113,12 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
 /// The stories begin on a device at rest that would take the update: said before anything is made.
 fn is_ready(order: &Order<'_>) -> Result<()> {
     let world = Folder::open(order.device)?.open_world()?;
-    let state = daemon::status(&world)?.state;
+    let state = device::status(&world)?.state;
     if !matches!(state, State::Idle | State::Updated | State::RolledBack | State::Failed) {
         let text = format!("{} is {state}: settle it first", order.device.display());
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    daemon::judge_file(&world, order.artifact, &Nowhere).map(|_| ())
+    device::judge(&world, device::Source::File(order.artifact.to_owned()), &Nowhere).map(|_| ())
 }
 
 /// Plays every story once. One that does not go as it must without any cut is a violation already.

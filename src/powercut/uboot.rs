@@ -47,6 +47,7 @@ impl UbootSandbox {
         let call = Invocation {
             command: &command,
             folder,
+            environment: &[],
             input: b"",
             deadline: PATIENCE,
             keep: 64 << 10,

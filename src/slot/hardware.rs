@@ -45,7 +45,8 @@ pub fn revision(
             .ok_or_else(|| unknown(format!("no variable `{name}` in the environment")))?,
         HardwareSource::Command(command) => {
             let deadline = Duration::from_secs(10);
-            let call = Invocation { command, folder, input: b"", deadline, keep: 1024 };
+            let call =
+                Invocation { command, folder, environment: &[], input: b"", deadline, keep: 1024 };
             let done = run(&call).map_err(|e| unknown(format!("{command:?}: {e}")))?;
             if done.ending != Ending::Exit(0) {
                 return Err(unknown(format!("{command:?} ended with {:?}", done.ending)));

@@ -35,6 +35,25 @@ impl FileSource {
     }
 }
 
+impl FileSource {
+    /// A file that somebody has opened for us. What is no ordinary file is given back: it can only
+    /// be read as it comes.
+    pub fn opened(file: File, name: &str) -> std::result::Result<FileSource, File> {
+        match file.metadata() {
+            Ok(about) if about.is_file() => {
+                Ok(FileSource { len: about.len(), file, name: name.to_owned() })
+            }
+            _ => Err(file),
+        }
+    }
+}
+
+impl From<FileSource> for File {
+    fn from(source: FileSource) -> File {
+        source.file
+    }
+}
+
 fn open_failed(name: &str, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ReasonCode::NoSuchFile,

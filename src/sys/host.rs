@@ -23,6 +23,7 @@ pub fn restart() -> Result<()> {
     let orderly = super::process::Invocation {
         command: &["reboot".to_owned()],
         folder: Path::new("/"),
+        environment: &[],
         input: b"",
         deadline: Duration::from_secs(20),
         keep: 0,
@@ -48,4 +49,10 @@ pub fn same_filesystem(a: &Path, b: &Path) -> bool {
 /// Whether this process may create files in a folder, on a filesystem that is not read-only.
 pub fn writable(folder: &Path) -> bool {
     nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
+/// Bytes that an ordinary user may still write to the filesystem of `path`.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(path)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }

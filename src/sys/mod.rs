@@ -11,5 +11,8 @@ pub mod lock;
 pub mod mounts;
 pub mod power;
 pub mod process;
+pub mod systemd;
+pub mod transient;
+pub mod unix;
 
 pub use aligned::AlignedBuf;

@@ -17,6 +17,8 @@ pub struct Invocation<'a> {
     pub command: &'a [String],
     /// The folder it runs in.
     pub folder: &'a Path,
+    /// Variables added to its environment.
+    pub environment: &'a [(String, String)],
     /// What it reads on standard input.
     pub input: &'a [u8],
     /// When it, and all it has started, is killed.
@@ -47,6 +49,22 @@ pub struct Finished {
     pub stderr: Vec<u8>,
 }
 
+/// Runs programs. Here as children; on a device that systemd looks after, as units of their own.
+pub trait Runner: Send + Sync {
+    /// Runs one to its end or its deadline. An error means that it could not be started.
+    fn run(&self, call: &Invocation<'_>) -> std::io::Result<Finished>;
+}
+
+/// Runs programs as children of this process, with its rights.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Children;
+
+impl Runner for Children {
+    fn run(&self, call: &Invocation<'_>) -> std::io::Result<Finished> {
+        run(call)
+    }
+}
+
 /// Runs a program to its end or its deadline. An error means that it could not be started, which
 /// is another thing than having failed.
 pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
@@ -57,6 +75,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     let mut child = Command::new(path)
         .args(arguments)
         .current_dir(call.folder)
+        .envs(call.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -134,7 +153,14 @@ mod tests {
     fn sh(script: &str, deadline_ms: u64, input: &[u8]) -> std::io::Result<Finished> {
         let command = ["/bin/sh", "-c", script].map(str::to_owned);
         let deadline = Duration::from_millis(deadline_ms);
-        run(&Invocation { command: &command, folder: Path::new("/"), input, deadline, keep: 100 })
+        run(&Invocation {
+            command: &command,
+            folder: Path::new("/"),
+            environment: &[],
+            input,
+            deadline,
+            keep: 100,
+        })
     }
 
     #[test]
@@ -165,8 +191,14 @@ mod tests {
     fn a_program_that_is_not_there_is_an_error_not_a_verdict() {
         let command = ["/nowhere/at-all".to_owned()];
         let deadline = Duration::from_secs(1);
-        let call =
-            Invocation { command: &command, folder: Path::new("/"), input: b"", deadline, keep: 1 };
+        let call = Invocation {
+            command: &command,
+            folder: Path::new("/"),
+            environment: &[],
+            input: b"",
+            deadline,
+            keep: 1,
+        };
         assert!(run(&call).is_err());
     }
 }

@@ -18,6 +18,7 @@ mod store;
 mod trial;
 mod words;
 
+pub use crate::model::State;
 pub use decide::decide;
 pub use driver::{Hands, Rest, drive};
 pub use facts::{Done, Effect, EnvView, Facts, Rules, Step, Target, Then, Wish};
@@ -26,4 +27,4 @@ pub use history::History;
 pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Spent, Work};
 pub use policy::{Allowed, Standing, wanted};
 pub use store::{JournalStore, Stored};
-pub use words::{State, at_rest};
+pub use words::at_rest;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use surefoot::boot::Grade;
-use surefoot::daemon::Next;
+use surefoot::device::Next;
 use surefoot::model::ReasonCode;
 use surefoot::update::{Ended, State};
 

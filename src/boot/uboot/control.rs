@@ -24,6 +24,16 @@ impl UbootControl {
         &self.store
     }
 
+    /// Whether the next update could be armed from here: parses the environment, makes the copy
+    /// that an arming would write, opens its place for writing, and writes nothing.
+    pub fn rehearse(&self, booted: SlotId) -> Result<()> {
+        let session = self.store.begin()?;
+        let mut env = session.loaded().env()?.clone();
+        let txn = Txn::new(&crate::model::Digest::NONE, u32::MAX);
+        apply(&mut env, &BootChange::Arm { slot: booted.other(), good: booted, txn })?;
+        session.rehearse(&env)
+    }
+
     fn facts(&self, loaded: &Loaded) -> BootFacts {
         let empty = Env::new();
         let env = loaded.env().unwrap_or(&empty);

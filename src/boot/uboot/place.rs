@@ -110,6 +110,22 @@ impl Place {
             && self.device.parent().is_some_and(Path::exists)
     }
 
+    /// Whether a write would get as far as its first byte: opens for writing, and writes nothing.
+    pub(super) fn rehearse(&self) -> Result<()> {
+        if self.is_missing_file() {
+            return Ok(());
+        }
+        let device = match &self.disk {
+            Some(disk) => disk.writable()?,
+            None => open_in_place(&self.device)?,
+        };
+        let misplaced = |why: &str| {
+            let why = format!("{}: {why}", self.device.display());
+            Failure::new(ReasonCode::EnvConfig, why)
+        };
+        self.range_in(device.len()).map(drop).map_err(misplaced)
+    }
+
     /// Writes the whole copy, returns when it is on the medium, and compares what the medium
     /// gives back: `ENV_READ_BACK`.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<()> {

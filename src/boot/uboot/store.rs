@@ -199,6 +199,14 @@ impl Session<'_> {
         &self.loaded
     }
 
+    /// Everything that [`Session::save`] does before its first byte.
+    pub fn rehearse(&self, env: &Env) -> Result<()> {
+        let (target, serial) = self.loaded.next()?;
+        let place = &self.store.places[target];
+        env.encode(place.size, serial)?;
+        place.rehearse()
+    }
+
     /// One write: `env` into the copy that U-Boot does not use, with the next serial number;
     /// flushed, read back from the medium, compared, parsed and chosen. `ENV_FULL` before
     /// anything is written; after `ENV_READ_BACK` or `IO` the other copy is what it was.

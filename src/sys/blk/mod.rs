@@ -30,6 +30,8 @@ const FILE_BLOCK: usize = 4096;
 pub enum Access {
     /// For reading only.
     Read,
+    /// For reading only, and nobody else may have it: whether [`Access::WriteAlone`] would do.
+    ReadAlone,
     /// For writing, and nobody else may: O_EXCL on a block device (refused while it or a part of
     /// it is mounted), an exclusive lock on a file. Held until dropped.
     WriteAlone,
@@ -90,13 +92,14 @@ impl Blk {
             return Err(Error::new(ErrorKind::InvalidInput, why));
         }
         let mut flags = OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        if is_device && access == Access::WriteAlone {
+        let alone = matches!(access, Access::WriteAlone | Access::ReadAlone);
+        if is_device && alone {
             flags |= OFlag::O_EXCL;
         }
         let open = |flags: OFlag| {
             OpenOptions::new()
                 .read(true)
-                .write(access != Access::Read)
+                .write(matches!(access, Access::WriteAlone | Access::WriteShared))
                 .custom_flags(flags.bits())
                 .open(path)
         };
@@ -109,7 +112,7 @@ impl Blk {
             let why = "it was replaced while it was opened";
             return Err(Error::new(ErrorKind::ResourceBusy, why));
         }
-        if !is_device && access == Access::WriteAlone && !try_lock(&file)? {
+        if !is_device && alone && !try_lock(&file)? {
             return Err(Error::new(ErrorKind::WouldBlock, "locked by another program"));
         }
         let (len, block) =

@@ -3,10 +3,10 @@
 use crate::install::Report;
 use crate::model::SlotId;
 use crate::update::{State, Work};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a person does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Next {
     /// Nothing.
@@ -22,7 +22,7 @@ pub enum Next {
 }
 
 /// The answer to a request that changed something.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Answer {
     /// The version of this answer's shape.
     pub v: u32,

@@ -7,11 +7,11 @@ use crate::config::Settings;
 use crate::disk::Disk;
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::{Layout, SlotNames};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a finding means for updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// As it should be.
@@ -23,10 +23,10 @@ pub enum Level {
 }
 
 /// One thing looked at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     /// What was looked at.
-    pub topic: &'static str,
+    pub topic: String,
     /// What it means.
     pub level: Level,
     /// What is the case.
@@ -39,7 +39,7 @@ pub struct Finding {
 }
 
 /// All of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The version of this answer's shape.
     pub v: u32,
@@ -55,23 +55,24 @@ impl Diagnosis {
         self.findings.iter().find(|f| f.level == Level::Blocking).and_then(|f| f.code)
     }
 
-    fn good(&mut self, topic: &'static str, text: String) {
+    fn good(&mut self, topic: &str, text: String) {
         self.push(topic, Level::Good, text, String::new(), None);
     }
 
     fn push(
         &mut self,
-        topic: &'static str,
+        topic: &str,
         level: Level,
         text: String,
         remedy: String,
         code: Option<ReasonCode>,
     ) {
+        let topic = topic.to_owned();
         self.findings.push(Finding { topic, level, text, remedy, code });
     }
 
     /// A failure becomes a blocking finding; what it kept from being looked at is not guessed.
-    fn block(&mut self, topic: &'static str, failure: &Failure) {
+    fn block(&mut self, topic: &str, failure: &Failure) {
         let remedy = failure.code().next_step().to_owned();
         self.push(
             topic,

@@ -6,11 +6,13 @@ use crate::boot::uboot::EnvStore;
 use crate::boot::uboot::UbootControl;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
+use crate::health::Remote;
 use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
 use crate::sys::AlignedBuf;
 use crate::sys::lock::FileLock;
+use crate::sys::process::{Children, Runner};
 use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
 use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target, Work};
@@ -34,6 +36,10 @@ pub struct World {
     pub floor: FloorStore,
     /// The history's place.
     pub history: History,
+    /// Runs checks, hooks and other programs of the integrator.
+    pub runner: Box<dyn Runner>,
+    /// Looks over the network, where this process has none.
+    pub remote: Option<Box<dyn Remote>>,
     booted: Result<SlotId>,
 }
 
@@ -49,7 +55,8 @@ impl World {
         let state = &settings.device.state;
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
-        Ok(World { settings, disk, layout, boot, journal, floor, history, booted })
+        let (runner, remote) = (Box::new(Children), None);
+        Ok(World { settings, disk, layout, boot, journal, floor, history, runner, remote, booted })
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.

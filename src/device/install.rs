@@ -8,22 +8,26 @@ use super::world::World;
 use crate::event::Sink;
 use crate::install::{Plan, Reuse, check_stored};
 use crate::model::{Failure, ReasonCode, Result};
-use crate::source::Input;
+use crate::source::{Fetch, Input};
 use crate::update::{Allowed, Done, Phase, State, Then, Wish, Work, at_rest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where an artifact comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file.
     File(PathBuf),
     /// Standard input.
     Stdin,
+    /// Something that is open already, and can be read anywhere.
+    Open(Arc<dyn Fetch>),
+    /// Bytes as they come.
+    Stream(Box<dyn Read + Send>),
 }
 
 /// What `install` is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// The artifact.
     pub source: Source,
@@ -36,7 +40,7 @@ pub struct Installation {
 }
 
 /// What `install` did, or with `dry_run` would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Installed {
     /// It was done.
@@ -55,7 +59,7 @@ pub enum Installed {
 }
 
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
-pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Installed> {
+pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Installed> {
     let booted = world.booted()?;
     let _lock = if ask.dry_run { None } else { Some(world.lock()?) };
     let mut journal = world.load_journal();
@@ -70,13 +74,13 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
     doctor::gate(world)?;
-    let Offer { release, input } = offer::open(world, &ask.source)?;
+    let Offer { release, input } = offer::open(world, ask.source)?;
     let digest = release.body_digest();
     // Asked again for what is under way, nothing is old or new about it.
-    if let Some(answer) = already(world, &journal, &digest, ask) {
+    if let Some(answer) = already(world, &journal, &digest, ask.then, ask.allowed) {
         return Ok(answer);
     }
-    let (plan, work) = offer::judge(world, &journal, &release, ask.allowed)?;
+    let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
     let resumes = matches!(
         &journal.phase,
         Phase::Installing(old) if old.digest == digest && old.slot == work.slot
@@ -95,6 +99,7 @@ pub fn install(world: &World, ask: &Installation, sink: &dyn Sink) -> Result<Ins
         Some(standing) => Reuse::SharedWith(Box::new(standing)),
         None => Reuse::Nothing,
     };
+    world.take_baseline(sink)?;
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
     let wish = Wish::Install(work.clone(), ask.then);
@@ -124,13 +129,14 @@ fn already(
     world: &World,
     journal: &crate::update::Journal,
     digest: &crate::model::Digest,
-    ask: &Installation,
+    then: Then,
+    allowed: Allowed,
 ) -> Option<Installed> {
     let work = journal.work().filter(|w| w.digest == *digest)?;
     let standing = world.target_in(work.slot) == crate::update::Target::Recorded(*digest);
     let state = State::of(journal);
-    let waits = state == State::Switching || state == State::Staged && ask.then == Then::Stage;
-    (waits && standing && !ask.allowed.reinstall)
+    let waits = state == State::Switching || state == State::Staged && then == Then::Stage;
+    (waits && standing && !allowed.reinstall)
         .then(|| Installed::Done(installed_answer(state, work)))
 }
 

@@ -4,7 +4,7 @@ use super::world::World;
 use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
-use crate::health::{self, Verdict};
+use crate::health::Verdict;
 use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
@@ -39,6 +39,8 @@ pub(super) struct DeviceHands<'a, 'b> {
     /// How long this boot has been up when the request came: a check that takes its time does
     /// not run into the deadline.
     pub(super) up: u64,
+    /// The verdict, where somebody has watched the checks for longer than one look.
+    pub(super) verdict: Option<Verdict>,
     /// Where events go.
     pub(super) sink: &'a dyn Sink,
 }
@@ -155,10 +157,18 @@ impl DeviceHands<'_, '_> {
     }
 
     fn check(&self) -> Done {
-        let settings = &self.world.settings;
-        match health::judge(&settings.checks, &settings.folder, self.sink) {
-            Verdict::Good(n) => {
-                Done::Healthy(format!("{n} check{} passed", if n == 1 { "" } else { "s" }))
+        let verdict = self.verdict.clone().unwrap_or_else(|| self.world.judge(self.sink));
+        match verdict {
+            Verdict::Good { passed, excused } => {
+                let mut said =
+                    format!("{passed} check{} passed", if passed == 1 { "" } else { "s" });
+                if !excused.is_empty() {
+                    said.push_str(&format!(
+                        "; failed as before the update: {}",
+                        excused.join(", ")
+                    ));
+                }
+                Done::Healthy(said)
             }
             Verdict::Unchecked => {
                 Done::Healthy("no check is configured; a person decided".to_owned())
@@ -180,9 +190,21 @@ pub(super) fn rest(
     cargo: Option<&mut Cargo<'_>>,
     sink: &dyn Sink,
 ) -> Result<Rest> {
+    rest_with(world, journal, wish, cargo, None, sink)
+}
+
+/// The same with a verdict at hand.
+pub(super) fn rest_with(
+    world: &World,
+    journal: Journal,
+    wish: &Wish,
+    cargo: Option<&mut Cargo<'_>>,
+    verdict: Option<Verdict>,
+    sink: &dyn Sink,
+) -> Result<Rest> {
     let booted = world.booted()?;
     let was_on_trial = matches!(journal.phase, Phase::Trying { .. } | Phase::Switching { .. });
-    let mut hands = DeviceHands { world, booted, cargo, up: world.up(), sink };
+    let mut hands = DeviceHands { world, booted, cargo, up: world.up(), verdict, sink };
     let rest = drive(journal, wish, &mut hands)?;
     if let Phase::Returning { work, reason, .. } = &rest.journal.phase
         && was_on_trial

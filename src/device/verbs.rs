@@ -2,10 +2,11 @@
 
 use super::answer::{Answer, Next};
 use super::doctor;
-use super::hands::{look, rest};
+use super::hands::{look, rest, rest_with};
 use super::world::{World, digest_of};
 use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
+use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work, at_rest};
@@ -59,6 +60,20 @@ fn ended(journal: &Journal) -> Failure {
 /// Decides the trial: runs the checks and commits, or with `unchecked` commits and records who
 /// said so. `HEALTH_FAILED` means that the device is already on its way back: reboot it.
 pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Result<Answer> {
+    decided(world, unchecked, None, sink)
+}
+
+/// Decides the trial by a verdict that whoever watched it has come to.
+pub fn decide(world: &World, verdict: Verdict, sink: &dyn Sink) -> Result<Answer> {
+    decided(world, None, Some(verdict), sink)
+}
+
+fn decided(
+    world: &World,
+    unchecked: Option<String>,
+    verdict: Option<Verdict>,
+    sink: &dyn Sink,
+) -> Result<Answer> {
     let booted = world.booted()?;
     let _lock = world.lock()?;
     let journal = settle(world, sink)?;
@@ -70,7 +85,7 @@ pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Resu
         Phase::Returning { work, reason, detail, .. } => return Err(left(work, *reason, detail)),
         _ => {}
     }
-    let rest = rest(world, journal, &Wish::Commit(unchecked), None, sink)?;
+    let rest = rest_with(world, journal, &Wish::Commit(unchecked), None, verdict, sink)?;
     refused(&rest)?;
     match (&rest.journal.phase, &rest.journal.last) {
         (Phase::Returning { work, reason, detail, .. }, _) => Err(left(work, *reason, detail)),
@@ -171,6 +186,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
             damaged => damaged.require_match().map_err(|f| f.at(format!("slot {slot}")))?,
         }
     }
+    world.take_baseline(sink)?;
     let work = world.move_into(slot, digest, to);
     let rest = rest(world, journal, &Wish::Return(work.clone()), None, sink)?;
     refused(&rest)?;
@@ -216,4 +232,13 @@ pub fn reboot(world: &World, sink: &dyn Sink) -> Result<()> {
         return Ok(());
     }
     crate::sys::host::restart()
+}
+
+/// Whether a trial was given up and only the reboot is missing.
+pub fn is_leaving(world: &World) -> Result<bool> {
+    let booted = world.booted()?;
+    let journal = world.load_journal();
+    let facts = look(world, booted, &journal, &Wish::Settle, None)?;
+    let phase = at_rest(&journal, &facts).phase;
+    Ok(matches!(phase, Phase::Returning { .. }) && !facts.env.trial)
 }

@@ -7,11 +7,11 @@ use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
 use crate::sys::clock;
 use crate::update::{Ended, Journal, Phase, State, Wish, at_rest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One slot.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlotView {
     /// The release in it; `None` for a system that no artifact has brought.
     pub version: Option<String>,
@@ -30,7 +30,7 @@ pub struct SlotView {
 }
 
 /// A trial that is armed or running.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trial {
     /// Its slot.
     pub slot: SlotId,
@@ -49,7 +49,7 @@ pub struct Trial {
 }
 
 /// How the last move ended; all `None` on a device that never updated.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LastEnd {
     /// How.
     pub outcome: Option<Ended>,
@@ -68,7 +68,7 @@ pub struct LastEnd {
 }
 
 /// What is next, and in words.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NextStep {
     /// What a person does.
     pub action: Next,
@@ -77,7 +77,7 @@ pub struct NextStep {
 }
 
 /// The whole answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
     /// The version of this answer's shape.
     pub v: u32,

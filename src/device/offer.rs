@@ -1,5 +1,6 @@
 //! Whether an artifact would be installed here, without touching anything.
 
+use super::Source;
 use super::world::{World, named};
 use crate::artifact::{Release, read_head};
 use crate::boot::BootControl;
@@ -9,9 +10,7 @@ use crate::model::Result;
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Standing, Work, wanted};
-use serde::Serialize;
-use std::io::Read;
-use std::path::Path;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// An artifact whose head a trusted key has signed, with its payload still unread.
@@ -23,25 +22,24 @@ pub(super) struct Offer {
 }
 
 /// Reads the head of a file, or of a stream that is then at its payload.
-pub(super) fn open(world: &World, source: &super::Source) -> Result<Offer> {
+pub(super) fn open(world: &World, source: Source) -> Result<Offer> {
     let trust = world.trust()?;
-    match source {
-        super::Source::File(path) => {
-            let file = Arc::new(FileSource::open(path)?);
-            let release = read_head(&mut Sequential::new(&*file))?.verify(&trust)?;
-            Ok(Offer { release, input: Input::Seekable(file) })
-        }
-        super::Source::Stdin => {
-            let mut stream: Box<dyn Read + Send> = crate::source::stdin();
-            let release = read_head(&mut stream)?.verify(&trust)?;
-            Ok(Offer { release, input: Input::Stream(stream) })
-        }
-    }
+    let mut input = match source {
+        Source::File(path) => Input::Seekable(Arc::new(FileSource::open(&path)?)),
+        Source::Open(fetch) => Input::Seekable(fetch),
+        Source::Stdin => Input::Stream(crate::source::stdin()),
+        Source::Stream(stream) => Input::Stream(stream),
+    };
+    let head = match &mut input {
+        Input::Seekable(fetch) => read_head(&mut Sequential::new(&**fetch))?,
+        Input::Stream(stream) => read_head(stream)?,
+    };
+    Ok(Offer { release: head.verify(&trust)?, input })
 }
 
 /// The plan for this device, and the move it makes. Refuses what is not for this device or not
 /// wanted; pure but for reading.
-pub(super) fn judge(
+pub(super) fn weigh(
     world: &World,
     journal: &Journal,
     release: &Verified<Release>,
@@ -69,7 +67,7 @@ pub(super) fn judge(
 }
 
 /// What `surefoot verify FILE` says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judgement {
     /// The version of this answer's shape.
     pub v: u32,
@@ -82,9 +80,9 @@ pub struct Judgement {
 }
 
 /// Whether this file would be installed here: every signature, every stored byte, every rule.
-pub fn judge_file(world: &World, path: &Path, sink: &dyn Sink) -> Result<Judgement> {
-    let offer = open(world, &super::Source::File(path.to_owned()))?;
-    let (plan, work) = judge(world, &world.load_journal(), &offer.release, Allowed::default())?;
+pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
+    let offer = open(world, source)?;
+    let (plan, work) = weigh(world, &world.load_journal(), &offer.release, Allowed::default())?;
     if let Input::Seekable(source) = &offer.input {
         check_stored(&**source, &offer.release, sink)?;
     }

@@ -1,0 +1,166 @@
+//! Who does what was asked: the daemon if it runs, this process if not.
+
+use super::args::Install;
+use crate::config::{Where, load};
+use crate::daemon::Remote;
+use crate::device::{
+    self, Allowed, Answer, Installation, Installed, Judgement, Outcome, SlotVerdict, Source,
+    Status, Then, World,
+};
+use crate::event::{Event, Sink};
+use crate::model::{Failure, ReasonCode, Result, SlotId};
+use serde::Deserialize;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Who is asked.
+pub(super) enum Asked {
+    /// This process, on the device itself.
+    Here(Box<World>),
+    /// The daemon.
+    There(Remote),
+}
+
+#[derive(Deserialize)]
+struct History {
+    history: Vec<Outcome>,
+}
+
+impl Asked {
+    /// The daemon of this configuration if one listens; else the device is opened.
+    pub(super) fn find(place: &Where, sink: &dyn Sink) -> Result<Asked> {
+        let loaded = load(place)?;
+        if let Some(remote) = Remote::find(&loaded.settings.run) {
+            return Ok(Asked::There(remote));
+        }
+        for key in &loaded.unknown {
+            sink.emit(&Event::Warning { text: format!("unknown setting, ignored: {key}") });
+        }
+        World::open(loaded.settings).map(|world| Asked::Here(Box::new(world)))
+    }
+
+    pub(super) fn status(&self) -> Result<Status> {
+        match self {
+            Asked::Here(world) => device::status(world),
+            Asked::There(daemon) => daemon.ask("/v1/status"),
+        }
+    }
+
+    pub(super) fn history(&self) -> Result<Vec<Outcome>> {
+        match self {
+            Asked::Here(world) => device::history(world),
+            Asked::There(daemon) => daemon.ask("/v1/history").map(|h: History| h.history),
+        }
+    }
+
+    pub(super) fn switch(&self, sink: &dyn Sink) -> Result<Answer> {
+        match self {
+            Asked::Here(world) => device::switch(world, sink),
+            Asked::There(daemon) => daemon.act("/v1/switch", None, sink),
+        }
+    }
+
+    pub(super) fn commit(&self, unchecked: Option<String>, sink: &dyn Sink) -> Result<Answer> {
+        match self {
+            Asked::Here(world) => device::commit(world, unchecked, sink),
+            Asked::There(daemon) => {
+                let reason = unchecked.map_or_else(String::new, |r| parameter("reason", &r));
+                daemon.act(&format!("/v1/commit{reason}"), None, sink)
+            }
+        }
+    }
+
+    pub(super) fn rollback(&self, reason: &str, sink: &dyn Sink) -> Result<Answer> {
+        match self {
+            Asked::Here(world) => device::rollback(world, reason, sink),
+            Asked::There(daemon) => {
+                daemon.act(&format!("/v1/rollback{}", parameter("reason", reason)), None, sink)
+            }
+        }
+    }
+
+    pub(super) fn verify_slot(
+        &self,
+        slot: Option<SlotId>,
+        sink: &dyn Sink,
+    ) -> Result<(SlotId, SlotVerdict)> {
+        match self {
+            Asked::Here(world) => {
+                let slot = slot.map_or_else(|| world.booted(), Ok)?;
+                Ok((slot, device::verify_slot(world, slot, sink)?))
+            }
+            Asked::There(daemon) => {
+                let booted = || self.status().map(|s| s.booted);
+                let slot = match slot {
+                    Some(slot) => slot,
+                    None => booted()?.ok_or_else(|| {
+                        let code = ReasonCode::BootedUnknown;
+                        Failure::new(code, code.meaning())
+                    })?,
+                };
+                Ok((slot, daemon.ask(&format!("/v1/verify?slot={slot}"))?))
+            }
+        }
+    }
+
+    pub(super) fn judge(&self, path: &Path, sink: &dyn Sink) -> Result<Judgement> {
+        match self {
+            Asked::Here(world) => device::judge(world, Source::File(path.to_owned()), sink),
+            Asked::There(daemon) => daemon.act("/v1/judge", Some(opened(path)?.as_fd()), sink),
+        }
+    }
+
+    pub(super) fn install(&self, ask: &Install, sink: &dyn Sink) -> Result<Installed> {
+        let stdin = ask.artifact == "-";
+        let path = Path::new(&ask.artifact);
+        match self {
+            Asked::Here(world) => {
+                let source = if stdin { Source::Stdin } else { Source::File(path.to_owned()) };
+                let allowed = Allowed {
+                    older: ask.allow_older,
+                    reinstall: ask.reinstall,
+                    retry_rolled_back: ask.retry_rolled_back,
+                };
+                let then = if ask.stage { Then::Stage } else { Then::Switch };
+                let request = Installation { source, then, allowed, dry_run: ask.dry_run };
+                let done = device::install(world, request, sink)?;
+                Ok(done)
+            }
+            Asked::There(daemon) => {
+                let words = [
+                    (ask.stage, "stage"),
+                    (ask.reboot && !ask.dry_run, "reboot"),
+                    (ask.dry_run, "dry_run"),
+                    (ask.allow_older, "allow_older"),
+                    (ask.reinstall, "reinstall"),
+                    (ask.retry_rolled_back, "retry_rolled_back"),
+                ];
+                let set = words.iter().filter(|(set, _)| *set);
+                let set: Vec<_> = set.map(|(_, name)| format!("{name}=1")).collect();
+                let target = format!("/v1/install?{}", set.join("&"));
+                let target = target.trim_end_matches('?');
+                match stdin {
+                    true => daemon.act(target, Some(std::io::stdin().as_fd()), sink),
+                    false => daemon.act(target, Some(opened(path)?.as_fd()), sink),
+                }
+            }
+        }
+    }
+}
+
+/// What the daemon may not be able to see, it is handed.
+fn opened(path: &Path) -> Result<File> {
+    let source = crate::device::FileSource::open(path)?;
+    Ok(source.into())
+}
+
+/// `?name=value`, encoded.
+fn parameter(name: &str, value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let encoded: String = value
+        .bytes()
+        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
+    format!("?{name}={encoded}")
+}

@@ -1,0 +1,119 @@
+//! The loop: look, do the next thing, wait until something happens. Every turn begins from
+//! nothing, so that a daemon that was killed goes on where it stopped.
+
+use super::core::Core;
+use crate::device::{self, State, World};
+use crate::event::{Event, Sink};
+use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
+use crate::model::{ReasonCode, Result};
+use crate::sys::systemd;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// After a turn that failed: soon, then ever later.
+const SOON: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(60);
+
+/// What the keeper remembers between two turns: nothing that a fresh look would not find again.
+#[derive(Default)]
+pub(super) struct Keeper {
+    told: Option<State>,
+    complained: Option<String>,
+    failures: u32,
+    window: Window,
+    seen: BTreeMap<String, bool>,
+}
+
+impl Keeper {
+    /// Runs for ever.
+    pub(super) fn keep(mut self, core: &Core) {
+        loop {
+            let pause = match self.turn(core) {
+                Ok(pause) => {
+                    (self.failures, self.complained) = (0, None);
+                    pause
+                }
+                Err(failure) => {
+                    let said = failure.to_string();
+                    if self.complained.as_ref() != Some(&said) {
+                        core.hub.emit(&Event::Warning { text: said.clone() });
+                        systemd::status(&said);
+                        self.complained = Some(said);
+                    }
+                    self.failures = self.failures.saturating_add(1);
+                    Some((SOON * self.failures).min(LATE))
+                }
+            };
+            core.rest(pause);
+        }
+    }
+
+    /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
+    /// until something happens.
+    fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
+        let world = core.world()?;
+        let state = match device::come_to_rest(&world, &core.hub) {
+            Ok(state) => state,
+            // Somebody is at work; he rings the bell when he is done, unless he is not of ours.
+            Err(failure) if failure.code() == ReasonCode::Busy => return Ok(Some(SOON)),
+            Err(failure) => return Err(failure),
+        };
+        self.tell(core, &world, state)?;
+        match state {
+            State::Trying => self.trial(core, &world),
+            State::Switching if device::is_leaving(&world)? => {
+                core.reboot(&world, "the previous system is armed again")
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn tell(&mut self, core: &Core, world: &World, state: State) -> Result<()> {
+        if self.told == Some(state) {
+            return Ok(());
+        }
+        let text = device::status(world)?.summary;
+        systemd::status(&format!("{state}: {text}"));
+        core.hub.emit(&Event::State { state, text });
+        self.told = Some(state);
+        Ok(())
+    }
+
+    /// Watches the checks and decides.
+    fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        let seen = world.look_at_health(&core.hub);
+        self.compare(core, &seen);
+        let verdict = weigh(&world.settings.checks, &seen, &world.baseline());
+        if verdict == Verdict::Unchecked {
+            let text = ReasonCode::NoHealthCheck.meaning();
+            core.hub.emit(&Event::Waiting { text: vec![format!("{text} A person must decide.")] });
+        }
+        match self.window.step(Duration::from_secs(world.up()), verdict, &world.settings.patience) {
+            Say::Again(pause) => Ok(Some(pause)),
+            Say::Decided(verdict) => {
+                match device::decide(world, verdict, &core.hub) {
+                    Ok(_) => {}
+                    // It is on its way back already; the next turn reboots.
+                    Err(f) if f.code() == ReasonCode::HealthFailed => {}
+                    Err(f) => return Err(f),
+                }
+                Ok(Some(Duration::ZERO))
+            }
+        }
+    }
+
+    /// Tells of the checks that say something else than the last time.
+    fn compare(&mut self, core: &Core, seen: &[Seen]) {
+        for Seen { name, outcome } in seen {
+            let passed = *outcome == Outcome::Good;
+            if self.seen.insert(name.clone(), passed) == Some(passed) {
+                continue;
+            }
+            let text = match outcome {
+                Outcome::Good => String::new(),
+                Outcome::Bad(text) | Outcome::CouldNot(text) => text.clone(),
+            };
+            core.hub.emit(&Event::Check { name: name.clone(), passed, text });
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Looking over the network from a process that has none: one question to a unit that has.
+
+use crate::health::{Kind, Outcome, Remote, probe};
+use crate::model::Result;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is asked, on one line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Question {
+    kind: Kind,
+    /// Seconds.
+    timeout: f64,
+}
+
+/// A longer line is none of ours.
+const LINE_MAX: u64 = 64 * 1024;
+
+/// How much later than its own time an answer may come.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The socket at which units with a network are started, one for each connection.
+pub(super) struct Window {
+    pub(super) socket: PathBuf,
+}
+
+impl Remote for Window {
+    fn probe(&self, kind: &Kind, timeout: Duration) -> Outcome {
+        self.ask(kind, timeout)
+            .unwrap_or_else(|e| Outcome::CouldNot(format!("{}: {e}", self.socket.display())))
+    }
+}
+
+impl Window {
+    fn ask(&self, kind: &Kind, timeout: Duration) -> std::io::Result<Outcome> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(timeout + GRACE))?;
+        let question = Question { kind: kind.clone(), timeout: timeout.as_secs_f64() };
+        let mut line = serde_json::to_string(&question)?;
+        line.push('\n');
+        stream.write_all(line.as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(stream).take(LINE_MAX).read_line(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
+    }
+}
+
+/// The other end: one question on standard input, one answer for standard output.
+pub fn answer_probe() -> Result<String> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(LINE_MAX).read_line(&mut line);
+    let question = read
+        .map_err(|e| e.to_string())
+        .and_then(|_| serde_json::from_str::<Question>(&line).map_err(|e| e.to_string()));
+    let outcome = match question {
+        Ok(Question { kind, timeout }) => {
+            let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(GRACE);
+            probe(&kind, timeout.min(Duration::from_secs(600)))
+        }
+        Err(e) => Outcome::CouldNot(format!("the question is none: {e}")),
+    };
+    let text = serde_json::to_string(&outcome).unwrap_or_default();
+    Ok(text + "\n")
+}

@@ -1,0 +1,60 @@
+//! Starting up: sockets, threads, and a word to the init system.
+
+use super::api::Api;
+use super::core::Core;
+use super::keeper::Keeper;
+use crate::config::{Where, load};
+use crate::control::{Door, Limits, May};
+use crate::event::{Event, Sink};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::systemd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The sockets, by the name that a unit hands them over with, and what each allows.
+const SOCKETS: [(&str, May); 2] = [("status", May::Read), ("control", May::Control)];
+
+/// Runs until it is killed, which it may be at any time.
+pub fn run(place: Where) -> Result<()> {
+    let settings = load(&place)?.settings;
+    let core = Arc::new(Core::new(place));
+    core.introduce();
+    let handed = systemd::handed_listeners().unwrap_or_default();
+    for (name, may) in SOCKETS {
+        let listener = match handed.iter().find(|(n, _)| n == name) {
+            Some((_, listener)) => listener.try_clone().reason(ReasonCode::Io, name)?,
+            None => listen(&settings.run, name)?,
+        };
+        let api = Arc::new(Api { core: core.clone() });
+        Door::open(listener, may, Limits::default(), api).reason(ReasonCode::Io, name)?;
+    }
+    systemd::ready();
+    let state = core.world().and_then(|w| crate::device::status(&w)).map(|s| s.state);
+    if let Ok(state) = state {
+        let updater = env!("CARGO_PKG_VERSION").to_owned();
+        core.hub.emit(&Event::Started { updater, state });
+    }
+    Keeper::default().keep(&core);
+    Ok(())
+}
+
+/// A socket of our own, where no unit hands one over: for the owner and the group.
+fn listen(folder: &Path, name: &str) -> Result<UnixListener> {
+    let path = folder.join(format!("{name}.sock"));
+    let told = || format!("listening on {}", path.display());
+    if !folder.exists() {
+        std::fs::create_dir(folder).reason(ReasonCode::Io, told())?;
+    }
+    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+        let text = format!("a daemon listens on {} already", path.display());
+        return Err(Failure::new(ReasonCode::Busy, text));
+    }
+    // What a daemon that was killed has left.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).reason(ReasonCode::Io, told())?;
+    let mode = std::fs::Permissions::from_mode(0o660);
+    std::fs::set_permissions(&path, mode).reason(ReasonCode::Io, told())?;
+    Ok(listener)
+}

@@ -1,0 +1,76 @@
+//! The health checks of this device, the built-in one among them, and what passed before an update.
+
+use super::world::World;
+use crate::boot::BootControl;
+use crate::event::Sink;
+use crate::health::{Baseline, CAN_UPDATE_AGAIN, Eyes, Outcome, Seen, Verdict, look, weigh};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::durable;
+use std::path::PathBuf;
+
+/// More than any list of checks needs.
+const LIMIT: u64 = 256 * 1024;
+
+impl World {
+    /// Looks at everything once. The built-in check comes first; where nothing is configured it
+    /// stands alone.
+    pub fn look_at_health(&self, sink: &dyn Sink) -> Vec<Seen> {
+        let outcome = match self.can_update_again() {
+            Ok(()) => Outcome::Good,
+            // A trial that is decided by two programs at once is none that cannot update.
+            Err(failure) if failure.code() == ReasonCode::Busy => {
+                Outcome::CouldNot(failure.to_string())
+            }
+            Err(failure) => Outcome::Bad(failure.to_string()),
+        };
+        let mut seen = vec![Seen { name: CAN_UPDATE_AGAIN.to_owned(), outcome }];
+        let (runner, remote) = (&*self.runner, self.remote.as_deref());
+        let eyes = Eyes { folder: &self.settings.folder, runner, remote, sink };
+        seen.extend(look(&self.settings.checks, &eyes));
+        seen
+    }
+
+    /// What the checks say of the system that runs.
+    pub fn judge(&self, sink: &dyn Sink) -> Verdict {
+        let seen = self.look_at_health(sink);
+        weigh(&self.settings.checks, &seen, &self.baseline())
+    }
+
+    /// Whether the next update could be installed and armed from here: loads the trust file, opens
+    /// the other slot alone, parses the environment and makes the copy that an arming would write,
+    /// and writes to the state folder. Neither the slot nor the environment is written.
+    fn can_update_again(&self) -> Result<()> {
+        let booted = self.booted()?;
+        self.trust()?;
+        for partition in self.layout.partitions(booted.other()) {
+            self.disk.rehearse(partition)?;
+        }
+        self.boot.look()?;
+        self.boot.rehearse(booted)?;
+        self.state_is_durable()?;
+        durable::write(&self.settings.device.state.join("can-update-again"), b"yes\n")
+    }
+
+    fn baseline_file(&self) -> PathBuf {
+        self.settings.device.state.join("baseline.json")
+    }
+
+    /// What passed before the update that is on trial. Lost or foreign, every check is as it is
+    /// configured.
+    pub fn baseline(&self) -> Baseline {
+        let bytes = durable::read(&self.baseline_file(), LIMIT).ok().flatten();
+        bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
+    }
+
+    /// Takes the baseline of the system that runs. A system that cannot update again does not
+    /// begin to: `CANNOT_UPDATE_AGAIN`.
+    pub fn take_baseline(&self, sink: &dyn Sink) -> Result<()> {
+        let seen = self.look_at_health(sink);
+        if let Some(Outcome::Bad(detail)) = seen.first().map(|s| &s.outcome) {
+            return Err(Failure::new(ReasonCode::CannotUpdateAgain, detail));
+        }
+        let known = Baseline::of(&seen[1..]);
+        let text = serde_json::to_string(&known).reason(ReasonCode::Internal, "baseline")?;
+        durable::write(&self.baseline_file(), text.as_bytes())
+    }
+}

@@ -1,0 +1,142 @@
+//! Looking at one thing after the other.
+
+use super::{Check, Kind, Outcome, Seen, probe, units};
+use crate::event::{Event, Sink};
+use crate::model::{ByteLen, printable};
+use crate::sys::host;
+use crate::sys::process::{Children, Ending, Finished, Invocation, Runner};
+use std::path::Path;
+use std::time::Duration;
+
+/// What checks are looked at with.
+pub struct Eyes<'a> {
+    /// Where relative commands start.
+    pub folder: &'a Path,
+    /// Runs commands.
+    pub runner: &'a dyn Runner,
+    /// Looks over the network, where that is elsewhere; `None` looks from here.
+    pub remote: Option<&'a dyn Remote>,
+    /// Told about what could not be looked at.
+    pub sink: &'a dyn Sink,
+}
+
+/// Somebody who has a network.
+pub trait Remote: Send + Sync {
+    /// Looks at a [`Kind`] that is remote.
+    fn probe(&self, kind: &Kind, timeout: Duration) -> Outcome;
+}
+
+/// Looks at everything once, in order.
+pub fn look(checks: &[Check], eyes: &Eyes<'_>) -> Vec<Seen> {
+    let one = |check: &Check| {
+        let outcome = eyes.at(check);
+        if let Outcome::CouldNot(detail) = &outcome {
+            eyes.sink.emit(&Event::Warning { text: format!("check {}: {detail}", check.name) });
+        }
+        Seen { name: check.name.clone(), outcome }
+    };
+    checks.iter().map(one).collect()
+}
+
+impl Eyes<'_> {
+    fn at(&self, check: &Check) -> Outcome {
+        match &check.kind {
+            Kind::Command(command) => self.run(command, check.timeout),
+            // The init system's own tool needs no more rights than we have.
+            Kind::Unit(names) => units::active(names, check.timeout, &Children),
+            Kind::Steady(names) => units::steady(names, check.timeout, &Children),
+            Kind::Http(_) | Kind::Tcp(_) | Kind::Reach(_) => match self.remote {
+                Some(remote) => remote.probe(&check.kind, check.timeout),
+                None => probe::probe(&check.kind, check.timeout),
+            },
+            Kind::File(path) => match std::fs::metadata(self.folder.join(path)) {
+                Ok(_) => Outcome::Good,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    Outcome::Bad(format!("{} is not there", path.display()))
+                }
+                Err(e) => Outcome::CouldNot(format!("{}: {e}", path.display())),
+            },
+            Kind::Space { path, free } => match host::free_bytes(path) {
+                Ok(found) if found >= *free => Outcome::Good,
+                Ok(found) => {
+                    let (found, free) = (ByteLen(found), ByteLen(*free));
+                    Outcome::Bad(format!("{} has {found} free of {free}", path.display()))
+                }
+                Err(e) => Outcome::CouldNot(format!("{}: {e}", path.display())),
+            },
+        }
+    }
+
+    fn run(&self, command: &[String], deadline: Duration) -> Outcome {
+        let call = Invocation {
+            command,
+            folder: self.folder,
+            environment: &[],
+            input: b"",
+            deadline,
+            keep: 16 * 1024,
+        };
+        match self.runner.run(&call) {
+            Ok(done) if done.ending == Ending::Exit(0) => Outcome::Good,
+            Ok(done) => Outcome::Bad(describe(&done, deadline)),
+            Err(error) => {
+                let program = command.first().map_or("", |c| c);
+                Outcome::CouldNot(format!("{program}: {error}"))
+            }
+        }
+    }
+}
+
+fn describe(done: &Finished, deadline: Duration) -> String {
+    let ending = match done.ending {
+        Ending::Exit(status) => format!("exit status {status}"),
+        Ending::Signal(signal) => format!("killed by signal {signal}"),
+        Ending::Deadline => format!("not finished after {} s", deadline.as_secs()),
+    };
+    let spoken = if done.stderr.is_empty() { &done.stdout } else { &done.stderr };
+    let text = String::from_utf8_lossy(spoken);
+    match text.trim().lines().next_back() {
+        Some(last) if !last.is_empty() => format!("{ending}: {}", printable(last, 200)),
+        _ => ending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Nowhere;
+    use crate::health::Need;
+
+    fn at(kind: Kind) -> Outcome {
+        let timeout = Duration::from_millis(500);
+        let check = Check { name: "x".into(), need: Need::Required, kind, timeout };
+        let (folder, remote) = (Path::new("/"), None);
+        let eyes = Eyes { folder, runner: &Children, remote, sink: &Nowhere };
+        look(&[check], &eyes).remove(0).outcome
+    }
+
+    fn sh(script: &str) -> Outcome {
+        at(Kind::Command(["/bin/sh", "-c", script].map(str::to_owned).to_vec()))
+    }
+
+    #[test]
+    fn a_command_says_no_with_its_last_words_and_a_missing_one_says_nothing() {
+        assert_eq!(sh("exit 0"), Outcome::Good);
+        let no = sh("echo a; echo port closed; exit 4");
+        assert_eq!(no, Outcome::Bad("exit status 4: port closed".into()));
+        assert_eq!(sh("sleep 30"), Outcome::Bad("not finished after 0 s".into()));
+        let missing = Kind::Command(vec!["/nowhere/at-all".into()]);
+        assert!(matches!(at(missing), Outcome::CouldNot(_)));
+    }
+
+    #[test]
+    fn files_and_space() {
+        assert_eq!(at(Kind::File("/etc".into())), Outcome::Good);
+        assert_eq!(at(Kind::File("/nowhere".into())), Outcome::Bad("/nowhere is not there".into()));
+        assert_eq!(at(Kind::Space { path: "/".into(), free: 1 }), Outcome::Good);
+        let full = at(Kind::Space { path: "/".into(), free: 1 << 62 });
+        assert!(matches!(full, Outcome::Bad(_)), "{full:?}");
+        let nowhere = at(Kind::Space { path: "/nowhere".into(), free: 1 });
+        assert!(matches!(nowhere, Outcome::CouldNot(_)));
+    }
+}

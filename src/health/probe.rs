@@ -1,0 +1,174 @@
+//! Looking over the network: a TCP connection, an HTTP answer. Runs where the network is, which
+//! on a device is not in the daemon.
+
+use super::{Kind, Outcome};
+use crate::model::printable;
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// `http://host:port/path`, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Url<'a> {
+    host: &'a str,
+    port: u16,
+    path: &'a str,
+}
+
+impl Url<'_> {
+    pub(super) fn parse(text: &str) -> Result<Url<'_>, String> {
+        let bad = || format!("`{text}` is not a URL that begins with http://");
+        let rest = text.strip_prefix("http://").ok_or_else(bad)?;
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("`{}` is not a URL", printable(text, 100)));
+        }
+        let (place, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        };
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !place.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
+            _ => (place, 80),
+        };
+        match host.is_empty() {
+            true => Err(bad()),
+            false => Ok(Url { host, port, path }),
+        }
+    }
+}
+
+/// Looks at one thing over the network; anything else is no question for it.
+pub fn probe(kind: &Kind, timeout: Duration) -> Outcome {
+    let due = Instant::now() + timeout;
+    match kind {
+        Kind::Tcp(place) => match connect(place, due) {
+            Ok(_) => Outcome::Good,
+            Err(why) => Outcome::Bad(why),
+        },
+        Kind::Reach(places) => {
+            // Each gets its share of the time: one dead host must not hide that another answers.
+            let mut said = Vec::new();
+            for (n, place) in places.iter().enumerate() {
+                let left = due.saturating_duration_since(Instant::now());
+                let share = left / u32::try_from(places.len() - n).unwrap_or(1);
+                match connect(place, Instant::now() + share) {
+                    Ok(_) => return Outcome::Good,
+                    Err(why) => said.push(why),
+                }
+            }
+            Outcome::Bad(said.join("; "))
+        }
+        Kind::Http(url) => match ask(url, due) {
+            Ok(200..400) => Outcome::Good,
+            Ok(status) => Outcome::Bad(format!("{url} answered {status}")),
+            Err(why) => Outcome::Bad(why),
+        },
+        _ => Outcome::CouldNot("this is not looked at over the network".to_owned()),
+    }
+}
+
+fn connect(place: &str, due: Instant) -> Result<TcpStream, String> {
+    let bare = place.replace(['[', ']'], "");
+    let (host, port) = bare.rsplit_once(':').unwrap_or((&bare, ""));
+    let port: u16 = port.parse().map_err(|_| format!("{place}: no port"))?;
+    let found = (host, port).to_socket_addrs().map_err(|e| format!("{place}: {e}"))?;
+    let mut last = format!("{place}: no address");
+    for address in found {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(format!("{place}: no answer in time"));
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = format!("{place}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+/// The status of the answer; its body is not read.
+fn ask(url: &str, due: Instant) -> Result<u16, String> {
+    let Url { host, port, path } = Url::parse(url)?;
+    let mut stream = connect(&format!("{host}:{port}"), due)?;
+    let told = |e: std::io::Error| format!("{url}: {e}");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.set_write_timeout(Some(left(due))).map_err(told)?;
+    stream.write_all(request.as_bytes()).map_err(told)?;
+    let (mut head, mut block) = (Vec::new(), [0; 512]);
+    loop {
+        stream.set_read_timeout(Some(left(due))).map_err(told)?;
+        let n = stream.read(&mut block).map_err(told)?;
+        head.extend_from_slice(&block[..n]);
+        let line = head.iter().position(|b| *b == b'\n').map(|end| &head[..end]);
+        if let Some(line) = line {
+            let text = String::from_utf8_lossy(line);
+            let status = text.strip_prefix("HTTP/").and_then(|t| t.split(' ').nth(1));
+            let status = status.and_then(|s| s.trim().parse().ok());
+            return status.ok_or_else(|| format!("{url}: this is no HTTP answer"));
+        }
+        if n == 0 || head.len() > 1024 {
+            return Err(format!("{url}: this is no HTTP answer"));
+        }
+    }
+}
+
+fn left(due: Instant) -> Duration {
+    due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A server on the loopback that says `answer` to whoever comes, once.
+    fn server(answer: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer);
+            std::thread::sleep(Duration::from_millis(400));
+        });
+        port
+    }
+
+    fn http(answer: &'static [u8]) -> Outcome {
+        let url = format!("http://127.0.0.1:{}/ok", server(answer));
+        probe(&Kind::Http(url), Duration::from_millis(300))
+    }
+
+    #[test]
+    fn the_status_decides_and_silence_is_bad() {
+        assert_eq!(http(b"HTTP/1.1 200 OK\r\n\r\n"), Outcome::Good);
+        assert_eq!(http(b"HTTP/1.0 302 Found\r\n\r\n"), Outcome::Good);
+        for bad in [&b"HTTP/1.1 503 no\r\n\r\n"[..], b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 2"] {
+            assert!(matches!(http(bad), Outcome::Bad(_)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_open_port_is_enough_to_reach() {
+        let open = format!("127.0.0.1:{}", server(b""));
+        let shut = {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            format!("127.0.0.1:{}", listener.local_addr().unwrap().port())
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(probe(&Kind::Reach(vec![shut.clone(), open]), second), Outcome::Good);
+        let Outcome::Bad(why) = probe(&Kind::Tcp(shut.clone()), second) else { panic!() };
+        assert!(why.contains(&shut), "{why}");
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let url = |text| Url::parse(text).map(|u| (u.host, u.port, u.path));
+        assert_eq!(url("http://a/b/c?d"), Ok(("a", 80, "/b/c?d")));
+        assert_eq!(url("http://[::1]:8080"), Ok(("[::1]", 8080, "/")));
+        assert_eq!(url("http://[::1]/x"), Ok(("[::1]", 80, "/x")));
+        for bad in ["https://a", "http://", "http://:80/", "http://a:99999/", "http://a/\r\nX: y"] {
+            assert!(Url::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Units of the init system, through its own tool.
+
+use super::Outcome;
+use crate::sys::process::{Ending, Invocation, Runner};
+use std::path::Path;
+use std::time::Duration;
+
+/// More restarts of one service in one boot than bad luck.
+const RESTARTS_MAX: u32 = 3;
+
+struct Unit {
+    id: String,
+    active: String,
+    sub: String,
+    result: String,
+    restarts: u32,
+}
+
+/// Whether all of `names` are active.
+pub(super) fn active(names: &[String], timeout: Duration, runner: &dyn Runner) -> Outcome {
+    let units = match show(names, timeout, runner) {
+        Ok(units) => units,
+        Err(why) => return Outcome::CouldNot(why),
+    };
+    let bad: Vec<_> = units.iter().filter(|u| u.active != "active").map(told).collect();
+    match bad.is_empty() && units.len() >= names.len() {
+        true => Outcome::Good,
+        false => Outcome::Bad(bad.join(", ")),
+    }
+}
+
+/// Whether none of `names` is restarted again and again in this boot.
+pub(super) fn steady(names: &[String], timeout: Duration, runner: &dyn Runner) -> Outcome {
+    let units = match show(names, timeout, runner) {
+        Ok(units) => units,
+        Err(why) => return Outcome::CouldNot(why),
+    };
+    let loops = |u: &&Unit| {
+        u.restarts >= RESTARTS_MAX || u.result == "start-limit-hit" && u.active == "failed"
+    };
+    let bad: Vec<_> = units.iter().filter(loops).map(told).collect();
+    match bad.is_empty() {
+        true => Outcome::Good,
+        false => Outcome::Bad(bad.join(", ")),
+    }
+}
+
+fn told(unit: &Unit) -> String {
+    let Unit { id, active, sub, result, restarts } = unit;
+    let result = if result == "success" || result.is_empty() { "" } else { result };
+    let result = if result.is_empty() { String::new() } else { format!(", {result}") };
+    let again =
+        if *restarts == 0 { String::new() } else { format!(", restarted {restarts} times") };
+    format!("{id} is {active} ({sub}{result}{again})")
+}
+
+fn show(names: &[String], timeout: Duration, runner: &dyn Runner) -> Result<Vec<Unit>, String> {
+    let words = ["systemctl", "show", "-p", "Id,ActiveState,SubState,Result,NRestarts", "--"];
+    let mut command: Vec<String> = words.map(str::to_owned).to_vec();
+    match names.iter().any(|n| n == "*") {
+        true => command.push("*.service".to_owned()),
+        false => command.extend(names.iter().cloned()),
+    }
+    let call = Invocation {
+        command: &command,
+        folder: Path::new("/"),
+        environment: &[],
+        input: b"",
+        deadline: timeout,
+        keep: 256 * 1024,
+    };
+    let done = runner.run(&call).map_err(|e| format!("systemctl: {e}"))?;
+    if done.ending != Ending::Exit(0) {
+        let said = String::from_utf8_lossy(&done.stderr);
+        return Err(format!("systemctl: {}", said.lines().next_back().unwrap_or("no answer")));
+    }
+    Ok(parse(&String::from_utf8_lossy(&done.stdout)))
+}
+
+/// Blocks of `key=value` lines, an empty line between two units.
+fn parse(text: &str) -> Vec<Unit> {
+    let blocks = text.split("\n\n").filter(|b| !b.trim().is_empty());
+    let unit = |block: &str| {
+        let of = |key: &str| {
+            let line = block.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('='));
+            line.unwrap_or("").to_owned()
+        };
+        let restarts = of("NRestarts").parse().unwrap_or(0);
+        let (active, sub, result) = (of("ActiveState"), of("SubState"), of("Result"));
+        Unit { id: of("Id"), active, sub, result, restarts }
+    };
+    blocks.map(unit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::Finished;
+
+    struct Systemctl(&'static str, i32);
+
+    impl Runner for Systemctl {
+        fn run(&self, call: &Invocation<'_>) -> std::io::Result<Finished> {
+            assert_eq!(call.command[0], "systemctl");
+            let (stdout, stderr) = (self.0.as_bytes().to_vec(), b"no bus\n".to_vec());
+            Ok(Finished { ending: Ending::Exit(self.1), stdout, stderr })
+        }
+    }
+
+    const GOOD: &str =
+        "Id=a.service\nActiveState=active\nSubState=running\nResult=success\nNRestarts=0\n";
+    const LOOPS: &str = "Id=b.service\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nNRestarts=7\n";
+
+    fn look(text: &'static str, status: i32) -> [Outcome; 2] {
+        let (names, second) = (["x".to_owned()], Duration::from_secs(1));
+        let systemctl = Systemctl(text, status);
+        [active(&names, second, &systemctl), steady(&names, second, &systemctl)]
+    }
+
+    #[test]
+    fn a_unit_that_runs_is_good_and_one_that_loops_is_named() {
+        assert_eq!(look(GOOD, 0), [Outcome::Good, Outcome::Good]);
+        let said = "b.service is activating (auto-restart, exit-code, restarted 7 times)";
+        let both = look(LOOPS, 0);
+        assert_eq!(both, [Outcome::Bad(said.into()), Outcome::Bad(said.into())]);
+    }
+
+    #[test]
+    fn no_word_from_the_init_system_is_not_a_bad_word() {
+        let [a, b] = look("", 1);
+        assert_eq!(a, Outcome::CouldNot("systemctl: no bus".to_owned()));
+        assert_eq!(b, a);
+        assert!(matches!(look("", 0)[0], Outcome::Bad(_)), "fewer units than asked for");
+    }
+}

@@ -1,0 +1,108 @@
+//! What the init system and its journal are told, and the sockets that they hand over. Outside
+//! systemd all of it is silence, and no failure.
+#![allow(unsafe_code)]
+
+use sd_notify::NotifyState;
+use std::io::{Error, Result, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::time::Duration;
+
+/// Where journald listens (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Whether this process was started by systemd as a service that reports.
+pub fn is_notified() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Says that the service is up.
+pub fn ready() {
+    told(&[NotifyState::Ready]);
+}
+
+/// One line for `systemctl status`.
+pub fn status(line: &str) {
+    told(&[NotifyState::Status(line)]);
+}
+
+/// The service makes progress: the watchdog may wait again.
+pub fn alive() {
+    told(&[NotifyState::Watchdog]);
+}
+
+/// It is being stopped, and knows it.
+pub fn stopping() {
+    told(&[NotifyState::Stopping]);
+}
+
+fn told(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        log::debug!("the init system was not told: {error}");
+    }
+}
+
+/// How long the watchdog waits for [`alive`], if there is one.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// Sockets that were opened for this service before it started, by their `FileDescriptorName=`.
+/// Once: whoever calls it again gets them twice.
+pub fn handed_listeners() -> Result<Vec<(String, UnixListener)>> {
+    let mut out = Vec::new();
+    for (fd, name) in sd_notify::listen_fds_with_names()? {
+        // SAFETY: the init system hands these descriptors to this process alone, and this is the
+        // only place that takes them.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        out.push((name, UnixListener::from(fd)));
+    }
+    Ok(out)
+}
+
+/// One entry of the journal, by its native protocol: `MESSAGE`, `MESSAGE_ID`, `PRIORITY` and
+/// whatever else. The journal stamps the time.
+pub fn journal(fields: &[(&str, &str)]) -> Result<()> {
+    send(Path::new(JOURNAL), fields)
+}
+
+/// Whether there is a journal to speak to.
+pub fn has_journal() -> bool {
+    Path::new(JOURNAL).exists()
+}
+
+fn send(socket: &Path, fields: &[(&str, &str)]) -> Result<()> {
+    let mut entry = Vec::new();
+    for (name, value) in fields {
+        entry.write_all(name.as_bytes())?;
+        match value.contains('\n') {
+            false => writeln!(entry, "={value}")?,
+            true => {
+                // A value of several lines stands behind its length.
+                entry.push(b'\n');
+                let len = u64::try_from(value.len()).map_err(Error::other)?;
+                entry.extend_from_slice(&len.to_le_bytes());
+                writeln!(entry, "{value}")?;
+            }
+        }
+    }
+    UnixDatagram::unbound()?.send_to(&entry, socket).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_the_shape_of_the_protocol() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("socket");
+        let journal = UnixDatagram::bind(&place).unwrap();
+        send(&place, &[("MESSAGE", "one"), ("DETAIL", "two\nlines")]).unwrap();
+        let mut entry = [0; 256];
+        let n = journal.recv(&mut entry).unwrap();
+        let want = b"MESSAGE=one\nDETAIL\n\x09\0\0\0\0\0\0\0two\nlines\n";
+        assert_eq!(&entry[..n], want);
+    }
+}

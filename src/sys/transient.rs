@@ -1,0 +1,59 @@
+//! Programs as transient units: with the rights of the init system's units and not of ours, and
+//! outside our life. systemd-run(1) does it.
+
+use super::process::{Ending, Finished, Invocation, Runner, run};
+use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
+use std::time::Duration;
+
+/// How much longer we wait for systemd to end a unit than it has.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// systemd.exec(5): the program could not be executed, or its folder entered.
+const NOT_STARTED: std::ops::RangeInclusive<i32> = 200..=242;
+
+/// Runs programs as transient service units.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Units;
+
+impl Runner for Units {
+    fn run(&self, call: &Invocation<'_>) -> Result<Finished> {
+        let program = call.command.first().map_or("", String::as_str);
+        let path = match program.contains('/') {
+            true => call.folder.join(program),
+            false => program.into(),
+        };
+        let seconds = call.deadline.as_secs_f64().ceil();
+        let mut command: Vec<String> =
+            ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"]
+                .map(str::to_owned)
+                .to_vec();
+        command.push(format!("--property=RuntimeMaxSec={seconds}"));
+        command.push(format!("--property=TimeoutStopSec={}", GRACE.as_secs() / 2));
+        command.push(format!("--property=WorkingDirectory={}", call.folder.display()));
+        for (name, value) in call.environment {
+            command.push(format!("--setenv={name}={value}"));
+        }
+        command.push("--".to_owned());
+        command.push(path.display().to_string());
+        command.extend(call.command.iter().skip(1).cloned());
+        let outer = Invocation {
+            command: &command,
+            folder: Path::new("/"),
+            deadline: call.deadline + GRACE,
+            ..call.clone()
+        };
+        let start = std::time::Instant::now();
+        let mut done = run(&outer)?;
+        if start.elapsed() >= call.deadline && done.ending != Ending::Exit(0) {
+            done.ending = Ending::Deadline;
+        }
+        match done.ending {
+            Ending::Exit(status) if NOT_STARTED.contains(&status) => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("{} cannot be started", path.display()),
+            )),
+            _ => Ok(done),
+        }
+    }
+}
