@@ -131,6 +131,9 @@ Examples:
     },
     /// Look after this device: decide trials, answer the control socket; for the init system
     Daemon,
+    /// Record what a system on trial says, for the one that it leaves behind
+    #[command(hide = true)]
+    Blackbox,
     /// Look at something over the network for the daemon, which has none
     #[command(hide = true)]
     Probe,

@@ -2,7 +2,7 @@
 
 use crate::config::Loaded;
 use crate::device::{
-    Answer, Diagnosis, Ended, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
+    Answer, Diagnosis, Ended, Installed, Judgement, Level, Outcome, SlotVerdict, Status, Summary,
 };
 use crate::event::Event;
 use crate::model::{ByteLen, Failure, SlotId};
@@ -112,8 +112,23 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             let _ = writeln!(out, "         {detail}");
         }
     }
+    if let Some(summary) = &status.postmortem {
+        postmortem(summary, &mut out);
+    }
     let _ = writeln!(out, "next     {}", status.next.text);
     out
+}
+
+/// Two to six lines: why a release came back.
+fn postmortem(summary: &Summary, out: &mut String) {
+    let _ = writeln!(out, "cause    {}", summary.text);
+    if !summary.units.is_empty() {
+        let _ = writeln!(out, "failed   {}", summary.units.join(", "));
+    }
+    for line in &summary.lines {
+        let _ = writeln!(out, "log      {line}");
+    }
+    let _ = writeln!(out, "         `surefoot report` tells more");
 }
 
 /// One event on one line.

@@ -85,9 +85,12 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::History { json }
         | Verb::Events { json, .. }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
-            false
-        }
+        Verb::Wait { .. }
+        | Verb::Shutdown
+        | Verb::Daemon
+        | Verb::Probe
+        | Verb::Blackbox
+        | Verb::Config { .. } => false,
     }
 }
 
@@ -107,6 +110,13 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Events { follow, after, .. } => {
             let folder = load(&place(cli.config))?.settings.run;
             return events(&folder, after, follow, json).map_err(End::from);
+        }
+        // A boot does not depend on it: whatever is wrong, it ends well.
+        Verb::Blackbox => {
+            return Ok(match load(&place(cli.config)) {
+                Ok(loaded) => device::black_box(loaded.settings) + "\n",
+                Err(failure) => format!("nothing is recorded: {failure}\n"),
+            });
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
@@ -141,6 +151,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         | Verb::Daemon
         | Verb::Events { .. }
         | Verb::Probe
+        | Verb::Blackbox
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),
     };

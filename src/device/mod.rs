@@ -4,9 +4,13 @@
 mod answer;
 mod checks;
 mod doctor;
+mod evidence;
+mod explain;
 mod hands;
 mod install;
 mod offer;
+mod postmortem;
+mod recorder;
 mod status;
 mod verbs;
 mod world;
@@ -18,8 +22,12 @@ pub use crate::sys::clock::{span, utc};
 pub use crate::update::{Allowed, Ended, Outcome, State, Then};
 pub use answer::{Answer, Next};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
+pub use evidence::UnitStory;
+pub use explain::{BootStory, Cause, CauseKind, Watchdog};
 pub use install::{Installation, Installed, Source, install};
 pub use offer::{Judgement, judge};
+pub use postmortem::{FailedCheck, Postmortem, Summary, postmortem};
+pub use recorder::black_box;
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
     come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,

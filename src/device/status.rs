@@ -2,6 +2,7 @@
 
 use super::answer::{Next, sentence};
 use super::hands::look;
+use super::postmortem::{Summary, postmortem};
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
@@ -106,6 +107,9 @@ pub struct Status {
     pub next: NextStep,
     /// How the last move ended.
     pub last: LastEnd,
+    /// Why the last release came back, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postmortem: Option<Summary>,
 }
 
 /// Looks at everything and says where the device stands.
@@ -166,6 +170,7 @@ pub fn status(world: &World) -> Result<Status> {
         trial,
         next,
         last,
+        postmortem: postmortem(world, &journal).map(|p| p.summary()),
     })
 }
 

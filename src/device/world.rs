@@ -6,7 +6,7 @@ use crate::boot::uboot::EnvStore;
 use crate::boot::uboot::UbootControl;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
-use crate::health::Remote;
+use crate::health::{Remote, Seen};
 use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
@@ -17,7 +17,7 @@ use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
 use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target, Work};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Everything a request works on.
@@ -41,6 +41,7 @@ pub struct World {
     /// Looks over the network, where this process has none.
     pub remote: Option<Box<dyn Remote>>,
     booted: Result<SlotId>,
+    seen: Mutex<Vec<Seen>>,
 }
 
 impl World {
@@ -56,7 +57,29 @@ impl World {
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
         let (runner, remote) = (Box::new(Children), None);
-        Ok(World { settings, disk, layout, boot, journal, floor, history, runner, remote, booted })
+        let seen = Mutex::default();
+        Ok(World {
+            settings,
+            disk,
+            layout,
+            boot,
+            journal,
+            floor,
+            history,
+            runner,
+            remote,
+            booted,
+            seen,
+        })
+    }
+
+    /// What the health checks have said last, to this world.
+    pub(super) fn last_seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_seen(&self, seen: &[Seen]) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.to_vec();
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
