@@ -220,8 +220,9 @@ fn the_black_box_ends_when_the_trial_is_decided_and_by_a_word_of_the_init_system
 
     bench.surefoot(&["install", &bench.release("3.0.0")]).ok();
     assert_eq!(bench.reboot(&[]), "a");
+    says(&bench, "6,1,0,-;Linux version 6.2\n");
     let mut recorder = Recorder::start(&bench);
-    recorded(&bench, "Linux version");
+    recorded(&bench, "Linux version 6.2");
     let pid = recorder.0.id().to_string();
     assert!(Command::new("kill").arg(&pid).status().unwrap().success());
     assert!(recorder.0.wait().unwrap().success());

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn garbage_is_no_black_box_and_does_not_stop_the_next_one() {
         let garbage = |seed: u32| -> Vec<u8> {
-            (0..2_000u32).map(|n| (n * n * seed >> 3).to_le_bytes()[0]).collect()
+            (0..2_000u32).map(|n| ((n * n * seed) >> 3).to_le_bytes()[0]).collect()
         };
         let folder = tempfile::tempdir().unwrap();
         for (a, b) in [(garbage(7), garbage(9)), (garbage(3), vec![]), (vec![b'S'; 99], vec![0; 7])]

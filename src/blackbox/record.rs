@@ -122,7 +122,7 @@ impl Waiting {
     fn hear(&mut self, mut kernel: Kmsg) -> Option<Kmsg> {
         // A kernel that never stops must not keep us from writing.
         for _ in 0..WAITING_MAX {
-            match kernel.next() {
+            match kernel.take() {
                 Ok(Some(records)) if records.is_empty() => return None,
                 Ok(Some(records)) => self.take(of_kernel(&records).into_iter()),
                 Ok(None) => return Some(kernel),

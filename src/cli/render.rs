@@ -119,6 +119,13 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     out
 }
 
+pub(super) fn report(report: &serde_json::Value, as_json: bool) -> String {
+    match as_json {
+        true => json(report),
+        false => crate::device::report_text(report),
+    }
+}
+
 /// Two to six lines: why a release came back.
 fn postmortem(summary: &Summary, out: &mut String) {
     let _ = writeln!(out, "cause    {}", summary.text);
@@ -220,6 +227,7 @@ pub(super) fn doctor(diagnosis: &Diagnosis, as_json: bool) -> String {
     for finding in &diagnosis.findings {
         let mark = match finding.level {
             Level::Good => "ok  ",
+            Level::Notice => "note",
             Level::Warning => "warn",
             Level::Blocking => "STOP",
         };

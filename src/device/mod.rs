@@ -4,6 +4,8 @@
 mod answer;
 mod checks;
 mod doctor;
+mod doctor_machine;
+mod doctor_state;
 mod evidence;
 mod explain;
 mod hands;
@@ -11,6 +13,9 @@ mod install;
 mod offer;
 mod postmortem;
 mod recorder;
+mod redact;
+mod report;
+mod report_text;
 mod status;
 mod verbs;
 mod world;
@@ -19,6 +24,7 @@ pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
 pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
+pub use crate::sys::host::is_root;
 pub use crate::update::{Allowed, Ended, Outcome, State, Then};
 pub use answer::{Answer, Next};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
@@ -28,6 +34,8 @@ pub use install::{Installation, Installed, Source, install};
 pub use offer::{Judgement, judge};
 pub use postmortem::{FailedCheck, Postmortem, Summary, postmortem};
 pub use recorder::black_box;
+pub use report::report;
+pub use report_text::text as report_text;
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
     come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,

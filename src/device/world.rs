@@ -214,6 +214,9 @@ impl World {
         let state = &self.settings.device.state;
         let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
         let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
+        if !folder.is_dir() {
+            return refuse(format!("{} is no folder", folder.display()));
+        }
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
         }

@@ -37,6 +37,11 @@ pub fn restart() -> Result<()> {
     reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
 }
 
+/// Whether this process may look at everything.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// Whether two paths lie on one filesystem; false if either cannot be looked at.
 pub fn same_filesystem(a: &Path, b: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

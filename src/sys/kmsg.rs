@@ -33,7 +33,7 @@ impl Kmsg {
 
     /// The next record; `None` if there is none yet, an empty one if there will be none. What the
     /// kernel has overwritten before it was read is left out.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>> {
         let mut record = vec![0; RECORD];
         loop {
             match self.file.read(&mut record) {
