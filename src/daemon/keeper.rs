@@ -2,7 +2,7 @@
 //! nothing, so that a daemon that was killed goes on where it stopped.
 
 use super::core::Core;
-use crate::device::{self, State, World};
+use crate::device::{self, Departure, State, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::model::{ReasonCode, Result};
@@ -20,6 +20,7 @@ pub(super) struct Keeper {
     told: Option<State>,
     complained: Option<String>,
     failures: u32,
+    waiting: Vec<String>,
     window: Window,
     seen: BTreeMap<String, bool>,
 }
@@ -61,9 +62,7 @@ impl Keeper {
         self.tell(core, &world, state)?;
         match state {
             State::Trying => self.trial(core, &world),
-            State::Switching if device::is_leaving(&world)? => {
-                core.reboot(&world, "the previous system is armed again")
-            }
+            State::Switching => self.depart(core, &world),
             _ => Ok(None),
         }
     }
@@ -77,6 +76,30 @@ impl Keeper {
         core.hub.emit(&Event::State { state, text });
         self.told = Some(state);
         Ok(())
+    }
+
+    /// Reboots into what is armed, or says what it waits for.
+    fn depart(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        match device::departure(world)? {
+            Departure::Home => core.reboot(world, "the previous system is armed again"),
+            Departure::Go(work) => {
+                core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
+            }
+            Departure::Asked => Ok(None),
+            Departure::Wait(waits) => Ok(Some(self.wait(core, &waits))),
+        }
+    }
+
+    /// Tells once what is waited for, and for how long to wait before the next look.
+    fn wait(&mut self, core: &Core, waits: &[Wait]) -> Duration {
+        let text: Vec<String> = waits.iter().map(|w| w.text.clone()).collect();
+        if self.waiting != text {
+            core.hub.emit(&Event::Waiting { text: text.clone() });
+            self.waiting = text;
+        }
+        let over = waits.iter().map(|w| w.seconds.map(Duration::from_secs));
+        let known = over.flatten().max().unwrap_or(LATE);
+        known.clamp(SOON, LATE)
     }
 
     /// Watches the checks and decides.

@@ -2,6 +2,7 @@
 
 use super::answer::{Next, sentence};
 use super::hands::look;
+use super::hold::Hold;
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
@@ -106,6 +107,8 @@ pub struct Status {
     pub next: NextStep,
     /// How the last move ended.
     pub last: LastEnd,
+    /// Why automatic updates are stopped, if they are.
+    pub hold: Option<Hold>,
 }
 
 /// Looks at everything and says where the device stands.
@@ -166,6 +169,7 @@ pub fn status(world: &World) -> Result<Status> {
         trial,
         next,
         last,
+        hold: world.hold(),
     })
 }
 

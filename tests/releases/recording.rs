@@ -154,6 +154,7 @@ hardware = { fixed = "rev1" }
 disk = "disk.img"
 booted = "run/booted"
 state = "state"
+hold = false
 
 [slots]
 a = ["rootfs-a"]
@@ -169,6 +170,10 @@ accept_single_copy = true
 [trial]
 deadline = "30m"
 clean_reboots = 2
+
+[update]
+confirm = false
+reboot = "asked"
 
 [daemon]
 folder = "run"
