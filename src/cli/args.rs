@@ -153,6 +153,22 @@ Examples:
         #[command(flatten)]
         json: Json,
     },
+    /// Prove on this board that a bad system comes back
+    #[command(after_help = "\
+Examples:
+  surefoot drill              the other slot's system fails its health check
+  surefoot drill hang         it stands still, and the watchdog must reset it
+  surefoot drill panic        its kernel panics
+
+The other slot's verified system is armed, and its trial misbehaves on purpose. The device reboots twice
+or more; what runs now is what runs afterwards. `surefoot doctor` then shows the certificate.")]
+    Drill {
+        /// unhealthy, hang or panic
+        #[arg(default_value = "unhealthy")]
+        kind: String,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Say what stands between now and the update
     Why {
         #[command(flatten)]

@@ -65,6 +65,18 @@ impl Asked {
         }
     }
 
+    pub(super) fn drill(&self, kind: &str, sink: &dyn Sink) -> Result<Answer> {
+        match self {
+            Asked::Here(world) => {
+                let usage = |e: String| Failure::new(ReasonCode::Usage, e);
+                device::drill(world, kind.parse().map_err(usage)?, &device::user(), sink)
+            }
+            Asked::There(daemon) => {
+                daemon.act(&format!("/v1/drill{}", parameter("kind", kind)), None, sink)
+            }
+        }
+    }
+
     pub(super) fn release(&self, sink: &dyn Sink) -> Result<String> {
         match self {
             Asked::Here(world) => device::release(world, sink),

@@ -112,6 +112,9 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             let _ = writeln!(out, "         {detail}");
         }
     }
+    if let Some(drill) = &status.drill {
+        let _ = writeln!(out, "drill    {}", drill.text());
+    }
     if let Some(hold) = &status.hold {
         let _ = writeln!(out, "hold     {}", hold.text());
     }

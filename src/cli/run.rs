@@ -83,6 +83,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Rollback { json, .. }
         | Verb::Verify { json, .. }
         | Verb::History { json }
+        | Verb::Drill { json, .. }
         | Verb::Hold { json, .. }
         | Verb::Release { json }
         | Verb::Why { json }
@@ -144,6 +145,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             let until = until.map(|t| device::parse_duration(&t)).transpose().map_err(usage)?;
             render::hold(&asked.hold(until.map(|d| d.as_secs()), &reason, &sink)?, json)
         }
+        Verb::Drill { kind, .. } => render::answer(&asked.drill(&kind, &sink)?, json),
         Verb::Release { .. } => render::said(&asked.release(&sink)?, json),
         Verb::Why { .. } => render::why(&asked.why()?, json),
         // Answered above.

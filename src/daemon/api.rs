@@ -113,6 +113,11 @@ impl Api {
                 let why = reason().unwrap_or_default();
                 device::hold(&world, seconds, &why, &by, sink).and_then(|h| text(&h))
             }
+            "/v1/drill" => {
+                let kind = of("kind").unwrap_or("unhealthy").parse();
+                let kind = kind.map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
+                device::drill(&world, kind, &by, sink).and_then(|a| text(&a))
+            }
             "/v1/release" => device::release(&world, sink).and_then(|said| text(&said)),
             "/v1/switch" | "/v1/confirm" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => device::commit(&world, reason(), sink).and_then(|a| text(&a)),

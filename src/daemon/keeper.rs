@@ -63,7 +63,11 @@ impl Keeper {
         match state {
             State::Trying => self.trial(core, &world),
             State::Switching => self.depart(core, &world),
-            _ => Ok(None),
+            State::Installing | State::Staged => Ok(None),
+            State::Idle | State::Updated | State::RolledBack | State::Failed => {
+                device::aftermath(&world, &core.hub)?;
+                Ok(None)
+            }
         }
     }
 
@@ -104,6 +108,11 @@ impl Keeper {
 
     /// Watches the checks and decides.
     fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        let work = device::on_trial(world)?;
+        if let Some(kind) = work.and_then(|w| w.order.drill) {
+            let detail = format!("{} on purpose", kind.as_str());
+            return self.decide(core, world, Verdict::Bad { check: "drill".to_owned(), detail });
+        }
         let seen = world.look_at_health(&core.hub);
         self.compare(core, &seen);
         let verdict = weigh(&world.settings.checks, &seen, &world.baseline());
@@ -113,16 +122,18 @@ impl Keeper {
         }
         match self.window.step(Duration::from_secs(world.up()), verdict, &world.settings.patience) {
             Say::Again(pause) => Ok(Some(pause)),
-            Say::Decided(verdict) => {
-                match device::decide(world, verdict, &core.hub) {
-                    Ok(_) => {}
-                    // It is on its way back already; the next turn reboots.
-                    Err(f) if f.code() == ReasonCode::HealthFailed => {}
-                    Err(f) => return Err(f),
-                }
-                Ok(Some(Duration::ZERO))
-            }
+            Say::Decided(verdict) => self.decide(core, world, verdict),
         }
+    }
+
+    fn decide(&self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
+        match device::decide(world, verdict, &core.hub) {
+            Ok(_) => {}
+            // It is on its way back already; the next turn reboots.
+            Err(f) if f.code() == ReasonCode::HealthFailed => {}
+            Err(f) => return Err(f),
+        }
+        Ok(Some(Duration::ZERO))
     }
 
     /// Tells of the checks that say something else than the last time.

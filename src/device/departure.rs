@@ -60,6 +60,15 @@ pub(super) fn standing(world: &World) -> Result<(Journal, bool)> {
     Ok((at_rest(&journal, &facts), facts.env.trial))
 }
 
+/// The move on trial in the system that runs.
+pub fn on_trial(world: &World) -> Result<Option<Work>> {
+    let booted = world.booted()?;
+    Ok(match standing(world)?.0.phase {
+        Phase::Trying { work, .. } if work.slot == booted => Some(work),
+        _ => None,
+    })
+}
+
 /// What comes next for a device at rest in `switching`.
 pub fn departure(world: &World) -> Result<Departure> {
     let booted = world.booted()?;

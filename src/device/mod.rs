@@ -1,10 +1,12 @@
 //! Builds the world from the settings and answers requests on it. This room never parses words
 //! and never prints: the command line asks it, later the control socket.
 
+mod aftermath;
 mod answer;
 mod checks;
 mod departure;
 mod doctor;
+mod drill;
 mod hands;
 mod hold;
 mod install;
@@ -19,9 +21,11 @@ pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
 pub use crate::sys::host::user;
 pub use crate::update::{Allowed, Drill, Ended, Order, Outcome, Reboot, State, Then};
+pub use aftermath::aftermath;
 pub use answer::{Answer, Next};
-pub use departure::{Departure, Wait, Why, departure, why};
+pub use departure::{Departure, Wait, Why, departure, on_trial, why};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
+pub use drill::{Certificate, drill};
 pub use hold::{Hold, hold, release};
 pub use install::{Installation, Installed, Source, install};
 pub use offer::{Judgement, judge};

@@ -1,6 +1,7 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
 use super::answer::{Next, sentence};
+use super::drill::Certificate;
 use super::hands::look;
 use super::hold::Hold;
 use super::world::World;
@@ -107,6 +108,8 @@ pub struct Status {
     pub next: NextStep,
     /// How the last move ended.
     pub last: LastEnd,
+    /// That this board's rollback was tried, if it was.
+    pub drill: Option<Certificate>,
     /// Why automatic updates are stopped, if they are.
     pub hold: Option<Hold>,
 }
@@ -169,6 +172,7 @@ pub fn status(world: &World) -> Result<Status> {
         trial,
         next,
         last,
+        drill: world.certificate(),
         hold: world.hold(),
     })
 }

@@ -11,7 +11,7 @@ use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::update::{Done, Journal, Order, Outcome, Phase, Rest, State, Wish, Work, at_rest};
 
-fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
+pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
 }
 
@@ -85,6 +85,12 @@ fn decided(
         Phase::Returning { work, reason, detail, .. } => return Err(left(work, *reason, detail)),
         _ => {}
     }
+    let verdict = match journal.work().and_then(|w| w.order.drill) {
+        Some(kind) if matches!(journal.phase, Phase::Trying { .. }) && unchecked.is_none() => {
+            Some(super::drill::misbehave(world, kind))
+        }
+        _ => verdict,
+    };
     let rest = rest_with(world, journal, &Wish::Commit(unchecked), None, verdict, sink)?;
     refused(&rest)?;
     match (&rest.journal.phase, &rest.journal.last) {

@@ -125,6 +125,7 @@ reasons! {
     Inhibited "INHIBITED" Busy "Something holds automatic updates back for now." "See `surefoot why`; ask again when it is over.";
     HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "See its words in `surefoot status` or `surefoot report`.";
     HookLater "HOOK_LATER" Busy "A program of the integrator said: not now." "Ask again later; the daemon does so by itself.";
+    DrillUnsafe "DRILL_UNSAFE" Denied "A drill cannot be made here, or not now." "See `surefoot status` and `surefoot doctor`.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";
     Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
     // How an update ended.

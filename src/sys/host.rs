@@ -35,6 +35,16 @@ pub fn has_systemd() -> bool {
     Path::new("/run/systemd/system").exists()
 }
 
+/// Whether systemd feeds a hardware watchdog, so that a machine that stands still is reset.
+pub fn is_watched() -> bool {
+    let told = |name: &str| {
+        let property = format!("--property={name}");
+        let said = words(&["systemctl", "show", "--value", &property]);
+        said.is_some_and(|s| !matches!(s.trim(), "" | "0" | "infinity" | "off"))
+    };
+    Path::new("/dev/watchdog0").exists() && has_systemd() && told("RuntimeWatchdogUSec")
+}
+
 /// After this long an orderly reboot has had its time.
 const ORDERLY: &str = "sleep 180; exec systemctl reboot --force";
 
@@ -59,7 +69,12 @@ pub fn restart() -> Result<()> {
     reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
 }
 
-fn asked(words: &[&str]) -> bool {
+fn asked(command: &[&str]) -> bool {
+    words(command).is_some()
+}
+
+/// What a program says that ends well and soon.
+fn words(words: &[&str]) -> Option<String> {
     let command: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
     let call = super::process::Invocation {
         command: &command,
@@ -67,9 +82,11 @@ fn asked(words: &[&str]) -> bool {
         environment: &[],
         input: b"",
         deadline: Duration::from_secs(20),
-        keep: 0,
+        keep: 4096,
     };
-    super::process::run(&call).is_ok_and(|done| done.ending == super::process::Ending::Exit(0))
+    let done = super::process::run(&call).ok()?;
+    let good = done.ending == super::process::Ending::Exit(0);
+    good.then(|| String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// Whether two paths lie on one filesystem; false if either cannot be looked at.
