@@ -28,6 +28,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs for ever.
     pub(super) fn keep(mut self, core: &Core) {
+        systemd::drives();
         loop {
             let pause = match self.turn(core) {
                 Ok(pause) => {
@@ -52,20 +53,27 @@ impl Keeper {
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
     fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
+        // Who is at work rings the bell when he is done.
+        let Some(turn) = core.turn_now() else { return Ok(None) };
         let world = core.world()?;
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
-            // Somebody is at work; he rings the bell when he is done, unless he is not of ours.
+            // Another program is, and rings no bell.
             Err(failure) if failure.code() == ReasonCode::Busy => return Ok(Some(SOON)),
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
         match state {
-            State::Trying => self.trial(core, &world),
+            State::Trying => {
+                // Looking changes nothing, and may take minutes.
+                drop(turn);
+                self.trial(core, &world)
+            }
             State::Switching => self.depart(core, &world),
             State::Installing | State::Staged => Ok(None),
             State::Idle | State::Updated | State::RolledBack | State::Failed => {
                 device::aftermath(&world, &core.hub)?;
+                world.keep_reserve();
                 Ok(None)
             }
         }
@@ -127,6 +135,7 @@ impl Keeper {
     }
 
     fn decide(&self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
+        let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
         match device::decide(world, verdict, &core.hub) {
             Ok(_) => {}
             // It is on its way back already; the next turn reboots.
