@@ -1,7 +1,7 @@
 //! What one file says. Every key is optional here; what is missing shows after the merge.
 
-use crate::health::{Check, duration};
-use crate::model::Identifier;
+use crate::health::Check;
+use crate::model::{Identifier, duration};
 use crate::slot::HardwareSource;
 use crate::update::Reboot;
 use serde::Deserialize;

@@ -15,8 +15,8 @@ mod status;
 mod verbs;
 mod world;
 
-pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
+pub use crate::model::parse_duration;
 pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
 pub use crate::sys::host::user;
