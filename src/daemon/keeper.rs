@@ -94,9 +94,13 @@ impl Keeper {
     fn depart(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
         match device::departure(world)? {
             Departure::Home => core.reboot(world, "the previous system is armed again"),
-            Departure::Go(work) => {
-                core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
-            }
+            Departure::Go(work) => match device::before_reboot(world, &work, &core.hub) {
+                Ok(()) => {
+                    core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
+                }
+                Err(later) if later.code() == ReasonCode::HookLater => Ok(Some(LATE)),
+                Err(failure) => Err(failure),
+            },
             Departure::Asked => Ok(None),
             Departure::Wait(waits) => Ok(Some(self.wait(core, &waits))),
         }
@@ -116,10 +120,22 @@ impl Keeper {
 
     /// Watches the checks and decides.
     fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
-        let work = device::on_trial(world)?;
-        if let Some(kind) = work.and_then(|w| w.order.drill) {
+        let drill = device::on_trial(world)?.and_then(|(work, _)| work.order.drill);
+        if let Some(kind) = drill {
             let detail = format!("{} on purpose", kind.as_str());
             return self.decide(core, world, Verdict::Bad { check: "drill".to_owned(), detail });
+        }
+        {
+            let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
+            match device::first_boot(world, &core.hub) {
+                Ok(None) => {}
+                Ok(Some(verdict)) => {
+                    drop(_turn);
+                    return self.decide(core, world, verdict);
+                }
+                Err(later) if later.code() == ReasonCode::HookLater => return Ok(Some(LATE / 4)),
+                Err(failure) => return Err(failure),
+            }
         }
         let seen = world.look_at_health(&core.hub);
         self.compare(core, &seen);

@@ -1,8 +1,10 @@
 //! What is done once for each move that ended, by the system that runs afterwards.
 
 use super::departure::standing;
+use super::moments;
 use super::world::World;
 use crate::event::Sink;
+use crate::hooks::Moment;
 use crate::model::Result;
 use crate::sys::durable;
 use crate::update::{Ended, Outcome, Phase};
@@ -18,7 +20,7 @@ impl World {
 
 /// Tells the integrator's programs how the last move ended and writes a drill's certificate. Once:
 /// the mark is written last, so that a power cut repeats it and never skips it.
-pub fn aftermath(world: &World, _sink: &dyn Sink) -> Result<()> {
+pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     let (journal, _) = standing(world)?;
     let Some(last) = journal.last.filter(|_| journal.phase == Phase::Idle) else {
         return Ok(());
@@ -29,8 +31,13 @@ pub fn aftermath(world: &World, _sink: &dyn Sink) -> Result<()> {
         return Ok(());
     }
     let _lock = world.lock()?;
-    if last.outcome == Ended::RolledBack {
-        world.certify(&last)?;
+    match last.outcome {
+        Ended::Updated => moments::told(world, Moment::AfterCommit, &last, sink),
+        Ended::RolledBack => {
+            world.certify(&last)?;
+            moments::told(world, Moment::AfterRollback, &last, sink);
+        }
+        Ended::Failed => {}
     }
     durable::write(&world.aftermath_file(), key.as_bytes())
 }

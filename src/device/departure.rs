@@ -2,7 +2,7 @@
 
 use super::hands::look;
 use super::world::World;
-use crate::model::{ReasonCode, Result};
+use crate::model::{ReasonCode, Result, Txn};
 use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +60,11 @@ pub(super) fn standing(world: &World) -> Result<(Journal, bool)> {
     Ok((at_rest(&journal, &facts), facts.env.trial))
 }
 
-/// The move on trial in the system that runs.
-pub fn on_trial(world: &World) -> Result<Option<Work>> {
+/// The move on trial in the system that runs, and its id.
+pub fn on_trial(world: &World) -> Result<Option<(Work, Txn)>> {
     let booted = world.booted()?;
     Ok(match standing(world)?.0.phase {
-        Phase::Trying { work, .. } if work.slot == booted => Some(work),
+        Phase::Trying { work, txn, .. } if work.slot == booted => Some((work, txn)),
         _ => None,
     })
 }

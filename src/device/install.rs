@@ -3,9 +3,11 @@
 use super::answer::{Answer, Next};
 use super::doctor;
 use super::hands::{Cargo, look, rest};
+use super::moments;
 use super::offer::{self, Offer};
 use super::world::World;
 use crate::event::Sink;
+use crate::hooks::Moment;
 use crate::install::{Plan, Reuse, check_stored};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
@@ -100,6 +102,9 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         &journal.phase,
         Phase::Installing(old) if old.digest == digest && old.slot == work.slot
     );
+    if !ask.dry_run {
+        moments::asked(world, Moment::BeforeDownload, &work, sink)?;
+    }
     // What goes on where it stopped checks the missing part, once it knows which that is.
     if let Input::Seekable(source) = &input
         && (ask.dry_run || !resumes)
@@ -114,6 +119,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         Some(standing) => Reuse::SharedWith(Box::new(standing)),
         None => Reuse::Nothing,
     };
+    moments::asked(world, Moment::BeforeInstall, &work, sink)?;
     world.take_baseline(sink)?;
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
@@ -136,6 +142,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
             return Err(Failure::new(ReasonCode::Internal, format!("installed, and yet {state}")));
         }
     }
+    moments::at(world, Moment::AfterInstall, &work, sink);
     Ok(Installed::Done(Answer { written: cargo.report, ..installed_answer(state, &work) }))
 }
 

@@ -10,6 +10,7 @@ mod drill;
 mod hands;
 mod hold;
 mod install;
+mod moments;
 mod offer;
 mod status;
 mod verbs;
@@ -28,6 +29,7 @@ pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use drill::{Certificate, drill};
 pub use hold::{Hold, hold, release};
 pub use install::{Installation, Installed, Source, install};
+pub use moments::{before_reboot, first_boot};
 pub use offer::{Judgement, judge};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
