@@ -83,6 +83,10 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Rollback { json, .. }
         | Verb::Verify { json, .. }
         | Verb::History { json }
+        | Verb::Drill { json, .. }
+        | Verb::Hold { json, .. }
+        | Verb::Release { json }
+        | Verb::Why { json }
         | Verb::Events { json, .. }
         | Verb::Doctor { json } => json.json,
         Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
@@ -136,6 +140,14 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, &sink)?, json),
         Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
         Verb::History { .. } => render::history(&asked.history()?, json),
+        Verb::Hold { until, reason, .. } => {
+            let usage = |e: String| Failure::new(ReasonCode::Usage, e);
+            let until = until.map(|t| device::parse_duration(&t)).transpose().map_err(usage)?;
+            render::hold(&asked.hold(until.map(|d| d.as_secs()), &reason, &sink)?, json)
+        }
+        Verb::Drill { kind, .. } => render::answer(&asked.drill(&kind, &sink)?, json),
+        Verb::Release { .. } => render::said(&asked.release(&sink)?, json),
+        Verb::Why { .. } => render::why(&asked.why()?, json),
         // Answered above.
         Verb::Doctor { .. }
         | Verb::Daemon

@@ -6,7 +6,7 @@ use crate::boot::GIVE_BACK_MAX;
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::slot::HardwareSource;
-use crate::update::Rules;
+use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
 
 /// The configuration of a device.
@@ -26,6 +26,10 @@ pub struct Settings {
     pub checks: Vec<Check>,
     /// How long the checks are watched.
     pub patience: Patience,
+    /// An automatic update waits for a person's word.
+    pub confirm: bool,
+    /// When the device reboots into an automatic update.
+    pub reboot: Reboot,
     /// Where the daemon's sockets are.
     pub run: PathBuf,
     /// How long a trial may take.
@@ -49,6 +53,8 @@ pub struct DeviceSettings {
     pub booted: Option<PathBuf>,
     /// The state folder.
     pub state: PathBuf,
+    /// Automatic updates are stopped.
+    pub hold: bool,
 }
 
 impl Settings {
@@ -90,6 +96,7 @@ impl Settings {
                 disk: folder.join(need(merged.device.disk, "device.disk")?),
                 booted: merged.device.booted.map(|p| folder.join(p)),
                 state: path(merged.device.state, "/data/surefoot"),
+                hold: merged.device.hold.unwrap_or(false),
             },
             slots,
             trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
@@ -100,6 +107,8 @@ impl Settings {
                 stable: merged.health.stable.unwrap_or(Patience::default().stable),
                 deadline: merged.health.deadline.unwrap_or(Patience::default().deadline),
             },
+            confirm: merged.update.confirm.unwrap_or(false),
+            reboot: merged.update.reboot.unwrap_or(Reboot::Window),
             run: path(merged.daemon.folder, "run/surefoot"),
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),

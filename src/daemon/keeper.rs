@@ -2,7 +2,7 @@
 //! nothing, so that a daemon that was killed goes on where it stopped.
 
 use super::core::Core;
-use crate::device::{self, State, World};
+use crate::device::{self, Departure, State, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::model::{ReasonCode, Result};
@@ -20,6 +20,7 @@ pub(super) struct Keeper {
     told: Option<State>,
     complained: Option<String>,
     failures: u32,
+    waiting: Vec<String>,
     window: Window,
     seen: BTreeMap<String, bool>,
 }
@@ -27,6 +28,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs for ever.
     pub(super) fn keep(mut self, core: &Core) {
+        systemd::drives();
         loop {
             let pause = match self.turn(core) {
                 Ok(pause) => {
@@ -51,20 +53,29 @@ impl Keeper {
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
     fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
+        // Who is at work rings the bell when he is done.
+        let Some(turn) = core.turn_now() else { return Ok(None) };
         let world = core.world()?;
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
-            // Somebody is at work; he rings the bell when he is done, unless he is not of ours.
+            // Another program is, and rings no bell.
             Err(failure) if failure.code() == ReasonCode::Busy => return Ok(Some(SOON)),
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
         match state {
-            State::Trying => self.trial(core, &world),
-            State::Switching if device::is_leaving(&world)? => {
-                core.reboot(&world, "the previous system is armed again")
+            State::Trying => {
+                // Looking changes nothing, and may take minutes.
+                drop(turn);
+                self.trial(core, &world)
             }
-            _ => Ok(None),
+            State::Switching => self.depart(core, &world),
+            State::Installing | State::Staged => Ok(None),
+            State::Idle | State::Updated | State::RolledBack | State::Failed => {
+                device::aftermath(&world, &core.hub)?;
+                world.keep_reserve();
+                Ok(None)
+            }
         }
     }
 
@@ -79,8 +90,37 @@ impl Keeper {
         Ok(())
     }
 
+    /// Reboots into what is armed, or says what it waits for.
+    fn depart(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        match device::departure(world)? {
+            Departure::Home => core.reboot(world, "the previous system is armed again"),
+            Departure::Go(work) => {
+                core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
+            }
+            Departure::Asked => Ok(None),
+            Departure::Wait(waits) => Ok(Some(self.wait(core, &waits))),
+        }
+    }
+
+    /// Tells once what is waited for, and for how long to wait before the next look.
+    fn wait(&mut self, core: &Core, waits: &[Wait]) -> Duration {
+        let text: Vec<String> = waits.iter().map(|w| w.text.clone()).collect();
+        if self.waiting != text {
+            core.hub.emit(&Event::Waiting { text: text.clone() });
+            self.waiting = text;
+        }
+        let over = waits.iter().map(|w| w.seconds.map(Duration::from_secs));
+        let known = over.flatten().max().unwrap_or(LATE);
+        known.clamp(SOON, LATE)
+    }
+
     /// Watches the checks and decides.
     fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        let work = device::on_trial(world)?;
+        if let Some(kind) = work.and_then(|w| w.order.drill) {
+            let detail = format!("{} on purpose", kind.as_str());
+            return self.decide(core, world, Verdict::Bad { check: "drill".to_owned(), detail });
+        }
         let seen = world.look_at_health(&core.hub);
         self.compare(core, &seen);
         let verdict = weigh(&world.settings.checks, &seen, &world.baseline());
@@ -90,16 +130,19 @@ impl Keeper {
         }
         match self.window.step(Duration::from_secs(world.up()), verdict, &world.settings.patience) {
             Say::Again(pause) => Ok(Some(pause)),
-            Say::Decided(verdict) => {
-                match device::decide(world, verdict, &core.hub) {
-                    Ok(_) => {}
-                    // It is on its way back already; the next turn reboots.
-                    Err(f) if f.code() == ReasonCode::HealthFailed => {}
-                    Err(f) => return Err(f),
-                }
-                Ok(Some(Duration::ZERO))
-            }
+            Say::Decided(verdict) => self.decide(core, world, verdict),
         }
+    }
+
+    fn decide(&self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
+        let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
+        match device::decide(world, verdict, &core.hub) {
+            Ok(_) => {}
+            // It is on its way back already; the next turn reboots.
+            Err(f) if f.code() == ReasonCode::HealthFailed => {}
+            Err(f) => return Err(f),
+        }
+        Ok(Some(Duration::ZERO))
     }
 
     /// Tells of the checks that say something else than the last time.

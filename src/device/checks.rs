@@ -4,9 +4,12 @@ use super::world::World;
 use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::health::{Baseline, CAN_UPDATE_AGAIN, Eyes, Outcome, Seen, Verdict, look, weigh};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
-use crate::sys::durable;
+use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
+use crate::sys::{durable, host};
 use std::path::PathBuf;
+
+/// What the next update writes to the state folder, several times over.
+const NEEDED: u64 = 256 * 1024;
 
 /// More than any list of checks needs.
 const LIMIT: u64 = 256 * 1024;
@@ -24,10 +27,13 @@ impl World {
             Err(failure) => Outcome::Bad(failure.to_string()),
         };
         let mut seen = vec![Seen { name: CAN_UPDATE_AGAIN.to_owned(), outcome }];
-        let (runner, remote) = (&*self.runner, self.remote.as_deref());
-        let eyes = Eyes { folder: &self.settings.folder, runner, remote, sink };
-        seen.extend(look(&self.settings.checks, &eyes));
+        seen.extend(self.look_at_checks(sink));
         seen
+    }
+
+    fn look_at_checks(&self, sink: &dyn Sink) -> Vec<Seen> {
+        let (runner, remote) = (&*self.runner, self.remote.as_deref());
+        look(&self.settings.checks, &Eyes { folder: &self.settings.folder, runner, remote, sink })
     }
 
     /// What the checks say of the system that runs.
@@ -40,6 +46,20 @@ impl World {
     /// the other slot alone, parses the environment and makes the copy that an arming would write,
     /// and writes to the state folder. Neither the slot nor the environment is written.
     fn can_update_again(&self) -> Result<()> {
+        self.could_update()?;
+        let state = &self.settings.device.state;
+        let free = host::free_bytes(state).reason(ReasonCode::Io, state.display())?;
+        if free < NEEDED {
+            let (free, needed) = (ByteLen(free), ByteLen(NEEDED));
+            let text = format!("No space left: {} has {free} free of {needed}", state.display());
+            return Err(Failure::new(ReasonCode::NoSpace, text));
+        }
+        // Not from what is set aside: the next update needs more than that.
+        durable::write_strictly(&state.join("can-update-again"), b"yes\n")
+    }
+
+    /// The same without the write to the state folder.
+    fn could_update(&self) -> Result<()> {
         let booted = self.booted()?;
         self.trust()?;
         for partition in self.layout.partitions(booted.other()) {
@@ -47,8 +67,14 @@ impl World {
         }
         self.boot.look()?;
         self.boot.rehearse(booted)?;
-        self.state_is_durable()?;
-        durable::write(&self.settings.device.state.join("can-update-again"), b"yes\n")
+        self.state_is_durable()
+    }
+
+    /// Sets room aside, so that a device whose data partition is full can still say what it does.
+    pub fn keep_reserve(&self) {
+        if self.settings.device.state.is_dir() {
+            durable::reserve(&self.settings.device.state);
+        }
     }
 
     fn baseline_file(&self) -> PathBuf {
@@ -63,13 +89,18 @@ impl World {
     }
 
     /// Takes the baseline of the system that runs. A system that cannot update again does not
-    /// begin to: `CANNOT_UPDATE_AGAIN`.
+    /// begin to: `CANNOT_UPDATE_AGAIN`. Whether the state folder takes what is written to it shows
+    /// with the journal, a moment later.
     pub fn take_baseline(&self, sink: &dyn Sink) -> Result<()> {
-        let seen = self.look_at_health(sink);
-        if let Some(Outcome::Bad(detail)) = seen.first().map(|s| &s.outcome) {
-            return Err(Failure::new(ReasonCode::CannotUpdateAgain, detail));
+        self.could_update().map_err(|f| match f.code() {
+            ReasonCode::Busy | ReasonCode::StateNotDurable => f,
+            _ => Failure::new(ReasonCode::CannotUpdateAgain, f.to_string()),
+        })?;
+        let known = Baseline::of(&self.look_at_checks(sink));
+        // Without checks there is nothing to keep, and each life of a flash counts its writes.
+        if known == self.baseline() {
+            return Ok(());
         }
-        let known = Baseline::of(&seen[1..]);
         let text = serde_json::to_string(&known).reason(ReasonCode::Internal, "baseline")?;
         durable::write(&self.baseline_file(), text.as_bytes())
     }

@@ -212,7 +212,10 @@ pub(super) fn rest_with(
         sink.emit(&Event::RolledBack { slot: work.slot.other(), reason: *reason });
     }
     if let Some(last) = &rest.journal.last {
-        world.history.note(last)?;
+        if let Err(failure) = world.history.note(last) {
+            // It is derived: the next look tries again, and nothing waits for it.
+            sink.emit(&Event::Warning { text: format!("history: {failure}") });
+        }
         let settled = rest.journal.phase == Phase::Idle;
         if settled && last.outcome == crate::update::Ended::Updated && last.work.slot == booted {
             let epochs = [SlotId::A, SlotId::B].map(|s| world.named(s).security_epoch);

@@ -114,6 +114,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         if start.elapsed() >= call.deadline {
             break Some(Ending::Deadline);
         }
+        super::systemd::waits();
         std::thread::sleep(Duration::from_millis(5));
     };
     // What it started in its group does not outlive it.

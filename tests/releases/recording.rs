@@ -154,6 +154,7 @@ hardware = { fixed = "rev1" }
 disk = "disk.img"
 booted = "run/booted"
 state = "state"
+hold = false
 
 [slots]
 a = ["rootfs-a"]
@@ -170,10 +171,56 @@ accept_single_copy = true
 deadline = "30m"
 clean_reboots = 2
 
+[update]
+confirm = false
+reboot = "asked"
+
+[daemon]
+folder = "run"
+
+[health]
+stable = "20s"
+deadline = "5m"
+
 [[health.check]]
 name = "self-test"
 command = ["./health.sh", "--quick"]
 timeout = "90s"
+
+[[health.check]]
+name = "config"
+need = "wanted"
+file = "surefoot.toml"
+
+[[health.check]]
+name = "room"
+need = "wanted"
+space = { path = ".", free = "1M" }
+
+[[health.check]]
+name = "services"
+need = "wanted"
+unit = ["app.service"]
+
+[[health.check]]
+name = "no-loop"
+need = "wanted"
+steady = "*"
+
+[[health.check]]
+name = "web"
+need = "wanted"
+http = "http://127.0.0.1:8080/"
+
+[[health.check]]
+name = "shell"
+need = "wanted"
+tcp = "127.0.0.1:22"
+
+[[health.check]]
+name = "net"
+need = "wanted"
+reach = ["127.0.0.1:53"]
 "#;
 
 #[test]
@@ -181,10 +228,11 @@ fn what_would_be_recorded_uses_every_key() {
     let code =
         |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
     let fragment = code("src/config/fragment.rs").unwrap();
-    let check = code("src/health/mod.rs").unwrap();
-    let check = check.split("pub struct Check {").nth(1).unwrap().split("\n}").next().unwrap();
-    let keys = fragment.lines().chain(check.lines());
-    let keys = keys.filter_map(|l| l.strip_prefix("    pub ")?.split(':').next());
+    let check = code("src/health/check.rs").unwrap();
+    let check = check.split("struct Written {").nth(1).unwrap().split("\n}").next().unwrap();
+    let keys = fragment.lines().filter_map(|l| l.strip_prefix("    pub "));
+    let keys = keys.chain(check.lines().filter(|l| !l.contains('#')).map(str::trim));
+    let keys = keys.filter_map(|l| l.split(':').next()).filter(|k| !k.is_empty());
     let mut seen = 0;
     for key in keys {
         let used =
