@@ -1,6 +1,7 @@
 //! `install`: from an artifact to an armed slot.
 
 use super::answer::{Answer, Next};
+use super::departure;
 use super::doctor;
 use super::hands::{Cargo, look, rest};
 use super::moments;
@@ -149,8 +150,12 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
 /// Whether anything may be installed at all just now.
 fn may_begin(world: &World, ask: &Installation) -> Result<()> {
     match world.hold() {
-        Some(hold) if !ask.hold_ok => Err(Failure::new(ReasonCode::Held, hold.text())),
-        _ => Ok(()),
+        Some(hold) if !ask.hold_ok => return Err(Failure::new(ReasonCode::Held, hold.text())),
+        _ => {}
+    }
+    match departure::may_not_write(world).filter(|_| ask.order.automatic) {
+        Some(text) => Err(Failure::new(ReasonCode::Inhibited, text)),
+        None => Ok(()),
     }
 }
 

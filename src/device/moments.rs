@@ -5,7 +5,7 @@ use super::verbs::rollback;
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
-use crate::hooks::{Context, Hands, Hook, Log, Moment, Permission, Root, run};
+use crate::hooks::{Context, Hands, Hook, Log, Moment, Permission, run};
 use crate::model::{Digest, ReasonCode, Result, Txn, WithReason};
 use crate::sys::durable;
 use crate::update::{Outcome, Work};
@@ -52,10 +52,7 @@ fn ask(
     context: Context,
     sink: &dyn Sink,
 ) -> Permission {
-    let root = match world.disk.is_image() {
-        true => Root::Folder(world.settings.folder.clone()),
-        false => Root::Device,
-    };
+    let root = world.settings.hook_root();
     let ran = run(hooks, moment, &context, &Hands { root: &root, runner: &*world.runner, sink });
     // What they said is for people; an answer counts without it.
     if let Err(failure) = Log::new(&world.settings.device.state).note(&ran.reports) {
@@ -123,7 +120,7 @@ pub(super) fn before_commit(world: &World, sink: &dyn Sink) -> Permission {
 pub fn before_reboot(world: &World, work: &Work, sink: &dyn Sink) -> Result<()> {
     let asked = asked(world, Moment::BeforeReboot, work, sink);
     if let Err(failure) = &asked
-        && failure.code() == ReasonCode::Vetoed
+        && failure.code() == ReasonCode::HookVeto
     {
         rollback(world, failure.detail(), &work.order.by, sink)?;
     }

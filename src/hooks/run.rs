@@ -51,7 +51,7 @@ impl Permission {
     pub fn failure(&self, moment: Moment) -> Option<Failure> {
         let (code, name, text) = match self {
             Permission::Go => return None,
-            Permission::Veto { name, text } => (ReasonCode::Vetoed, name, text),
+            Permission::Veto { name, text } => (ReasonCode::HookVeto, name, text),
             Permission::Later { name, text } => (ReasonCode::HookLater, name, text),
         };
         Some(Failure::new(code, format!("hook {name} at {moment}: {text}")))

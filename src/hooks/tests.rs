@@ -63,7 +63,7 @@ fn exit_0_is_go_75_is_later_and_anything_else_is_a_veto() {
         assert_eq!(report.answer, Answer::Veto);
     }
     let failure = one("echo no >&2; exit 1", SOON).0.failure(Moment::BeforeInstall).unwrap();
-    assert_eq!(failure.to_string(), "hook x at before-install: exit status 1: no [VETOED]");
+    assert_eq!(failure.to_string(), "hook x at before-install: exit status 1: no [HOOK_VETO]");
     assert_eq!(Permission::Go.failure(Moment::BeforeInstall), None);
     assert_eq!(one("kill -9 $$", SOON).0, veto("killed by signal 9"));
 }
