@@ -25,7 +25,7 @@ pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     let Some(last) = journal.last.filter(|_| journal.phase == Phase::Idle) else {
         return Ok(());
     };
-    let key = key(&last);
+    let Some(key) = key(&last) else { return Ok(()) };
     let told = durable::read(&world.aftermath_file(), LIMIT).ok().flatten();
     if told.is_some_and(|told| told == key.as_bytes()) {
         return Ok(());
@@ -42,8 +42,8 @@ pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     durable::write(&world.aftermath_file(), key.as_bytes())
 }
 
-/// Which end this is.
-fn key(last: &Outcome) -> String {
-    let txn = last.txn.as_ref().map_or_else(String::new, ToString::to_string);
-    format!("{txn} {} {}\n", last.work.digest, last.at)
+/// Which end this is; `None` for a move that was never tried.
+fn key(last: &Outcome) -> Option<String> {
+    let txn = last.txn.as_ref().filter(|_| last.outcome != Ended::Failed)?;
+    Some(format!("{txn} {}\n", last.work.slot))
 }

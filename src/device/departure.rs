@@ -71,6 +71,17 @@ pub fn on_trial(world: &World) -> Result<Option<(Work, Txn)>> {
     })
 }
 
+/// The move that the next boot tries.
+pub fn armed(world: &World) -> Result<Option<Work>> {
+    let booted = world.booted()?;
+    Ok(match standing(world)? {
+        (Journal { phase: Phase::Switching { work, .. }, .. }, true) if work.slot != booted => {
+            Some(work)
+        }
+        _ => None,
+    })
+}
+
 /// What comes next for a device at rest in `switching`.
 pub fn departure(world: &World) -> Result<Departure> {
     let booted = world.booted()?;
