@@ -107,3 +107,32 @@ fn a_full_data_partition_sends_the_new_system_home_and_is_named() {
     assert_eq!(last["reason"], "HEALTH_FAILED", "{last:#}");
     assert!(last["detail"].as_str().unwrap().contains("No space"), "{last:#}");
 }
+
+#[test]
+fn a_system_that_cannot_write_its_decision_down_reboots_as_a_failed_boot() {
+    let bench = Bench::new();
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(common::read(&config)).unwrap();
+    std::fs::write(&config, format!("{text}\n[health]\ndeadline = \"1s\"\n")).unwrap();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    std::fs::remove_dir_all(bench.path("DEV/state")).unwrap();
+    std::fs::write(bench.path("DEV/state"), b"a file, no folder").unwrap();
+    let told = std::cell::RefCell::new(String::new());
+    daemon_until(&bench, |status| {
+        told.borrow_mut().push_str(&bench.surefoot(&["events"]).out);
+        status["state"] == "trying" && told.borrow().contains("this boot of its trial has failed")
+    });
+    // Outside a trial nothing is worth a reboot.
+    assert_eq!(bench.reboot(&[]), "b");
+    assert_eq!(bench.reboot(&[]), "b");
+    assert_eq!(bench.reboot(&[]), "a");
+    let start = Instant::now();
+    told.borrow_mut().clear();
+    daemon_until(&bench, |_| {
+        told.borrow_mut().push_str(&bench.surefoot(&["events"]).out);
+        start.elapsed() > Duration::from_secs(3)
+    });
+    assert!(told.borrow().contains("STATE_NOT_DURABLE"), "{}", told.borrow());
+    assert!(!told.borrow().contains("this boot"), "{}", told.borrow());
+}

@@ -78,6 +78,16 @@ impl Core {
         Ok(None)
     }
 
+    /// For the guard, which ends a trial that nobody decides: there is nothing to decide.
+    pub(super) fn mark_decided(&self, world: &World) {
+        let mark = world.settings.run.join("decided");
+        if !mark.exists()
+            && let Err(error) = std::fs::write(&mark, b"")
+        {
+            log::warn!("{}: {error}", mark.display());
+        }
+    }
+
     /// Tells once which settings nobody knows.
     pub(super) fn introduce(&self) {
         for key in load(&self.place).map(|l| l.unknown).unwrap_or_default() {

@@ -8,7 +8,7 @@ use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::model::{ReasonCode, Result};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After a turn that failed: soon, then ever later.
 const SOON: Duration = Duration::from_secs(2);
@@ -20,6 +20,7 @@ pub(super) struct Keeper {
     told: Option<State>,
     complained: Option<String>,
     failures: u32,
+    failing: Option<Instant>,
     waiting: Vec<String>,
     window: Window,
     seen: BTreeMap<String, bool>,
@@ -32,7 +33,7 @@ impl Keeper {
         loop {
             let pause = match self.turn(core) {
                 Ok(pause) => {
-                    (self.failures, self.complained) = (0, None);
+                    (self.failures, self.complained, self.failing) = (0, None, None);
                     pause
                 }
                 Err(failure) => {
@@ -43,7 +44,11 @@ impl Keeper {
                         self.complained = Some(said);
                     }
                     self.failures = self.failures.saturating_add(1);
-                    Some((SOON * self.failures).min(LATE))
+                    let since = *self.failing.get_or_insert_with(Instant::now);
+                    match strand(core, since.elapsed()) {
+                        true => None,
+                        false => Some((SOON * self.failures).min(LATE)),
+                    }
                 }
             };
             core.rest(pause);
@@ -63,6 +68,9 @@ impl Keeper {
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
+        if !matches!(state, State::Trying | State::Switching) {
+            core.mark_decided(&world);
+        }
         match state {
             State::Trying => {
                 // Looking changes nothing, and may take minutes.
@@ -175,4 +183,15 @@ impl Keeper {
             core.hub.emit(&Event::Check { name: name.clone(), passed, text });
         }
     }
+}
+
+/// A system on trial that cannot even write down what it decides is left by its counter: this boot
+/// has failed. Says whether it was.
+fn strand(core: &Core, failing: Duration) -> bool {
+    let Ok(world) = core.world() else { return false };
+    let over = failing >= world.settings.patience.deadline;
+    if !over || !matches!(device::on_trial(&world), Ok(Some(_))) {
+        return false;
+    }
+    core.reboot(&world, "this system can decide nothing; this boot of its trial has failed").is_ok()
 }
