@@ -57,8 +57,9 @@ pub struct Place<'a> {
     pub sys: PathBuf,
     /// The time zone, `/etc/localtime`.
     pub zone: PathBuf,
-    /// Exists when the login manager has run in this boot.
-    pub seats: PathBuf,
+    /// Exists once somebody has asked the login manager for an inhibitor in this boot: until then
+    /// nobody needs to be asked, and where there is no login manager nobody could be.
+    pub inhibitors: PathBuf,
     /// Seconds since 1970.
     pub now: u64,
     /// Seconds since 1970 before which no device of this build has lived: an earlier clock was not
@@ -79,7 +80,7 @@ impl<'a> Place<'a> {
         Place {
             sys: root.join("sys"),
             zone: root.join("etc/localtime"),
-            seats: root.join("run/systemd/seats"),
+            inhibitors: root.join("run/systemd/inhibit"),
             now: clock::unix_seconds(),
             earliest,
             runner,
@@ -103,7 +104,7 @@ pub fn look(settings: &Settings, place: &Place<'_>) -> Found {
         found.weigh(What::Lock, holder(file).map(text), file);
     }
     found.held.extend(outside(settings, place));
-    if settings.systemd && place.seats.exists() {
+    if settings.systemd && place.inhibitors.exists() {
         match systemd::blocked(place.runner) {
             Ok(lines) => found.add(What::Systemd, lines),
             Err(why) => found.unsure.push(printable(&why, 200)),

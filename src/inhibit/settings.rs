@@ -27,7 +27,7 @@ pub struct Settings {
     pub windows: Vec<Window>,
     /// Which clock they are read by.
     pub zone: Zone,
-    /// Whether inhibitors of the init system count, where it runs.
+    /// Whether inhibitors of the init system count, where it has any.
     pub systemd: bool,
     /// Whether the supply is looked at, where the kernel knows of it.
     pub power: bool,

@@ -158,12 +158,12 @@ impl Runner for Bus {
 }
 
 #[test]
-fn the_init_system_is_asked_where_it_runs() {
+fn the_init_system_is_asked_where_somebody_has_asked_it() {
     let machine = Machine::new();
     let one = "{\"data\":[[[\"shutdown\",\"dpkg\",\"half\",\"block\",0,7]]]}";
     let bus = Bus::says(0, one, "");
-    assert_eq!(machine.look_with("", &bus), Found::default(), "it does not run here");
-    std::fs::create_dir_all(machine.root().join("run/systemd/seats")).unwrap();
+    assert_eq!(machine.look_with("", &bus), Found::default(), "nobody has asked for one");
+    std::fs::create_dir_all(machine.root().join("run/systemd/inhibit")).unwrap();
     let held = machine.look_with("", &bus).held;
     assert_eq!(held[0].what, What::Systemd);
     assert_eq!(held[0].text, "dpkg (process 7) blocks a shutdown: half");
