@@ -17,6 +17,8 @@ pub mod disk;
 pub mod blackbox;
 pub mod boot;
 pub mod health;
+pub mod hooks;
+pub mod inhibit;
 pub mod slot;
 pub mod source;
 // Floor 4

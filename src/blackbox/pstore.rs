@@ -115,7 +115,7 @@ impl Known {
             return Ok(());
         }
         let text = serde_json::to_string(&Known { marks });
-        durable::write(file, text.reason(ReasonCode::Internal, "pstore")?.as_bytes())
+        durable::write_strictly(file, text.reason(ReasonCode::Internal, "pstore")?.as_bytes())
     }
 }
 

@@ -225,7 +225,7 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         out.warn("floor", text, remedy);
     }
     doctor_machine::look(world, &Children, out);
-    doctor_state::drill(world, out);
+    doctor_state::drill(world.certificate().as_ref(), out);
 }
 
 /// The grade alone, for `status`.

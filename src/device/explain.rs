@@ -89,10 +89,20 @@ pub(super) struct Facts<'a> {
     pub(super) pstore: &'a [String],
     /// What the watchdog says.
     pub(super) watchdog: Option<&'a Watchdog>,
+    /// Whether it misbehaved because it was told to.
+    pub(super) drill: bool,
 }
 
 /// Names the cause.
 pub(super) fn explain(facts: &Facts<'_>) -> Cause {
+    let cause = found(facts);
+    match facts.drill {
+        true => Cause { text: format!("a drill: {}", cause.text), ..cause },
+        false => cause,
+    }
+}
+
+fn found(facts: &Facts<'_>) -> Cause {
     let cause = |kind, text: String| Cause { kind, text };
     let said = || match facts.detail.is_empty() {
         true => facts.reason.meaning().trim_end_matches('.').to_owned(),
@@ -230,6 +240,7 @@ mod tests {
         limit: Some(3),
         pstore: &[],
         watchdog: None,
+        drill: false,
     };
 
     fn boot(last: &str) -> BootStory {
@@ -256,7 +267,8 @@ mod tests {
         let dog = |bootstatus| Watchdog { identity: "i6300ESB timer".into(), bootstatus };
         let (bit, none) = (dog(0x28), dog(0));
         let failing = [Seen { name: "web".into(), outcome: Outcome::CouldNot("no answer".into()) }];
-        let table: [(Facts<'_>, CauseKind, &str); 15] = [
+        let table: [(Facts<'_>, CauseKind, &str); 16] = [
+            (Facts { drill: true, ..FACTS }, CauseKind::NoTrace, "a drill: reset or power loss"),
             (
                 FACTS,
                 CauseKind::NoTrace,

@@ -1,15 +1,20 @@
 //! Builds the world from the settings and answers requests on it. This room never parses words
 //! and never prints: the command line asks it, later the control socket.
 
+mod aftermath;
 mod answer;
 mod checks;
+mod departure;
 mod doctor;
 mod doctor_machine;
 mod doctor_state;
+mod drill;
 mod evidence;
 mod explain;
 mod hands;
+mod hold;
 mod install;
+mod moments;
 mod offer;
 mod postmortem;
 mod recorder;
@@ -20,17 +25,22 @@ mod status;
 mod verbs;
 mod world;
 
-pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
+pub use crate::model::parse_duration;
 pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
-pub use crate::sys::host::is_root;
-pub use crate::update::{Allowed, Ended, Outcome, State, Then};
+pub use crate::sys::host::{is_root, user};
+pub use crate::update::{Allowed, Drill, Ended, Order, Outcome, Reboot, State, Then};
+pub use aftermath::aftermath;
 pub use answer::{Answer, Next};
+pub use departure::{Departure, Wait, Why, armed, departure, on_trial, why};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
+pub use drill::{Certificate, drill};
 pub use evidence::UnitStory;
 pub use explain::{BootStory, Cause, CauseKind, Watchdog};
+pub use hold::{Hold, hold, release};
 pub use install::{Installation, Installed, Source, install};
+pub use moments::{before_reboot, first_boot};
 pub use offer::{Judgement, judge};
 pub use postmortem::{FailedCheck, Postmortem, Summary, postmortem};
 pub use recorder::black_box;
@@ -38,7 +48,6 @@ pub use report::report;
 pub use report_text::text as report_text;
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
-    come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,
-    verify_slot,
+    come_to_rest, commit, decide, history, reboot, rollback, shutdown, switch, verify_slot,
 };
 pub use world::World;

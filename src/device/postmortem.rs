@@ -179,7 +179,9 @@ pub(super) fn follow(world: &World, journal: &Journal, booted: SlotId, sink: &dy
         _ => None,
     };
     let Some(made) = made else { return };
-    let kept = made.written().and_then(|text| durable::write(&file(world), text.as_bytes()));
+    // Not from what is set aside for a full disk: that is the journal's.
+    let kept =
+        made.written().and_then(|text| durable::write_strictly(&file(world), text.as_bytes()));
     if let Err(failure) = kept {
         let text = format!("why {} came back cannot be kept: {failure}", made.version);
         sink.emit(&Event::Warning { text });
@@ -218,6 +220,7 @@ fn before_leaving(
         limit: None,
         pstore: &[],
         watchdog: None,
+        drill: work.order.drill.is_some(),
     };
     Postmortem {
         v: 1,
@@ -266,6 +269,7 @@ fn after_return(world: &World, last: &Outcome) -> Postmortem {
         limit: bootlimit,
         pstore: &pstore,
         watchdog: dog.as_ref(),
+        drill: last.work.order.drill.is_some(),
     };
     let kernel = tried.last().map_or_else(Vec::new, |log| {
         // The end of what the system said, whoever said it: where there is no word of an end,

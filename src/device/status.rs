@@ -1,7 +1,9 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
 use super::answer::{Next, sentence};
+use super::drill::Certificate;
 use super::hands::look;
+use super::hold::Hold;
 use super::postmortem::{Summary, postmortem};
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
@@ -110,6 +112,10 @@ pub struct Status {
     /// Why the last release came back, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postmortem: Option<Summary>,
+    /// That this board's rollback was tried, if it was.
+    pub drill: Option<Certificate>,
+    /// Why automatic updates are stopped, if they are.
+    pub hold: Option<Hold>,
 }
 
 /// Looks at everything and says where the device stands.
@@ -171,6 +177,8 @@ pub fn status(world: &World) -> Result<Status> {
         next,
         last,
         postmortem: postmortem(world, &journal).map(|p| p.summary()),
+        drill: world.certificate(),
+        hold: world.hold(),
     })
 }
 
