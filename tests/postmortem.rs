@@ -234,6 +234,22 @@ fn the_black_box_ends_when_the_trial_is_decided_and_by_a_word_of_the_init_system
 }
 
 #[test]
+fn a_trial_that_is_left_is_recorded_until_the_system_goes_down() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    bench.reboot(&["--fail"]);
+    says(&bench, "6,1,0,-;Linux version 6.1\n");
+    let mut recorder = Recorder::start(&bench);
+    recorded(&bench, "Linux version");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(recorder.0.try_wait().unwrap().is_none(), "the reboot may be what hangs");
+    recorder.cut();
+    bench.reboot(&[]);
+    assert_eq!(cause(&bench).0, "check", "what it said itself counts");
+}
+
+#[test]
 fn garbage_in_every_file_costs_the_story_and_nothing_else() {
     for garbage in [&b""[..], b"{}", b"\xff\0\xfe", &[b'['; 200_000], b"{\"v\":1,\"by\":\"trial\"}"]
     {

@@ -141,6 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_line_does_not_swallow_the_next_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(folder.path(), LEN).unwrap();
+        ring.begin(&head("one")).unwrap();
+        ring.add(lines("one", 0..2).iter()).unwrap();
+        let [mut torn, _] = files(folder.path());
+        let end = torn.iter().rposition(|b| *b != 0).unwrap();
+        torn[end - 3..].fill(0);
+        std::fs::write(&paths(folder.path())[0], torn).unwrap();
+        Ring::open(folder.path(), LEN).unwrap().begin(&head("two")).unwrap();
+        let found = boots(files(folder.path()));
+        let ids: Vec<_> = found.iter().map(|b| b.head.boot_id.as_str()).collect();
+        assert_eq!(ids, ["one", "two"]);
+        assert_eq!(found[0].lines.len(), 2, "torn, and told as far as it goes");
+    }
+
+    #[test]
     fn garbage_is_no_black_box_and_does_not_stop_the_next_one() {
         let garbage = |seed: u32| -> Vec<u8> {
             (0..2_000u32).map(|n| ((n * n * seed) >> 3).to_le_bytes()[0]).collect()

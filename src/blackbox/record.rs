@@ -268,13 +268,15 @@ mod tests {
         let log = dir.path().join("kmsg");
         std::fs::write(&log, "6,1,0,-;Linux version\n4,2,1500000,-;something odd\n").unwrap();
         let script = format!(
-            "echo '[    1.0] host web[7]: it broke'; echo '[    1.5] host kernel: something odd'; \
+            "cp -r {0}/blackbox {0}/early; echo '[    1.0] host web[7]: it broke'; echo '[    1.5] host kernel: something odd'; \
              sleep 0.3; echo 1 > {0}/new; mv {0}/new {0}/done; sleep 9",
             dir.path().display()
         );
         let start = Instant::now();
         assert_eq!(run(Some(&log), &script, dir.path()).unwrap(), "decided");
         assert!(start.elapsed() < Duration::from_secs(8), "its child does not hold it");
+        let early = read(&dir.path().join("early"));
+        assert_eq!(early[0].lines.len(), 2, "what was there is kept before anything is waited for");
         let found = read(&dir.path().join("blackbox"));
         assert_eq!(found.len(), 1);
         let said: Vec<_> = found[0].lines.iter().map(|l| (l.kind, l.text.as_str())).collect();

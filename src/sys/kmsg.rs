@@ -63,3 +63,23 @@ pub fn say(line: &str) {
     let file = OpenOptions::new().write(true).open(DEVICE);
     let _ = file.and_then(|mut f| f.write_all(format!("<3>surefoot: {line}\n").as_bytes()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_one_by_one_and_an_end_is_told_from_a_pause() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("kmsg");
+        std::fs::write(&file, "6,1,0,-;one\n").unwrap();
+        let mut log = Kmsg::at(&file).unwrap();
+        assert_eq!(log.take().unwrap().unwrap(), b"6,1,0,-;one\n");
+        assert_eq!(log.take().unwrap(), Some(Vec::new()), "a file has an end");
+        // The kernel's own has none; where we may not read it there is nothing to try.
+        let Ok(mut log) = Kmsg::open() else { return };
+        let first = log.take().unwrap().unwrap();
+        assert!(first.contains(&b';') && first.ends_with(b"\n"), "{first:?}");
+        while log.take().unwrap().is_some_and(|record| !record.is_empty()) {}
+    }
+}
