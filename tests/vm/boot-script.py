@@ -504,7 +504,7 @@ class BootScript(unittest.TestCase):
     def test_arguments_with_quotes_and_shell_signs_arrive_as_written(self, device):
         args = """dyndbg="file mmc.c +p" c=1;d $e && #"""          # no single quote and no backslash: the shell drops them
         boot = device(surefoot_args=args).boot()
-        self.assertTrue(boot.args.endswith(" surefoot.slot=a " + args), boot.args)
+        self.assertTrue(boot.args.endswith(" surefoot.slot=a surefoot.script=1 " + args), boot.args)
 
     @each()
     def test_the_transaction_is_copied_as_written(self, device):
