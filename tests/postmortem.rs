@@ -163,7 +163,9 @@ fn a_panic_that_pstore_has_kept_is_told_and_an_old_one_is_not() {
     let store = bench.path("DEV/run/pstore");
     std::fs::create_dir(&store).unwrap();
     let dump = |n: u32, why: &str| {
-        let text = format!("Panic#1 Part1\n<4>[ 3.0] before\n<0>[ 3.1] Kernel panic - {why}\n");
+        let text = format!(
+            "Panic#1 Part1\n<4>[ 3.0] before\n<0>[ 3.1] Kernel panic - {why}\n<0>[ 3.2] a\n<0>[ 3.3] b\n<0>[ 3.4] c\n"
+        );
         std::fs::write(format!("{store}/dmesg-ramoops-{n}"), text).unwrap();
     };
     dump(0, "an old one");

@@ -192,9 +192,10 @@ pub(super) fn story(log: &BootLog) -> BootStory {
     }
 }
 
-/// How the kernel speaks of its own defects.
-const GRAVE: [&str; 8] = [
+/// How the kernel speaks of its own defects, and the init system of its end.
+const GRAVE: [&str; 9] = [
     "Kernel panic",
+    "systemd[1]: Freezing execution",
     "BUG: ",
     "kernel BUG at",
     "Oops",

@@ -114,13 +114,15 @@ impl Postmortem {
             None if panicked => &self.pstore,
             None => &self.kernel,
         };
-        let shown = lines.len().saturating_sub(SHOWN);
+        // The end is what counts; of a dying kernel, its panic.
+        let panic = lines.iter().position(|l| panicked && l.contains("Kernel panic"));
+        let from = panic.unwrap_or(lines.len().saturating_sub(SHOWN));
         Summary {
             kind: self.cause.kind,
             text: self.cause.text.clone(),
             check: self.check.as_ref().map(|c| c.name.clone()),
             units: self.units.iter().map(|u| u.unit.clone()).collect(),
-            lines: lines[shown..].to_vec(),
+            lines: lines.iter().skip(from).take(SHOWN).cloned().collect(),
         }
     }
 
