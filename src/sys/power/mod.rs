@@ -71,7 +71,9 @@ pub fn writing<T>(deed: Deed<'_>, bytes: &[u8], write: impl FnOnce(&[u8]) -> T) 
         }
         plug::Power::Cut { landing } => {
             if landing > 0 {
-                let _ = write(&bytes[..landing.min(bytes.len())]);
+                // What lands is there for whoever goes on: the log has it too.
+                let part = &bytes[..landing.min(bytes.len())];
+                let _ = record::during(deed, part, || write(part));
             }
             plug::dark()
         }
