@@ -60,9 +60,16 @@ fn said(what: &str) -> impl Fn(crate::model::Failure) -> String + '_ {
 /// lock on the disk, until that program runs: a moment that no device has.
 pub(super) fn patiently<T>(act: impl Fn() -> crate::model::Result<T>) -> crate::model::Result<T> {
     let started = Instant::now();
+    // The check that the next update could be written meets the same lock, and says so in its own
+    // words.
+    let busy = |f: &crate::model::Failure| match f.code() {
+        ReasonCode::Busy => true,
+        ReasonCode::HealthUnknown => f.detail().contains("[BUSY]"),
+        _ => false,
+    };
     loop {
         match act() {
-            Err(f) if f.code() == ReasonCode::Busy && started.elapsed() < PATIENCE => {
+            Err(f) if busy(&f) && started.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(2));
             }
             other => return other,
