@@ -71,7 +71,9 @@ pub fn writing<T>(deed: Deed<'_>, bytes: &[u8], write: impl FnOnce(&[u8]) -> T) 
         }
         plug::Power::Cut { landing } => {
             if landing > 0 {
-                let _ = write(&bytes[..landing.min(bytes.len())]);
+                // It stands on the medium: whoever goes on finds it there, and so must the log.
+                let landed = &bytes[..landing.min(bytes.len())];
+                let _ = record::during(deed, landed, || write(landed));
             }
             plug::dark()
         }
