@@ -190,7 +190,16 @@ mod tests {
         symlink("bin", top.join("sbin")).unwrap();
         symlink("../sbin/./hook", top.join("bin/again")).unwrap();
         symlink(&hook, top.join("absolute")).unwrap();
-        for written in ["bin/hook", "./bin/../bin/hook", "sbin/again", "absolute"] {
+        symlink(top.join("bin"), top.join("folder")).unwrap();
+        let ways = [
+            "bin/hook",
+            "./bin/../bin/hook",
+            "sbin/again",
+            "absolute",
+            "folder/hook",
+            "folder/../sbin/again",
+        ];
+        for written in ways {
             assert_eq!(root.program(written), Ok(hook.clone()), "{written}");
         }
         assert_eq!(root.program(hook.to_str().unwrap()), Ok(hook));
@@ -216,6 +225,27 @@ mod tests {
         symlink("../bin/hook", top.join("open/link")).unwrap();
         symlink("open/link", top.join("link")).unwrap();
         assert!(root.program("link").unwrap_err().contains("/open may be changed"));
+        assert!(root.program("bin/hook").is_ok());
+    }
+
+    #[test]
+    fn a_program_of_somebody_else_is_none() {
+        let (_dir, top) = image();
+        let root = Root::Folder(top.clone());
+        for given in ["bin/hook", "bin"] {
+            let path = top.join(given);
+            if let Err(error) = std::os::unix::fs::chown(&path, Some(4_242), None) {
+                eprintln!("skipped: only root gives a file away: {error}");
+                return;
+            }
+            let failure = root.program("bin/hook").unwrap_err();
+            assert!(failure.contains("belongs to user 4242"), "{given}: {failure}");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        }
+        // In an image file the folder's owner is as good as root.
+        for path in [top.clone(), top.join("bin"), top.join("bin/hook")] {
+            std::os::unix::fs::chown(&path, Some(4_242), None).unwrap();
+        }
         assert!(root.program("bin/hook").is_ok());
     }
 

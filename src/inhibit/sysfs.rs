@@ -31,3 +31,21 @@ pub(super) fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     found.sort();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_file_little_is_read_and_of_a_folder_not_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("long");
+        std::fs::write(&file, "1".repeat(1 << 20)).unwrap();
+        assert_eq!(line(&file).unwrap().len(), 128);
+        assert_eq!(number(&file), None);
+        std::fs::write(&file, " 42 \nmore").unwrap();
+        assert_eq!(number(&file), Some(42));
+        (0..1_100).for_each(|n| std::fs::write(dir.path().join(format!("f{n}")), "").unwrap());
+        assert_eq!(entries(dir.path()).len(), MOST);
+    }
+}

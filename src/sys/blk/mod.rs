@@ -18,6 +18,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What one unaligned request copies at a time.
 const BOUNCE: usize = 1 << 20;
@@ -80,11 +81,28 @@ pub struct Blk {
     edges: Mutex<()>,
 }
 
+/// How often, and after how long, what is held is tried again. A program that another thread starts
+/// just now has our descriptors until it runs, and holds with them what we have let go.
+const GRACE: (u32, Duration) = (5, Duration::from_millis(20));
+
 impl Blk {
     /// Opens what `path` names; it must be a block device or an ordinary file and must exist (a
     /// missing device node is never created as a file). A second writer of a file is told
     /// `WouldBlock`; a mounted device says `ResourceBusy`.
     pub fn open(path: &Path, access: Access) -> Result<Blk> {
+        let alone = matches!(access, Access::WriteAlone | Access::ReadAlone);
+        for _ in 0..if alone { GRACE.0 } else { 0 } {
+            match Blk::open_now(path, access) {
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ResourceBusy) => {
+                    std::thread::sleep(GRACE.1);
+                }
+                other => return other,
+            }
+        }
+        Blk::open_now(path, access)
+    }
+
+    fn open_now(path: &Path, access: Access) -> Result<Blk> {
         let before = std::fs::metadata(path)?;
         let is_device = before.file_type().is_block_device();
         if !is_device && !before.is_file() {
@@ -244,4 +262,25 @@ fn as_u64(n: usize) -> u64 {
 fn as_off(n: u64) -> Result<nix::libc::off_t> {
     nix::libc::off_t::try_from(n)
         .map_err(|_| Error::new(ErrorKind::InvalidInput, "an offset beyond 2^63"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_let_go_in_a_moment_is_waited_for_and_what_is_kept_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img");
+        std::fs::write(&path, [0; 4_096]).unwrap();
+        let held = Blk::open(&path, Access::WriteAlone).unwrap();
+        let kept = Blk::open(&path, Access::ReadAlone).unwrap_err();
+        assert_eq!(kept.kind(), ErrorKind::WouldBlock);
+        let lets_go = std::thread::spawn(move || {
+            std::thread::sleep(GRACE.1);
+            drop(held);
+        });
+        Blk::open(&path, Access::WriteAlone).unwrap();
+        lets_go.join().unwrap();
+    }
 }
