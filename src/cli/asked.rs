@@ -102,7 +102,8 @@ impl Asked {
         match self {
             Asked::Here(world) => device::commit(world, unchecked, sink),
             Asked::There(daemon) => {
-                let reason = unchecked.map_or_else(String::new, |r| parameter("reason", &r));
+                let forced = |r: String| format!("{}&force=1", parameter("reason", &r));
+                let reason = unchecked.map_or_else(String::new, forced);
                 daemon.act(&format!("/v1/commit{reason}"), None, sink)
             }
         }

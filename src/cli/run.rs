@@ -114,7 +114,11 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
-            let diagnosis = device::doctor(load(&place(cli.config))?.settings);
+            let settings = load(&place(cli.config))?.settings;
+            let diagnosis = match Remote::find(&settings.run) {
+                Some(daemon) => daemon.ask("/v1/doctor")?,
+                None => device::doctor(settings),
+            };
             let printed = render::doctor(&diagnosis, json);
             return match diagnosis.blocking() {
                 None => Ok(printed),

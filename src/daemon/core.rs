@@ -2,7 +2,7 @@
 
 use super::hub::Hub;
 use super::probe::Window;
-use crate::config::{Where, load};
+use crate::config::{Settings, Where, load};
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::Result;
@@ -25,9 +25,14 @@ impl Core {
         Core { place, hub: Hub::default(), bell: Bell::default() }
     }
 
+    /// The settings, read afresh.
+    pub(super) fn settings(&self) -> Result<Settings> {
+        Ok(load(&self.place)?.settings)
+    }
+
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
-        let mut world = World::open(load(&self.place)?.settings)?;
+        let mut world = World::open(self.settings()?)?;
         if systemd::is_notified() {
             // What the integrator has written needs rights that this process has not.
             world.runner = Box::new(Units);

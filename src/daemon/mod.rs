@@ -7,9 +7,11 @@ mod hub;
 mod keeper;
 mod probe;
 mod remote;
+mod routes;
 mod run;
 
-pub use hub::{Hub, Numbered};
+pub use hub::{Follower, Hub, Numbered};
 pub use probe::answer_probe;
 pub use remote::{Events, Remote};
+pub use routes::{ROUTES, Route};
 pub use run::run;
