@@ -40,6 +40,15 @@ impl Asked {
         World::open(loaded.settings).map(|world| Asked::Here(Box::new(world)))
     }
 
+    /// What follows an end, where no daemon does it.
+    pub(super) fn aftermath(&self, sink: &dyn Sink) {
+        if let Asked::Here(world) = self
+            && let Err(failure) = device::aftermath(world, sink)
+        {
+            sink.emit(&Event::Warning { text: failure.to_string() });
+        }
+    }
+
     pub(super) fn status(&self) -> Result<Status> {
         match self {
             Asked::Here(world) => device::status(world),

@@ -138,6 +138,8 @@ impl Api {
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
         let by = of("by").map_or_else(|| host::user_name(request.peer.uid), |b| printable(b, 40));
+        // Reading may take as long as it likes; what changes something waits its turn.
+        let _turn = (head.path != "/v1/judge").then(|| self.core.turn());
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, by, sink),

@@ -10,24 +10,26 @@ mod drill;
 mod hands;
 mod hold;
 mod install;
+mod moments;
 mod offer;
 mod status;
 mod verbs;
 mod world;
 
-pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
+pub use crate::model::parse_duration;
 pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
 pub use crate::sys::host::user;
 pub use crate::update::{Allowed, Drill, Ended, Order, Outcome, Reboot, State, Then};
 pub use aftermath::aftermath;
 pub use answer::{Answer, Next};
-pub use departure::{Departure, Wait, Why, departure, on_trial, why};
+pub use departure::{Departure, Wait, Why, armed, departure, on_trial, why};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use drill::{Certificate, drill};
 pub use hold::{Hold, hold, release};
 pub use install::{Installation, Installed, Source, install};
+pub use moments::{before_reboot, first_boot};
 pub use offer::{Judgement, judge};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{

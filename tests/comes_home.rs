@@ -1,8 +1,12 @@
-//! A board's own rollback, tried on purpose: the device comes home and keeps a certificate.
+//! Devices that come home by themselves: from a drill, with a certificate, and with a full disk.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod common;
+#[path = "common/skip.rs"]
+mod skip;
+#[path = "common/tmpfs.rs"]
+mod tmpfs;
 use common::Bench;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -81,4 +85,54 @@ fn a_drill_needs_an_installed_release_and_quiet() {
     bench.surefoot(&["install", &bench.release("3.0.0"), "--stage"]).ok();
     bench.surefoot(&["drill"]).refused(77, "DRILL_UNSAFE");
     assert_eq!(bench.status()["state"], "staged");
+}
+
+#[test]
+fn a_full_data_partition_sends_the_new_system_home_and_is_named() {
+    let bench = Bench::new();
+    let Some(_small) = tmpfs::at(&bench.path("DEV/state"), "16m") else {
+        return skip::skipped("a full data partition: mounting a tmpfs needs root");
+    };
+    daemon_until(&bench, |_| common::exists(&bench.path("DEV/state/reserve.7")));
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    let _full = std::fs::write(bench.path("DEV/state/filler"), vec![1; 20 << 20]);
+    let left = std::fs::write(bench.path("DEV/state/one-more"), vec![1; 8 << 10]);
+    assert!(left.is_err(), "the disk is not full");
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(said.err.contains("can-update-again") && said.err.contains("No space"), "{}", said.err);
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["rollback"]).ok();
+    let last = bench.status()["last"].clone();
+    assert_eq!(last["reason"], "HEALTH_FAILED", "{last:#}");
+    assert!(last["detail"].as_str().unwrap().contains("No space"), "{last:#}");
+}
+
+#[test]
+fn a_system_that_cannot_write_its_decision_down_reboots_as_a_failed_boot() {
+    let bench = Bench::new();
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(common::read(&config)).unwrap();
+    std::fs::write(&config, format!("{text}\n[health]\ndeadline = \"1s\"\n")).unwrap();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    std::fs::remove_dir_all(bench.path("DEV/state")).unwrap();
+    std::fs::write(bench.path("DEV/state"), b"a file, no folder").unwrap();
+    let told = std::cell::RefCell::new(String::new());
+    daemon_until(&bench, |status| {
+        told.borrow_mut().push_str(&bench.surefoot(&["events"]).out);
+        status["state"] == "trying" && told.borrow().contains("this boot of its trial has failed")
+    });
+    // Outside a trial nothing is worth a reboot.
+    assert_eq!(bench.reboot(&[]), "b");
+    assert_eq!(bench.reboot(&[]), "b");
+    assert_eq!(bench.reboot(&[]), "a");
+    let start = Instant::now();
+    told.borrow_mut().clear();
+    daemon_until(&bench, |_| {
+        told.borrow_mut().push_str(&bench.surefoot(&["events"]).out);
+        start.elapsed() > Duration::from_secs(3)
+    });
+    assert!(told.borrow().contains("STATE_NOT_DURABLE"), "{}", told.borrow());
+    assert!(!told.borrow().contains("this boot"), "{}", told.borrow());
 }
