@@ -7,7 +7,7 @@ use super::hub::Pace;
 use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
 use crate::device::{self, Allowed, Installation, Order, Reboot, Source, Then, World};
-use crate::event::{Event, Sink};
+use crate::event::{Event, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
 use crate::source::FileSource;
 use crate::sys::host;
@@ -110,15 +110,16 @@ impl Api {
         };
         let _ = request.body.wait_for(SILENCE);
         if !streamed {
-            let done = document(self.act(request, &self.core.hub), reply);
+            let told = Told { core: &self.core, stream: Mutex::default() };
+            let done = document(self.act(request, &told), reply);
             self.core.bell.ring();
             return done;
         }
         request.body.invite()?;
         let stream = Mutex::new((Some(reply.lines()?), Pace::default()));
-        let both = Both { hub: &self.core.hub, stream };
-        let result = self.act(request, &both);
-        let (stream, _) = both.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let told = Told { core: &self.core, stream };
+        let result = self.act(request, &told);
+        let (stream, _) = told.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some(mut stream) = stream else {
             self.core.bell.ring();
             return Ok(());
@@ -138,8 +139,8 @@ impl Api {
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
         let by = of("by").map_or_else(|| host::user_name(request.peer.uid), |b| printable(b, 40));
-        // Reading may take as long as it likes; what changes something waits its turn.
-        let _turn = (head.path != "/v1/judge").then(|| self.core.turn());
+        // Reading may take as long as it likes; what changes something waits for the keeper.
+        let _turn = (head.path != "/v1/judge").then(|| self.core.request());
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, by, sink),
@@ -257,16 +258,20 @@ fn status(code: ReasonCode) -> u16 {
 }
 
 /// Events to everybody, and to the one who asked.
-struct Both<'a> {
-    hub: &'a dyn Sink,
+struct Told<'a> {
+    core: &'a Core,
     stream: Mutex<(Option<Stream>, Pace)>,
 }
 
-impl Sink for Both<'_> {
+impl Sink for Told<'_> {
     fn emit(&self, event: &Event) {
-        self.hub.emit(event);
-        let mut both = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stream, pace) = &mut *both;
+        self.core.hub.emit(event);
+        if matches!(event, Event::PhaseStarted { phase: Phase::Write, .. }) {
+            // The journal says `installing` now, and the init system should too.
+            self.core.bell.ring();
+        }
+        let mut asked = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stream, pace) = &mut *asked;
         // Whoever asked may leave, or listen no more; what was asked for goes on, and waits for
         // him only once.
         if pace.admits(event) && stream.as_mut().is_some_and(|s| s.line(event).is_err()) {

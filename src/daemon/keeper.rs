@@ -58,9 +58,12 @@ impl Keeper {
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
     fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
-        // Who is at work rings the bell when he is done.
-        let Some(turn) = core.turn_now() else { return Ok(None) };
         let world = core.world()?;
+        let Some(turn) = core.turn_now() else {
+            // A request is at work, and rings the bell when it is done.
+            self.tell(core, &world, device::status(&world)?.state)?;
+            return Ok(None);
+        };
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
             // Another program is, and rings no bell.

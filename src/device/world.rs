@@ -42,6 +42,8 @@ pub struct World {
     pub runner: Box<dyn Runner>,
     /// Looks over the network, where this process has none.
     pub remote: Option<Box<dyn Remote>>,
+    /// Whether this very process installs something just now.
+    pub at_work: bool,
     booted: Result<SlotId>,
 }
 
@@ -58,7 +60,19 @@ impl World {
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
         let (runner, remote) = (Box::new(Children), None);
-        Ok(World { settings, disk, layout, boot, journal, floor, history, runner, remote, booted })
+        Ok(World {
+            settings,
+            disk,
+            layout,
+            boot,
+            journal,
+            floor,
+            history,
+            runner,
+            remote,
+            at_work: false,
+            booted,
+        })
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
@@ -196,6 +210,9 @@ impl World {
         let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
+        }
+        if !folder.is_dir() {
+            return refuse(format!("{} is no folder", folder.display()));
         }
         match host::writable(folder) {
             true => Ok(()),

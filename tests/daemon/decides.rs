@@ -28,7 +28,7 @@ fn an_unhealthy_one_is_left_at_its_deadline_and_the_old_one_says_why() {
     on_trial(&bench, &["--fail"]);
     let daemon = Kept::start(&bench);
     assert_eq!(daemon.status()["state"], "trying", "not before its time");
-    daemon.until_state("switching");
+    daemon.until_left();
     let events = daemon.surefoot(&["events"]).ok().out;
     assert!(events.contains("check self-test fails"), "{events}");
     assert!(events.contains("back to slot a: HEALTH_FAILED"), "{events}");
@@ -56,7 +56,7 @@ fn a_trial_that_nobody_checks_is_left_to_a_person_until_its_deadline() {
     drop(daemon);
     std::fs::write(bench.path("DEV/run/uptime"), "3600\n").unwrap();
     let daemon = Kept::start(&bench);
-    daemon.until_state("switching");
+    daemon.until_left();
     drop(daemon);
     assert_eq!(bench.reboot(&[]), "a");
     assert_eq!(bench.status()["last"]["reason"], "DEADLINE_PASSED");

@@ -102,6 +102,11 @@ impl Kept {
         until(&format!("state {state}; {}", self.log()), || self.status()["state"] == state);
     }
 
+    /// Waits until a trial is given up, in the environment too.
+    pub(crate) fn until_left(&self) {
+        until(&format!("left; {}", self.log()), || self.status()["next"]["action"] == "reboot");
+    }
+
     /// A configuration that knows where the daemon is and no disk: whoever has only this has
     /// nothing but the daemon.
     pub(crate) fn thin(bench: &Bench) -> String {

@@ -58,10 +58,8 @@ fn killed_at_thirty_moments_it_comes_to_the_same_end() {
         assert_eq!(bench.booted(), "a");
         // The slot that runs is as the factory made it, whatever stands in the other one.
         assert!(bench.slot_bytes("a")[..1 << 20] == crate::common::read(&bench.path("v1.img"))[..]);
-        assert!(
-            ["installing", "failed", "switching"]
-                .contains(&daemon.status()["state"].as_str().unwrap())
-        );
+        let state = daemon.status()["state"].as_str().unwrap().to_owned();
+        assert!(["installing", "failed", "switching"].contains(&state.as_str()), "{state}");
         if daemon.status()["state"] == "switching" {
             daemon.surefoot(&["rollback"]).ok();
         }
@@ -104,7 +102,7 @@ fn killed_while_it_leaves_a_bad_system_it_leaves_it() {
         let state = daemon.status()["state"].as_str().unwrap().to_owned();
         assert!(["trying", "switching"].contains(&state.as_str()), "{state}");
     }
-    daemon.until_state("switching");
+    daemon.until_left();
     drop(daemon);
     assert_eq!(bench.reboot(&[]), "a");
     let daemon = Kept::start(&bench);
@@ -132,9 +130,10 @@ fn a_client_that_vanishes_takes_nothing_with_it() {
 fn a_client_that_does_not_listen_holds_nothing_up() {
     let bench = Bench::new();
     let daemon = Kept::start(&bench);
-    let artifact = bench.release("2.0.0");
+    let artifact = bench.artifact("good", 5, 3 << 20, &["--version", "2.0.0"]);
     // Stopped by its terminal: it takes no event and no answer.
     let client = install(&bench, &artifact);
+    until("it has begun", || daemon.log().contains("verifying ended"));
     let stopped = |signal: &str| {
         let done = run("kill", &[signal, &client.id().to_string()], &[], b"");
         assert_eq!(done.code, 0, "{}", done.err);

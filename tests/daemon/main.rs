@@ -8,8 +8,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/skip.rs"]
-mod skip;
 
 mod decides;
 mod idle;

@@ -57,7 +57,8 @@ fn the_init_system_hears_when_it_is_ready_and_where_it_stands() {
     assert!(!said.iter().any(|l| l.starts_with("WATCHDOG")), "nobody asked for it: {said:?}");
     daemon.surefoot(&["install", &bench.release("2.0.0"), "--stage"]).ok();
     let words: Vec<_> = init.hears(Duration::from_millis(500));
-    assert_eq!(words.iter().find_map(|l| word(l)), Some("staged"), "{words:?}");
+    let words: Vec<_> = words.iter().filter_map(|l| word(l)).collect();
+    assert_eq!(words, ["installing", "staged"], "{words:?}");
     daemon.surefoot(&["switch"]).ok();
     daemon.surefoot(&["rollback"]).ok();
     let said = init.hears(Duration::from_millis(500));
