@@ -136,3 +136,21 @@ fn a_system_that_cannot_write_its_decision_down_reboots_as_a_failed_boot() {
     assert!(told.borrow().contains("STATE_NOT_DURABLE"), "{}", told.borrow());
     assert!(!told.borrow().contains("this boot"), "{}", told.borrow());
 }
+
+#[test]
+fn a_drill_that_never_comes_up_is_certified_by_the_counter() {
+    let bench = updated_twice();
+    bench.surefoot(&["drill", "hang"]).ok();
+    let boots: Vec<_> = (0..4).map(|_| bench.reboot(&[])).collect();
+    assert_eq!(boots, ["b", "b", "b", "a"]);
+    let status = daemon_until(&bench, |s| !s["drill"].is_null());
+    assert_eq!(
+        (&status["drill"]["kind"], &status["drill"]["reason"]),
+        (&"hang".into(), &"BOOT_FAILED".into())
+    );
+    // It may be drilled again, and returned to.
+    bench.surefoot(&["drill", "panic"]).ok();
+    bench.surefoot(&["rollback"]).ok();
+    bench.surefoot(&["rollback"]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+}
