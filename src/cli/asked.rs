@@ -23,6 +23,11 @@ pub(super) enum Asked {
 }
 
 #[derive(Deserialize)]
+struct Said {
+    text: String,
+}
+
+#[derive(Deserialize)]
 struct History {
     history: Vec<Outcome>,
 }
@@ -89,7 +94,7 @@ impl Asked {
     pub(super) fn release(&self, sink: &dyn Sink) -> Result<String> {
         match self {
             Asked::Here(world) => device::release(world, sink),
-            Asked::There(daemon) => daemon.act("/v1/release", None, sink),
+            Asked::There(daemon) => daemon.act("/v1/release", None, sink).map(|s: Said| s.text),
         }
     }
 

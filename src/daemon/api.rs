@@ -6,9 +6,9 @@ use super::core::Core;
 use super::hub::Pace;
 use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
-use crate::device::{self, Allowed, Installation, Order, Reboot, Source, Then, World};
+use crate::device::{self, Allowed, Installation, Order, Reboot, SlotVerdict, Source, Then, World};
 use crate::event::{Event, Phase, Sink};
-use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable};
 use crate::source::FileSource;
 use crate::sys::host;
 use crate::sys::unix::Patient;
@@ -75,7 +75,8 @@ impl Api {
                     Some(slot) => slot.parse().map_err(|e| Failure::new(ReasonCode::Usage, e))?,
                     None => world.booted()?,
                 };
-                text(&device::verify_slot(&world, slot, &self.core.hub)?)
+                let verdict = device::verify_slot(&world, slot, &self.core.hub)?;
+                text(&Verified { v: 1, slot, verdict })
             }
             path => Err(unknown(path)),
         }
@@ -155,7 +156,8 @@ impl Api {
                 let kind = kind.map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
                 device::drill(&world, kind, &by, sink).and_then(|a| text(&a))
             }
-            "/v1/release" => device::release(&world, sink).and_then(|said| text(&said)),
+            "/v1/release" => device::release(&world, sink)
+                .and_then(|said| text(&json!({ "v": 1, "text": said }))),
             "/v1/switch" | "/v1/confirm" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => {
                 let force = flag(&head, "force")?;
@@ -223,6 +225,15 @@ fn unknown(path: &str) -> Failure {
 
 fn text<T: Serialize>(answer: &T) -> Result<String> {
     serde_json::to_string(answer).reason(ReasonCode::Internal, "the answer")
+}
+
+/// What stands in a slot.
+#[derive(Serialize)]
+struct Verified {
+    v: u32,
+    slot: SlotId,
+    #[serde(flatten)]
+    verdict: SlotVerdict,
 }
 
 /// The last line of an answer in lines.

@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clients;
 mod decides;
 mod idle;
 mod kept;
