@@ -8,7 +8,7 @@ use crate::config::{Where, load};
 use crate::daemon::Remote;
 use crate::device::{self, World};
 use crate::event::Sink;
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason};
 use clap::Parser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -88,10 +88,14 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Release { json }
         | Verb::Why { json }
         | Verb::Events { json, .. }
+        | Verb::Report { json, .. }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
-            false
-        }
+        Verb::Wait { .. }
+        | Verb::Shutdown
+        | Verb::Daemon
+        | Verb::Probe
+        | Verb::Blackbox
+        | Verb::Config { .. } => false,
     }
 }
 
@@ -112,13 +116,20 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             let folder = load(&place(cli.config))?.settings.run;
             return events(&folder, after, follow, json).map_err(End::from);
         }
+        Verb::Report { output, .. } => {
+            let report = super::asked::report(&place(cli.config));
+            return Ok(hand_over(&report, output.as_deref(), json)?);
+        }
+        // A boot does not depend on it: whatever is wrong, it ends well.
+        Verb::Blackbox => {
+            return Ok(match load(&place(cli.config)) {
+                Ok(loaded) => device::black_box(loaded.settings) + "\n",
+                Err(failure) => format!("nothing is recorded: {failure}\n"),
+            });
+        }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
-            let settings = load(&place(cli.config))?.settings;
-            let diagnosis = match Remote::find(&settings.run) {
-                Some(daemon) => daemon.ask("/v1/doctor")?,
-                None => device::doctor(settings),
-            };
+            let diagnosis = super::asked::doctor(&place(cli.config))?;
             let printed = render::doctor(&diagnosis, json);
             return match diagnosis.blocking() {
                 None => Ok(printed),
@@ -174,9 +185,11 @@ fn asked_for(
         Verb::Why { .. } => render::why(&asked.why()?, json),
         // Answered above.
         Verb::Doctor { .. }
+        | Verb::Report { .. }
         | Verb::Daemon
         | Verb::Events { .. }
         | Verb::Probe
+        | Verb::Blackbox
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),
     };
@@ -199,6 +212,15 @@ fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
         }
         _ => Ok(printed),
     }
+}
+
+/// A report goes to a file, or is printed.
+fn hand_over(report: &serde_json::Value, output: Option<&Path>, json: bool) -> Result<String> {
+    let named = output.and_then(Path::extension).is_some_and(|x| x == "json");
+    let text = render::report(report, json || named);
+    let Some(file) = output else { return Ok(text) };
+    std::fs::write(file, text).reason(ReasonCode::Io, file.display())?;
+    Ok(String::new())
 }
 
 fn verify(

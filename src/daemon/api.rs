@@ -67,8 +67,13 @@ impl Api {
             }
             "/v1/status" => text(&device::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
-            "/v1/why" => text(&device::why(&world()?)?),
+            // These two are asked when nothing else answers: no world is needed.
             "/v1/doctor" => text(&device::doctor(self.core.settings()?)),
+            "/v1/report" => {
+                let told = serde_json::to_value(self.core.hub.kept(0)).unwrap_or_default();
+                text(&device::report(self.core.place(), told))
+            }
+            "/v1/why" => text(&device::why(&world()?)?),
             "/v1/verify" => {
                 let world = world()?;
                 let slot = match head.parameter("slot") {

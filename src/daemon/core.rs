@@ -51,6 +51,11 @@ impl Core {
         Ok(load(&self.place)?.settings)
     }
 
+    /// Where the configuration is looked for.
+    pub(super) fn place(&self) -> &Where {
+        &self.place
+    }
+
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
         let mut world = World::open(self.settings()?)?;

@@ -23,6 +23,7 @@ pub const ROUTES: &[Route] = &[
     brief("/v1/why", &[]),
     brief("/v1/history", &[]),
     brief("/v1/doctor", &[]),
+    Route { methods: &["GET"], path: "/v1/report", parameters: &[], lasts: true },
     Route { methods: &["GET"], path: "/v1/verify", parameters: &["slot"], lasts: true },
     Route { methods: &["GET"], path: "/v1/events", parameters: &["after", "follow"], lasts: true },
     Route {

@@ -6,7 +6,7 @@ use crate::boot::uboot::EnvStore;
 use crate::boot::uboot::UbootControl;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
-use crate::health::Remote;
+use crate::health::{Remote, Seen};
 use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
@@ -19,7 +19,7 @@ use crate::update::{
     FloorStore, History, Journal, JournalStore, Named, Order, Stored, Target, Work,
 };
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Everything a request works on.
@@ -45,6 +45,7 @@ pub struct World {
     /// Whether this very process installs something just now.
     pub at_work: bool,
     booted: Result<SlotId>,
+    seen: Mutex<Vec<Seen>>,
 }
 
 impl World {
@@ -60,6 +61,7 @@ impl World {
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
         let (runner, remote) = (Box::new(Children), None);
+        let seen = Mutex::default();
         Ok(World {
             settings,
             disk,
@@ -72,7 +74,17 @@ impl World {
             remote,
             at_work: false,
             booted,
+            seen,
         })
+    }
+
+    /// What the health checks have said last, to this world.
+    pub(super) fn last_seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_seen(&self, seen: &[Seen]) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.to_vec();
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
@@ -208,6 +220,9 @@ impl World {
         let state = &self.settings.device.state;
         let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
         let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
+        if !folder.is_dir() {
+            return refuse(format!("{} is no folder", folder.display()));
+        }
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
         }

@@ -24,7 +24,6 @@ fn day(bench: &Bench, config: &str, reboot: &mut dyn FnMut()) -> Vec<String> {
     };
     say(&["status"]);
     say(&["why"]);
-    say(&["doctor"]);
     say(&["history"]);
     say(&["verify", "a"]);
     say(&["verify", &two]);
