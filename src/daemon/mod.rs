@@ -5,6 +5,7 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod metrics;
 mod probe;
 mod remote;
 mod routes;

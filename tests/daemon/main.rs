@@ -9,11 +9,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../common/skip.rs"]
+mod skip;
+
 mod clients;
 mod decides;
 mod idle;
 mod kept;
 mod kills;
+mod metrics;
 mod notify;
 mod socket;
 mod trouble;
