@@ -164,6 +164,11 @@ Examples:
         json: Json,
     },
     /// Let automatic updates go again
+    #[command(after_help = "\
+Example:
+  surefoot release            ends what `surefoot hold` began
+
+What the configuration or the file `hold` stops stays stopped, and the answer says so.")]
     Release {
         #[command(flatten)]
         json: Json,
@@ -185,6 +190,10 @@ or more; what runs now is what runs afterwards. `surefoot doctor` then shows the
         json: Json,
     },
     /// Say what stands between now and the update
+    #[command(after_help = "\
+Examples:
+  surefoot why                a hold, a time window, a person's word, a trial ...
+  surefoot why --json         the same, with the seconds until it is over where they are known")]
     Why {
         #[command(flatten)]
         json: Json,
@@ -200,6 +209,13 @@ Runs `ssh HOST surefoot install -` with the file as its input. The exit status i
 if it cannot be reached. After a lost connection run the same command again: it goes on where it stopped.")]
     Push(Push),
     /// Look after this device: decide trials, answer the control socket; for the init system
+    #[command(after_help = "\
+Examples:
+  systemctl enable --now surefoot             on a device
+  surefoot --config dev/surefoot.toml daemon  on a device of surefoot-sim
+
+It may be killed at any time. Every other command goes through it while it runs; docs/control.md tells
+how other programs speak to it.")]
     Daemon,
     /// Record what a system on trial says, for the one that it leaves behind
     #[command(hide = true)]

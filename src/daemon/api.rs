@@ -295,3 +295,49 @@ impl Sink for Told<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Where;
+    use crate::control::{Door, Limits};
+    use std::io::Write;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Instant;
+
+    /// Tells everybody so much that no buffer holds it.
+    struct Talker(Arc<Core>, Mutex<Sender<()>>);
+
+    impl Handler for Talker {
+        fn lasts(&self, _: &Head) -> bool {
+            true
+        }
+
+        fn answer(&self, _: Request, reply: Reply) {
+            let stream = Mutex::new((Some(reply.lines().unwrap()), Pace::default()));
+            let told = Told { core: &self.0, stream };
+            let phase = Phase::Verify;
+            (0..5_000).for_each(|total| told.emit(&Event::PhaseStarted { phase, total }));
+            self.1.lock().unwrap().send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_asked_and_does_not_listen_is_waited_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let core = Arc::new(Core::new(Where::File(folder.path().join("none"))));
+        let (sender, done) = channel();
+        let patience = Duration::from_millis(200);
+        let limits = Limits { patience, ..Limits::default() };
+        let talker = Arc::new(Talker(core, Mutex::new(sender)));
+        Door::open(UnixListener::bind(&socket).unwrap(), May::Read, limits, talker).unwrap();
+        let mut deaf = UnixStream::connect(&socket).unwrap();
+        deaf.write_all(b"POST / HTTP/1.1\r\n\r\n").unwrap();
+        let start = Instant::now();
+        done.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(start.elapsed() >= patience, "the buffer took it all");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+}
