@@ -39,15 +39,18 @@ fn place(bench: Bench) -> Option<Place> {
     }
     std::fs::create_dir(bench.path("bin")).unwrap();
     // What stands on the device: the updater with its configuration. A file `cut` beside it ends
-    // the connection after so many bytes.
+    // the connection after so many bytes, a file `dies` after the answer, as a reboot does.
     let real = env!("CARGO_BIN_EXE_surefoot");
     let wrapper = format!(
         "#!/bin/sh\nexport SUREFOOT_CONFIG={config}\n\
          if [ -e {cut} ] && [ \"$1\" = install ]; then\n  \
              {{ head -c \"$(cat {cut})\"; rm {cut}; kill -9 $PPID; }} | {real} \"$@\"\n\
+         elif [ -e {dies} ] && [ \"$1\" = install ]; then\n  \
+             {real} \"$@\"; rm {dies}; sleep 0.2; kill -9 $PPID\n\
          else\n  exec {real} \"$@\"\nfi\n",
         config = bench.path("DEV/surefoot.toml"),
         cut = bench.path("cut"),
+        dies = bench.path("dies"),
     );
     write(&bench.path("bin/surefoot"), &wrapper, 0o755);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -185,6 +188,7 @@ fn a_connection_that_breaks_is_told_and_the_same_command_goes_on() {
 fn it_waits_for_the_verdict_of_the_device() {
     for (fail, code, words) in [(&[][..], 0, "Running 2.0.0"), (&["--fail"], 77, "HEALTH_FAILED")] {
         let Some(place) = place(kept::quick()) else { return };
+        std::fs::write(place.bench.path("dies"), "").unwrap();
         let artifact = place.bench.release("2.0.0");
         let said = std::thread::scope(|scope| {
             let push = scope.spawn(|| place.push(&[&artifact, "--reboot", "--timeout", "2m"]));
