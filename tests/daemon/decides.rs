@@ -29,6 +29,7 @@ fn an_unhealthy_one_is_left_at_its_deadline_and_the_old_one_says_why() {
     let daemon = Kept::start(&bench);
     assert_eq!(daemon.status()["state"], "trying", "not before its time");
     daemon.until_left();
+    crate::kept::until("it reboots", || daemon.log().contains("rebooting: "));
     let events = daemon.surefoot(&["events"]).ok().out;
     assert!(events.contains("check self-test fails"), "{events}");
     assert!(events.contains("back to slot a: HEALTH_FAILED"), "{events}");

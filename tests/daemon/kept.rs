@@ -47,8 +47,14 @@ impl Kept {
         let mut kept = Kept { child, folder, config: config.to_owned(), log };
         until("the daemon listens", || {
             assert!(kept.child.try_wait().unwrap().is_none(), "it ended: {}", kept.log());
-            let there = |s: &str| UnixStream::connect(kept.folder.join(s)).is_ok();
-            there("status.sock") && there("control.sock")
+            // Not only a socket: one that a killed daemon has left is no answer.
+            let there = |socket: &str| {
+                let mut stream = UnixStream::connect(kept.folder.join(socket)).ok()?;
+                stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+                stream.write_all(b"GET /v1 HTTP/1.1\r\n\r\n").ok()?;
+                stream.read(&mut [0]).ok().filter(|n| *n > 0)
+            };
+            there("status.sock").and_then(|_| there("control.sock")).is_some()
         });
         kept
     }

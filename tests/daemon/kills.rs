@@ -59,7 +59,10 @@ fn killed_at_thirty_moments_it_comes_to_the_same_end() {
         // The slot that runs is as the factory made it, whatever stands in the other one.
         assert!(bench.slot_bytes("a")[..1 << 20] == crate::common::read(&bench.path("v1.img"))[..]);
         let state = daemon.status()["state"].as_str().unwrap().to_owned();
-        assert!(["installing", "failed", "switching"].contains(&state.as_str()), "{state}");
+        assert!(
+            ["installing", "staged", "failed", "switching"].contains(&state.as_str()),
+            "{state}"
+        );
         if daemon.status()["state"] == "switching" {
             daemon.surefoot(&["rollback"]).ok();
         }

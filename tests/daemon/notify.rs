@@ -28,6 +28,17 @@ impl Init {
     }
 
     /// All that is said in so long, in order.
+    /// The words until this one is said.
+    fn words_until(&self, last: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        crate::kept::until(last, || {
+            let heard = self.hears(Duration::from_millis(100));
+            said.extend(heard.iter().filter_map(|l| word(l)).map(str::to_owned));
+            said.last().is_some_and(|w| w == last)
+        });
+        said
+    }
+
     fn hears(&self, time: Duration) -> Vec<String> {
         let (start, mut said, mut buf) = (Instant::now(), Vec::new(), [0; 4096]);
         while start.elapsed() < time {
@@ -51,21 +62,17 @@ fn the_init_system_hears_when_it_is_ready_and_where_it_stands() {
     let init = Init::new(&bench);
     let daemon = init.daemon(&bench, &[]);
     let said = init.hears(Duration::from_secs(1));
+    assert_eq!(said.iter().filter(|l| *l == "READY=1").count(), 1, "{said:?}");
     let ready = said.iter().position(|l| l == "READY=1").expect("READY=1");
     let words: Vec<&str> = said[ready..].iter().filter_map(|l| word(l)).collect();
     assert_eq!(words, ["idle"], "{said:?}");
     assert!(!said.iter().any(|l| l.starts_with("WATCHDOG")), "nobody asked for it: {said:?}");
     daemon.surefoot(&["install", &bench.release("2.0.0"), "--stage"]).ok();
-    let words: Vec<_> = init.hears(Duration::from_millis(500));
-    let words: Vec<_> = words.iter().filter_map(|l| word(l)).collect();
-    assert_eq!(words, ["installing", "staged"], "{words:?}");
+    assert_eq!(init.words_until("staged"), ["installing", "staged"]);
     daemon.surefoot(&["switch"]).ok();
     daemon.surefoot(&["rollback"]).ok();
-    let said = init.hears(Duration::from_millis(500));
-    let words: Vec<&str> = said.iter().filter_map(|l| word(l)).collect();
-    assert_eq!(words.last(), Some(&"failed"), "{said:?}");
-    assert!(words.iter().all(|w| WORDS.contains(w)), "{said:?}");
-    assert_eq!(said.iter().filter(|l| *l == "READY=1").count(), 0, "once");
+    let words = init.words_until("failed");
+    assert!(words.iter().all(|w| WORDS.contains(&w.as_str())), "{words:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use surefoot::sys::unix::send_with;
 fn answers(daemon: &Kept) {
     let start = Instant::now();
     assert_eq!(daemon.status()["state"], "idle");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
