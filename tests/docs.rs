@@ -75,6 +75,71 @@ fn the_page_of_reason_codes_is_the_table_in_the_code() {
     );
 }
 
+fn events_page() -> String {
+    let mut page = String::from(
+        "# Events\n\n\
+         Generated from `src/event/` by `UPDATE_DOCS=1 cargo test --test docs`. A name, a field and an id never change once released; new ones\n\
+         are added, so a reader skips what it does not know.\n\n\
+         `surefoot events --follow --json` and `GET /v1/events?follow=1` ([control.md](control.md)) print them as JSON lines, each with `v`, `number` (counts from 1 in\n\
+         the daemon's life) and `at` (seconds since 1970 by the clock of that moment) in front. The journal keeps those that have a `MESSAGE_ID`:\n\n\
+         ```sh\n\
+         journalctl MESSAGE_ID=ffbd367c39284eeb96b5f81b374b9842     # every return to the old system\n\
+         ```\n",
+    );
+    for (meaning, event) in surefoot::event::examples() {
+        let line = serde_json::to_string(&event).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        write!(page, "\n## {}\n\n{meaning}\n\n", value["event"].as_str().unwrap()).unwrap();
+        writeln!(page, "```json\n{line}\n```\n").unwrap();
+        match event.told() {
+            Some(told) => writeln!(
+                page,
+                "`MESSAGE_ID={}`, `PRIORITY={}`: {}",
+                told.id, told.priority, told.line
+            ),
+            None => writeln!(page, "Not in the journal."),
+        }
+        .unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_of_events_is_made_of_the_events() {
+    let page = events_page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(root().join("docs/events.md"), &page).unwrap();
+    }
+    assert!(
+        read("docs/events.md") == page,
+        "docs/events.md is out of date: UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
+#[test]
+fn the_page_of_the_control_socket_knows_every_request_and_parameter() {
+    let page = read("docs/control.md");
+    let described: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    let known: BTreeSet<String> = surefoot::daemon::ROUTES
+        .iter()
+        .map(|route| format!("{} {}", route.methods[0], route.path))
+        .collect();
+    assert_eq!(described, known, "left: docs/control.md; right: src/daemon/routes.rs");
+    for route in surefoot::daemon::ROUTES {
+        let name = format!("### `{} {}`", route.methods[0], route.path);
+        let section = page.split(&name).nth(1).unwrap().split("\n#").next().unwrap();
+        // What every order knows is told once.
+        let own = route.parameters.iter().filter(|p| !["by", "progress"].contains(*p));
+        for parameter in own {
+            assert!(section.contains(&format!("`{parameter}")), "{name}: {parameter}");
+        }
+    }
+}
+
 #[test]
 fn the_page_of_exit_statuses_names_every_class() {
     let mut expected: BTreeMap<u8, String> = ReasonCode::ALL

@@ -168,9 +168,9 @@ fn read_some(input: &mut dyn Read, len: u64, bytes: &mut Vec<u8>) -> Result<()> 
     let read = input.take(len).read_to_end(bytes);
     read.map(drop).map_err(|e| {
         let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Failure>());
-        inner
-            .cloned()
-            .unwrap_or_else(|| Failure::new(ReasonCode::Io, format!("reading the artifact: {e}")))
+        inner.cloned().unwrap_or_else(|| {
+            Failure::new(ReasonCode::SourceLost, format!("reading the artifact: {e}"))
+        })
     })
 }
 

@@ -164,6 +164,11 @@ Examples:
         json: Json,
     },
     /// Let automatic updates go again
+    #[command(after_help = "\
+Example:
+  surefoot release            ends what `surefoot hold` began
+
+What the configuration or the file `hold` stops stays stopped, and the answer says so.")]
     Release {
         #[command(flatten)]
         json: Json,
@@ -185,11 +190,32 @@ or more; what runs now is what runs afterwards. `surefoot doctor` then shows the
         json: Json,
     },
     /// Say what stands between now and the update
+    #[command(after_help = "\
+Examples:
+  surefoot why                a hold, a time window, a person's word, a trial ...
+  surefoot why --json         the same, with the seconds until it is over where they are known")]
     Why {
         #[command(flatten)]
         json: Json,
     },
+    /// Install a file on a device in the network, over ssh
+    #[command(after_help = "\
+Examples:
+  surefoot push root@gateway update.surefoot            then reboot it to try it
+  surefoot push gateway update.surefoot --reboot        and wait until it has decided
+  surefoot push gateway update.surefoot --remote \"sudo surefoot\" -- -p 2222 -i key
+
+Runs `ssh HOST surefoot install -` with the file as its input. The exit status is the device's own; 69
+if it cannot be reached. After a lost connection run the same command again: it goes on where it stopped.")]
+    Push(Push),
     /// Look after this device: decide trials, answer the control socket; for the init system
+    #[command(after_help = "\
+Examples:
+  systemctl enable --now surefoot             on a device
+  surefoot --config dev/surefoot.toml daemon  on a device of surefoot-sim
+
+It may be killed at any time. Every other command goes through it while it runs; docs/control.md tells
+how other programs speak to it.")]
     Daemon,
     /// Record what a system on trial says, for the one that it leaves behind
     #[command(hide = true)]
@@ -243,6 +269,44 @@ pub(super) struct Install {
     pub(super) hold_ok: bool,
     #[command(flatten)]
     pub(super) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Push {
+    /// Where ssh connects to
+    pub(super) host: String,
+    /// The artifact
+    pub(super) file: PathBuf,
+    /// Write and verify, but do not arm
+    #[arg(long, conflicts_with = "reboot")]
+    pub(super) stage: bool,
+    /// Reboot the device into it, wait until it has decided, and say how
+    #[arg(long)]
+    pub(super) reboot: bool,
+    /// Also on a device whose automatic updates are stopped
+    #[arg(long)]
+    pub(super) hold_ok: bool,
+    /// Accept a release older than the running one, down to the security epoch's floor
+    #[arg(long)]
+    pub(super) allow_older: bool,
+    /// Write the release that runs already once more
+    #[arg(long)]
+    pub(super) reinstall: bool,
+    /// Accept a release that was tried there and rolled back
+    #[arg(long)]
+    pub(super) retry_rolled_back: bool,
+    /// Give up waiting after this long: 90s, 10m, 2h
+    #[arg(long, default_value = "10m", value_name = "TIME")]
+    pub(super) timeout: String,
+    /// What connects
+    #[arg(long, default_value = "ssh", value_name = "PROGRAM")]
+    pub(super) ssh: String,
+    /// The updater on the device
+    #[arg(long, default_value = "surefoot", value_name = "PROGRAM")]
+    pub(super) remote: String,
+    /// Words for ssh itself
+    #[arg(last = true, value_name = "SSH_ARGS")]
+    pub(super) words: Vec<String>,
 }
 
 /// The whole grammar, for help and man pages.

@@ -24,6 +24,11 @@ pub(super) enum Asked {
 }
 
 #[derive(Deserialize)]
+struct Said {
+    text: String,
+}
+
+#[derive(Deserialize)]
 struct History {
     history: Vec<Outcome>,
 }
@@ -90,7 +95,7 @@ impl Asked {
     pub(super) fn release(&self, sink: &dyn Sink) -> Result<String> {
         match self {
             Asked::Here(world) => device::release(world, sink),
-            Asked::There(daemon) => daemon.act("/v1/release", None, sink),
+            Asked::There(daemon) => daemon.act("/v1/release", None, sink).map(|s: Said| s.text),
         }
     }
 
@@ -112,7 +117,8 @@ impl Asked {
         match self {
             Asked::Here(world) => device::commit(world, unchecked, sink),
             Asked::There(daemon) => {
-                let reason = unchecked.map_or_else(String::new, |r| parameter("reason", &r));
+                let forced = |r: String| format!("{}&force=1", parameter("reason", &r));
+                let reason = unchecked.map_or_else(String::new, forced);
                 daemon.act(&format!("/v1/commit{reason}"), None, sink)
             }
         }

@@ -4,6 +4,7 @@
 mod args;
 mod asked;
 mod progress;
+mod push;
 mod render;
 mod run;
 

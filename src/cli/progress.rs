@@ -1,6 +1,6 @@
 //! Progress: a moving line on a terminal, one line per phase without one. On standard error.
 
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Event, Sink};
 use crate::model::ByteLen;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -42,12 +42,12 @@ impl Sink for Narrator {
                     return;
                 }
                 state.drawn = Some(Instant::now());
-                let line = moving(*phase, *done, *total, state.started.elapsed());
+                let line = moving(phase.doing(), *done, *total, state.started.elapsed());
                 write!(err, "\r\x1b[K{line}").and_then(|()| err.flush())
             }
             Event::PhaseEnded { phase, done } => {
                 let clear = if self.terminal { "\r\x1b[K" } else { "" };
-                writeln!(err, "{clear}{}", ended(*phase, *done, state.started.elapsed()))
+                writeln!(err, "{clear}{}", ended(phase.doing(), *done, state.started.elapsed()))
             }
             Event::Warning { text } => writeln!(err, "warning: {text}"),
             _ => Ok(()),
@@ -55,7 +55,7 @@ impl Sink for Narrator {
     }
 }
 
-fn moving(phase: Phase, done: u64, total: u64, elapsed: Duration) -> String {
+pub(super) fn moving(doing: &str, done: u64, total: u64, elapsed: Duration) -> String {
     let percent = if total == 0 { 100 } else { u128::from(done) * 100 / u128::from(total) };
     let of = format!("{} of {}", ByteLen(done), ByteLen(total));
     let millis = elapsed.as_millis().max(1);
@@ -67,12 +67,12 @@ fn moving(phase: Phase, done: u64, total: u64, elapsed: Duration) -> String {
             format!("{}:{:02}", seconds / 60, seconds % 60)
         }
     };
-    format!("{:<10} {percent:>3} %  {of}  {}/s  {left} left", phase.doing(), ByteLen(rate))
+    format!("{:<10} {percent:>3} %  {of}  {}/s  {left} left", doing, ByteLen(rate))
 }
 
-fn ended(phase: Phase, done: u64, elapsed: Duration) -> String {
+pub(super) fn ended(doing: &str, done: u64, elapsed: Duration) -> String {
     let seconds = elapsed.as_millis() / 100;
-    format!("{:<10} {} in {}.{} s", phase.doing(), ByteLen(done), seconds / 10, seconds % 10)
+    format!("{:<10} {} in {}.{} s", doing, ByteLen(done), seconds / 10, seconds % 10)
 }
 
 #[cfg(test)]
@@ -83,15 +83,15 @@ mod tests {
     fn lines_read_well() {
         let second = Duration::from_secs(1);
         assert_eq!(
-            moving(Phase::Write, 64 << 20, 256 << 20, second),
+            moving("writing", 64 << 20, 256 << 20, second),
             "writing     25 %  64.0 MiB of 256.0 MiB  64.0 MiB/s  0:03 left"
         );
         assert_eq!(
-            moving(Phase::Verify, 0, 0, Duration::ZERO),
+            moving("verifying", 0, 0, Duration::ZERO),
             "verifying  100 %  0 bytes of 0 bytes  0 bytes/s  -- left"
         );
         assert_eq!(
-            ended(Phase::Write, 1 << 30, Duration::from_millis(1250)),
+            ended("writing", 1 << 30, Duration::from_millis(1250)),
             "writing    1.0 GiB in 1.2 s"
         );
     }

@@ -50,6 +50,7 @@ pub fn main() -> ExitCode {
         Err(End::Said(printed, code)) => {
             finish(&printed, ExitCode::from(code.class().exit_status()))
         }
+        Err(End::Passed(printed, status)) => finish(&printed, ExitCode::from(status)),
     }
 }
 
@@ -61,11 +62,14 @@ fn finish(printed: &str, code: ExitCode) -> ExitCode {
 }
 
 /// An end that is no success.
+#[derive(Debug)]
 pub(super) enum End {
     /// Told on standard error.
     Failed(Failure),
     /// The answer itself says what is wrong; the code is for the exit status.
     Said(String, ReasonCode),
+    /// Another program has said what is wrong, and ended with this status.
+    Passed(String, u8),
 }
 
 impl From<Failure> for End {
@@ -94,6 +98,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Shutdown
         | Verb::Daemon
         | Verb::Probe
+        | Verb::Push(_)
         | Verb::Blackbox
         | Verb::Config { .. } => false,
     }
@@ -128,6 +133,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             });
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
+        Verb::Push(push) => return super::push::push(&push),
         Verb::Doctor { .. } => {
             let diagnosis = super::asked::doctor(&place(cli.config))?;
             let printed = render::doctor(&diagnosis, json);
@@ -189,6 +195,7 @@ fn asked_for(
         | Verb::Daemon
         | Verb::Events { .. }
         | Verb::Probe
+        | Verb::Push(_)
         | Verb::Blackbox
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),

@@ -34,6 +34,8 @@ pub struct Fragment {
     pub inhibit: inhibit::Settings,
     /// Where the daemon is spoken to.
     pub daemon: Daemon,
+    /// What a monitoring system reads.
+    pub metrics: Metrics,
 }
 
 /// `[update]`
@@ -133,6 +135,14 @@ pub struct Health {
     /// After how long in one boot what fails has failed (default `10m`).
     #[serde(deserialize_with = "some_duration")]
     pub deadline: Option<Duration>,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Metrics {
+    /// The text file for a monitoring system; none unless set.
+    pub file: Option<PathBuf>,
 }
 
 /// `[daemon]`

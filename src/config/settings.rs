@@ -38,6 +38,8 @@ pub struct Settings {
     pub inhibit: inhibit::Settings,
     /// Where the daemon's sockets are.
     pub run: PathBuf,
+    /// The text file for a monitoring system.
+    pub metrics: Option<PathBuf>,
     /// How long a trial may take.
     pub trial: Rules,
     /// Where relative paths and health checks start: the folder of the last file.
@@ -126,6 +128,7 @@ impl Settings {
             hooks: merged.hook,
             inhibit: merged.inhibit.at(folder),
             run: path(merged.daemon.folder, "run/surefoot"),
+            metrics: merged.metrics.file.map(|file| folder.join(file)),
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })

@@ -3,6 +3,8 @@
 use super::head::Length;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Reads one body and not a byte more. A client that goes away before the end is an error, never
@@ -13,6 +15,7 @@ pub struct Body {
     ahead: Vec<u8>,
     left: Left,
     expects: bool,
+    whole: Arc<AtomicBool>,
 }
 
 enum Left {
@@ -33,7 +36,18 @@ impl Body {
             Length::Bytes(n) => Left::Bytes(n, false),
             Length::Chunked => Left::Size,
         };
-        Body { stream, ahead, left, expects }
+        let whole = Arc::new(AtomicBool::new(matches!(left, Left::End)));
+        Body { stream, ahead, left, expects, whole }
+    }
+
+    /// Becomes true when it is read to its end.
+    pub(super) fn whole(&self) -> Arc<AtomicBool> {
+        self.whole.clone()
+    }
+
+    /// For how long the client may be silent from here on.
+    pub fn wait_for(&self, most: Duration) -> Result<()> {
+        self.stream.set_read_timeout(Some(most))
     }
 
     /// Says to a client that waits for it that the body is wanted. Reading says it too; an answer
@@ -110,7 +124,10 @@ impl Read for Body {
         }
         loop {
             match self.left {
-                Left::End => return Ok(0),
+                Left::End => {
+                    self.whole.store(true, Ordering::SeqCst);
+                    return Ok(0);
+                }
                 Left::Bytes(0, true) => {
                     if !self.line()?.is_empty() {
                         return Err(bad());
@@ -122,6 +139,7 @@ impl Read for Body {
                     let most = usize::try_from(left).map_or(buf.len(), |l| l.min(buf.len()));
                     let n = self.raw(&mut buf[..most])?;
                     self.left = Left::Bytes(left - n as u64, more);
+                    self.whole.store(left == n as u64 && !more, Ordering::SeqCst);
                     return Ok(n);
                 }
                 Left::Size => {

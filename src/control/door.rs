@@ -8,6 +8,7 @@ use crate::sys::unix::{self, Peer, Ready, wait};
 use std::io::{ErrorKind, Result};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -178,28 +179,49 @@ impl Door {
         }
         let Ok(back) = stream.try_clone() else { return };
         let (lasts, ahead) = (self.handler.lasts(&head), whole.bytes.split_off(len));
+        let place = Place::take(&self.lasting);
+        if lasts && place.number >= self.limits.lasting {
+            let _ = Reply::new(back).json(503, &refusal("Too many long answers at a time."));
+            return;
+        }
         let body = Body::new(stream, ahead, head.length, head.expects);
         let (peer, handed, may) = (whole.peer, whole.handed, self.may);
-        let (request, reply) = (Request { head, body, handed, peer, may }, Reply::new(back));
+        // Only a thread of its own has the time to wait for the rest of a body.
+        let reply = match lasts {
+            true => Reply::lingering(back, body.whole()),
+            false => Reply::new(back),
+        };
+        let request = Request { head, body, handed, peer, may };
         if !lasts {
+            drop(place);
             // Waits while all are busy: whoever comes meanwhile waits in the kernel's queue.
             let _ = self.brief.send((request, reply));
             return;
         }
-        if self.lasting.fetch_add(1, Ordering::SeqCst) >= self.limits.lasting {
-            self.lasting.fetch_sub(1, Ordering::SeqCst);
-            let _ = reply.json(503, &refusal("Too many long answers at a time."));
-            return;
-        }
-        let (handler, lasting) = (self.handler.clone(), self.lasting.clone());
-        let counted = self.lasting.clone();
-        let spawned = spawn("long-answer", move || {
+        let handler = self.handler.clone();
+        // Not started, or stopped at a defect: its place is free again.
+        let _ = spawn("long-answer", move || {
+            let _place = place;
             handler.answer(request, reply);
-            lasting.fetch_sub(1, Ordering::SeqCst);
         });
-        if spawned.is_err() {
-            counted.fetch_sub(1, Ordering::SeqCst);
-        }
+    }
+}
+
+/// A place among the long answers; free again when it is dropped.
+struct Place {
+    of: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Place {
+    fn take(of: &Arc<AtomicUsize>) -> Place {
+        Place { number: of.fetch_add(1, Ordering::SeqCst), of: of.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -244,7 +266,10 @@ fn work(queue: &Mutex<Receiver<(Request, Reply)>>, handler: &dyn Handler) {
     loop {
         let next = queue.lock().map(|queue| queue.recv());
         match next {
-            Ok(Ok((request, reply))) => handler.answer(request, reply),
+            // A defect in one answer is no reason to give none any more.
+            Ok(Ok((request, reply))) => {
+                let _ = catch_unwind(AssertUnwindSafe(|| handler.answer(request, reply)));
+            }
             // The door is gone, or another worker has died with the queue in its hands.
             _ => return,
         }

@@ -28,6 +28,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// A request without a body.
+    pub fn new(method: &str, path: &str, query: Vec<(String, String)>) -> Head {
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Head { method, path, query, length: Length::Bytes(0), expects: false }
+    }
+
     /// The value of a query parameter; the first if there are several.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
@@ -61,13 +67,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         return Parsed::Bad(400, "This is no HTTP request.");
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut head = Head {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: Vec::new(),
-        length: Length::Bytes(0),
-        expects: false,
-    };
+    let mut head = Head::new(method, path, Vec::new());
     for pair in query.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (Some(name), Some(value)) = (decoded(name), decoded(value)) else {

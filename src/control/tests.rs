@@ -12,7 +12,7 @@ struct Echo;
 
 impl Handler for Echo {
     fn lasts(&self, head: &Head) -> bool {
-        head.path == "/lines" || head.path == "/hold"
+        ["/lines", "/hold", "/unread"].contains(&head.path.as_str()) || head.method == "PUT"
     }
 
     fn answer(&self, mut request: Request, reply: Reply) {
@@ -30,6 +30,8 @@ impl Handler for Echo {
                 let mut lines = reply.lines().unwrap();
                 let _ = lines.line(&1);
             }
+            "/defect" => panic!("on purpose"),
+            "/unread" => reply.json(422, &"no").unwrap(),
             "/hold" => {
                 let _ = request.body.read_to_end(&mut Vec::new());
             }
@@ -184,6 +186,30 @@ fn a_thousand_at_once_are_all_answered() {
         knocking.into_iter().filter_map(|t| t.join().ok()).filter(|ok| *ok).count()
     });
     assert_eq!(answered, 1_000);
+}
+
+#[test]
+fn a_defect_in_an_answer_takes_no_other_with_it() {
+    let place = door(Limits { lasting: 2, ..Limits::default() });
+    for method in ["GET", "PUT"].repeat(5) {
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(raw(&place, format!("{method} /defect HTTP/1.1\r\n\r\n").as_bytes()), "");
+    }
+    assert_eq!(ask(&place, "POST", "/", "brief").0, 200);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(ask(&place, "GET", "/lines", "").0, 200);
+}
+
+#[test]
+fn who_still_sends_reads_the_answer_and_no_broken_pipe() {
+    let place = door(Limits::default());
+    let mut stream = UnixStream::connect(&place.socket).unwrap();
+    stream.write_all(b"POST /unread HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n").unwrap();
+    // More than any buffer between the two holds.
+    (0..100).for_each(|_| stream.write_all(&[0; 16 * 1024]).unwrap());
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
 }
 
 #[test]

@@ -4,17 +4,25 @@
 
 use super::core::Core;
 use super::hub::Pace;
-use crate::config::load;
+use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
-use crate::device::{self, Allowed, Installation, Order, Reboot, Source, Then, World};
-use crate::event::{Event, Sink};
-use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
+use crate::device::{self, Allowed, Installation, Order, Reboot, SlotVerdict, Source, Then, World};
+use crate::event::{Event, Phase, Sink};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable};
 use crate::source::FileSource;
 use crate::sys::host;
+use crate::sys::unix::Patient;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The version of what can be asked for: raised when something goes away or changes its meaning.
+const API: u32 = 1;
+
+/// For how long an artifact that comes as a stream may pause.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Answers what comes through the control sockets.
 pub(super) struct Api {
@@ -23,20 +31,29 @@ pub(super) struct Api {
 
 impl Handler for Api {
     fn lasts(&self, head: &Head) -> bool {
-        head.method != "GET" || head.path == "/v1/events" || head.path == "/v1/verify"
+        matches!(asked(head), Asked::This(route) if route.lasts)
     }
 
     fn answer(&self, request: Request, reply: Reply) {
+        let head = &request.head;
         // A client that is gone is nobody's failure.
-        let _ = match (request.head.method.as_str(), request.head.path.as_str()) {
-            ("GET", "/v1/events") => self.events(&request.head, reply),
-            ("GET", _) => document(self.ask(&request.head), reply),
-            ("POST" | "PUT", _) if request.may < May::Control => {
-                let text = "this socket only answers questions; the other one is for control";
-                document(Err(Failure::new(ReasonCode::NotAllowed, text)), reply)
+        let _ = match asked(head) {
+            Asked::Nothing => document(Err(unknown(&head.path)), reply),
+            Asked::OtherMethod(route) => {
+                let methods = route.methods.join(", ");
+                let text = usage(format!("{} knows only {methods}", route.path));
+                reply.other_method(&methods, head.method == "HEAD", &refusal(&text))
             }
-            ("POST" | "PUT", _) => self.perform(request, reply),
-            _ => reply.json(405, &refusal(&Failure::new(ReasonCode::Usage, "GET or POST"))),
+            Asked::This(route) => match check(route, head) {
+                Err(failure) => document(Err(failure), reply),
+                Ok(()) if head.path == "/v1/events" => self.events(head, reply),
+                Ok(()) if head.method == "GET" => document(self.ask(head), reply),
+                Ok(()) if request.may < May::Control => {
+                    let text = "this socket only answers questions; the other one is for control";
+                    document(Err(Failure::new(ReasonCode::NotAllowed, text)), reply)
+                }
+                Ok(()) => self.perform(request, reply),
+            },
         };
     }
 }
@@ -45,12 +62,15 @@ impl Api {
     fn ask(&self, head: &Head) -> Result<String> {
         let world = || self.core.world();
         match head.path.as_str() {
+            "/v1" | "/v1/" => {
+                text(&json!({ "v": 1, "updater": env!("CARGO_PKG_VERSION"), "api": API }))
+            }
             "/v1/status" => text(&device::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
             // These two are asked when nothing else answers: no world is needed.
-            "/v1/doctor" => text(&device::doctor(load(self.core.place())?.settings)),
+            "/v1/doctor" => text(&device::doctor(self.core.settings()?)),
             "/v1/report" => {
-                let told = serde_json::to_value(self.core.hub.kept()).unwrap_or_default();
+                let told = serde_json::to_value(self.core.hub.kept(0)).unwrap_or_default();
                 text(&device::report(self.core.place(), told))
             }
             "/v1/why" => text(&device::why(&world()?)?),
@@ -60,40 +80,56 @@ impl Api {
                     Some(slot) => slot.parse().map_err(|e| Failure::new(ReasonCode::Usage, e))?,
                     None => world.booted()?,
                 };
-                text(&device::verify_slot(&world, slot, &self.core.hub)?)
+                let verdict = device::verify_slot(&world, slot, &self.core.hub)?;
+                text(&Verified { v: 1, slot, verdict })
             }
             path => Err(unknown(path)),
         }
     }
 
     fn events(&self, head: &Head, reply: Reply) -> std::io::Result<()> {
-        let after = head.parameter("after").and_then(|a| a.parse().ok()).unwrap_or(0);
-        let (kept, from_now) = self.core.hub.follow(after);
+        let (after, follow) = match (number(head, "after"), flag(head, "follow")) {
+            (Ok(after), Ok(follow)) => (after.unwrap_or(0), follow),
+            (Err(failure), _) | (_, Err(failure)) => return document(Err(failure), reply),
+        };
+        let (kept, follower) = match follow {
+            true => self.core.hub.follow(after).map(|(kept, follower)| (kept, Some(follower)))?,
+            false => (self.core.hub.kept(after), None),
+        };
         let mut lines = reply.lines()?;
         for told in kept {
             lines.line(&told)?;
         }
-        if head.parameter("follow").is_none() {
+        let Some(follower) = follower else {
             return lines.end();
-        }
-        for told in from_now {
+        };
+        while let Some(told) = follower.next(|bell| lines.rest(bell)) {
             lines.line(&told)?;
         }
         Ok(())
     }
 
     fn perform(&self, mut request: Request, reply: Reply) -> std::io::Result<()> {
-        let streamed = request.head.parameter("progress").is_some();
+        let streamed = match flag(&request.head, "progress") {
+            Ok(streamed) => streamed,
+            Err(failure) => return document(Err(failure), reply),
+        };
+        let _ = request.body.wait_for(SILENCE);
         if !streamed {
-            let done = document(self.act(request, &self.core.hub), reply);
+            let told = Told { core: &self.core, stream: Mutex::default() };
+            let done = document(self.act(request, &told), reply);
             self.core.bell.ring();
             return done;
         }
         request.body.invite()?;
-        let both =
-            Both { hub: &self.core.hub, stream: Mutex::new((reply.lines()?, Pace::default())) };
-        let result = self.act(request, &both);
-        let (mut stream, _) = both.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stream = Mutex::new((Some(reply.lines()?), Pace::default()));
+        let told = Told { core: &self.core, stream };
+        let result = self.act(request, &told);
+        let (stream, _) = told.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut stream) = stream else {
+            self.core.bell.ring();
+            return Ok(());
+        };
         match result {
             Ok(answer) => stream.line(&Last { v: 1, answer: RawValue::from_string(answer)? })?,
             Err(failure) => stream.line(&refusal(&failure))?,
@@ -109,15 +145,14 @@ impl Api {
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
         let by = of("by").map_or_else(|| host::user_name(request.peer.uid), |b| printable(b, 40));
-        // Reading may take as long as it likes; what changes something waits its turn.
-        let _turn = (head.path != "/v1/judge").then(|| self.core.turn());
+        // Reading may take as long as it likes; what changes something waits for the keeper.
+        let _turn = (head.path != "/v1/judge").then(|| self.core.request());
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, by, sink),
             "/v1/judge" => device::judge(&world, source(request), sink).and_then(|j| text(&j)),
             "/v1/hold" => {
-                let seconds = of("seconds").map(|s| s.parse::<u64>());
-                let seconds = seconds.transpose().reason(ReasonCode::Usage, "seconds")?;
+                let seconds = number(&head, "seconds")?;
                 let why = reason().unwrap_or_default();
                 device::hold(&world, seconds, &why, &by, sink).and_then(|h| text(&h))
             }
@@ -126,9 +161,17 @@ impl Api {
                 let kind = kind.map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
                 device::drill(&world, kind, &by, sink).and_then(|a| text(&a))
             }
-            "/v1/release" => device::release(&world, sink).and_then(|said| text(&said)),
+            "/v1/release" => device::release(&world, sink)
+                .and_then(|said| text(&json!({ "v": 1, "text": said }))),
             "/v1/switch" | "/v1/confirm" => device::switch(&world, sink).and_then(|a| text(&a)),
-            "/v1/commit" => device::commit(&world, reason(), sink).and_then(|a| text(&a)),
+            "/v1/commit" => {
+                let force = flag(&head, "force")?;
+                if force && reason().is_none() {
+                    return Err(usage("`force` needs a `reason`, for the record".to_owned()));
+                }
+                let unchecked = reason().filter(|_| force);
+                device::commit(&world, unchecked, sink).and_then(|a| text(&a))
+            }
             "/v1/rollback" => {
                 let why = reason().unwrap_or_else(|| "a person asked for it".to_owned());
                 device::rollback(&world, &why, &by, sink).and_then(|a| text(&a))
@@ -145,25 +188,25 @@ impl Api {
 
 fn install(world: &World, request: Request, by: String, sink: &dyn Sink) -> Result<String> {
     let head = request.head.clone();
-    let set = |name: &str| head.parameter(name).is_some();
-    let automatic = set("automatic");
+    let set = |name: &str| flag(&head, name);
+    let automatic = set("automatic")?;
     let reboot = match head.parameter("reboot") {
         None if automatic => world.settings.reboot,
         None => Reboot::Asked,
-        Some("1") => Reboot::Now,
+        Some("" | "1") => Reboot::Now,
         Some(word) => word.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?,
     };
     let ask = Installation {
         order: Order { by, automatic, reboot, drill: None },
-        hold_ok: set("hold_ok"),
-        source: source(request),
-        then: if set("stage") { Then::Stage } else { Then::Switch },
+        hold_ok: set("hold_ok")?,
+        then: if set("stage")? { Then::Stage } else { Then::Switch },
         allowed: Allowed {
-            older: set("allow_older"),
-            reinstall: set("reinstall"),
-            retry_rolled_back: set("retry_rolled_back"),
+            older: set("allow_older")?,
+            reinstall: set("reinstall")?,
+            retry_rolled_back: set("retry_rolled_back")?,
         },
-        dry_run: set("dry_run"),
+        dry_run: set("dry_run")?,
+        source: source(request),
     };
     device::install(world, ask, sink).and_then(|done| text(&done))
 }
@@ -174,18 +217,28 @@ fn source(request: Request) -> Source {
         Some(fd) => match FileSource::opened(fd.into(), "the file handed over") {
             Ok(file) => Source::Open(Arc::new(file)),
             // A pipe is read as it comes.
-            Err(pipe) => Source::Stream(Box::new(pipe)),
+            Err(pipe) => Source::Stream(Box::new(Patient { file: pipe, most: SILENCE })),
         },
         None => Source::Stream(Box::new(request.body)),
     }
 }
 
 fn unknown(path: &str) -> Failure {
-    Failure::new(ReasonCode::NoSuchFile, format!("{path} is nothing that can be asked for"))
+    let text = format!("{} is nothing that can be asked for", printable(path, 100));
+    Failure::new(ReasonCode::NoSuchFile, text)
 }
 
 fn text<T: Serialize>(answer: &T) -> Result<String> {
     serde_json::to_string(answer).reason(ReasonCode::Internal, "the answer")
+}
+
+/// What stands in a slot.
+#[derive(Serialize)]
+struct Verified {
+    v: u32,
+    slot: SlotId,
+    #[serde(flatten)]
+    verdict: SlotVerdict,
 }
 
 /// The last line of an answer in lines.
@@ -198,7 +251,7 @@ struct Last {
 fn document(result: Result<String>, reply: Reply) -> std::io::Result<()> {
     match result {
         Ok(answer) => reply.text(200, "application/json", &(answer + "\n")),
-        Err(failure) => reply.json(status(failure.code().class()), &refusal(&failure)),
+        Err(failure) => reply.json(status(failure.code()), &refusal(&failure)),
     }
 }
 
@@ -207,9 +260,10 @@ fn refusal(failure: &Failure) -> serde_json::Value {
     json!({ "v": 1, "error": { "code": code, "detail": detail, "next": code.next_step() } })
 }
 
-/// The HTTP status of a class of failures; the reason code in the document says more.
-fn status(class: Class) -> u16 {
-    match class {
+/// The HTTP status of a failure, by its class; the reason code in the document says more.
+fn status(code: ReasonCode) -> u16 {
+    match code.class() {
+        _ if code == ReasonCode::NotAllowed => 403,
         Class::Usage => 400,
         Class::NoInput => 404,
         Class::Nothing | Class::Busy | Class::Denied => 409,
@@ -220,19 +274,70 @@ fn status(class: Class) -> u16 {
 }
 
 /// Events to everybody, and to the one who asked.
-struct Both<'a> {
-    hub: &'a dyn Sink,
-    stream: Mutex<(Stream, Pace)>,
+struct Told<'a> {
+    core: &'a Core,
+    stream: Mutex<(Option<Stream>, Pace)>,
 }
 
-impl Sink for Both<'_> {
+impl Sink for Told<'_> {
     fn emit(&self, event: &Event) {
-        self.hub.emit(event);
-        let mut both = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stream, pace) = &mut *both;
-        if pace.admits(event) {
-            // Whoever asked may leave; what was asked for goes on.
-            let _ = stream.line(event);
+        self.core.hub.emit(event);
+        if matches!(event, Event::PhaseStarted { phase: Phase::Write, .. }) {
+            // The journal says `installing` now, and the init system should too.
+            self.core.bell.ring();
         }
+        let mut asked = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stream, pace) = &mut *asked;
+        // Whoever asked may leave, or listen no more; what was asked for goes on, and waits for
+        // him only once.
+        if pace.admits(event) && stream.as_mut().is_some_and(|s| s.line(event).is_err()) {
+            *stream = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Where;
+    use crate::control::{Door, Limits};
+    use std::io::Write;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Instant;
+
+    /// Tells everybody so much that no buffer holds it.
+    struct Talker(Arc<Core>, Mutex<Sender<()>>);
+
+    impl Handler for Talker {
+        fn lasts(&self, _: &Head) -> bool {
+            true
+        }
+
+        fn answer(&self, _: Request, reply: Reply) {
+            let stream = Mutex::new((Some(reply.lines().unwrap()), Pace::default()));
+            let told = Told { core: &self.0, stream };
+            let phase = Phase::Verify;
+            (0..5_000).for_each(|total| told.emit(&Event::PhaseStarted { phase, total }));
+            self.1.lock().unwrap().send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_asked_and_does_not_listen_is_waited_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let core = Arc::new(Core::new(Where::File(folder.path().join("none"))));
+        let (sender, done) = channel();
+        let patience = Duration::from_millis(200);
+        let limits = Limits { patience, ..Limits::default() };
+        let talker = Arc::new(Talker(core, Mutex::new(sender)));
+        Door::open(UnixListener::bind(&socket).unwrap(), May::Read, limits, talker).unwrap();
+        let mut deaf = UnixStream::connect(&socket).unwrap();
+        deaf.write_all(b"POST / HTTP/1.1\r\n\r\n").unwrap();
+        let start = Instant::now();
+        done.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(start.elapsed() >= patience, "the buffer took it all");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

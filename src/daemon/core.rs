@@ -2,13 +2,16 @@
 
 use super::hub::Hub;
 use super::probe::Window;
-use crate::config::{Where, load};
+use crate::config::{Settings, Where, load};
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::Result;
 use crate::sys::systemd;
 use crate::sys::transient::Units;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::time::{Duration, Instant};
 
 /// The daemon itself.
@@ -18,13 +21,34 @@ pub(super) struct Core {
     pub(super) hub: Hub,
     /// Wakes the keeper.
     pub(super) bell: Bell,
-    /// One thing at a time. The file lock says it to other processes; here one waits his turn.
-    turn: Mutex<()>,
+    /// Requests that change something hold it together, the keeper alone: it takes a moment each
+    /// time, and nobody shall be told `BUSY` for that. Between requests the file lock says it.
+    turn: RwLock<()>,
+    /// How many requests are at work.
+    at_work: AtomicUsize,
+}
+
+/// A request at work.
+pub(super) struct AtWork<'a> {
+    core: &'a Core,
+    _turn: RwLockReadGuard<'a, ()>,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.core.at_work.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Core {
     pub(super) fn new(place: Where) -> Core {
-        Core { place, hub: Hub::default(), bell: Bell::default(), turn: Mutex::default() }
+        let (hub, bell) = (Hub::default(), Bell::default());
+        Core { place, hub, bell, turn: RwLock::default(), at_work: AtomicUsize::new(0) }
+    }
+
+    /// The settings, read afresh.
+    pub(super) fn settings(&self) -> Result<Settings> {
+        Ok(load(&self.place)?.settings)
     }
 
     /// Where the configuration is looked for.
@@ -34,7 +58,8 @@ impl Core {
 
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
-        let mut world = World::open(load(&self.place)?.settings)?;
+        let mut world = World::open(self.settings()?)?;
+        world.at_work = self.at_work.load(Ordering::SeqCst) > 0;
         if systemd::is_notified() {
             // What the integrator has written needs rights that this process has not.
             world.runner = Box::new(Units);
@@ -46,14 +71,16 @@ impl Core {
         Ok(world)
     }
 
-    /// Waits until nobody else changes anything.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For a request: waits until the keeper has had its turn.
+    pub(super) fn request(&self) -> AtWork<'_> {
+        let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+        self.at_work.fetch_add(1, Ordering::SeqCst);
+        AtWork { core: self, _turn }
     }
 
-    /// The same without waiting; who has the turn rings the bell at its end.
-    pub(super) fn turn_now(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.turn.try_lock() {
+    /// For the keeper: its turn, unless a request is at work, which rings the bell at its end.
+    pub(super) fn turn_now(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        match self.turn.try_write() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
@@ -66,7 +93,9 @@ impl Core {
         let half = systemd::watchdog().map(|w| w / 2);
         let due = pause.map(|p| Instant::now() + p);
         loop {
-            systemd::alive();
+            if half.is_some() {
+                systemd::alive();
+            }
             let left = due.map(|d| d.saturating_duration_since(Instant::now()));
             let most = [left, half].into_iter().flatten().min();
             if self.bell.wait(most) || left.is_some_and(|l| l.is_zero() || Some(l) == most) {

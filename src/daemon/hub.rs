@@ -4,7 +4,9 @@ use crate::event::{Event, Sink};
 use crate::sys::{clock, systemd};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::io::{Read, Result, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,8 +43,48 @@ pub struct Hub {
 struct Inner {
     kept: VecDeque<Numbered>,
     number: u64,
-    followers: Vec<SyncSender<Numbered>>,
+    followers: Vec<Rope>,
     pace: Pace,
+}
+
+/// Our end of a follower's line: what he is told, and the bell that says so.
+struct Rope {
+    told: SyncSender<Numbered>,
+    bell: UnixStream,
+}
+
+impl Rope {
+    /// False if he is too far behind, or gone.
+    fn tell(&self, told: &Numbered) -> bool {
+        let taken = self.told.try_send(told.clone()).is_ok();
+        // A bell that is full has rung.
+        let _ = (&self.bell).write(b"!");
+        taken
+    }
+}
+
+/// Everything from a moment on.
+pub struct Follower {
+    told: Receiver<Numbered>,
+    bell: UnixStream,
+}
+
+impl Follower {
+    /// The next event. `wait` returns when there is something at the bell, and false where it is
+    /// no use to wait any longer; `None` then, and for a follower that was let go.
+    pub fn next(&self, wait: impl Fn(&UnixStream) -> Result<bool>) -> Option<Numbered> {
+        loop {
+            match self.told.try_recv() {
+                Ok(told) => return Some(told),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if !wait(&self.bell).unwrap_or(false) => return None,
+                // Emptied before the next look, so that no ring is lost.
+                Err(TryRecvError::Empty) => {
+                    let _ = (&self.bell).read(&mut [0; 256]);
+                }
+            }
+        }
+    }
 }
 
 /// Lets progress through five times a second, and everything else always.
@@ -69,19 +111,27 @@ impl Hub {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that is kept.
-    pub fn kept(&self) -> Vec<Numbered> {
-        self.inner().kept.iter().cloned().collect()
+    /// What is kept with a higher number than `after`. A number that is not reached yet was
+    /// counted by a daemon that is gone: then all of it.
+    pub fn kept(&self, after: u64) -> Vec<Numbered> {
+        kept(&self.inner(), after)
     }
 
-    /// What is kept with a higher number than `after`, and everything from now on.
-    pub fn follow(&self, after: u64) -> (Vec<Numbered>, Receiver<Numbered>) {
-        let mut inner = self.inner();
+    /// The same, and everything from now on.
+    pub fn follow(&self, after: u64) -> Result<(Vec<Numbered>, Follower)> {
+        let (here, there) = UnixStream::pair()?;
+        here.set_nonblocking(true)?;
+        there.set_nonblocking(true)?;
         let (sender, receiver) = sync_channel(BEHIND);
-        inner.followers.push(sender);
-        let kept = inner.kept.iter().filter(|n| n.number > after).cloned().collect();
-        (kept, receiver)
+        let mut inner = self.inner();
+        inner.followers.push(Rope { told: sender, bell: here });
+        Ok((kept(&inner, after), Follower { told: receiver, bell: there }))
     }
+}
+
+fn kept(inner: &Inner, after: u64) -> Vec<Numbered> {
+    let after = if after > inner.number { 0 } else { after };
+    inner.kept.iter().filter(|n| n.number > after).cloned().collect()
 }
 
 impl Sink for Hub {
@@ -93,7 +143,7 @@ impl Sink for Hub {
         inner.number += 1;
         let (number, at) = (inner.number, clock::unix_seconds());
         let told = Numbered { v: 1, number, at, event: event.clone() };
-        inner.followers.retain(|f| f.try_send(told.clone()).is_ok());
+        inner.followers.retain(|f| f.tell(&told));
         if !matches!(event, Event::Progress { .. }) {
             if inner.kept.len() == KEPT {
                 inner.kept.pop_front();
@@ -123,32 +173,47 @@ mod tests {
         Event::Warning { text: n.to_string() }
     }
 
+    /// All that is there already.
+    fn there(follower: &Follower) -> usize {
+        std::iter::from_fn(|| follower.next(|_| Ok(false))).count()
+    }
+
     #[test]
     fn who_comes_late_gets_what_is_kept_and_then_what_comes() {
         let hub = Hub::default();
         (0..KEPT + 10).for_each(|n| hub.emit(&warning(n)));
-        let (kept, from_now) = hub.follow(20);
+        let (kept, from_now) = hub.follow(20).unwrap();
         assert_eq!(kept.first().map(|n| n.number), Some(21));
         assert_eq!(kept.len(), KEPT + 10 - 20);
-        hub.emit(&warning(1_000));
-        assert_eq!(from_now.recv().unwrap().event, warning(1_000));
+        std::thread::scope(|scope| {
+            let next = scope.spawn(move || {
+                let (_here, there) = UnixStream::pair().unwrap();
+                from_now.next(|bell| crate::sys::unix::wait_unless_gone(bell, &there))
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            hub.emit(&warning(1_000));
+            assert_eq!(next.join().unwrap().map(|n| n.event), Some(warning(1_000)));
+        });
+        assert_eq!(hub.kept(1_000_000).len(), KEPT, "a number of another life");
     }
 
     #[test]
     fn progress_is_told_five_times_a_second_and_not_kept() {
         let hub = Hub::default();
-        let (_, followed) = hub.follow(0);
+        let (_, followed) = hub.follow(0).unwrap();
         let phase = crate::event::Phase::Write;
         (0..10_000).for_each(|done| hub.emit(&Event::Progress { phase, done, total: 10_000 }));
-        assert!(followed.try_iter().count() < 20);
-        assert_eq!(hub.follow(0).0, []);
+        assert!((1..20).contains(&there(&followed)));
+        assert_eq!(hub.kept(0), []);
     }
 
     #[test]
     fn a_follower_that_does_not_read_is_let_go() {
         let hub = Hub::default();
-        let (_, slow) = hub.follow(0);
+        let (_, slow) = hub.follow(0).unwrap();
         (0..BEHIND * 2).for_each(|n| hub.emit(&warning(n)));
-        assert_eq!(slow.iter().count(), BEHIND, "and then the line ends");
+        assert_eq!(there(&slow), BEHIND);
+        let ended = slow.next(|_| panic!("it waits for what never comes"));
+        assert_eq!(ended, None, "and then the line ends");
     }
 }

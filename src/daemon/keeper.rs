@@ -2,6 +2,7 @@
 //! nothing, so that a daemon that was killed goes on where it stopped.
 
 use super::core::Core;
+use super::metrics::Metrics;
 use crate::device::{self, Departure, State, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
@@ -24,6 +25,8 @@ pub(super) struct Keeper {
     waiting: Vec<String>,
     window: Window,
     seen: BTreeMap<String, bool>,
+    metrics: Metrics,
+    unpublished: bool,
 }
 
 impl Keeper {
@@ -58,9 +61,12 @@ impl Keeper {
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
     fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
-        // Who is at work rings the bell when he is done.
-        let Some(turn) = core.turn_now() else { return Ok(None) };
         let world = core.world()?;
+        let Some(turn) = core.turn_now() else {
+            // A request is at work, and rings the bell when it is done.
+            self.tell(core, &world, device::status(&world)?.state)?;
+            return Ok(None);
+        };
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
             // Another program is, and rings no bell.
@@ -88,6 +94,14 @@ impl Keeper {
     }
 
     fn tell(&mut self, core: &Core, world: &World, state: State) -> Result<()> {
+        // A file that nobody can write is no reason to stop looking after the device.
+        let published = self.metrics.publish(world, state);
+        if let Err(failure) = &published
+            && !self.unpublished
+        {
+            core.hub.emit(&Event::Warning { text: format!("metrics: {failure}") });
+        }
+        self.unpublished = published.is_err();
         if self.told == Some(state) {
             return Ok(());
         }

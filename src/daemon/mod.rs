@@ -5,11 +5,14 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod metrics;
 mod probe;
 mod remote;
+mod routes;
 mod run;
 
-pub use hub::{Hub, Numbered};
+pub use hub::{Follower, Hub, Numbered};
 pub use probe::answer_probe;
 pub use remote::{Events, Remote};
+pub use routes::{ROUTES, Route};
 pub use run::run;

@@ -125,6 +125,10 @@ fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
 
 fn refused(text: &str) -> Failure {
     match serde_json::from_str::<Refused>(text) {
+        // No code of ours: the request did not get as far as that.
+        Ok(Refused { error }) if error.code == ReasonCode::Unknown => {
+            Failure::new(ReasonCode::DaemonSilent, error.detail)
+        }
         Ok(Refused { error }) => Failure::new(error.code, error.detail),
         Err(e) => Failure::new(ReasonCode::DaemonSilent, format!("the answer is none: {e}")),
     }

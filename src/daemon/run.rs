@@ -9,10 +9,10 @@ use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::systemd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a daemon without a usable configuration stays before it is started again.
 const HURRY: Duration = Duration::from_secs(30);
@@ -61,7 +61,13 @@ fn listen(folder: &Path, name: &str) -> Result<UnixListener> {
     if !folder.exists() {
         std::fs::create_dir(folder).reason(ReasonCode::Io, told())?;
     }
-    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+    // What a daemon that was killed had just started holds its sockets for a moment longer.
+    let start = Instant::now();
+    let listens = || UnixStream::connect(&path).is_ok();
+    while listens() && start.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if listens() {
         let text = format!("a daemon listens on {} already", path.display());
         return Err(Failure::new(ReasonCode::Busy, text));
     }

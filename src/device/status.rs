@@ -150,7 +150,13 @@ pub fn status(world: &World) -> Result<Status> {
             _ => None,
         },
     });
-    let next = next_step(&journal, booted, &boot);
+    let next = match &journal.phase {
+        Phase::Installing(work) if world.at_work => NextStep {
+            action: Next::None,
+            text: sentence(format!("{} is being installed.", work.to)),
+        },
+        _ => next_step(&journal, booted, &boot),
+    };
     let rollback = super::doctor::grade(world, &boot);
     let summary = summary(&journal, booted, &slots, rollback, trial.as_ref(), &next, world.now());
     let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {

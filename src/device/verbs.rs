@@ -227,9 +227,9 @@ pub fn history(world: &World) -> Result<Vec<Outcome>> {
     if let Ok(booted) = world.booted() {
         let journal = world.load_journal();
         let facts = look(world, booted, &journal, &Wish::Settle, None)?;
-        let derived = at_rest(&journal, &facts).last;
-        if derived != journal.last {
-            outcomes.extend(derived);
+        let last = at_rest(&journal, &facts).last;
+        if last.is_some() && outcomes.last() != last.as_ref() {
+            outcomes.extend(last);
         }
     }
     Ok(outcomes)

@@ -42,6 +42,8 @@ pub struct World {
     pub runner: Box<dyn Runner>,
     /// Looks over the network, where this process has none.
     pub remote: Option<Box<dyn Remote>>,
+    /// Whether this very process installs something just now.
+    pub at_work: bool,
     booted: Result<SlotId>,
     seen: Mutex<Vec<Seen>>,
 }
@@ -70,6 +72,7 @@ impl World {
             history,
             runner,
             remote,
+            at_work: false,
             booted,
             seen,
         })
@@ -222,6 +225,9 @@ impl World {
         }
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
+        }
+        if !folder.is_dir() {
+            return refuse(format!("{} is no folder", folder.display()));
         }
         match host::writable(folder) {
             true => Ok(()),

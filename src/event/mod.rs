@@ -1,8 +1,10 @@
 //! What happened, as one serialisable enum with stable ids. Rendering lives elsewhere: this room
 //! never prints.
 
+mod examples;
 mod id;
 
+pub use examples::examples;
 pub use id::Told;
 
 use crate::model::{ReasonCode, SlotId, State, Version};

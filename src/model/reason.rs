@@ -160,6 +160,8 @@ reasons! {
     ConfigInvalid "CONFIG_INVALID" Config "The configuration cannot be used." "Run `surefoot config check`.";
     ConfigMissing "CONFIG_MISSING" Config "There is no configuration." "Name one: `--config FILE`.";
     NoSuchFile "NO_SUCH_FILE" NoInput "There is no such file." "Check the path.";
+    HostUnreachable "HOST_UNREACHABLE" Retry "The device does not answer over ssh, or the connection broke." "Try `ssh HOST` by hand, then run the same command again; it goes on where it stopped.";
+    NoUpdater "NO_UPDATER" Config "There is no surefoot to be run on the device." "Install it there, or say where it is: `--remote PROGRAM`.";
     SourceLost "SOURCE_LOST" Retry "The source ended or failed while it was read." "Run the same command again; it goes on where it stopped.";
     Usage "USAGE" Usage "The command cannot be understood." "See `--help`.";
     Internal "INTERNAL" Bug "A defect of the program." "Please report it with the output of the command.";

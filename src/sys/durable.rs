@@ -4,7 +4,7 @@ use super::power::{self, Deed};
 use crate::model::{Failure, ReasonCode, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What is set aside for a day on which somebody else has filled the disk: so many files of this
@@ -96,6 +96,19 @@ pub fn reserve(folder: &Path) {
     for path in missing() {
         let _ = write_strictly(&path, &bytes);
     }
+}
+
+/// Replaces a file that anybody may read and nobody needs after a reboot: whole at every moment,
+/// and not waited for.
+pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = &beside(path);
+    let open = OpenOptions::new().write(true).create(true).truncate(true).open(beside);
+    let mut file = open.map_err(|e| io_failure("create", path, &e))?;
+    // Whatever the mask of this process says.
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| fs::rename(beside, path))
+        .map_err(|e| io_failure("write", path, &e))
 }
 
 /// Appends one line to `path` and syncs it. A cut may leave a torn last line: readers drop it.

@@ -17,6 +17,13 @@ pub fn uptime() -> u64 {
     text.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0)
 }
 
+/// Memory of this process that is in memory (proc(5), `status`), bytes.
+pub fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// What people call a user: the name in `/etc/passwd`, else `uid 1000`.
 pub fn user_name(uid: u32) -> String {
     let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, getsockopt, recvmsg, sendmsg, sockopt,
 };
-use std::io::{IoSlice, IoSliceMut, Result};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -93,10 +93,81 @@ pub fn wait<'a>(
     Ok(Ready { listener, streams: ready.collect() })
 }
 
+/// Waits until `bell` can be read; false if whoever is at the other end of `line` has gone before
+/// that. One that has only said its last word is still there.
+pub fn wait_unless_gone(bell: &UnixStream, line: &UnixStream) -> Result<bool> {
+    loop {
+        let mut polled = [
+            PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+            PollFd::new(line.as_fd(), PollFlags::empty()),
+        ];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let [bell, line] = polled.map(|p| p.any().unwrap_or(true));
+        if bell || line {
+            return Ok(!line);
+        }
+    }
+}
+
+/// Reads from what may fall silent: nothing for so long is an error.
+#[derive(Debug)]
+pub struct Patient {
+    /// What is read.
+    pub file: std::fs::File,
+    /// For how long it may be silent.
+    pub most: Duration,
+}
+
+impl Read for Patient {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let start = std::time::Instant::now();
+        loop {
+            let left = self.most.saturating_sub(start.elapsed()).as_millis();
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, left) {
+                Ok(0) if start.elapsed() >= self.most => return Err(ErrorKind::TimedOut.into()),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return self.file.read(buf),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Seek, Write};
+    use std::io::{Seek, Write};
+
+    #[test]
+    fn who_has_gone_is_noticed_and_who_only_stopped_talking_is_waited_on() {
+        let (bell, rope) = UnixStream::pair().unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        there.shutdown(std::net::Shutdown::Write).unwrap();
+        (&rope).write_all(b"!").unwrap();
+        assert!(wait_unless_gone(&bell, &here).unwrap());
+        (&bell).read_exact(&mut [0]).unwrap();
+        drop(there);
+        assert!(!wait_unless_gone(&bell, &here).unwrap());
+    }
+
+    #[test]
+    fn silence_is_an_error_after_its_time_and_an_end_is_an_end() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let file = std::fs::File::from(OwnedFd::from(here));
+        let mut patient = Patient { file, most: Duration::from_millis(50) };
+        (&there).write_all(b"abc").unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(patient.read(&mut buf).unwrap(), 3);
+        assert_eq!(patient.read(&mut buf).unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(there);
+        assert_eq!(patient.read(&mut buf).unwrap(), 0);
+    }
 
     #[test]
     fn a_descriptor_comes_with_the_bytes_and_the_peer_is_known() {

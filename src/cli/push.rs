@@ -1,0 +1,265 @@
+//! Another device, over ssh: the file goes to the updater there, and what it says comes back.
+
+use super::args::Push;
+use super::progress::{ended, moving};
+use super::run::End;
+use crate::device::{FileSource, State, parse_duration};
+use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// ssh(1): its own failure, and none of the command there.
+const SSH_FAILED: i32 = 255;
+
+/// The shell's: there is no such command, or it cannot be executed.
+const NO_COMMAND: [i32; 2] = [126, 127];
+
+/// Pauses between two looks at a device that is to come back: doubled, and no longer than this.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Where an update has ended.
+const ENDS: [State; 3] = [State::Updated, State::RolledBack, State::Failed];
+
+/// No answer of ours is longer.
+const ANSWER_MAX: u64 = 1 << 20;
+
+/// The part of a status that tells how an update went; of any version of the updater.
+#[derive(Debug, Deserialize)]
+struct Status {
+    state: State,
+    summary: String,
+    #[serde(default)]
+    last: Last,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Last {
+    reason: Option<ReasonCode>,
+}
+
+/// Sends the file, and with `--reboot` waits for the device's verdict.
+pub(super) fn push(push: &Push) -> std::result::Result<String, End> {
+    let usage = |text: String| Failure::new(ReasonCode::Usage, text);
+    let patience = parse_duration(&push.timeout).map_err(usage)?;
+    if push.host.starts_with('-') || push.host.is_empty() {
+        // ssh would take it for an option.
+        return Err(usage(format!("`{}` is no host", push.host)).into());
+    }
+    let file = FileSource::open(&push.file)?;
+    let answer = send(push, file.into())?;
+    if !push.reboot {
+        return Ok(answer);
+    }
+    {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
+    }
+    let status = outcome(push, patience)?;
+    let said = format!("{}\n", status.summary);
+    match status.state {
+        State::Updated => Ok(said),
+        _ => Err(End::Said(said, status.last.reason.unwrap_or(ReasonCode::BootFailed))),
+    }
+}
+
+/// The words for the device, as one line for its shell.
+fn order(push: &Push) -> String {
+    let flags = [
+        (push.stage, "--stage"),
+        (push.reboot, "--reboot"),
+        (push.hold_ok, "--hold-ok"),
+        (push.allow_older, "--allow-older"),
+        (push.reinstall, "--reinstall"),
+        (push.retry_rolled_back, "--retry-rolled-back"),
+    ];
+    let set = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| format!(" {flag}"));
+    format!("{} install -{}", push.remote, set.collect::<String>())
+}
+
+/// ssh with what a person has said first: of two settings it takes the first.
+fn ssh(push: &Push, settings: &[&str], order: &str) -> Command {
+    let mut command = Command::new(&push.ssh);
+    command.args(&push.words);
+    if Path::new(&push.ssh).file_name().is_some_and(|name| name == "ssh") {
+        let usual = ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=6"];
+        command.args(usual.iter().chain(settings).flat_map(|s| ["-o", s]));
+    }
+    command.arg(&push.host).arg(order);
+    command
+}
+
+fn spawned(push: &Push, mut command: Command) -> Result<Child> {
+    command.spawn().map_err(|e| match e.kind() {
+        ErrorKind::NotFound => {
+            let text = format!("`{}` is not installed here; `--ssh` names another", push.ssh);
+            Failure::new(ReasonCode::NoSuchFile, text)
+        }
+        _ => Failure::new(ReasonCode::Io, format!("{}: {e}", push.ssh)),
+    })
+}
+
+/// Sends the whole file and tells of it; the answer of the device.
+fn send(push: &Push, file: File) -> std::result::Result<String, End> {
+    let mut command = ssh(push, &[], &order(push));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawned(push, command)?;
+    let meter = Arc::new(Meter::new(file.metadata().reason(ReasonCode::Io, "the file")?.len()));
+    let (there, heard) = (child.stderr.take(), meter.clone());
+    let narration = std::thread::spawn(move || there.map(|there| heard.pass_on(there)));
+    let out = child.stdout.take();
+    let answer = std::thread::spawn(move || out.map(all).unwrap_or_default());
+    if let Some(mut pipe) = child.stdin.take() {
+        // A device that refuses it midway closes the pipe, and says why.
+        let _closed = meter.pump(file, &mut pipe)?;
+    }
+    let status = child.wait().reason(ReasonCode::Io, &push.ssh)?;
+    let last_words = narration.join().ok().flatten().unwrap_or_default();
+    let answer = answer.join().unwrap_or_default();
+    let rebooting = push.reboot && !answer.trim().is_empty();
+    match status.code() {
+        Some(0) => Ok(answer),
+        // What it was asked for is done, and it took the connection with it.
+        Some(SSH_FAILED) | None if rebooting => Ok(answer),
+        _ => Err(refusal(push, status, answer, &last_words)),
+    }
+}
+
+fn refusal(push: &Push, status: ExitStatus, answer: String, last_words: &str) -> End {
+    let said = match last_words {
+        "" => String::new(),
+        words => format!(": {words}"),
+    };
+    match status.code() {
+        None | Some(SSH_FAILED) => {
+            Failure::new(ReasonCode::HostUnreachable, format!("{}{said}", push.host)).into()
+        }
+        Some(code) if NO_COMMAND.contains(&code) => {
+            Failure::new(ReasonCode::NoUpdater, format!("{}{said}", push.host)).into()
+        }
+        Some(code) => End::Passed(answer, u8::try_from(code).unwrap_or(70)),
+    }
+}
+
+/// Asks until the device has decided.
+fn outcome(push: &Push, patience: Duration) -> std::result::Result<Status, End> {
+    let (start, mut pause, mut found) = (Instant::now(), PAUSE, None);
+    loop {
+        match ask(push)? {
+            Some(status) if ENDS.contains(&status.state) => return Ok(status),
+            Some(status) => {
+                if found != Some(status.state) {
+                    let line = format!("{}: {}", status.state, printable(&status.summary, 200));
+                    // A closed standard error is nobody's failure.
+                    let _ = writeln!(std::io::stderr().lock(), "{line}");
+                    pause = PAUSE;
+                }
+                found = Some(status.state);
+            }
+            None => {}
+        }
+        if start.elapsed() + pause > patience {
+            let state = found.map_or("silent", State::as_str);
+            let text = format!("{} is still {state} after {}", push.host, push.timeout);
+            return Err(Failure::new(ReasonCode::Timeout, text).into());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Where the device stands; `None` while it does not answer.
+fn ask(push: &Push) -> std::result::Result<Option<Status>, End> {
+    let mut command = ssh(push, &["BatchMode=yes"], &format!("{} status --json", push.remote));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawned(push, command)?;
+    let err = child.stderr.take();
+    let err = std::thread::spawn(move || err.map(all).unwrap_or_default());
+    let text = child.stdout.take().map(all).unwrap_or_default();
+    let status = child.wait().reason(ReasonCode::Io, &push.ssh)?;
+    let err = err.join().unwrap_or_default();
+    match status.code() {
+        Some(0) => {
+            let read = serde_json::from_str(&text);
+            Ok(Some(read.reason(ReasonCode::HostUnreachable, "its status is none")?))
+        }
+        Some(SSH_FAILED) if err.contains("Permission denied") => {
+            let text = format!("{} asks for a password each time; use a key to wait", push.host);
+            Err(Failure::new(ReasonCode::HostUnreachable, text).into())
+        }
+        // On its way down or up: sshd is there before the disk, and after it.
+        _ => Ok(None),
+    }
+}
+
+fn all(from: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = from.take(ANSWER_MAX).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// How much has gone, for a person; and the device's own words between.
+struct Meter {
+    total: u64,
+    started: Instant,
+    terminal: bool,
+    drawn: Mutex<bool>,
+}
+
+impl Meter {
+    fn new(total: u64) -> Meter {
+        let (started, terminal) = (Instant::now(), std::io::stderr().is_terminal());
+        Meter { total, started, terminal, drawn: Mutex::new(false) }
+    }
+
+    /// Sends everything, unless the other end wants no more; says which.
+    fn pump(&self, mut file: File, pipe: &mut impl Write) -> Result<bool> {
+        let (mut block, mut done, mut told) = (vec![0; 64 * 1024], 0, Instant::now());
+        loop {
+            let n = file.read(&mut block).reason(ReasonCode::SourceLost, "reading the file")?;
+            if n == 0 {
+                self.say(&ended("sending", done, self.started.elapsed()));
+                return Ok(true);
+            }
+            if pipe.write_all(&block[..n]).is_err() {
+                self.say(&format!("{} of {} were sent", ByteLen(done), ByteLen(self.total)));
+                return Ok(false);
+            }
+            done += n as u64;
+            if self.terminal && told.elapsed() >= Duration::from_millis(200) {
+                told = Instant::now();
+                let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+                *drawn = true;
+                let line = moving("sending", done, self.total, self.started.elapsed());
+                let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let clear = if std::mem::take(&mut *drawn) { "\r\x1b[K" } else { "" };
+        // A closed standard error is nobody's failure.
+        let _ = writeln!(std::io::stderr().lock(), "{clear}{line}");
+    }
+
+    /// Passes on line by line; the last one, should it be the reason of a failure.
+    fn pass_on(&self, from: impl Read) -> String {
+        let (mut lines, mut last) = (BufReader::new(from), String::new());
+        loop {
+            let mut line = Vec::new();
+            match lines.by_ref().take(ANSWER_MAX).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return last,
+                Ok(_) => {
+                    last = printable(String::from_utf8_lossy(&line).trim_end(), 400);
+                    self.say(&last);
+                }
+            }
+        }
+    }
+}

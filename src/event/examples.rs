@@ -1,0 +1,135 @@
+//! One example of each kind of event. docs/events.md is made of them.
+
+use super::{Event, Phase};
+use crate::model::{ReasonCode, SlotId, State};
+
+/// Each kind of event once, with what it means.
+pub fn examples() -> Vec<(&'static str, Event)> {
+    let text = str::to_owned;
+    vec![
+        (
+            "The daemon runs, and answers.",
+            Event::Started { updater: text("1.0.0"), state: State::Idle },
+        ),
+        (
+            "The device stands elsewhere than before; `state` is one of the eight words.",
+            Event::State {
+                state: State::Updated,
+                text: text(
+                    "Running 2.0.0 (slot b), committed just now. Rollback armed. Nothing new.",
+                ),
+            },
+        ),
+        (
+            "A phase of an installation began: `verify`, `compare`, `write` or `finish`. `total` is in bytes, 0 if unknown.",
+            Event::PhaseStarted { phase: Phase::Write, total: 1_048_576 },
+        ),
+        (
+            "So many bytes of the phase are behind us. At most five a second, and not kept.",
+            Event::Progress { phase: Phase::Write, done: 524_288, total: 1_048_576 },
+        ),
+        ("A phase ended well.", Event::PhaseEnded { phase: Phase::Write, done: 1_048_576 }),
+        (
+            "The bootloader was told to try a slot at the next boot.",
+            Event::Armed { slot: SlotId::B, version: "2.0.0".parse().ok() },
+        ),
+        ("The trial ended well: the slot stays.", Event::Committed { slot: SlotId::B }),
+        (
+            "The device goes back to `slot`; `reason` is a [reason code](reason-codes.md).",
+            Event::RolledBack { slot: SlotId::A, reason: ReasonCode::HealthFailed },
+        ),
+        (
+            "Something that was asked for was refused or failed. Nothing that boots has changed.",
+            Event::Refused {
+                reason: ReasonCode::Incompatible,
+                text: text("the artifact fits other-board, this device is demo-board"),
+            },
+        ),
+        (
+            "A health check says something else than the last time.",
+            Event::Check {
+                name: text("web"),
+                passed: false,
+                text: text("http://127.0.0.1/: connection refused"),
+            },
+        ),
+        (
+            "A program of the integrator ended.",
+            Event::Hook {
+                moment: text("before-install"),
+                name: text("10-stop-recording"),
+                text: text("exit status 0"),
+            },
+        ),
+        (
+            "Something stands between now and the next step; see `surefoot why`.",
+            Event::Waiting { text: vec![text("the time window: opens in 3 hours")] },
+        ),
+        (
+            "A stick was put in, or a file into the inbox.",
+            Event::Media { text: text("stick sda: update.surefoot is installed") },
+        ),
+        (
+            "Automatic updates were stopped or let go.",
+            Event::Hold { held: true, text: text("Automatic updates are stopped by root.") },
+        ),
+        (
+            "The machine is about to reboot.",
+            Event::Rebooting { text: text("2.0.0 in slot b is tried") },
+        ),
+        (
+            "Something a person should know that stops nothing.",
+            Event::Warning { text: text("unknown setting, ignored: surefoot.toml: device.colour") },
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A kind of event has its place here, or this does not compile.
+    fn place(event: &Event) -> usize {
+        match event {
+            Event::Started { .. } => 0,
+            Event::State { .. } => 1,
+            Event::PhaseStarted { .. } => 2,
+            Event::Progress { .. } => 3,
+            Event::PhaseEnded { .. } => 4,
+            Event::Armed { .. } => 5,
+            Event::Committed { .. } => 6,
+            Event::RolledBack { .. } => 7,
+            Event::Refused { .. } => 8,
+            Event::Check { .. } => 9,
+            Event::Hook { .. } => 10,
+            Event::Waiting { .. } => 11,
+            Event::Media { .. } => 12,
+            Event::Hold { .. } => 13,
+            Event::Rebooting { .. } => 14,
+            Event::Warning { .. } => 15,
+        }
+    }
+
+    #[test]
+    fn every_kind_is_here_once_with_an_id_of_its_own() {
+        let all = examples();
+        let places: Vec<_> = all.iter().map(|(_, e)| place(e)).collect();
+        assert_eq!(places, (0..16).collect::<Vec<_>>());
+        let told: Vec<_> = all.iter().filter_map(|(_, e)| e.told()).collect();
+        let ids: BTreeSet<_> = told.iter().map(|t| t.id).collect();
+        assert_eq!(ids.len(), told.len());
+        for told in &told {
+            let hex = told.id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            assert!(told.id.len() == 32 && hex, "{}", told.id);
+        }
+    }
+
+    #[test]
+    fn a_line_reads_back() {
+        for (_, event) in examples() {
+            let line = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+        }
+    }
+}

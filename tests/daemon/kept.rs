@@ -1,0 +1,165 @@
+//! A daemon that runs for as long as a test holds it.
+
+use crate::common::{Bench, Said, run};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// `surefoot daemon`, ended with SIGKILL when it is dropped: it knows no other end.
+pub(crate) struct Kept {
+    child: Child,
+    pub(crate) folder: PathBuf,
+    config: String,
+    log: String,
+}
+
+/// Looks ten thousand times at most; what is waited for comes in a minute or never.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "not in a minute: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Kept {
+    pub(crate) fn start(bench: &Bench) -> Kept {
+        Kept::with(bench, &bench.path("DEV/surefoot.toml"), &[])
+    }
+
+    /// Started with another configuration, and more in its environment. Returns when it answers.
+    pub(crate) fn with(bench: &Bench, config: &str, environment: &[(&str, &str)]) -> Kept {
+        let log = bench.path("daemon.log");
+        let open = || std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_surefoot"))
+            .args(["--config", config, "daemon"])
+            .env_remove("SUREFOOT_CONFIG")
+            .env_remove("NOTIFY_SOCKET")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(open())
+            .stderr(open())
+            .spawn()
+            .unwrap();
+        let folder = PathBuf::from(bench.path("DEV/run/surefoot"));
+        let mut kept = Kept { child, folder, config: config.to_owned(), log };
+        until("the daemon listens", || {
+            assert!(kept.child.try_wait().unwrap().is_none(), "it ended: {}", kept.log());
+            // Not only a socket: one that a killed daemon has left is no answer.
+            let there = |socket: &str| {
+                let mut stream = UnixStream::connect(kept.folder.join(socket)).ok()?;
+                stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+                stream.write_all(b"GET /v1 HTTP/1.1\r\n\r\n").ok()?;
+                stream.read(&mut [0]).ok().filter(|n| *n > 0)
+            };
+            there("status.sock").and_then(|_| there("control.sock")).is_some()
+        });
+        kept
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        assert!(self.runs(), "it ended by itself: {}", self.log());
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn connect(&self, socket: &str) -> UnixStream {
+        let stream = UnixStream::connect(self.folder.join(socket)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+    }
+
+    /// Says these bytes, and everything that is answered.
+    pub(crate) fn raw(&self, socket: &str, bytes: &[u8]) -> String {
+        let mut stream = self.connect(socket);
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Asks without a body: the HTTP status and the document.
+    pub(crate) fn ask(&self, socket: &str, method: &str, target: &str) -> (u16, serde_json::Value) {
+        answer(&self.raw(socket, format!("{method} {target} HTTP/1.1\r\n\r\n").as_bytes()))
+    }
+
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let (status, document) = self.ask("status.sock", "GET", "/v1/status");
+        assert_eq!(status, 200, "{document}");
+        document
+    }
+
+    pub(crate) fn until_state(&self, state: &str) {
+        until(&format!("state {state}; {}", self.log()), || self.status()["state"] == state);
+    }
+
+    /// Waits until a trial is given up, in the environment too.
+    pub(crate) fn until_left(&self) {
+        until(&format!("left; {}", self.log()), || self.status()["next"]["action"] == "reboot");
+    }
+
+    /// A configuration that knows where the daemon is and no disk: whoever has only this has
+    /// nothing but the daemon.
+    pub(crate) fn thin(bench: &Bench) -> String {
+        let path = bench.path("thin.toml");
+        let text = format!(
+            "[device]\nproduct = \"demo\"\ncompatible = \"demo-board\"\ndisk = \"not-there\"\n\
+             [daemon]\nfolder = \"{}\"\n",
+            bench.path("DEV/run/surefoot")
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn surefoot(&self, words: &[&str]) -> Said {
+        let mut all = vec!["--config", &self.config];
+        all.extend(words);
+        run(env!("CARGO_BIN_EXE_surefoot"), &all, &[], b"")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the daemon said:\n{}", self.log());
+        }
+    }
+}
+
+/// The HTTP status and the document of a whole answer.
+pub(crate) fn answer(text: &str) -> (u16, serde_json::Value) {
+    let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, serde_json::from_str(body).unwrap_or(serde_json::Value::Null))
+}
+
+/// A device whose trials are decided within seconds.
+pub(crate) fn quick() -> Bench {
+    let bench = Bench::new();
+    configure(&bench, "[health]\nstable = \"1s\"\ndeadline = \"3s\"\n");
+    bench
+}
+
+/// Adds to the device's configuration.
+pub(crate) fn configure(bench: &Bench, text: &str) {
+    let config = bench.path("DEV/surefoot.toml");
+    let old = String::from_utf8(crate::common::read(&config)).unwrap();
+    std::fs::write(&config, format!("{old}\n{text}")).unwrap();
+}

@@ -1,0 +1,24 @@
+//! The daemon as a process, on a simulated device: what it decides, what it survives, and who may
+//! say what to it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[path = "../common/skip.rs"]
+mod skip;
+
+mod clients;
+mod decides;
+mod idle;
+mod kept;
+mod kills;
+mod metrics;
+mod notify;
+mod socket;
+mod trouble;
+mod verbs;

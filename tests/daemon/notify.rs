@@ -1,0 +1,118 @@
+//! What the init system is told, and its watchdog.
+
+use crate::common::Bench;
+use crate::kept::{Kept, quick};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+const WORDS: [&str; 8] =
+    ["idle", "installing", "staged", "switching", "trying", "updated", "rolled-back", "failed"];
+
+struct Init {
+    socket: UnixDatagram,
+    path: String,
+}
+
+impl Init {
+    fn new(bench: &Bench) -> Init {
+        let path = bench.path("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        Init { socket, path }
+    }
+
+    fn daemon(&self, bench: &Bench, more: &[(&str, &str)]) -> Kept {
+        let mut environment = vec![("NOTIFY_SOCKET", self.path.as_str())];
+        environment.extend(more);
+        Kept::with(bench, &bench.path("DEV/surefoot.toml"), &environment)
+    }
+
+    /// All that is said in so long, in order.
+    /// The words until this one is said.
+    fn words_until(&self, last: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        crate::kept::until(last, || {
+            let heard = self.hears(Duration::from_millis(100));
+            said.extend(heard.iter().filter_map(|l| word(l)).map(str::to_owned));
+            said.last().is_some_and(|w| w == last)
+        });
+        said
+    }
+
+    fn hears(&self, time: Duration) -> Vec<String> {
+        let (start, mut said, mut buf) = (Instant::now(), Vec::new(), [0; 4096]);
+        while start.elapsed() < time {
+            if let Ok(n) = self.socket.recv(&mut buf) {
+                let text = String::from_utf8_lossy(&buf[..n]).into_owned();
+                said.extend(text.lines().map(str::to_owned));
+            }
+        }
+        said
+    }
+}
+
+/// The word of a `STATUS=` line.
+fn word(line: &str) -> Option<&str> {
+    line.strip_prefix("STATUS=")?.split(':').next()
+}
+
+#[test]
+fn the_init_system_hears_when_it_is_ready_and_where_it_stands() {
+    let bench = Bench::new();
+    let init = Init::new(&bench);
+    let daemon = init.daemon(&bench, &[]);
+    let said = init.hears(Duration::from_secs(1));
+    assert_eq!(said.iter().filter(|l| *l == "READY=1").count(), 1, "{said:?}");
+    let ready = said.iter().position(|l| l == "READY=1").expect("READY=1");
+    let words: Vec<&str> = said[ready..].iter().filter_map(|l| word(l)).collect();
+    assert_eq!(words, ["idle"], "{said:?}");
+    assert!(!said.iter().any(|l| l.starts_with("WATCHDOG")), "nobody asked for it: {said:?}");
+    daemon.surefoot(&["install", &bench.release("2.0.0"), "--stage"]).ok();
+    assert_eq!(init.words_until("staged"), ["installing", "staged"]);
+    daemon.surefoot(&["switch"]).ok();
+    daemon.surefoot(&["rollback"]).ok();
+    let words = init.words_until("failed");
+    assert!(words.iter().all(|w| WORDS.contains(&w.as_str())), "{words:?}");
+}
+
+#[test]
+fn the_watchdog_is_fed_twice_in_its_time() {
+    let bench = Bench::new();
+    let init = Init::new(&bench);
+    let daemon = init.daemon(&bench, &[("WATCHDOG_USEC", "1000000")]);
+    init.hears(Duration::from_millis(500));
+    let fed = init.hears(Duration::from_secs(3)).iter().filter(|l| *l == "WATCHDOG=1").count();
+    assert!((5..=8).contains(&fed), "{fed} times in three seconds");
+    drop(daemon);
+}
+
+#[test]
+fn a_watchdog_that_watches_another_process_is_not_ours() {
+    let bench = Bench::new();
+    let init = Init::new(&bench);
+    let _daemon = init.daemon(&bench, &[("WATCHDOG_USEC", "400000"), ("WATCHDOG_PID", "1")]);
+    let said = init.hears(Duration::from_secs(1));
+    assert!(!said.iter().any(|l| l.starts_with("WATCHDOG")), "{said:?}");
+}
+
+#[test]
+fn a_keeper_that_is_stuck_feeds_no_watchdog() {
+    let bench = quick();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    // A check that hangs holds the keeper for its whole timeout: the other threads answer, and
+    // that must not look like life.
+    std::fs::remove_file(bench.path("DEV/health.sh")).unwrap();
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(crate::common::read(&config)).unwrap();
+    let pipe = bench.path("DEV/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let stuck = text.replace("file = \"trust.toml\"", "file = \"pipe\"");
+    std::fs::write(&config, stuck).unwrap();
+    let init = Init::new(&bench);
+    let mut daemon = init.daemon(&bench, &[("WATCHDOG_USEC", "400000")]);
+    let said = init.hears(Duration::from_secs(2));
+    let fed = said.iter().filter(|l| *l == "WATCHDOG=1").count();
+    assert!(fed <= 1, "fed {fed} times by a keeper that waits for a pipe");
+    assert!(daemon.runs());
+}

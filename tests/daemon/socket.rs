@@ -1,0 +1,281 @@
+//! Everybody who may knock at the real daemon. What a door alone must stand is tried in
+//! src/control/tests.rs.
+
+use crate::common::Bench;
+use crate::kept::{Kept, answer, until};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use surefoot::sys::unix::send_with;
+
+/// A good client is answered, and soon.
+fn answers(daemon: &Kept) {
+    let start = Instant::now();
+    assert_eq!(daemon.status()["state"], "idle");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn garbage_and_heads_without_end_are_answered_and_forgotten() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let size = || std::fs::read_to_string(format!("/proc/{}/statm", daemon.pid())).unwrap();
+    let pages = |text: String| text.split(' ').nth(1).unwrap().parse::<u64>().unwrap();
+    let before = pages(size());
+    for socket in ["status.sock", "control.sock"] {
+        assert!(daemon.raw(socket, b"\x16\x03\x01\x02\x00\x01\x00").starts_with("HTTP/1.1 400"));
+        assert!(daemon.raw(socket, &[0; 4096]).starts_with("HTTP/1.1 400"));
+        assert!(daemon.raw(socket, b"GET /v1/status\r\n\r\n").starts_with("HTTP/1.1 400"));
+        // 100 MiB that never end: sent in a thread, because nobody takes them.
+        let mut stream = daemon.connect(socket);
+        let mut back = stream.try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            let _ = stream.write_all(b"GET /v1/status HTTP/1.1\r\nX: ");
+            let block = [b'a'; 1 << 16];
+            (0..1600).take_while(|_| stream.write_all(&block).is_ok()).count()
+        });
+        let mut text = String::new();
+        let _ = back.read_to_string(&mut text);
+        assert!(text.starts_with("HTTP/1.1 431"), "{text}");
+        drop(back);
+        assert!(sender.join().unwrap() < 1600, "it took all of it");
+    }
+    let mut noise = 0x1234_5678_u64;
+    for _ in 0..300 {
+        let bytes: Vec<u8> = (0..200)
+            .map(|_| {
+                noise ^= noise << 13;
+                noise ^= noise >> 7;
+                noise ^= noise << 17;
+                noise.to_le_bytes()[0]
+            })
+            .collect();
+        let mut stream = daemon.connect("control.sock");
+        let _ = stream.write_all(&bytes);
+    }
+    answers(&daemon);
+    assert!(pages(size()) < before + 512, "2 MiB more than before");
+}
+
+#[test]
+fn a_thousand_at_once_and_a_good_one_among_them() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let start = Instant::now();
+    // Half of them ask, the other half begin and say no more.
+    let mut silent = Vec::new();
+    let answered = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..500)
+            .map(|_| {
+                let ask = || daemon.ask("status.sock", "GET", "/v1/status").0;
+                let thread = std::thread::Builder::new().stack_size(128 * 1024);
+                thread.spawn_scoped(scope, ask).unwrap()
+            })
+            .collect();
+        let knock = || {
+            let mut stream = UnixStream::connect(daemon.folder.join("control.sock")).ok()?;
+            stream.write_all(b"GET /v1/sta").ok()?;
+            Some(stream)
+        };
+        // As many as there is room for; the rest would wait in the kernel's queue.
+        silent.extend((0..120).filter_map(|_| knock()));
+        answers(&daemon);
+        let answers = asking.into_iter().map(|t| t.join().unwrap());
+        answers.filter(|status| *status == 200).count()
+    });
+    assert_eq!(answered, 500);
+    // Whoever is silent is sent away, and those behind him have their turn.
+    let (status, _) = daemon.ask("control.sock", "GET", "/v1/status");
+    assert_eq!(status, 200);
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn who_sends_one_byte_a_second_is_sent_away() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let mut slow = daemon.connect("control.sock");
+    let start = Instant::now();
+    for byte in b"GET /v1/status HTTP/1.1\r\n\r\n".iter().cycle() {
+        if slow.write_all(&[*byte]).is_err() {
+            break;
+        }
+        answers(&daemon);
+        assert!(start.elapsed() < Duration::from_secs(10), "it is listened to without end");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn what_is_not_there_or_makes_no_sense_is_told_as_that() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let before = bench.firm_ground();
+    let control = |method: &str, target: &str| {
+        let (status, document) = daemon.ask("control.sock", method, target);
+        (status, document["error"]["code"].as_str().unwrap_or("").to_owned())
+    };
+    let of = |status: u16, code: &str| (status, code.to_owned());
+    for path in ["/", "/v2/status", "/v1/", "//", "/v1/status/", "/v1/install/x", "/v1/%73tatus"] {
+        let expected = if path == "/v1/" { of(200, "") } else { of(404, "NO_SUCH_FILE") };
+        assert_eq!(control("GET", path), expected, "{path}");
+    }
+    for (method, path) in [
+        ("POST", "/v1/status"),
+        ("GET", "/v1/install"),
+        ("DELETE", "/v1/history"),
+        ("PUT", "/v1/hold"),
+        ("BREW", "/v1/events"),
+    ] {
+        assert_eq!(control(method, path), of(405, "USAGE"), "{method} {path}");
+    }
+    assert!(
+        daemon.raw("control.sock", b"GET /v1/hold HTTP/1.1\r\n\r\n").contains("Allow: POST\r\n")
+    );
+    let head = daemon.raw("control.sock", b"HEAD /v1/status HTTP/1.1\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 405") && head.ends_with("\r\n\r\n"), "{head}");
+    for (method, target) in [
+        ("POST", "/v1/hold?seconds=-1"),
+        ("POST", "/v1/hold?seconds=99999999999999999999"),
+        ("POST", "/v1/hold?seconds=1&seconds=2"),
+        ("POST", "/v1/hold?until=2d"),
+        ("POST", "/v1/commit?force=1"),
+        ("POST", "/v1/install?hold-ok=1"),
+        ("POST", "/v1/install?reboot=sometime"),
+        ("POST", "/v1/install?stage=perhaps"),
+        ("POST", "/v1/release?progress=yes"),
+        ("GET", "/v1/verify?slot=c"),
+        ("GET", "/v1/verify?slot="),
+        ("GET", "/v1/events?after=yesterday"),
+        ("GET", "/v1/status?verbose=1"),
+    ] {
+        assert_eq!(control(method, target), of(400, "USAGE"), "{target}");
+    }
+    let long = format!("/v1/hold?reason={}", "x".repeat(5_000));
+    let (status, document) = daemon.ask("control.sock", "POST", &long);
+    assert_eq!(status, 200);
+    assert!(document["reason"].as_str().unwrap().chars().count() <= 201, "{document}");
+    let nasty = "/v1/hold?seconds=18446744073709551615&by=%1b%5b2J&reason=%00%1b%5d0%3bx%07%0a";
+    let (status, document) = daemon.ask("control.sock", "POST", nasty);
+    assert_eq!(status, 200, "{document}");
+    let printable = |v: &serde_json::Value| v.as_str().unwrap().chars().all(|c| !c.is_control());
+    assert!(printable(&document["by"]) && printable(&document["reason"]), "{document}");
+    assert_eq!(control("POST", "/v1/release"), of(200, ""));
+    assert!(bench.firm_ground() == before);
+}
+
+#[test]
+fn the_status_socket_does_nothing_for_anybody() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let artifact = crate::common::read(&bench.release("2.0.0"));
+    let before = bench.firm_ground();
+    for path in ["install", "judge", "switch", "commit", "rollback", "hold", "release", "drill"] {
+        let (status, document) = daemon.ask("status.sock", "POST", &format!("/v1/{path}"));
+        assert_eq!((status, &document["error"]["code"]), (403, &"NOT_ALLOWED".into()), "{path}");
+    }
+    // Also with the artifact behind it: refused before it is read, and the answer arrives.
+    let mut request =
+        format!("PUT /v1/install HTTP/1.1\r\nContent-Length: {}\r\n\r\n", artifact.len())
+            .into_bytes();
+    request.extend(&artifact);
+    let (status, document) = answer(&daemon.raw("status.sock", &request));
+    assert_eq!((status, &document["error"]["code"]), (403, &"NOT_ALLOWED".into()));
+    assert!(bench.firm_ground() == before);
+    assert_eq!(daemon.status()["hold"], serde_json::Value::Null);
+}
+
+/// A request with a descriptor.
+fn hand(daemon: &Kept, fd: BorrowedFd<'_>) -> (u16, String) {
+    let mut stream = daemon.connect("control.sock");
+    let head = b"POST /v1/install HTTP/1.1\r\n\r\n";
+    assert_eq!(send_with(&stream, head, fd).unwrap(), head.len());
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (status, document) = answer(&text);
+    (status, document["error"]["code"].as_str().unwrap_or("").to_owned())
+}
+
+#[test]
+fn what_is_handed_over_is_read_as_a_file_or_refused() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let before = bench.firm_ground();
+    let refused = |fd: BorrowedFd<'_>, what: &str| {
+        let (status, code) = hand(&daemon, fd);
+        assert!((400..600).contains(&status) && !code.is_empty(), "{what}: {status} {code}");
+        answers(&daemon);
+        code
+    };
+    refused(File::open(bench.dir.path()).unwrap().as_fd(), "a folder");
+    assert_eq!(refused(File::open("/dev/null").unwrap().as_fd(), "nothing"), "TRUNCATED");
+    assert_eq!(refused(File::open("/dev/zero").unwrap().as_fd(), "zeros"), "NOT_AN_ARTIFACT");
+    let only_writable = File::create(bench.path("w")).unwrap();
+    refused(only_writable.as_fd(), "a file that is open for writing");
+    let (here, there) = UnixStream::pair().unwrap();
+    drop(there);
+    assert_eq!(refused(here.as_fd(), "a socket that has ended"), "TRUNCATED");
+    assert!(bench.firm_ground() == before);
+    // A descriptor is closed when the answer is given, whatever became of it.
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    let (before, file) = (open(), File::open("/dev/zero").unwrap());
+    (0..20).for_each(|_| drop(hand(&daemon, file.as_fd())));
+    until("all are closed", || open() <= before);
+}
+
+#[test]
+fn of_two_descriptors_the_first_counts_and_none_leaks() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    let before = open();
+    let artifact = File::open(bench.release("2.0.0")).unwrap();
+    let zero = File::open("/dev/zero").unwrap();
+    let mut stream = daemon.connect("control.sock");
+    send_with(&stream, b"POST /v1/judge HTTP/1.1\r\n", artifact.as_fd()).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    send_with(&stream, b"X: y\r\n\r\n", zero.as_fd()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (status, document) = answer(&text);
+    assert_eq!((status, &document["plan"]["version"]), (200, &"2.0.0".into()), "{text}");
+    drop(stream);
+    until("both are closed", || open() <= before);
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_the_device_to_the_next() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let artifact = bench.release("2.0.0");
+    let bytes = crate::common::read(&artifact);
+    for part in [0, 1, 100, 4096, bytes.len() / 2, bytes.len() - 1] {
+        let mut stream = daemon.connect("control.sock");
+        write!(stream, "PUT /v1/install HTTP/1.1\r\nContent-Length: {}\r\n\r\n", bytes.len())
+            .unwrap();
+        stream.write_all(&bytes[..part]).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (status, document) = answer(&text);
+        assert!(status >= 400 && document["error"]["code"] != "BUSY", "{part}: {text}");
+    }
+    daemon.surefoot(&["install", &artifact]).ok();
+    assert_eq!(daemon.status()["state"], "switching");
+}
+
+#[test]
+fn an_artifact_that_is_refused_midway_is_answered_while_it_is_sent() {
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    let mut bytes =
+        crate::common::read(&bench.artifact("big", 3, 3 << 20, &["--version", "2.0.0"]));
+    bytes[10] ^= 1; // in the header: known to be bad from its first block
+    let mut request =
+        format!("PUT /v1/install HTTP/1.1\r\nContent-Length: {}\r\n\r\n", bytes.len()).into_bytes();
+    request.extend(&bytes);
+    let (status, document) = answer(&daemon.raw("control.sock", &request));
+    assert_eq!(status, 422, "{document}");
+}
