@@ -18,6 +18,7 @@ pub mod boot;
 pub mod health;
 pub mod slot;
 pub mod source;
+pub mod stick;
 // Floor 4
 pub mod install;
 // Floor 5

@@ -131,6 +131,40 @@ Examples:
     },
     /// Look after this device: decide trials, answer the control socket; for the init system
     Daemon,
+    /// Look at a stick, install the newest artifact on it that fits, and leave a report there
+    #[command(after_help = "\
+Examples:
+  surefoot stick /dev/sda        as the unit surefoot-stick@sda does when it is put in
+  surefoot stick stick.img       the same with an image file
+
+docs/technician.md tells what is looked at and what is written.")]
+    Stick {
+        /// The whole stick, not a partition; an image file does too
+        device: PathBuf,
+        /// It was taken out: only tell the status file
+        #[arg(long, hide = true)]
+        gone: bool,
+    },
+    /// Read a stick, in a cage
+    #[command(hide = true)]
+    FatRead {
+        /// list or serve
+        what: String,
+        /// Which place of the stick
+        place: usize,
+        /// Which files, by number
+        #[arg(value_delimiter = ',')]
+        files: Vec<usize>,
+        /// After so many reads the stick is gone
+        #[arg(long)]
+        unplug: Option<u64>,
+    },
+    /// Leave a report on a stick, in a cage
+    #[command(hide = true)]
+    FatWrite {
+        /// Which place of the stick
+        place: usize,
+    },
     /// Look at something over the network for the daemon, which has none
     #[command(hide = true)]
     Probe,

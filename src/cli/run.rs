@@ -5,7 +5,7 @@ use super::asked::Asked;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
-use crate::daemon::Remote;
+use crate::daemon::{Errand, Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
@@ -28,6 +28,10 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    // Before anything else is opened or read: these two lock themselves in.
+    if let Some(good) = in_a_cage(&cli.verb) {
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let level = match cli.verbose {
         0 => log::LevelFilter::Warn,
         1 => log::LevelFilter::Info,
@@ -74,6 +78,23 @@ impl From<Failure> for End {
     }
 }
 
+/// Does the work of the two verbs that read what strangers have made, and says how it went.
+fn in_a_cage(verb: &Verb) -> Option<bool> {
+    let (errand, unplug) = match verb {
+        Verb::FatRead { what, place, files, unplug } => {
+            let (place, files) = (*place, files.clone());
+            let errand = match what.as_str() {
+                "serve" => Errand::Serve { place, files },
+                _ => Errand::List { place },
+            };
+            (errand, *unplug)
+        }
+        Verb::FatWrite { place } => (Errand::Write { place: *place }, None),
+        _ => return None,
+    };
+    Some(run_errand(&errand, unplug))
+}
+
 fn wants_json(verb: &Verb) -> bool {
     match verb {
         Verb::Install(i) => i.json.json,
@@ -85,9 +106,14 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::History { json }
         | Verb::Events { json, .. }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
-            false
-        }
+        Verb::Wait { .. }
+        | Verb::Shutdown
+        | Verb::Daemon
+        | Verb::Probe
+        | Verb::Stick { .. }
+        | Verb::FatRead { .. }
+        | Verb::FatWrite { .. }
+        | Verb::Config { .. } => false,
     }
 }
 
@@ -109,6 +135,17 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             return events(&folder, after, follow, json).map_err(End::from);
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
+        Verb::Stick { device, gone: true } => {
+            crate::daemon::stick_gone(&place(cli.config), &device)?;
+            return Ok(String::new());
+        }
+        Verb::Stick { device, gone: false } => {
+            let seen = crate::daemon::stick(&place(cli.config), &device, &sink)?;
+            return match seen.code {
+                None => Ok(seen.text),
+                Some(code) => Err(End::Said(seen.text, code)),
+            };
+        }
         Verb::Doctor { .. } => {
             let diagnosis = device::doctor(load(&place(cli.config))?.settings);
             let printed = render::doctor(&diagnosis, json);
@@ -141,6 +178,9 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         | Verb::Daemon
         | Verb::Events { .. }
         | Verb::Probe
+        | Verb::Stick { .. }
+        | Verb::FatRead { .. }
+        | Verb::FatWrite { .. }
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),
     };

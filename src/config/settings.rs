@@ -28,6 +28,12 @@ pub struct Settings {
     pub patience: Patience,
     /// Where the daemon's sockets are.
     pub run: PathBuf,
+    /// Whether a stick is looked at when it is put in.
+    pub stick: bool,
+    /// Whether a report is left on a stick.
+    pub stick_report: bool,
+    /// The folder that whole artifacts are moved into, to be installed.
+    pub inbox: PathBuf,
     /// How long a trial may take.
     pub trial: Rules,
     /// Where relative paths and health checks start: the folder of the last file.
@@ -82,6 +88,8 @@ impl Settings {
             let text = format!("the health check `{CAN_UPDATE_AGAIN}` is built in");
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
+        let state = path(merged.device.state, "/data/surefoot");
+        let inbox = merged.inbox.folder.map_or_else(|| state.join("inbox"), |f| folder.join(f));
         Ok(Settings {
             device: DeviceSettings {
                 product: need(merged.device.product, "device.product")?,
@@ -89,7 +97,7 @@ impl Settings {
                 hardware: merged.device.hardware,
                 disk: folder.join(need(merged.device.disk, "device.disk")?),
                 booted: merged.device.booted.map(|p| folder.join(p)),
-                state: path(merged.device.state, "/data/surefoot"),
+                state,
             },
             slots,
             trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
@@ -101,6 +109,9 @@ impl Settings {
                 deadline: merged.health.deadline.unwrap_or(Patience::default().deadline),
             },
             run: path(merged.daemon.folder, "run/surefoot"),
+            stick: merged.stick.enabled.unwrap_or(true),
+            stick_report: merged.stick.report.unwrap_or(true),
+            inbox,
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })

@@ -9,6 +9,7 @@ use crate::device::{self, Allowed, Installation, Source, Then, World};
 use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason};
 use crate::source::FileSource;
+use crate::stick::Served;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -98,7 +99,12 @@ impl Api {
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, sink),
-            "/v1/judge" => device::judge(&world, source(request), sink).and_then(|j| text(&j)),
+            "/v1/judge" if of("head").is_some() => {
+                source(request).and_then(|s| device::glance(&world, s)).and_then(|j| text(&j))
+            }
+            "/v1/judge" => source(request)
+                .and_then(|s| device::judge(&world, s, sink))
+                .and_then(|j| text(&j)),
             "/v1/switch" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => device::commit(&world, reason(), sink).and_then(|a| text(&a)),
             "/v1/rollback" => {
@@ -120,7 +126,7 @@ fn install(world: &World, request: Request, sink: &dyn Sink) -> Result<String> {
     let head = request.head.clone();
     let set = |name: &str| head.parameter(name).is_some();
     let ask = Installation {
-        source: source(request),
+        source: source(request)?,
         then: if set("stage") { Then::Stage } else { Then::Switch },
         allowed: Allowed {
             older: set("allow_older"),
@@ -132,16 +138,20 @@ fn install(world: &World, request: Request, sink: &dyn Sink) -> Result<String> {
     device::install(world, ask, sink).and_then(|done| text(&done))
 }
 
-/// The artifact: a file that was handed over, or the body as it comes.
-fn source(request: Request) -> Source {
-    match request.handed {
-        Some(fd) => match FileSource::opened(fd.into(), "the file handed over") {
-            Ok(file) => Source::Open(Arc::new(file)),
-            // A pipe is read as it comes.
-            Err(pipe) => Source::Stream(Box::new(pipe)),
-        },
-        None => Source::Stream(Box::new(request.body)),
-    }
+/// The artifact: what was handed over, or the body as it comes. A file can be read anywhere, a
+/// socket has somebody at its other end who reads a stick (`stick`), a pipe is read as it comes.
+fn source(request: Request) -> Result<Source> {
+    let Some(fd) = request.handed else {
+        return Ok(Source::Stream(Box::new(request.body)));
+    };
+    let fd = match Served::handed(fd, "the stick") {
+        Ok(served) => return Ok(Source::Open(Arc::new(served?))),
+        Err(fd) => fd,
+    };
+    Ok(match FileSource::opened(fd.into(), "the file handed over") {
+        Ok(file) => Source::Open(Arc::new(file)),
+        Err(pipe) => Source::Stream(Box::new(pipe)),
+    })
 }
 
 fn unknown(path: &str) -> Failure {

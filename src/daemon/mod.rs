@@ -5,11 +5,15 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod media;
 mod probe;
 mod remote;
 mod run;
 
 pub use hub::{Hub, Numbered};
+pub use media::{Seen, stick, stick_gone};
 pub use probe::answer_probe;
 pub use remote::{Events, Remote};
 pub use run::run;
+
+pub use crate::stick::{Errand, run as run_errand};

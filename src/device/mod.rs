@@ -19,7 +19,7 @@ pub use crate::update::{Allowed, Ended, Outcome, State, Then};
 pub use answer::{Answer, Next};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use install::{Installation, Installed, Source, install};
-pub use offer::{Judgement, judge};
+pub use offer::{Judgement, glance, judge};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
     come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,

@@ -156,6 +156,7 @@ reasons! {
     ConfigMissing "CONFIG_MISSING" Config "There is no configuration." "Name one: `--config FILE`.";
     NoSuchFile "NO_SUCH_FILE" NoInput "There is no such file." "Check the path.";
     SourceLost "SOURCE_LOST" Retry "The source ended or failed while it was read." "Run the same command again; it goes on where it stopped.";
+    StickUnreadable "STICK_UNREADABLE" NoInput "Nothing on the stick can be read here." "Format the stick as FAT32, copy the artifact to it again and put it in.";
     Usage "USAGE" Usage "The command cannot be understood." "See `--help`.";
     Internal "INTERNAL" Bug "A defect of the program." "Please report it with the output of the command.";
 }

@@ -4,8 +4,10 @@
 
 mod aligned;
 pub mod blk;
+pub mod cage;
 pub mod clock;
 pub mod durable;
+mod filter;
 pub mod host;
 pub mod lock;
 pub mod mounts;
@@ -14,5 +16,6 @@ pub mod process;
 pub mod systemd;
 pub mod transient;
 pub mod unix;
+pub mod watch;
 
 pub use aligned::AlignedBuf;
