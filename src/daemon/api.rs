@@ -102,9 +102,9 @@ impl Api {
             "/v1/judge" if of("head").is_some() => {
                 source(request).and_then(|s| device::glance(&world, s)).and_then(|j| text(&j))
             }
-            "/v1/judge" => source(request)
-                .and_then(|s| device::judge(&world, s, sink))
-                .and_then(|j| text(&j)),
+            "/v1/judge" => {
+                source(request).and_then(|s| device::judge(&world, s, sink)).and_then(|j| text(&j))
+            }
             "/v1/switch" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => device::commit(&world, reason(), sink).and_then(|a| text(&a)),
             "/v1/rollback" => {

@@ -211,9 +211,14 @@ mod tests {
         let (txt, json) = (named("surefoot-report-x-1.txt"), named("surefoot-report-x-1.json"));
         assert_eq!(put(&[txt.clone(), json.clone()]).unwrap(), [txt.clone(), json.clone()]);
         assert!(put(&[txt.clone(), json.clone(), json]).is_err());
-        for name in ["autorun.inf", "surefoot-report-.txt", "surefoot-report-X.txt",
-            "surefoot-report-a/b.txt", "surefoot-report-a.exe", "x/surefoot-report-a.txt"]
-        {
+        for name in [
+            "autorun.inf",
+            "surefoot-report-.txt",
+            "surefoot-report-X.txt",
+            "surefoot-report-a/b.txt",
+            "surefoot-report-a.exe",
+            "x/surefoot-report-a.txt",
+        ] {
             assert!(put(&[named(name)]).is_err(), "{name}");
         }
         let long = (txt.0, vec![0; CONTENT_MAX + 1]);

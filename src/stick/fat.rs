@@ -181,6 +181,7 @@ pub(super) fn write(disk: Rc<Disk>, range: Range<u64>, files: &[(String, Vec<u8>
 fn same(volume: &Volume, name: &str, content: &[u8]) -> bool {
     let mut there = Vec::new();
     let limit = content.len() as u64 + 1;
-    let read = volume.root_dir().open_file(name).and_then(|f| f.take(limit).read_to_end(&mut there));
+    let read =
+        volume.root_dir().open_file(name).and_then(|f| f.take(limit).read_to_end(&mut there));
     read.is_ok() && there == content
 }

@@ -119,9 +119,19 @@ mod tests {
 
     #[test]
     fn hidden_files_and_others_are_no_offers() {
-        for name in ["._x.surefoot", ".x.surefoot", ".surefoot", "x.surefoot.1", "surefoot/._x.surefoot",
-            "x.surefoot.0001", "x.surefoot.bak", "x.img", "surefoot", "x.surefoot.abc", "é.surefoo"]
-        {
+        for name in [
+            "._x.surefoot",
+            ".x.surefoot",
+            ".surefoot",
+            "x.surefoot.1",
+            "surefoot/._x.surefoot",
+            "x.surefoot.0001",
+            "x.surefoot.bak",
+            "x.img",
+            "surefoot",
+            "x.surefoot.abc",
+            "é.surefoo",
+        ] {
             assert!(!is_offered(name), "{name}");
         }
         for name in ["x.surefoot", "X.SUREFOOT", "surefoot/x.surefoot", "x.surefoot.001"] {

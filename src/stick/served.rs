@@ -186,7 +186,9 @@ mod tests {
                 if offset + buf.len() as u64 > fails_at {
                     return Err(std::io::Error::other("EIO"));
                 }
-                buf.iter_mut().zip(offset..).for_each(|(b, at)| *b = (at % 251) as u8);
+                buf.iter_mut()
+                    .zip(offset..)
+                    .for_each(|(b, at)| *b = u8::try_from(at % 251).unwrap());
                 Ok(())
             };
             let _ = serve(&stream, len, &mut read);
@@ -196,13 +198,14 @@ mod tests {
 
     #[test]
     fn any_part_is_read_through_the_socket() {
-        let len = 3 * PIECE_MAX as u64 + 17;
+        let size = 3 * PIECE_MAX + 17;
+        let len = size as u64;
         let (here, child) = pair(len, u64::MAX);
         let served = Served::handed(here.into(), "x").unwrap().unwrap();
         assert_eq!(served.len(), len);
-        let mut all = vec![0; len as usize];
+        let mut all = vec![0; size];
         served.read_at(0, &mut all).unwrap();
-        assert!(all.iter().zip(0u64..).all(|(b, at)| *b == (at % 251) as u8));
+        assert!(all.iter().zip(0u64..).all(|(b, at)| *b == u8::try_from(at % 251).unwrap()));
         let past = served.read_at(len - 3, &mut [0; 4]).unwrap_err();
         assert_eq!(past.code(), ReasonCode::Truncated);
         drop(served);

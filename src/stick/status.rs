@@ -126,10 +126,7 @@ mod tests {
         let read = || std::fs::read_to_string(&path).unwrap();
         let board = Board::new(path.clone(), "/dev/sda");
         board.show(Shown::Refused, "two\nlines", Some(ReasonCode::Incompatible));
-        assert_eq!(
-            read(),
-            "state=refused\ncode=INCOMPATIBLE\ntext=two lines\ndevice=/dev/sda\n"
-        );
+        assert_eq!(read(), "state=refused\ncode=INCOMPATIBLE\ntext=two lines\ndevice=/dev/sda\n");
         board.gone();
         assert_eq!(read(), "state=none\n");
         board.show(Shown::Installing, "x", None);

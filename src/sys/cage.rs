@@ -115,7 +115,6 @@ fn close_each() -> Result<()> {
     Ok(())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +128,11 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sys::cage::tests::nothing_else_can_be_done_in_a_cage", "--nocapture"])
+            .args([
+                "--exact",
+                "sys::cage::tests::nothing_else_can_be_done_in_a_cage",
+                "--nocapture",
+            ])
             .env(INSIDE, deed)
             .stdin(Stdio::from(file))
             .stdout(Stdio::piped())

@@ -78,10 +78,9 @@ pub(super) fn visit(
                     release_counter: judgement.plan.release_counter,
                     artifact: judgement.artifact,
                 },
-                Err(failure) => Verdict::Refused {
-                    code: failure.code(),
-                    detail: failure.detail().to_owned(),
-                },
+                Err(failure) => {
+                    Verdict::Refused { code: failure.code(), detail: failure.detail().to_owned() }
+                }
             };
             Judged { name: name.clone(), len: *len, verdict }
         })
@@ -140,7 +139,8 @@ fn install(
         match done {
             Ok(done) => return installed(&one.name, &done),
             Err(failure) => {
-                let named = Failure::new(failure.code(), format!("{}: {}", one.name, failure.detail()));
+                let named =
+                    Failure::new(failure.code(), format!("{}: {}", one.name, failure.detail()));
                 last = Ending::refused(&named);
                 // The next one has its chance only where this one itself was bad.
                 if failure.code().class() != Class::Reject {
