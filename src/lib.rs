@@ -16,6 +16,8 @@ pub mod disk;
 // Floor 3
 pub mod boot;
 pub mod health;
+pub mod hooks;
+pub mod inhibit;
 pub mod slot;
 pub mod source;
 pub mod stick;

@@ -50,7 +50,8 @@ Examples:
 
 An interrupted installation goes on where it stopped: run the same command again.")]
     Install(Install),
-    /// Arm what was installed with --stage
+    /// Arm what is staged: what waits for a person's word, or was installed with --stage
+    #[command(visible_alias = "confirm")]
     Switch {
         #[command(flatten)]
         json: Json,
@@ -126,6 +127,50 @@ Examples:
     },
     /// Say whether a bad update would come back on this board, and what to do if not
     Doctor {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Stop automatic updates on this device, also over reboots
+    #[command(after_help = "\
+Examples:
+  surefoot hold --reason \"debugging the driver\"
+  surefoot hold --until 2d
+
+`[device] hold = true` in the configuration and the file `hold` in the daemon's folder do the same.
+`surefoot install --hold-ok` still installs. `surefoot release` ends it.")]
+    Hold {
+        /// End by itself after this long: 90m, 12h, 2d
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Let automatic updates go again
+    Release {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Prove on this board that a bad system comes back
+    #[command(after_help = "\
+Examples:
+  surefoot drill              the other slot's system fails its health check
+  surefoot drill hang         it stands still, and the watchdog must reset it
+  surefoot drill panic        its kernel panics
+
+The other slot's verified system is armed, and its trial misbehaves on purpose. The device reboots twice
+or more; what runs now is what runs afterwards. `surefoot doctor` then shows the certificate.")]
+    Drill {
+        /// unhealthy, hang or panic
+        #[arg(default_value = "unhealthy")]
+        kind: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say what stands between now and the update
+    Why {
         #[command(flatten)]
         json: Json,
     },
@@ -209,6 +254,9 @@ pub(super) struct Install {
     /// Accept a release that was tried here and rolled back
     #[arg(long)]
     pub(super) retry_rolled_back: bool,
+    /// Also on a device whose automatic updates are stopped
+    #[arg(long)]
+    pub(super) hold_ok: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }

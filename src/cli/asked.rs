@@ -4,8 +4,8 @@ use super::args::Install;
 use crate::config::{Where, load};
 use crate::daemon::Remote;
 use crate::device::{
-    self, Allowed, Answer, Installation, Installed, Judgement, Outcome, SlotVerdict, Source,
-    Status, Then, World,
+    self, Allowed, Answer, Hold, Installation, Installed, Judgement, Order, Outcome, Reboot,
+    SlotVerdict, Source, Status, Then, Why, World,
 };
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
@@ -40,10 +40,56 @@ impl Asked {
         World::open(loaded.settings).map(|world| Asked::Here(Box::new(world)))
     }
 
+    /// What follows an end, where no daemon does it.
+    pub(super) fn aftermath(&self, sink: &dyn Sink) {
+        if let Asked::Here(world) = self
+            && let Err(failure) = device::aftermath(world, sink)
+        {
+            sink.emit(&Event::Warning { text: failure.to_string() });
+        }
+    }
+
     pub(super) fn status(&self) -> Result<Status> {
         match self {
             Asked::Here(world) => device::status(world),
             Asked::There(daemon) => daemon.ask("/v1/status"),
+        }
+    }
+
+    pub(super) fn why(&self) -> Result<Why> {
+        match self {
+            Asked::Here(world) => device::why(world),
+            Asked::There(daemon) => daemon.ask("/v1/why"),
+        }
+    }
+
+    pub(super) fn hold(&self, seconds: Option<u64>, reason: &str, sink: &dyn Sink) -> Result<Hold> {
+        match self {
+            Asked::Here(world) => device::hold(world, seconds, reason, &device::user(), sink),
+            Asked::There(daemon) => {
+                let seconds = seconds.map_or_else(String::new, |s| format!("&seconds={s}"));
+                let reason = parameter("reason", reason);
+                daemon.act(&format!("/v1/hold{reason}{seconds}"), None, sink)
+            }
+        }
+    }
+
+    pub(super) fn drill(&self, kind: &str, sink: &dyn Sink) -> Result<Answer> {
+        match self {
+            Asked::Here(world) => {
+                let usage = |e: String| Failure::new(ReasonCode::Usage, e);
+                device::drill(world, kind.parse().map_err(usage)?, &device::user(), sink)
+            }
+            Asked::There(daemon) => {
+                daemon.act(&format!("/v1/drill{}", parameter("kind", kind)), None, sink)
+            }
+        }
+    }
+
+    pub(super) fn release(&self, sink: &dyn Sink) -> Result<String> {
+        match self {
+            Asked::Here(world) => device::release(world, sink),
+            Asked::There(daemon) => daemon.act("/v1/release", None, sink),
         }
     }
 
@@ -73,7 +119,7 @@ impl Asked {
 
     pub(super) fn rollback(&self, reason: &str, sink: &dyn Sink) -> Result<Answer> {
         match self {
-            Asked::Here(world) => device::rollback(world, reason, sink),
+            Asked::Here(world) => device::rollback(world, reason, &device::user(), sink),
             Asked::There(daemon) => {
                 daemon.act(&format!("/v1/rollback{}", parameter("reason", reason)), None, sink)
             }
@@ -123,7 +169,10 @@ impl Asked {
                     retry_rolled_back: ask.retry_rolled_back,
                 };
                 let then = if ask.stage { Then::Stage } else { Then::Switch };
-                let request = Installation { source, then, allowed, dry_run: ask.dry_run };
+                let reboot = if ask.reboot { Reboot::Now } else { Reboot::Asked };
+                let order = Order { by: device::user(), reboot, ..Order::default() };
+                let (hold_ok, dry_run) = (ask.hold_ok, ask.dry_run);
+                let request = Installation { source, then, allowed, order, hold_ok, dry_run };
                 let done = device::install(world, request, sink)?;
                 Ok(done)
             }
@@ -132,6 +181,7 @@ impl Asked {
                     (ask.stage, "stage"),
                     (ask.reboot && !ask.dry_run, "reboot"),
                     (ask.dry_run, "dry_run"),
+                    (ask.hold_ok, "hold_ok"),
                     (ask.allow_older, "allow_older"),
                     (ask.reinstall, "reinstall"),
                     (ask.retry_rolled_back, "retry_rolled_back"),

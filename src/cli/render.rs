@@ -2,7 +2,7 @@
 
 use crate::config::Loaded;
 use crate::device::{
-    Answer, Diagnosis, Ended, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
+    Answer, Diagnosis, Ended, Hold, Installed, Judgement, Level, Outcome, SlotVerdict, Status, Why,
 };
 use crate::event::Event;
 use crate::model::{ByteLen, Failure, SlotId};
@@ -112,6 +112,12 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             let _ = writeln!(out, "         {detail}");
         }
     }
+    if let Some(drill) = &status.drill {
+        let _ = writeln!(out, "drill    {}", drill.text());
+    }
+    if let Some(hold) = &status.hold {
+        let _ = writeln!(out, "hold     {}", hold.text());
+    }
     let _ = writeln!(out, "next     {}", status.next.text);
     out
 }
@@ -184,15 +190,54 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
             Ended::Failed => "failed",
         };
         let reason = end.reason.map_or(String::new(), |r| format!("  {r}"));
+        let by = match end.work.order.by.as_str() {
+            "" => String::new(),
+            by => format!("  by {by}"),
+        };
         let _ = writeln!(
             out,
-            "{:<22} {how:<12} {} -> {} (slot {}){reason}  {}",
+            "{:<22} {how:<12} {} -> {} (slot {}){reason}{by}  {}",
             crate::device::utc(end.at),
             end.work.from,
             end.work.to,
             end.work.slot,
             end.detail
         );
+    }
+    out
+}
+
+pub(super) fn hold(hold: &Hold, as_json: bool) -> String {
+    match as_json {
+        true => json(hold),
+        false => format!("{}\n", hold.text()),
+    }
+}
+
+/// An answer that is one line.
+pub(super) fn said(line: &str, as_json: bool) -> String {
+    match as_json {
+        true => json(&serde_json::json!({ "v": 1, "text": line })),
+        false => format!("{line}\n"),
+    }
+}
+
+pub(super) fn why(why: &Why, as_json: bool) -> String {
+    if as_json {
+        return json(why);
+    }
+    let mut out = why.text.clone();
+    if let Some(update) = &why.update {
+        let _ = write!(out, " It is {update}.");
+    }
+    out.push_str(if why.waits.is_empty() {
+        " Nothing holds it back.\n"
+    } else {
+        " Waiting for:\n"
+    });
+    for wait in &why.waits {
+        let over = wait.seconds.map(|s| format!(" (over in {})", crate::device::span(s)));
+        let _ = writeln!(out, "  {:<10} {}{}", wait.what, wait.text, over.unwrap_or_default());
     }
     out
 }

@@ -104,6 +104,10 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Rollback { json, .. }
         | Verb::Verify { json, .. }
         | Verb::History { json }
+        | Verb::Drill { json, .. }
+        | Verb::Hold { json, .. }
+        | Verb::Release { json }
+        | Verb::Why { json }
         | Verb::Events { json, .. }
         | Verb::Doctor { json } => json.json,
         Verb::Wait { .. }
@@ -162,17 +166,45 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         return Ok(device::shutdown(&world, &sink)?);
     }
     let asked = Asked::find(&place(cli.config), &sink)?;
+    let changes = matches!(
+        verb,
+        Verb::Install(_) | Verb::Switch { .. } | Verb::Commit { .. } | Verb::Rollback { .. }
+    );
+    if changes {
+        asked.aftermath(&sink);
+    }
+    let printed = asked_for(&asked, verb, json, &sink);
+    if changes {
+        asked.aftermath(&sink);
+    }
+    printed
+}
+
+fn asked_for(
+    asked: &Asked,
+    verb: Verb,
+    json: bool,
+    sink: &Narrator,
+) -> std::result::Result<String, End> {
     let printed = match verb {
-        Verb::Install(ask) => install(&asked, &ask, &sink)?,
-        Verb::Switch { .. } => render::answer(&asked.switch(&sink)?, json),
+        Verb::Install(ask) => install(asked, &ask, sink)?,
+        Verb::Switch { .. } => render::answer(&asked.switch(sink)?, json),
         Verb::Status { .. } => render::status(&asked.status()?, json),
-        Verb::Wait { state, timeout } => wait(&asked, &state, &timeout)?,
+        Verb::Wait { state, timeout } => wait(asked, &state, &timeout)?,
         Verb::Commit { force, reason, .. } => {
-            render::answer(&asked.commit(reason.filter(|_| force), &sink)?, json)
+            render::answer(&asked.commit(reason.filter(|_| force), sink)?, json)
         }
-        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, &sink)?, json),
-        Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
+        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, sink)?, json),
+        Verb::Verify { what, .. } => verify(asked, what.as_deref(), json, sink)?,
         Verb::History { .. } => render::history(&asked.history()?, json),
+        Verb::Hold { until, reason, .. } => {
+            let usage = |e: String| Failure::new(ReasonCode::Usage, e);
+            let until = until.map(|t| device::parse_duration(&t)).transpose().map_err(usage)?;
+            render::hold(&asked.hold(until.map(|d| d.as_secs()), &reason, sink)?, json)
+        }
+        Verb::Drill { kind, .. } => render::answer(&asked.drill(&kind, sink)?, json),
+        Verb::Release { .. } => render::said(&asked.release(sink)?, json),
+        Verb::Why { .. } => render::why(&asked.why()?, json),
         // Answered above.
         Verb::Doctor { .. }
         | Verb::Daemon
@@ -193,6 +225,10 @@ fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
     match asked {
         Asked::Here(world) if ask.reboot && !ask.dry_run => {
             // The answer first: nobody prints after a reboot.
+            let work = device::armed(world)?;
+            if let Some(work) = &work {
+                device::before_reboot(world, work, sink)?;
+            }
             finish(&printed, ExitCode::SUCCESS);
             device::reboot(world, sink)?;
             Ok(String::new())

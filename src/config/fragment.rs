@@ -1,8 +1,11 @@
 //! What one file says. Every key is optional here; what is missing shows after the merge.
 
-use crate::health::{Check, duration};
-use crate::model::Identifier;
+use crate::health::Check;
+use crate::hooks::Hook;
+use crate::inhibit;
+use crate::model::{Identifier, duration};
 use crate::slot::HardwareSource;
+use crate::update::Reboot;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,12 +26,30 @@ pub struct Fragment {
     pub health: Health,
     /// How long a trial may take.
     pub trial: Trial,
+    /// What updates do that nobody asked for.
+    pub update: Update,
+    /// `[[hook]]`: programs that are run at named moments.
+    pub hook: Vec<Hook>,
+    /// What holds back an automatic update or reboot.
+    pub inhibit: inhibit::Settings,
     /// Where the daemon is spoken to.
     pub daemon: Daemon,
     /// What is done with a technician's stick.
     pub stick: Stick,
     /// Where files are dropped to be installed.
     pub inbox: Inbox,
+}
+
+/// `[update]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Update {
+    /// An automatic update waits, staged, for `surefoot confirm` (default no).
+    pub confirm: Option<bool>,
+    /// When the device reboots into an automatic update: `now`, in the next `window` (default; at
+    /// once where no window is configured), or when it is `asked` to.
+    #[serde(deserialize_with = "some_word")]
+    pub reboot: Option<Reboot>,
 }
 
 /// `[trial]`
@@ -44,6 +65,16 @@ pub struct Trial {
 
 fn some_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(from).map(Some)
+}
+
+/// A word that must be known, unlike in a journal.
+fn some_word<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err = String>,
+{
+    let word = String::deserialize(from)?;
+    word.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// `[device]`
@@ -62,6 +93,8 @@ pub struct Device {
     pub booted: Option<PathBuf>,
     /// The folder that outlives updates (default `/data/surefoot`).
     pub state: Option<PathBuf>,
+    /// A developer's device: automatic updates are stopped (default no).
+    pub hold: Option<bool>,
 }
 
 /// `[slots]`

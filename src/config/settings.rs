@@ -4,9 +4,11 @@ use super::Fragment;
 use super::fragment::Trial;
 use crate::boot::GIVE_BACK_MAX;
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
+use crate::hooks::{Hook, Root, check_all};
+use crate::inhibit;
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::slot::HardwareSource;
-use crate::update::Rules;
+use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
 
 /// The configuration of a device.
@@ -26,6 +28,14 @@ pub struct Settings {
     pub checks: Vec<Check>,
     /// How long the checks are watched.
     pub patience: Patience,
+    /// An automatic update waits for a person's word.
+    pub confirm: bool,
+    /// When the device reboots into an automatic update.
+    pub reboot: Reboot,
+    /// Programs that are run at named moments, in the order in which they are asked.
+    pub hooks: Vec<Hook>,
+    /// What holds back an automatic update or reboot.
+    pub inhibit: inhibit::Settings,
     /// Where the daemon's sockets are.
     pub run: PathBuf,
     /// Whether a stick is looked at when it is put in.
@@ -55,6 +65,8 @@ pub struct DeviceSettings {
     pub booted: Option<PathBuf>,
     /// The state folder.
     pub state: PathBuf,
+    /// Automatic updates are stopped.
+    pub hold: bool,
 }
 
 impl Settings {
@@ -88,6 +100,14 @@ impl Settings {
             let text = format!("the health check `{CAN_UPDATE_AGAIN}` is built in");
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
+        check_all(&merged.hook).map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e))?;
+        let relative = |hook: &&Hook| hook.command.iter().take(1).any(|p| !p.starts_with('/'));
+        if merged.device.booted.is_none()
+            && let Some(hook) = merged.hook.iter().find(relative)
+        {
+            let text = format!("hook `{}`: name its program by the full path", hook.name);
+            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+        }
         let state = path(merged.device.state, "/data/surefoot");
         let inbox = merged.inbox.folder.map_or_else(|| state.join("inbox"), |f| folder.join(f));
         Ok(Settings {
@@ -98,6 +118,7 @@ impl Settings {
                 disk: folder.join(need(merged.device.disk, "device.disk")?),
                 booted: merged.device.booted.map(|p| folder.join(p)),
                 state,
+                hold: merged.device.hold.unwrap_or(false),
             },
             slots,
             trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
@@ -108,6 +129,10 @@ impl Settings {
                 stable: merged.health.stable.unwrap_or(Patience::default().stable),
                 deadline: merged.health.deadline.unwrap_or(Patience::default().deadline),
             },
+            confirm: merged.update.confirm.unwrap_or(false),
+            reboot: merged.update.reboot.unwrap_or(Reboot::Window),
+            hooks: merged.hook,
+            inhibit: merged.inhibit.at(folder),
             run: path(merged.daemon.folder, "run/surefoot"),
             stick: merged.stick.enabled.unwrap_or(true),
             stick_report: merged.stick.report.unwrap_or(true),
@@ -115,6 +140,16 @@ impl Settings {
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })
+    }
+}
+
+impl Settings {
+    /// Where the programs of hooks may come from.
+    pub fn hook_root(&self) -> Root {
+        match self.device.booted {
+            None => Root::Device,
+            Some(_) => Root::Folder(self.folder.clone()),
+        }
     }
 }
 

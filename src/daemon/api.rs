@@ -5,11 +5,12 @@
 use super::core::Core;
 use super::hub::Pace;
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
-use crate::device::{self, Allowed, Installation, Source, Then, World};
+use crate::device::{self, Allowed, Installation, Order, Reboot, Source, Then, World};
 use crate::event::{Event, Sink};
-use crate::model::{Class, Failure, ReasonCode, Result, WithReason};
+use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
 use crate::source::FileSource;
 use crate::stick::Served;
+use crate::sys::host;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -46,6 +47,7 @@ impl Api {
         match head.path.as_str() {
             "/v1/status" => text(&device::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
+            "/v1/why" => text(&device::why(&world()?)?),
             "/v1/doctor" => text(&device::doctor(world()?.settings)),
             "/v1/verify" => {
                 let world = world()?;
@@ -78,7 +80,9 @@ impl Api {
     fn perform(&self, mut request: Request, reply: Reply) -> std::io::Result<()> {
         let streamed = request.head.parameter("progress").is_some();
         if !streamed {
-            return document(self.act(request, &self.core.hub), reply);
+            let done = document(self.act(request, &self.core.hub), reply);
+            self.core.bell.ring();
+            return done;
         }
         request.body.invite()?;
         let both =
@@ -89,27 +93,45 @@ impl Api {
             Ok(answer) => stream.line(&Last { v: 1, answer: RawValue::from_string(answer)? })?,
             Err(failure) => stream.line(&refusal(&failure))?,
         }
-        stream.end()
+        let ended = stream.end();
+        // Whoever asked has the answer before the device reboots.
+        self.core.bell.ring();
+        ended
     }
 
     fn act(&self, request: Request, sink: &dyn Sink) -> Result<String> {
         let head = request.head.clone();
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
+        let by = of("by").map_or_else(|| host::user_name(request.peer.uid), |b| printable(b, 40));
+        // Reading may take as long as it likes; what changes something waits its turn.
+        let _turn = (head.path != "/v1/judge").then(|| self.core.turn());
         let world = self.core.world()?;
         let result = match head.path.as_str() {
-            "/v1/install" => install(&world, request, sink),
+            "/v1/install" => install(&world, request, by, sink),
             "/v1/judge" if of("head").is_some() => {
                 source(request).and_then(|s| device::glance(&world, s)).and_then(|j| text(&j))
             }
             "/v1/judge" => {
                 source(request).and_then(|s| device::judge(&world, s, sink)).and_then(|j| text(&j))
             }
-            "/v1/switch" => device::switch(&world, sink).and_then(|a| text(&a)),
+            "/v1/hold" => {
+                let seconds = of("seconds").map(|s| s.parse::<u64>());
+                let seconds = seconds.transpose().reason(ReasonCode::Usage, "seconds")?;
+                let why = reason().unwrap_or_default();
+                device::hold(&world, seconds, &why, &by, sink).and_then(|h| text(&h))
+            }
+            "/v1/drill" => {
+                let kind = of("kind").unwrap_or("unhealthy").parse();
+                let kind = kind.map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
+                device::drill(&world, kind, &by, sink).and_then(|a| text(&a))
+            }
+            "/v1/release" => device::release(&world, sink).and_then(|said| text(&said)),
+            "/v1/switch" | "/v1/confirm" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => device::commit(&world, reason(), sink).and_then(|a| text(&a)),
             "/v1/rollback" => {
                 let why = reason().unwrap_or_else(|| "a person asked for it".to_owned());
-                device::rollback(&world, &why, sink).and_then(|a| text(&a))
+                device::rollback(&world, &why, &by, sink).and_then(|a| text(&a))
             }
             path => Err(unknown(path)),
         };
@@ -117,15 +139,23 @@ impl Api {
             let (reason, text) = (failure.code(), failure.detail().to_owned());
             self.core.hub.emit(&Event::Refused { reason, text });
         }
-        self.core.bell.ring();
         result
     }
 }
 
-fn install(world: &World, request: Request, sink: &dyn Sink) -> Result<String> {
+fn install(world: &World, request: Request, by: String, sink: &dyn Sink) -> Result<String> {
     let head = request.head.clone();
     let set = |name: &str| head.parameter(name).is_some();
+    let automatic = set("automatic");
+    let reboot = match head.parameter("reboot") {
+        None if automatic => world.settings.reboot,
+        None => Reboot::Asked,
+        Some("1") => Reboot::Now,
+        Some(word) => word.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?,
+    };
     let ask = Installation {
+        order: Order { by, automatic, reboot, drill: None },
+        hold_ok: set("hold_ok"),
         source: source(request)?,
         then: if set("stage") { Then::Stage } else { Then::Switch },
         allowed: Allowed {

@@ -2,13 +2,13 @@
 //! nothing, so that a daemon that was killed goes on where it stopped.
 
 use super::core::Core;
-use crate::device::{self, State, World};
+use crate::device::{self, Departure, State, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::model::{ReasonCode, Result};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After a turn that failed: soon, then ever later.
 const SOON: Duration = Duration::from_secs(2);
@@ -20,6 +20,8 @@ pub(super) struct Keeper {
     told: Option<State>,
     complained: Option<String>,
     failures: u32,
+    failing: Option<Instant>,
+    waiting: Vec<String>,
     window: Window,
     seen: BTreeMap<String, bool>,
 }
@@ -27,10 +29,11 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs for ever.
     pub(super) fn keep(mut self, core: &Core) {
+        systemd::drives();
         loop {
             let pause = match self.turn(core) {
                 Ok(pause) => {
-                    (self.failures, self.complained) = (0, None);
+                    (self.failures, self.complained, self.failing) = (0, None, None);
                     pause
                 }
                 Err(failure) => {
@@ -41,7 +44,11 @@ impl Keeper {
                         self.complained = Some(said);
                     }
                     self.failures = self.failures.saturating_add(1);
-                    Some((SOON * self.failures).min(LATE))
+                    let since = *self.failing.get_or_insert_with(Instant::now);
+                    match strand(core, since.elapsed()) {
+                        true => None,
+                        false => Some((SOON * self.failures).min(LATE)),
+                    }
                 }
             };
             core.rest(pause);
@@ -51,20 +58,32 @@ impl Keeper {
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
     fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
+        // Who is at work rings the bell when he is done.
+        let Some(turn) = core.turn_now() else { return Ok(None) };
         let world = core.world()?;
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
-            // Somebody is at work; he rings the bell when he is done, unless he is not of ours.
+            // Another program is, and rings no bell.
             Err(failure) if failure.code() == ReasonCode::Busy => return Ok(Some(SOON)),
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
+        if !matches!(state, State::Trying | State::Switching) {
+            core.mark_decided(&world);
+        }
         match state {
-            State::Trying => self.trial(core, &world),
-            State::Switching if device::is_leaving(&world)? => {
-                core.reboot(&world, "the previous system is armed again")
+            State::Trying => {
+                // Looking changes nothing, and may take minutes.
+                drop(turn);
+                self.trial(core, &world)
             }
-            _ => Ok(None),
+            State::Switching => self.depart(core, &world),
+            State::Installing | State::Staged => Ok(None),
+            State::Idle | State::Updated | State::RolledBack | State::Failed => {
+                device::aftermath(&world, &core.hub)?;
+                world.keep_reserve();
+                Ok(None)
+            }
         }
     }
 
@@ -79,8 +98,53 @@ impl Keeper {
         Ok(())
     }
 
+    /// Reboots into what is armed, or says what it waits for.
+    fn depart(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        match device::departure(world)? {
+            Departure::Home => core.reboot(world, "the previous system is armed again"),
+            Departure::Go(work) => match device::before_reboot(world, &work, &core.hub) {
+                Ok(()) => {
+                    core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
+                }
+                Err(later) if later.code() == ReasonCode::HookLater => Ok(Some(LATE)),
+                Err(failure) => Err(failure),
+            },
+            Departure::Asked => Ok(None),
+            Departure::Wait(waits) => Ok(Some(self.wait(core, &waits))),
+        }
+    }
+
+    /// Tells once what is waited for, and for how long to wait before the next look.
+    fn wait(&mut self, core: &Core, waits: &[Wait]) -> Duration {
+        let text: Vec<String> = waits.iter().map(|w| w.text.clone()).collect();
+        if self.waiting != text {
+            core.hub.emit(&Event::Waiting { text: text.clone() });
+            self.waiting = text;
+        }
+        let over = waits.iter().map(|w| w.seconds.map(Duration::from_secs));
+        let known = over.flatten().max().unwrap_or(LATE);
+        known.clamp(SOON, LATE)
+    }
+
     /// Watches the checks and decides.
     fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
+        let drill = device::on_trial(world)?.and_then(|(work, _)| work.order.drill);
+        if let Some(kind) = drill {
+            let detail = format!("{} on purpose", kind.as_str());
+            return self.decide(core, world, Verdict::Bad { check: "drill".to_owned(), detail });
+        }
+        {
+            let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
+            match device::first_boot(world, &core.hub) {
+                Ok(None) => {}
+                Ok(Some(verdict)) => {
+                    drop(_turn);
+                    return self.decide(core, world, verdict);
+                }
+                Err(later) if later.code() == ReasonCode::HookLater => return Ok(Some(LATE / 4)),
+                Err(failure) => return Err(failure),
+            }
+        }
         let seen = world.look_at_health(&core.hub);
         self.compare(core, &seen);
         let verdict = weigh(&world.settings.checks, &seen, &world.baseline());
@@ -90,16 +154,19 @@ impl Keeper {
         }
         match self.window.step(Duration::from_secs(world.up()), verdict, &world.settings.patience) {
             Say::Again(pause) => Ok(Some(pause)),
-            Say::Decided(verdict) => {
-                match device::decide(world, verdict, &core.hub) {
-                    Ok(_) => {}
-                    // It is on its way back already; the next turn reboots.
-                    Err(f) if f.code() == ReasonCode::HealthFailed => {}
-                    Err(f) => return Err(f),
-                }
-                Ok(Some(Duration::ZERO))
-            }
+            Say::Decided(verdict) => self.decide(core, world, verdict),
         }
+    }
+
+    fn decide(&self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
+        let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
+        match device::decide(world, verdict, &core.hub) {
+            Ok(_) => {}
+            // It is on its way back already; the next turn reboots.
+            Err(f) if f.code() == ReasonCode::HealthFailed => {}
+            Err(f) => return Err(f),
+        }
+        Ok(Some(Duration::ZERO))
     }
 
     /// Tells of the checks that say something else than the last time.
@@ -116,4 +183,15 @@ impl Keeper {
             core.hub.emit(&Event::Check { name: name.clone(), passed, text });
         }
     }
+}
+
+/// A system on trial that cannot even write down what it decides is left by its counter: this boot
+/// has failed. Says whether it was.
+fn strand(core: &Core, failing: Duration) -> bool {
+    let Ok(world) = core.world() else { return false };
+    let over = failing >= world.settings.patience.deadline;
+    if !over || !matches!(device::on_trial(&world), Ok(Some(_))) {
+        return false;
+    }
+    core.reboot(&world, "this system can decide nothing; this boot of its trial has failed").is_ok()
 }

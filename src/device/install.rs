@@ -1,15 +1,18 @@
 //! `install`: from an artifact to an armed slot.
 
 use super::answer::{Answer, Next};
+use super::departure;
 use super::doctor;
 use super::hands::{Cargo, look, rest};
+use super::moments;
 use super::offer::{self, Offer};
 use super::world::World;
 use crate::event::Sink;
+use crate::hooks::Moment;
 use crate::install::{Plan, Reuse, check_stored};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
-use crate::update::{Allowed, Done, Phase, State, Then, Wish, Work, at_rest};
+use crate::update::{Allowed, Done, Order, Phase, Reboot, State, Then, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::PathBuf;
@@ -35,6 +38,10 @@ pub struct Installation {
     pub then: Then,
     /// What a person has allowed.
     pub allowed: Allowed,
+    /// Whose wish it is. An automatic one waits, staged, where a person must confirm.
+    pub order: Order,
+    /// Also where automatic updates are stopped.
+    pub hold_ok: bool,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
 }
@@ -61,6 +68,13 @@ pub enum Installed {
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
 pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Installed> {
     let booted = world.booted()?;
+    if !ask.dry_run {
+        may_begin(world, &ask)?;
+    }
+    let then = match ask.order.automatic && world.settings.confirm {
+        true => Then::Stage,
+        false => ask.then,
+    };
     let _lock = if ask.dry_run { None } else { Some(world.lock()?) };
     let mut journal = world.load_journal();
     if ask.dry_run {
@@ -77,14 +91,21 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
     let Offer { release, input } = offer::open(world, ask.source)?;
     let digest = release.body_digest();
     // Asked again for what is under way, nothing is old or new about it.
-    if let Some(answer) = already(world, &journal, &digest, ask.then, ask.allowed) {
+    if let Some(answer) = already(world, &journal, &digest, then, ask.allowed) {
+        if !ask.dry_run {
+            reorder(world, &mut journal, &ask.order)?;
+        }
         return Ok(answer);
     }
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
+    let work = Work { order: ask.order, ..work };
     let resumes = matches!(
         &journal.phase,
         Phase::Installing(old) if old.digest == digest && old.slot == work.slot
     );
+    if !ask.dry_run {
+        moments::asked(world, Moment::BeforeDownload, &work, sink)?;
+    }
     // What goes on where it stopped checks the missing part, once it knows which that is.
     if let Input::Seekable(source) = &input
         && (ask.dry_run || !resumes)
@@ -99,10 +120,11 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         Some(standing) => Reuse::SharedWith(Box::new(standing)),
         None => Reuse::Nothing,
     };
+    moments::asked(world, Moment::BeforeInstall, &work, sink)?;
     world.take_baseline(sink)?;
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
-    let wish = Wish::Install(work.clone(), ask.then);
+    let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;
     if let Some(Done::NotWritten(code, detail)) = rest.done {
         return Err(Failure::new(code, detail));
@@ -121,7 +143,20 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
             return Err(Failure::new(ReasonCode::Internal, format!("installed, and yet {state}")));
         }
     }
+    moments::at(world, Moment::AfterInstall, &work, sink);
     Ok(Installed::Done(Answer { written: cargo.report, ..installed_answer(state, &work) }))
+}
+
+/// Whether anything may be installed at all just now.
+fn may_begin(world: &World, ask: &Installation) -> Result<()> {
+    match world.hold() {
+        Some(hold) if !ask.hold_ok => return Err(Failure::new(ReasonCode::Held, hold.text())),
+        _ => {}
+    }
+    match departure::may_not_write(world).filter(|_| ask.order.automatic) {
+        Some(text) => Err(Failure::new(ReasonCode::Inhibited, text)),
+        None => Ok(()),
+    }
 }
 
 /// The same artifact again, while it waits: done, and nothing is written.
@@ -140,6 +175,17 @@ fn already(
         .then(|| Installed::Done(installed_answer(state, work)))
 }
 
+/// Who asks again may ask for another time of the reboot.
+fn reorder(world: &World, journal: &mut crate::update::Journal, order: &Order) -> Result<()> {
+    match &mut journal.phase {
+        Phase::Switching { work, .. } | Phase::Staged(work) if work.order != *order => {
+            work.order = order.clone();
+            world.journal.save(journal)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn installed_answer(state: State, work: &Work) -> Answer {
     let (next, text) = match state {
         State::Staged => (
@@ -149,13 +195,14 @@ fn installed_answer(state: State, work: &Work) -> Answer {
                 work.to, work.slot
             ),
         ),
-        _ => (
-            Next::Reboot,
-            format!(
-                "{} is in slot {} and armed. Reboot to try it; it stays after `surefoot commit`.",
-                work.to, work.slot
-            ),
-        ),
+        _ => {
+            let then = match work.order.reboot {
+                Reboot::Asked => "Reboot to try it; it stays after `surefoot commit`.",
+                Reboot::Now => "The device reboots to try it.",
+                Reboot::Window => "The device reboots in its next window to try it.",
+            };
+            (Next::Reboot, format!("{} is in slot {} and armed. {then}", work.to, work.slot))
+        }
     };
     Answer::new(state, work, next, text)
 }

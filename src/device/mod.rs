@@ -1,28 +1,38 @@
 //! Builds the world from the settings and answers requests on it. This room never parses words
 //! and never prints: the command line asks it, later the control socket.
 
+mod aftermath;
 mod answer;
 mod checks;
+mod departure;
 mod doctor;
+mod drill;
 mod hands;
+mod hold;
 mod install;
+mod moments;
 mod offer;
 mod status;
 mod verbs;
 mod world;
 
-pub use crate::health::parse_duration;
 pub use crate::install::SlotVerdict;
+pub use crate::model::parse_duration;
 pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, utc};
-pub use crate::update::{Allowed, Ended, Outcome, State, Then};
+pub use crate::sys::host::user;
+pub use crate::update::{Allowed, Drill, Ended, Order, Outcome, Reboot, State, Then};
+pub use aftermath::aftermath;
 pub use answer::{Answer, Next};
+pub use departure::{Departure, Wait, Why, armed, departure, on_trial, why};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
+pub use drill::{Certificate, drill};
+pub use hold::{Hold, hold, release};
 pub use install::{Installation, Installed, Source, install};
+pub use moments::{before_reboot, first_boot};
 pub use offer::{Judgement, glance, judge};
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
-    come_to_rest, commit, decide, history, is_leaving, reboot, rollback, shutdown, switch,
-    verify_slot,
+    come_to_rest, commit, decide, history, reboot, rollback, shutdown, switch, verify_slot,
 };
 pub use world::World;

@@ -9,7 +9,7 @@ use crate::install::{Plan, check_length, check_stored, plan};
 use crate::model::{Digest, Result};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
-use crate::update::{Allowed, Journal, Standing, Work, wanted};
+use crate::update::{Allowed, Journal, Order, Standing, Work, wanted};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ pub(super) fn weigh(
         given_up: boot.fallback.as_ref().filter(|txn| ended != Some(*txn)),
     };
     wanted(&offered, &digest, &standing, allowed)?;
-    Ok((plan, world.move_into(slot, digest, offered)))
+    Ok((plan, world.move_into(slot, digest, offered, Order::default())))
 }
 
 /// What `surefoot verify FILE` says.

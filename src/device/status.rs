@@ -1,7 +1,9 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
 use super::answer::{Next, sentence};
+use super::drill::Certificate;
 use super::hands::look;
+use super::hold::Hold;
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
@@ -109,6 +111,10 @@ pub struct Status {
     pub next: NextStep,
     /// How the last move ended.
     pub last: LastEnd,
+    /// That this board's rollback was tried, if it was.
+    pub drill: Option<Certificate>,
+    /// Why automatic updates are stopped, if they are.
+    pub hold: Option<Hold>,
 }
 
 /// Looks at everything and says where the device stands.
@@ -170,6 +176,8 @@ pub fn status(world: &World) -> Result<Status> {
         trial,
         next,
         last,
+        drill: world.certificate(),
+        hold: world.hold(),
     })
 }
 

@@ -9,9 +9,9 @@ use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::update::{Done, Journal, Outcome, Phase, Rest, State, Wish, Work, at_rest};
+use crate::update::{Done, Journal, Order, Outcome, Phase, Rest, State, Wish, Work, at_rest};
 
-fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
+pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
 }
 
@@ -85,6 +85,12 @@ fn decided(
         Phase::Returning { work, reason, detail, .. } => return Err(left(work, *reason, detail)),
         _ => {}
     }
+    let verdict = match journal.work().and_then(|w| w.order.drill) {
+        Some(kind) if matches!(journal.phase, Phase::Trying { .. }) && unchecked.is_none() => {
+            Some(super::drill::misbehave(world, kind))
+        }
+        _ => verdict,
+    };
     let rest = rest_with(world, journal, &Wish::Commit(unchecked), None, verdict, sink)?;
     refused(&rest)?;
     match (&rest.journal.phase, &rest.journal.last) {
@@ -129,12 +135,13 @@ pub fn shutdown(world: &World, sink: &dyn Sink) -> Result<String> {
 
 /// Goes back: abandons what is under way, disarms what is armed, leaves a trial, or after a
 /// commit arms the other slot's system as an ordinary trial.
-pub fn rollback(world: &World, reason: &str, sink: &dyn Sink) -> Result<Answer> {
+pub fn rollback(world: &World, reason: &str, by: &str, sink: &dyn Sink) -> Result<Answer> {
     let booted = world.booted()?;
     let _lock = world.lock()?;
     let journal = settle(world, sink)?;
     let Some(work) = journal.work().cloned() else {
-        return go_back(world, journal, sink);
+        let order = Order { by: by.to_owned(), ..Order::default() };
+        return go_back(world, journal, order, sink);
     };
     let phase = journal.phase.clone();
     let rest = rest(world, journal, &Wish::Rollback(reason.to_owned()), None, sink)?;
@@ -162,7 +169,12 @@ pub fn rollback(world: &World, reason: &str, sink: &dyn Sink) -> Result<Answer> 
 }
 
 /// After a commit: the other system, read back against its record, becomes an ordinary trial.
-fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
+pub(super) fn go_back(
+    world: &World,
+    journal: Journal,
+    order: Order,
+    sink: &dyn Sink,
+) -> Result<Answer> {
     let booted = world.booted()?;
     let slot = booted.other();
     let nothing = |what: &str| Failure::new(ReasonCode::NothingToRollBack, what);
@@ -187,7 +199,7 @@ fn go_back(world: &World, journal: Journal, sink: &dyn Sink) -> Result<Answer> {
         }
     }
     world.take_baseline(sink)?;
-    let work = world.move_into(slot, digest, to);
+    let work = world.move_into(slot, digest, to, order);
     let rest = rest(world, journal, &Wish::Return(work.clone()), None, sink)?;
     refused(&rest)?;
     match State::of(&rest.journal) {
@@ -232,13 +244,4 @@ pub fn reboot(world: &World, sink: &dyn Sink) -> Result<()> {
         return Ok(());
     }
     crate::sys::host::restart()
-}
-
-/// Whether a trial was given up and only the reboot is missing.
-pub fn is_leaving(world: &World) -> Result<bool> {
-    let booted = world.booted()?;
-    let journal = world.load_journal();
-    let facts = look(world, booted, &journal, &Wish::Settle, None)?;
-    let phase = at_rest(&journal, &facts).phase;
-    Ok(matches!(phase, Phase::Returning { .. }) && !facts.env.trial)
 }

@@ -15,7 +15,9 @@ use crate::sys::lock::FileLock;
 use crate::sys::process::{Children, Runner};
 use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
-use crate::update::{FloorStore, History, Journal, JournalStore, Named, Stored, Target, Work};
+use crate::update::{
+    FloorStore, History, Journal, JournalStore, Named, Order, Stored, Target, Work,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,9 +149,10 @@ impl World {
     }
 
     /// The move of a release into a slot, from what runs in the other one.
-    pub fn move_into(&self, slot: SlotId, digest: Digest, to: Named) -> Work {
+    pub fn move_into(&self, slot: SlotId, digest: Digest, to: Named, order: Order) -> Work {
         let names = self.layout.partitions(slot).iter().map(|p| p.name.clone());
-        Work { digest, slot, partitions: names.collect(), from: self.named(slot.other()), to }
+        let (partitions, from) = (names.collect(), self.named(slot.other()));
+        Work { digest, slot, partitions, from, to, order }
     }
 
     /// What a move to `slot` would find there.

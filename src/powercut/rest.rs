@@ -221,7 +221,14 @@ impl Device<'_> {
             Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person };
         let ask = || {
             let source = Source::File(artifact.to_owned());
-            Installation { source, then: Then::Switch, allowed, dry_run: false }
+            Installation {
+                source,
+                then: Then::Switch,
+                allowed,
+                order: Default::default(),
+                hold_ok: false,
+                dry_run: false,
+            }
         };
         patiently(|| device::install(world, ask(), &Nowhere)).map(|_| ())
     }

@@ -39,24 +39,76 @@ pub fn hold_off_termination() {
     }
 }
 
-/// Asks the init system for an orderly reboot and, if that is not accepted, syncs and reboots at
+/// What people call a user: the name in `/etc/passwd`, else `uid 1000`.
+pub fn user_name(uid: u32) -> String {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
+    let name = text.lines().find(of_uid).and_then(|line| line.split(':').next());
+    name.map_or_else(|| format!("uid {uid}"), str::to_owned)
+}
+
+/// Who runs this process.
+pub fn user() -> String {
+    user_name(nix::unistd::getuid().as_raw())
+}
+
+/// Whether systemd is the init system (sd_booted(3)).
+pub fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
+/// Whether systemd feeds a hardware watchdog, so that a machine that stands still is reset.
+pub fn is_watched() -> bool {
+    let told = |name: &str| {
+        let property = format!("--property={name}");
+        let said = words(&["systemctl", "show", "--value", &property]);
+        said.is_some_and(|s| !matches!(s.trim(), "" | "0" | "infinity" | "off"))
+    };
+    Path::new("/dev/watchdog0").exists() && has_systemd() && told("RuntimeWatchdogUSec")
+}
+
+/// After this long an orderly reboot has had its time.
+const ORDERLY: &str = "sleep 180; exec systemctl reboot --force";
+
+/// Asks the init system for an orderly reboot, and systemd also for a forced one some minutes
+/// later, should a service refuse to stop. Where nothing of this is accepted, syncs and reboots at
 /// once (peers: a reboot without a sync lost the last block).
 pub fn restart() -> Result<()> {
-    let orderly = super::process::Invocation {
-        command: &["reboot".to_owned()],
-        folder: Path::new("/"),
-        environment: &[],
-        input: b"",
-        deadline: Duration::from_secs(20),
-        keep: 0,
+    let ways: &[&[&str]] = match has_systemd() {
+        true => &[&["systemctl", "reboot"], &["systemctl", "reboot", "--force"]],
+        false => &[&["reboot"]],
     };
-    let accepted = super::process::run(&orderly)
-        .is_ok_and(|done| done.ending == super::process::Ending::Exit(0));
-    if accepted {
+    if has_systemd() {
+        // Nothing stops it: it is in no target's way, and no child of ours.
+        let unit = ["systemd-run", "--quiet", "--collect", "--no-block", "--unit=surefoot-reboot"];
+        let free = ["--property=DefaultDependencies=no", "/bin/sh", "-c", ORDERLY];
+        asked(&[&unit[..], &free[..]].concat());
+    }
+    if ways.iter().any(|way| asked(way)) {
         return Ok(());
     }
     nix::unistd::sync();
     reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
+}
+
+fn asked(command: &[&str]) -> bool {
+    words(command).is_some()
+}
+
+/// What a program says that ends well and soon.
+fn words(words: &[&str]) -> Option<String> {
+    let command: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+    let call = super::process::Invocation {
+        command: &command,
+        folder: Path::new("/"),
+        environment: &[],
+        input: b"",
+        deadline: Duration::from_secs(20),
+        keep: 4096,
+    };
+    let done = super::process::run(&call).ok()?;
+    let good = done.ending == super::process::Ending::Exit(0);
+    good.then(|| String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// Whether two paths lie on one filesystem; false if either cannot be looked at.

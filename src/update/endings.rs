@@ -1,12 +1,20 @@
 //! The steps that begin a move, arm it and end it: one way for each.
 
 use super::facts::{Facts, Step, Target, Wish};
-use super::journal::{Ended, Journal, Named, Outcome, Phase, Work};
+use super::journal::{Ended, Journal, Named, Order, Outcome, Phase, Work};
 use crate::model::{Digest, ReasonCode, SlotId, Txn};
 
 /// The denylist is written with the intention, before the flip (DESIGN 9.4).
 pub(super) fn leave(j: &Journal, work: &Work, txn: &Txn, reason: ReasonCode, detail: &str) -> Step {
-    leave_blameless(&j.denying(work.digest, reason), work, txn, reason, detail)
+    leave_blameless(&blaming(j, work, reason), work, txn, reason, detail)
+}
+
+/// A release that came back is not tried again by itself, unless it only did as it was told.
+fn blaming(j: &Journal, work: &Work, reason: ReasonCode) -> Journal {
+    match work.order.drill {
+        Some(_) => j.clone(),
+        None => j.denying(work.digest, reason),
+    }
 }
 
 /// The trial ends, and the release may be tried again.
@@ -76,15 +84,7 @@ pub(super) fn end_rolled_back(
     reason: ReasonCode,
     detail: &str,
 ) -> Step {
-    end(
-        &j.denying(work.digest, reason),
-        f,
-        Ended::RolledBack,
-        work.clone(),
-        Some(txn),
-        reason,
-        detail,
-    )
+    end(&blaming(j, work, reason), f, Ended::RolledBack, work.clone(), Some(txn), reason, detail)
 }
 
 pub(super) fn end(
@@ -111,7 +111,8 @@ pub(super) fn end(
 /// What can be said of a move when only the environment remembers it.
 pub(super) fn unknown_work(slot: SlotId) -> Work {
     let (from, to) = (Named::default(), Named::default());
-    Work { digest: Digest::NONE, slot, partitions: Vec::new(), from, to }
+    let order = Order::default();
+    Work { digest: Digest::NONE, slot, partitions: Vec::new(), from, to, order }
 }
 
 pub(super) fn unknown_txn() -> Txn {

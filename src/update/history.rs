@@ -57,7 +57,14 @@ mod tests {
 
     fn outcome(at: u64) -> Outcome {
         let (from, to) = (Named::default(), Named::default());
-        let work = Work { digest: Digest::NONE, slot: SlotId::A, partitions: vec![], from, to };
+        let work = Work {
+            digest: Digest::NONE,
+            slot: SlotId::A,
+            partitions: vec![],
+            from,
+            to,
+            order: Default::default(),
+        };
         Outcome {
             outcome: Ended::Updated,
             work,

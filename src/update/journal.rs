@@ -23,6 +23,79 @@ impl std::fmt::Display for Named {
     }
 }
 
+/// Whose wish a move is, and when its reboot comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Order {
+    /// Who asked: a user's name, `stick`, `inbox`; for people, and empty where it is not known.
+    pub by: String,
+    /// Nobody asked for this very move: a hold and whatever else holds updates back applies to it.
+    pub automatic: bool,
+    /// When the device reboots into it.
+    pub reboot: Reboot,
+    /// A drill: the other slot's system is to misbehave on purpose, and nobody is to blame.
+    pub drill: Option<Drill>,
+}
+
+/// When a device reboots into what is armed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reboot {
+    /// As soon as nothing holds it back, whatever the time of day.
+    Now,
+    /// In the next maintenance window.
+    Window,
+    /// When somebody does it.
+    #[default]
+    #[serde(other)]
+    Asked,
+}
+
+/// How a drill's trial misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drill {
+    /// A check fails.
+    Unhealthy,
+    /// The machine stands still, and its watchdog must reset it.
+    Hang,
+    /// The kernel panics.
+    #[serde(other)]
+    Panic,
+}
+
+impl Drill {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Drill::Unhealthy => "unhealthy",
+            Drill::Hang => "hang",
+            Drill::Panic => "panic",
+        }
+    }
+}
+
+impl std::str::FromStr for Drill {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = [Drill::Unhealthy, Drill::Hang, Drill::Panic];
+        let found = known.into_iter().find(|d| d.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is no drill: unhealthy, hang or panic"))
+    }
+}
+
+impl std::str::FromStr for Reboot {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "now" => Ok(Reboot::Now),
+            "window" => Ok(Reboot::Window),
+            "asked" => Ok(Reboot::Asked),
+            _ => Err(format!("`{text}` is no time for a reboot: now, window or asked")),
+        }
+    }
+}
+
 /// One move: this release, into this slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Work {
@@ -36,6 +109,9 @@ pub struct Work {
     pub from: Named,
     /// What the move brings.
     pub to: Named,
+    /// Whose wish it is.
+    #[serde(default)]
+    pub order: Order,
 }
 
 /// How long a trial has run in the boots that ended in an orderly way, so that they cannot

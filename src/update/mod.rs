@@ -24,7 +24,9 @@ pub use driver::{Hands, Rest, drive};
 pub use facts::{Done, Effect, EnvView, Facts, Rules, Step, Target, Then, Wish};
 pub use floor::{Floor, FloorStore};
 pub use history::History;
-pub use journal::{Denied, Ended, Journal, Named, Outcome, Phase, Spent, Work};
+pub use journal::{
+    Denied, Drill, Ended, Journal, Named, Order, Outcome, Phase, Reboot, Spent, Work,
+};
 pub use policy::{Allowed, Standing, wanted};
 pub use store::{JournalStore, Stored};
 pub use words::at_rest;

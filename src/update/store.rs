@@ -179,7 +179,14 @@ mod tests {
     fn work() -> Work {
         let (from, to) = (Named::default(), Named::default());
         let partitions = vec!["rootfs-b".to_owned()];
-        Work { digest: Digest::of(b"x"), slot: SlotId::B, partitions, from, to }
+        Work {
+            digest: Digest::of(b"x"),
+            slot: SlotId::B,
+            partitions,
+            from,
+            to,
+            order: Default::default(),
+        }
     }
 
     fn in_trial() -> Journal {

@@ -2,7 +2,8 @@
 
 use crate::daemon::Remote;
 use crate::device::{
-    self, Allowed, FileSource, Installation, Installed, Judgement, Source, Status, Then, World,
+    self, Allowed, FileSource, Installation, Installed, Judgement, Order, Source, Status, Then,
+    World,
 };
 use crate::event::Sink;
 use crate::model::Result;
@@ -50,9 +51,15 @@ impl Desk for World {
         device::glance(self, goods.source()?)
     }
 
-    fn install(&self, goods: Goods, _: &str, sink: &dyn Sink) -> Result<Installed> {
-        let (source, then) = (goods.source()?, Then::Switch);
-        let ask = Installation { source, then, allowed: Allowed::default(), dry_run: false };
+    fn install(&self, goods: Goods, by: &str, sink: &dyn Sink) -> Result<Installed> {
+        let ask = Installation {
+            source: goods.source()?,
+            then: Then::Switch,
+            allowed: Allowed::default(),
+            order: Order { by: by.to_owned(), automatic: true, ..Order::default() },
+            hold_ok: false,
+            dry_run: false,
+        };
         device::install(self, ask, sink)
     }
 

@@ -1,7 +1,7 @@
 //! What is done with the artifacts that somebody has brought: judge all, choose, install one, once.
 
 use super::desk::{Desk, Goods};
-use crate::device::{Ended, Installed, State, Status};
+use crate::device::{Ended, Installed, Next, State, Status};
 use crate::event::{Event, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result};
 use crate::stick::{Board, Choice, Judged, Shown, Verdict, choose};
@@ -40,7 +40,7 @@ impl Ending {
     pub(super) fn refused(failure: &Failure) -> Ending {
         let code = failure.code();
         let shown = match code {
-            ReasonCode::TrialPending | ReasonCode::Busy => Shown::Waiting,
+            ReasonCode::TrialPending | ReasonCode::Busy | ReasonCode::Inhibited => Shown::Waiting,
             ReasonCode::AlreadyInstalled => Shown::Done,
             ReasonCode::SourceLost => Shown::Lost,
             _ => Shown::Refused,
@@ -216,13 +216,18 @@ fn nothing_fits(judged: &[Judged]) -> Ending {
 
 fn installed(name: &str, done: &Installed) -> Ending {
     let (shown, code) = (Shown::Done, None);
-    let text = match done {
-        Installed::Done(answer) => format!("{name}: {}", answer.text),
-        Installed::Plan { .. } => format!("{name}: nothing was done"),
+    let (text, next) = match done {
+        Installed::Done(answer) if answer.next == Next::Reboot => (
+            format!("{name}: {}", answer.text),
+            "The device tries the new system at its next reboot. Leave the stick in, and its \
+             report says how it ended.",
+        ),
+        Installed::Done(answer) => {
+            (format!("{name}: {}", answer.text), "A person's word is missing.")
+        }
+        Installed::Plan { .. } => (format!("{name}: nothing was done"), "Nothing."),
     };
-    let next = "The device tries the new system at its next reboot. Leave the stick in, and this \
-                report says how it ended."
-        .to_owned();
+    let next = next.to_owned();
     Ending { shown, code, text, next }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Question {
 
 pub(super) fn work(content: Content, slot: SlotId) -> Work {
     let (from, to) = (Named::default(), named(content));
-    Work { digest: content.digest(), slot, partitions: vec![], from, to }
+    Work { digest: content.digest(), slot, partitions: vec![], from, to, order: Default::default() }
 }
 
 fn named(content: Content) -> Named {

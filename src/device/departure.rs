@@ -1,0 +1,204 @@
+//! Whether the device reboots into what is armed, and what stands between now and that.
+
+use super::hands::look;
+use super::world::World;
+use crate::inhibit::{Held, Place, What, look as look_around};
+use crate::model::{ReasonCode, Result, Txn};
+use crate::sys::process::Children;
+use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
+use serde::{Deserialize, Serialize};
+
+/// One thing that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What kind of thing: `hold`, `window`, `confirm`, `reboot`, `trial` and so on.
+    pub what: String,
+    /// One line for people.
+    pub text: String,
+    /// In how many seconds it is over, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+impl Wait {
+    pub(super) fn new(what: &str, text: impl Into<String>) -> Wait {
+        Wait { what: what.to_owned(), text: text.into(), seconds: None }
+    }
+}
+
+/// What an armed or left system asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Departure {
+    /// A trial was given up and only the reboot is missing: nothing may hold that back.
+    Home,
+    /// Reboot into this move, once the integrator's programs agree.
+    Go(Box<Work>),
+    /// Not yet.
+    Wait(Vec<Wait>),
+    /// Nobody has asked the device to do it.
+    Asked,
+}
+
+/// What `surefoot why` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The version of this answer's shape.
+    pub v: u32,
+    /// Where the device stands.
+    pub state: State,
+    /// The release that is under way, as people call it.
+    pub update: Option<String>,
+    /// Everything that is waited for; empty where nothing is.
+    pub waits: Vec<Wait>,
+    /// One line for people.
+    pub text: String,
+}
+
+/// The journal as it stands, without the lock.
+pub(super) fn standing(world: &World) -> Result<(Journal, bool)> {
+    let booted = world.booted()?;
+    let journal = world.load_journal();
+    let facts = look(world, booted, &journal, &Wish::Settle, None)?;
+    Ok((at_rest(&journal, &facts), facts.env.trial))
+}
+
+/// The move on trial in the system that runs, and its id.
+pub fn on_trial(world: &World) -> Result<Option<(Work, Txn)>> {
+    let booted = world.booted()?;
+    Ok(match standing(world)?.0.phase {
+        Phase::Trying { work, txn, .. } if work.slot == booted => Some((work, txn)),
+        _ => None,
+    })
+}
+
+/// The move that the next boot tries.
+pub fn armed(world: &World) -> Result<Option<Work>> {
+    let booted = world.booted()?;
+    Ok(match standing(world)? {
+        (Journal { phase: Phase::Switching { work, .. }, .. }, true) if work.slot != booted => {
+            Some(work)
+        }
+        _ => None,
+    })
+}
+
+/// What comes next for a device at rest in `switching`.
+pub fn departure(world: &World) -> Result<Departure> {
+    let booted = world.booted()?;
+    let (journal, armed) = standing(world)?;
+    Ok(match journal.phase {
+        Phase::Returning { .. } if !armed => Departure::Home,
+        // A kernel that could not be loaded gave way to the slot that was given up.
+        Phase::Switching { work, .. } if work.slot == booted => Departure::Home,
+        Phase::Switching { work, .. } if armed => match held_back(world, &work.order) {
+            waits if !waits.is_empty() => Departure::Wait(waits),
+            _ if work.order.reboot == Reboot::Asked => Departure::Asked,
+            _ => Departure::Go(Box::new(work)),
+        },
+        _ => Departure::Asked,
+    })
+}
+
+/// What holds back the reboot of a move. What a person has asked for waits for nothing but the
+/// integrator's programs.
+pub(super) fn held_back(world: &World, order: &Order) -> Vec<Wait> {
+    if !order.automatic {
+        return Vec::new();
+    }
+    let mut waits = Vec::new();
+    waits.extend(world.hold().map(|hold| Wait::new("hold", hold.text())));
+    let inhibited = world.inhibited().into_iter().filter(|held| match held.what {
+        What::Window | What::Clock => order.reboot == Reboot::Window,
+        _ => true,
+    });
+    waits.extend(inhibited.map(Wait::from));
+    waits
+}
+
+/// Why nothing is installed by itself just now: what makes the writing itself a risk. The time of
+/// day and the work of other programs hold back only the reboot.
+pub(super) fn may_not_write(world: &World) -> Option<String> {
+    let risks = |held: &Held| matches!(held.what, What::Power | What::Wear);
+    world.inhibited().into_iter().find(risks).map(|held| held.text)
+}
+
+impl From<Held> for Wait {
+    fn from(held: Held) -> Wait {
+        let what = serde_json::to_value(held.what).ok();
+        let what = what.as_ref().and_then(|w| w.as_str()).unwrap_or("inhibitor");
+        Wait { seconds: held.until, ..Wait::new(what, held.text) }
+    }
+}
+
+impl World {
+    /// What holds back automatic updates on this device, as the integrator has configured it.
+    fn inhibited(&self) -> Vec<Held> {
+        // A device that is an image has no supply and no medium; its folder stands for it.
+        let root = match self.disk.is_image() {
+            true => self.settings.folder.as_path(),
+            false => "/".as_ref(),
+        };
+        // The init system's tool needs no more rights than we have.
+        let found = look_around(&self.settings.inhibit, &Place::under(root, built(), &Children));
+        found.unsure.iter().for_each(|what| log::warn!("what holds updates back: {what}"));
+        found.held
+    }
+}
+
+/// Seconds since 1970 before which this program cannot have run: its file is as old as its image.
+fn built() -> u64 {
+    let modified = std::fs::metadata("/proc/self/exe").and_then(|m| m.modified()).ok();
+    let since = modified.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |s| s.as_secs())
+}
+
+/// What stands between now and the update.
+pub fn why(world: &World) -> Result<Why> {
+    let (journal, _) = standing(world)?;
+    let state = State::of(&journal);
+    let mut waits = Vec::new();
+    if let Err(failure) = super::doctor::gate(world) {
+        waits.push(Wait::new("rollback", failure.to_string()));
+    }
+    if let Err(failure) = world.state_is_durable() {
+        waits.push(Wait::new("state", failure.to_string()));
+    }
+    if let Err(failure) = world.lock()
+        && failure.code() == ReasonCode::Busy
+    {
+        waits.push(Wait::new("work", "an installation or a decision is being made just now"));
+    }
+    let done = match &journal.phase {
+        Phase::Idle => {
+            waits.extend(held_back(world, &Order { automatic: true, ..Order::default() }));
+            "No update is under way."
+        }
+        Phase::Installing(_) => {
+            waits.push(Wait::new("artifact", "the rest of the artifact: install it again"));
+            "The installation is not at its end."
+        }
+        Phase::Staged(_) => {
+            waits.push(Wait::new("confirm", "somebody's word: `surefoot confirm`"));
+            "The update is written and waits."
+        }
+        Phase::Switching { work, .. } => {
+            match departure(world)? {
+                Departure::Wait(more) => waits.extend(more),
+                Departure::Asked => waits.push(Wait::new("reboot", "somebody who reboots")),
+                Departure::Home | Departure::Go(_) => {}
+            }
+            match work.slot == world.booted()? {
+                true => "The trial is over; the device reboots to the old system.",
+                false => "The update is armed; the next boot tries it.",
+            }
+        }
+        Phase::Trying { .. } => {
+            let text = "the health checks; see `surefoot status` for the time that is left";
+            waits.push(Wait::new("trial", text));
+            "The new system is on trial."
+        }
+        Phase::Returning { .. } => "The trial is over; the device reboots to the old system.",
+    };
+    let update = journal.work().map(|w| w.to.to_string());
+    Ok(Why { v: 1, state, update, waits, text: done.to_owned() })
+}

@@ -1,0 +1,113 @@
+//! Stopping automatic updates on this device, visibly, and letting them go again.
+
+use super::world::World;
+use crate::event::{Event, Sink};
+use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
+use crate::sys::{clock, durable};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// More than any hold needs.
+const LIMIT: u64 = 4096;
+
+/// More than a reason needs.
+const REASON_MAX: usize = 200;
+
+/// Why automatic updates are stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The version of this file's shape.
+    pub v: u32,
+    /// Who stopped them: a user's name, `configuration`, or the path of a file.
+    pub by: String,
+    /// Why, for the record; may be empty.
+    pub reason: String,
+    /// Seconds since 1970 at which it ends; `None`: when somebody says so.
+    pub until: Option<u64>,
+    /// Seconds since 1970 at which it began; 0 where that is not known.
+    pub at: u64,
+}
+
+impl Hold {
+    /// One line for people.
+    pub fn text(&self) -> String {
+        let until = self.until.map_or_else(String::new, |u| format!(" until {}", clock::utc(u)));
+        let reason = match self.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        format!("Automatic updates are stopped by {}{until}{reason}.", self.by)
+    }
+}
+
+impl World {
+    fn hold_file(&self) -> PathBuf {
+        self.settings.device.state.join("hold.json")
+    }
+
+    /// Why automatic updates are stopped, if they are. A hold that cannot be read still holds.
+    pub fn hold(&self) -> Option<Hold> {
+        let other = |by: String, reason: &str| {
+            Some(Hold { v: 1, by, reason: reason.to_owned(), until: None, at: 0 })
+        };
+        if self.settings.device.hold {
+            return other("configuration".to_owned(), "`[device] hold` is set");
+        }
+        let file = self.settings.run.join("hold");
+        if file.exists() {
+            return other(file.display().to_string(), "the file is there");
+        }
+        // Where there is no folder nobody has kept anything.
+        if !self.settings.device.state.is_dir() {
+            return None;
+        }
+        let bytes = match durable::read(&self.hold_file(), LIMIT) {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => bytes,
+            Err(failure) => return other(self.hold_file().display().to_string(), failure.detail()),
+        };
+        match serde_json::from_slice::<Hold>(&bytes) {
+            Ok(hold) if hold.until.is_some_and(|until| until <= self.now()) => None,
+            Ok(hold) => Some(hold),
+            Err(_) => other(self.hold_file().display().to_string(), "the file is damaged"),
+        }
+    }
+}
+
+/// Stops automatic updates, for so many seconds or until [`release`]; outlives reboots.
+pub fn hold(
+    world: &World,
+    seconds: Option<u64>,
+    reason: &str,
+    by: &str,
+    sink: &dyn Sink,
+) -> Result<Hold> {
+    let _lock = world.lock()?;
+    let at = world.now();
+    let hold = Hold {
+        v: 1,
+        by: printable(by, REASON_MAX),
+        reason: printable(reason, REASON_MAX),
+        until: seconds.map(|s| at.saturating_add(s)),
+        at,
+    };
+    let text = serde_json::to_string(&hold).reason(ReasonCode::Internal, "hold")?;
+    durable::write(&world.hold_file(), text.as_bytes())?;
+    sink.emit(&Event::Hold { held: true, text: hold.text() });
+    Ok(hold)
+}
+
+/// Lets automatic updates go. What the configuration or a file stops stays stopped: `HELD` says so.
+pub fn release(world: &World, sink: &dyn Sink) -> Result<String> {
+    let _lock = world.lock()?;
+    // Ended before any clock began: no clock that goes backwards brings it to life again.
+    let over = Hold { v: 1, by: String::new(), reason: String::new(), until: Some(0), at: 0 };
+    let text = serde_json::to_string(&over).reason(ReasonCode::Internal, "hold")?;
+    durable::write(&world.hold_file(), text.as_bytes())?;
+    if let Some(hold) = world.hold() {
+        return Err(Failure::new(ReasonCode::Held, hold.text()));
+    }
+    let text = "Automatic updates are let go.".to_owned();
+    sink.emit(&Event::Hold { held: false, text: text.clone() });
+    Ok(text)
+}
