@@ -14,6 +14,7 @@ pub mod artifact;
 pub mod control;
 pub mod disk;
 // Floor 3
+pub mod blackbox;
 pub mod boot;
 pub mod health;
 pub mod hooks;

@@ -130,6 +130,21 @@ Examples:
         #[command(flatten)]
         json: Json,
     },
+    /// Collect everything that support asks for into one document
+    #[command(after_help = "\
+Examples:
+  surefoot report                     for people
+  surefoot report -o report.json      for programs, and for support
+
+Passwords, tokens and keys in the configuration are left out. It works without the daemon, and also
+where the disk, the environment or the configuration cannot be read: then it says so.")]
+    Report {
+        /// Write it to a file; as JSON if its name ends in `.json`
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Stop automatic updates on this device, also over reboots
     #[command(after_help = "\
 Examples:
@@ -182,7 +197,7 @@ Examples:
   surefoot stick /dev/sda        as the unit surefoot-stick@sda does when it is put in
   surefoot stick stick.img       the same with an image file
 
-docs/technician.md tells what is looked at and what is written.")]
+docs/stick.md tells what is looked at and what is written.")]
     Stick {
         /// The whole stick, not a partition; an image file does too
         device: PathBuf,
@@ -190,26 +205,9 @@ docs/technician.md tells what is looked at and what is written.")]
         #[arg(long, hide = true)]
         gone: bool,
     },
-    /// Read a stick, in a cage
+    /// Record what a system on trial says, for the one that it leaves behind
     #[command(hide = true)]
-    FatRead {
-        /// list or serve
-        what: String,
-        /// Which place of the stick
-        place: usize,
-        /// Which files, by number
-        #[arg(value_delimiter = ',')]
-        files: Vec<usize>,
-        /// After so many reads the stick is gone
-        #[arg(long)]
-        unplug: Option<u64>,
-    },
-    /// Leave a report on a stick, in a cage
-    #[command(hide = true)]
-    FatWrite {
-        /// Which place of the stick
-        place: usize,
-    },
+    Blackbox,
     /// Look at something over the network for the daemon, which has none
     #[command(hide = true)]
     Probe,

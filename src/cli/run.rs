@@ -5,10 +5,10 @@ use super::asked::Asked;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
-use crate::daemon::{Errand, Remote, run_errand};
+use crate::daemon::{Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason};
 use clap::Parser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// The whole program: parses `std::env::args`, answers on standard output, narrates on standard
 /// error.
 pub fn main() -> ExitCode {
+    // Before anything else is opened or read: a child that locks itself in is no verb.
+    if let Some(good) = run_errand(&std::env::args().collect::<Vec<_>>()) {
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -28,10 +32,6 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    // Before anything else is opened or read: these two lock themselves in.
-    if let Some(good) = in_a_cage(&cli.verb) {
-        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
     let level = match cli.verbose {
         0 => log::LevelFilter::Warn,
         1 => log::LevelFilter::Info,
@@ -78,23 +78,6 @@ impl From<Failure> for End {
     }
 }
 
-/// Does the work of the two verbs that read what strangers have made, and says how it went.
-fn in_a_cage(verb: &Verb) -> Option<bool> {
-    let (errand, unplug) = match verb {
-        Verb::FatRead { what, place, files, unplug } => {
-            let (place, files) = (*place, files.clone());
-            let errand = match what.as_str() {
-                "serve" => Errand::Serve { place, files },
-                _ => Errand::List { place },
-            };
-            (errand, *unplug)
-        }
-        Verb::FatWrite { place } => (Errand::Write { place: *place }, None),
-        _ => return None,
-    };
-    Some(run_errand(&errand, unplug))
-}
-
 fn wants_json(verb: &Verb) -> bool {
     match verb {
         Verb::Install(i) => i.json.json,
@@ -109,14 +92,14 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Release { json }
         | Verb::Why { json }
         | Verb::Events { json, .. }
+        | Verb::Report { json, .. }
         | Verb::Doctor { json } => json.json,
         Verb::Wait { .. }
         | Verb::Shutdown
         | Verb::Daemon
         | Verb::Probe
         | Verb::Stick { .. }
-        | Verb::FatRead { .. }
-        | Verb::FatWrite { .. }
+        | Verb::Blackbox
         | Verb::Config { .. } => false,
     }
 }
@@ -138,6 +121,17 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             let folder = load(&place(cli.config))?.settings.run;
             return events(&folder, after, follow, json).map_err(End::from);
         }
+        Verb::Report { output, .. } => {
+            let report = super::asked::report(&place(cli.config));
+            return Ok(hand_over(&report, output.as_deref(), json)?);
+        }
+        // A boot does not depend on it: whatever is wrong, it ends well.
+        Verb::Blackbox => {
+            return Ok(match load(&place(cli.config)) {
+                Ok(loaded) => device::black_box(loaded.settings) + "\n",
+                Err(failure) => format!("nothing is recorded: {failure}\n"),
+            });
+        }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Stick { device, gone: true } => {
             crate::daemon::stick_gone(&place(cli.config), &device)?;
@@ -151,7 +145,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             };
         }
         Verb::Doctor { .. } => {
-            let diagnosis = device::doctor(load(&place(cli.config))?.settings);
+            let diagnosis = super::asked::doctor(&place(cli.config))?;
             let printed = render::doctor(&diagnosis, json);
             return match diagnosis.blocking() {
                 None => Ok(printed),
@@ -207,12 +201,12 @@ fn asked_for(
         Verb::Why { .. } => render::why(&asked.why()?, json),
         // Answered above.
         Verb::Doctor { .. }
+        | Verb::Report { .. }
         | Verb::Daemon
         | Verb::Events { .. }
         | Verb::Probe
         | Verb::Stick { .. }
-        | Verb::FatRead { .. }
-        | Verb::FatWrite { .. }
+        | Verb::Blackbox
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),
     };
@@ -235,6 +229,15 @@ fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
         }
         _ => Ok(printed),
     }
+}
+
+/// A report goes to a file, or is printed.
+fn hand_over(report: &serde_json::Value, output: Option<&Path>, json: bool) -> Result<String> {
+    let named = output.and_then(Path::extension).is_some_and(|x| x == "json");
+    let text = render::report(report, json || named);
+    let Some(file) = output else { return Ok(text) };
+    std::fs::write(file, text).reason(ReasonCode::Io, file.display())?;
+    Ok(String::new())
 }
 
 fn verify(

@@ -4,6 +4,7 @@
 
 use super::core::Core;
 use super::hub::Pace;
+use crate::config::load;
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
 use crate::device::{self, Allowed, Installation, Order, Reboot, Source, Then, World};
 use crate::event::{Event, Sink};
@@ -47,8 +48,13 @@ impl Api {
         match head.path.as_str() {
             "/v1/status" => text(&device::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
+            // These two are asked when nothing else answers: no world is needed.
+            "/v1/doctor" => text(&device::doctor(load(self.core.place())?.settings)),
+            "/v1/report" => {
+                let told = serde_json::to_value(self.core.hub.kept()).unwrap_or_default();
+                text(&device::report(self.core.place(), told))
+            }
             "/v1/why" => text(&device::why(&world()?)?),
-            "/v1/doctor" => text(&device::doctor(world()?.settings)),
             "/v1/verify" => {
                 let world = world()?;
                 let slot = match head.parameter("slot") {

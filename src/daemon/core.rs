@@ -27,6 +27,11 @@ impl Core {
         Core { place, hub: Hub::default(), bell: Bell::default(), turn: Mutex::default() }
     }
 
+    /// Where the configuration is looked for.
+    pub(super) fn place(&self) -> &Where {
+        &self.place
+    }
+
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
         let mut world = World::open(load(&self.place)?.settings)?;

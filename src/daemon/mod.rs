@@ -16,4 +16,4 @@ pub use probe::answer_probe;
 pub use remote::{Events, Remote};
 pub use run::run;
 
-pub use crate::stick::{Errand, run as run_errand};
+pub use crate::stick::run_errand;

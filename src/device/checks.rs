@@ -28,6 +28,7 @@ impl World {
         };
         let mut seen = vec![Seen { name: CAN_UPDATE_AGAIN.to_owned(), outcome }];
         seen.extend(self.look_at_checks(sink));
+        self.remember_seen(&seen);
         seen
     }
 

@@ -251,5 +251,6 @@ pub(super) fn rest_with(
             world.floor.raise(epochs[0].min(epochs[1]))?;
         }
     }
+    super::postmortem::follow(world, &rest.journal, booted, sink);
     Ok(rest)
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// As many entries of a folder as are looked at.
-const MOST: usize = 256;
+const MOST: usize = 1_024;
 
 /// The first line of a small file; `None` if it cannot be read or is no text.
 pub(super) fn line(file: &Path) -> Option<String> {

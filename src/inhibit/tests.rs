@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const EARLIEST: u64 = 1_760_000_000;
+const EARLIEST: u64 = 1_780_000_000;
 /// 2026-11-23, a Monday, 12:00 UTC.
 const NOON: u64 = 1_795_435_200;
 
@@ -125,13 +125,20 @@ fn windows_follow_the_zone_of_the_device_and_greenwich_without_one() {
 fn a_clock_that_nobody_has_set_closes_windows_and_says_so() {
     let mut machine = Machine::new();
     let settings = "windows = [\"00:00-24:00\"]";
-    for (now, said) in [(0, "1970"), (EARLIEST - 1, "2025-10-09")] {
+    for (now, said) in [(0, "1970"), (1_767_225_599, "2025-12-31"), (EARLIEST - 1, "2026-05-28")] {
         machine.now = now;
         let found = machine.look(settings);
         assert_eq!((found.held[0].what, found.held[0].until), (What::Clock, None));
         assert!(found.held[0].text.contains(said), "{found:?}");
         assert_eq!(machine.held(""), None, "without windows it does not matter");
     }
+    // An image that is built again byte by byte has dated its files 1970.
+    let settings_of = |now: u64| {
+        let settings: Settings = toml::from_str(settings).unwrap();
+        look(&settings, &Place { now, ..Place::under(machine.root(), 0, &Children) }).held
+    };
+    assert_eq!(settings_of(86_400)[0].what, What::Clock);
+    assert_eq!(settings_of(NOON), []);
     // 2040, the end of 32 bits, and whatever a dead battery says.
     for now in [EARLIEST, 2_208_988_800, 1 << 31, 1 << 32, u64::MAX - 5, u64::MAX] {
         machine.now = now;
@@ -274,9 +281,9 @@ fn a_hostile_machine_costs_little_and_says_nothing() {
     assert!(made.success());
     let start = Instant::now();
     assert_eq!(machine.look(""), Found::default());
-    // Ten thousand supplies.
+    // A thousand supplies.
     let machine = Machine::new();
-    for n in 0..10_000 {
+    for n in 0..1_000 {
         std::fs::create_dir_all(machine.root().join(format!("sys/class/hwmon/hwmon{n}"))).unwrap();
     }
     assert_eq!(machine.look(""), Found::default());

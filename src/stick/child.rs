@@ -21,32 +21,38 @@ pub(super) const CONTENT_MAX: usize = 256 << 10;
 pub(super) const REPORT: &str = "surefoot-report-";
 
 /// What a child was started for.
-#[derive(Debug, Clone)]
-pub enum Errand {
-    /// Say what is in one place of the medium.
-    List {
-        /// Which place.
-        place: usize,
-    },
-    /// Give the bytes of files, one after the other.
-    Serve {
-        /// In which place.
-        place: usize,
-        /// The files, as numbered by the listing.
-        files: Vec<usize>,
-    },
-    /// Leave a report.
-    Write {
-        /// In which place.
-        place: usize,
-    },
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Errand {
+    /// `fat-read list PLACE`: say what is in one place of the medium.
+    List { place: usize },
+    /// `fat-read serve PLACE N,N…`: give the bytes of files, as numbered by the listing, one after
+    /// the other.
+    Serve { place: usize, files: Vec<usize> },
+    /// `fat-write PLACE`: leave a report.
+    Write { place: usize },
 }
 
-/// Runs one errand and says whether it went well. Whatever there is to say goes to standard
-/// output.
-pub fn run(errand: &Errand, unplug: Option<u64>) -> bool {
+/// The errand that this program was started with, and after how many reads the medium is gone.
+fn errand(words: &[String]) -> Option<(Errand, Option<u64>)> {
+    let unplug = words.last().and_then(|w| w.strip_prefix("--unplug=")?.parse().ok());
+    let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+    let errand = match words.as_slice() {
+        ["fat-read", "list", place, ..] => Errand::List { place: place.parse().ok()? },
+        ["fat-read", "serve", place, files, ..] => {
+            let files = files.split(',').map(|f| f.parse().ok()).collect::<Option<_>>()?;
+            Errand::Serve { place: place.parse().ok()?, files }
+        }
+        ["fat-write", place] => Errand::Write { place: place.parse().ok()? },
+        _ => return None,
+    };
+    Some((errand, unplug))
+}
+
+/// Runs the errand that these words name, and says whether it went well; `None` if they name
+/// none. Whatever there is to say goes to standard output.
+pub fn run_errand(words: &[String]) -> Option<bool> {
+    let (errand, unplug) = errand(words)?;
     // A defect in reading what a stranger made is an end like any other; nobody sees its trace.
-    let errand = errand.clone();
     std::panic::set_hook(Box::new(|_| ()));
     let done = std::panic::catch_unwind(move || -> Result<()> {
         let writes = matches!(errand, Errand::Write { .. });
@@ -62,7 +68,7 @@ pub fn run(errand: &Errand, unplug: Option<u64>) -> bool {
             Errand::Write { place } => write(disk, place, answer),
         }
     });
-    matches!(done, Ok(Ok(())))
+    Some(matches!(done, Ok(Ok(()))))
 }
 
 fn places(disk: &Disk) -> Result<Vec<Range<u64>>> {

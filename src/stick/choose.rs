@@ -2,6 +2,7 @@
 
 use crate::model::{Digest, ReasonCode, Version};
 use serde::Serialize;
+use std::cmp::Reverse;
 
 /// What this device says of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,15 +57,18 @@ pub fn choose(judged: &[Judged]) -> Choice {
         Verdict::Fits { release_counter, artifact, .. } => Some((*release_counter, *artifact)),
         Verdict::Refused { .. } => None,
     };
-    let mut order: Vec<usize> = (0..judged.len()).filter(|n| fits(*n).is_some()).collect();
-    order.sort_by_key(|n| {
-        let (counter, artifact) = fits(*n).unwrap_or((0, Digest::NONE));
-        (std::cmp::Reverse(counter), artifact.0, judged[*n].name.clone())
-    });
+    let rank = |n: usize| {
+        fits(n).map(|(counter, artifact)| (Reverse(counter), artifact.0, &judged[n].name))
+    };
+    let mut order: Vec<usize> = Vec::new();
+    for number in (0..judged.len()).filter(|n| fits(*n).is_some()) {
+        order.insert(order.partition_point(|n| rank(*n) < rank(number)), number);
+    }
     let mut copies = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut before = None;
     order.retain(|n| {
-        let new = seen.insert(fits(*n).map(|(_, artifact)| artifact.0));
+        let new = fits(*n) != before;
+        before = fits(*n);
         if !new {
             copies.push(*n);
         }

@@ -18,7 +18,7 @@ mod status;
 mod table;
 mod words;
 
-pub use child::{Errand, run};
+pub use child::run_errand;
 pub use choose::{Choice, Judged, Verdict, choose};
 pub use kind::Kind;
 pub use names::{Candidate, Named, gather, is_artifact, printable};

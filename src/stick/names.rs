@@ -91,7 +91,7 @@ pub fn gather(files: &[Named]) -> Vec<Candidate> {
             None => {}
         }
     }
-    whole.extend(parts.into_iter().map(|(base, parts)| {
+    let joined = parts.into_iter().map(|(base, parts)| {
         let missing = (1..).zip(parts.keys()).find(|(want, there)| want != *there);
         Candidate {
             name: format!("{} (in parts)", printable(base)),
@@ -99,9 +99,13 @@ pub fn gather(files: &[Named]) -> Vec<Candidate> {
             files: parts.values().map(|f| f.number).collect(),
             missing: missing.map(|(want, _)| want),
         }
-    }));
-    whole.sort_by(|a, b| (&a.name, &a.files).cmp(&(&b.name, &b.files)));
-    whole
+    });
+    let mut sorted: Vec<Candidate> = Vec::new();
+    for one in whole.into_iter().chain(joined) {
+        let before = |c: &Candidate| (&c.name, &c.files) < (&one.name, &one.files);
+        sorted.insert(sorted.partition_point(before), one);
+    }
+    sorted
 }
 
 #[cfg(test)]

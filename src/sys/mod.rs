@@ -9,13 +9,15 @@ pub mod clock;
 pub mod durable;
 mod filter;
 pub mod host;
+pub mod kmsg;
 pub mod lock;
 pub mod mounts;
 pub mod power;
 pub mod process;
+pub mod slab;
 pub mod systemd;
 pub mod transient;
 pub mod unix;
-pub mod watch;
+pub mod wait;
 
 pub use aligned::AlignedBuf;

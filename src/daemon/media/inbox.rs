@@ -2,7 +2,7 @@
 //! report is put into the outbox.
 
 use super::desk::{Desk, Goods};
-use super::report::{Identity, Report, joined};
+use super::report::{Identity, Report};
 use super::visit::{Ending, Shelf, visit};
 use crate::config::Settings;
 use crate::daemon::Remote;
@@ -11,7 +11,8 @@ use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason};
 use crate::stick::{Board, Shown, is_artifact, printable};
 use crate::sys::durable;
-use crate::sys::watch::Watch;
+use crate::sys::wait::{Watch, any};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,11 +35,12 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
     }
     let told = || folder.display().to_string();
     // Before the first look: what comes in between is seen by one of the two.
-    let arrivals = Watch::arrivals(folder).reason(ReasonCode::Io, told())?;
+    let arrivals = Watch::folder(folder).reason(ReasonCode::Io, told())?;
     let bell = Arc::new(Bell::default());
-    let (ring, arrived) = (bell.clone(), move || arrivals.wait().is_ok());
+    let ring = bell.clone();
     spawn("arrivals", move || {
-        while arrived() {
+        while any(&[arrivals.as_fd()], None).is_ok() {
+            arrivals.drain();
             ring.ring();
         }
     })?;
@@ -87,17 +89,17 @@ impl Shelf for Folder {
 /// Whole artifacts in the folder, by name. No links: they could lead anywhere.
 fn artifacts(folder: &Path) -> Result<Folder> {
     let entries = std::fs::read_dir(folder).reason(ReasonCode::Io, folder.display())?;
-    let mut found = Vec::new();
+    let mut found: Vec<(String, u64, PathBuf)> = Vec::new();
     for entry in entries.take(FILES_MAX).flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         match entry.metadata() {
             Ok(about) if about.is_file() && is_artifact(&name) => {
-                found.push((name, about.len(), entry.path()));
+                let at = found.partition_point(|(other, _, _)| *other < name);
+                found.insert(at, (name, about.len(), entry.path()));
             }
             _ => {}
         }
     }
-    found.sort();
     Ok(Folder(found))
 }
 
@@ -149,12 +151,14 @@ fn file(outbox: &Path, report: &Report) -> Result<()> {
         path.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
     };
     let entries = std::fs::read_dir(outbox).reason(ReasonCode::Io, outbox.display())?;
-    let there = entries.flatten().map(|e| e.path());
-    let mut numbered: Vec<_> = there.filter_map(|p| Some((number(&p)?, p))).collect();
-    numbered.sort();
+    let mut numbered: Vec<(u64, PathBuf)> = Vec::new();
+    for path in entries.flatten().map(|e| e.path()) {
+        if let Some(n) = number(&path) {
+            numbered.insert(numbered.partition_point(|(other, _)| *other < n), (n, path));
+        }
+    }
     let next = numbered.last().map_or(1, |(n, _)| n.saturating_add(1));
     let files = report.files();
-    log::debug!("{}", joined(&files));
     for (name, content) in &files {
         let path = outbox.join(format!("{next:06}-{name}"));
         durable::write(&path, content)?;

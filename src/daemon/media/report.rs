@@ -146,8 +146,3 @@ fn last(status: &Status) -> Option<String> {
     }
     Some(out)
 }
-
-/// One file in text, for the outbox.
-pub(super) fn joined(files: &[(String, Vec<u8>); 2]) -> String {
-    String::from_utf8_lossy(&files[0].1).into_owned()
-}
