@@ -2,7 +2,7 @@
 //! report is put into the outbox.
 
 use super::desk::{Desk, Goods};
-use super::report::{Identity, Report};
+use super::report::{Identity, Report, apart};
 use super::visit::{Ending, Shelf, visit};
 use crate::config::Settings;
 use crate::daemon::Remote;
@@ -119,10 +119,12 @@ fn sweep(settings: &Settings, by_hand: bool, sink: &dyn Sink) -> Result<()> {
     if waits(&visit.ending) {
         return Ok(());
     }
+    let (status, unknown) = apart(desk.status());
     let report = Report {
         v: 1,
         device: Identity::of(settings),
-        status: desk.status().map(Box::new).map_err(|f| f.to_string()),
+        status,
+        unknown,
         places: vec![format!("inbox: {} artifacts", shelf.0.len())],
         candidates: visit.judged,
         choice: visit.choice.text,

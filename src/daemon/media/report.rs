@@ -3,7 +3,7 @@
 use super::visit::Ending;
 use crate::config::Settings;
 use crate::device::{Ended, Status, utc};
-use crate::model::{ByteLen, Digest};
+use crate::model::{ByteLen, Digest, Result};
 use crate::stick::{Judged, Verdict, printable};
 use crate::sys::host;
 use serde::Serialize;
@@ -50,13 +50,24 @@ impl Identity {
 pub(super) struct Report {
     pub(super) v: u32,
     pub(super) device: Identity,
-    /// Where the device stands; why that is not known, otherwise.
-    pub(super) status: std::result::Result<Box<Status>, String>,
+    /// Where the device stands.
+    pub(super) status: Option<Box<Status>>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unknown: Option<String>,
     /// What was found on the stick, a line for each place.
     pub(super) places: Vec<String>,
     pub(super) candidates: Vec<Judged>,
     pub(super) choice: String,
     pub(super) result: Outcome,
+}
+
+/// Where the device stands, or why that is not known.
+pub(super) fn apart(status: Result<Status>) -> (Option<Box<Status>>, Option<String>) {
+    match status {
+        Ok(status) => (Some(Box::new(status)), None),
+        Err(failure) => (None, Some(failure.to_string())),
+    }
 }
 
 /// How it went.
@@ -100,13 +111,14 @@ impl Report {
             device.product, device.compatible, device.host, device.id, device.updater
         );
         match &self.status {
-            Ok(status) => {
+            Some(status) => {
                 let _ = writeln!(out, "Status    {}", status.summary);
                 if let Some(last) = last(status) {
                     let _ = writeln!(out, "Last      {last}");
                 }
             }
-            Err(why) => {
+            None => {
+                let why = self.unknown.as_deref().unwrap_or_default();
                 let _ = writeln!(out, "Status    unknown: {why}");
             }
         }

@@ -1,7 +1,7 @@
 //! A stick from the moment it is put in to the report that is left on it.
 
 use super::desk::{Desk, Goods};
-use super::report::{Identity, Report};
+use super::report::{Identity, Report, apart};
 use super::visit::{Ending, JUDGED_MAX, Shelf, visit};
 use crate::config::{Settings, Where, load};
 use crate::daemon::Remote;
@@ -163,10 +163,11 @@ fn serve(
     let shelf = OnStick { stick, offers: offers.collect() };
     let device = Identity::of(settings);
     let places = describe(found, shelf.offers.len());
-    let plain = |ending: &Ending, status| Report {
+    let plain = |ending: &Ending, (status, unknown)| Report {
         v: 1,
         device: device.clone(),
         status,
+        unknown,
         places: places.clone(),
         candidates: Vec::new(),
         choice: "no artifact".to_owned(),
@@ -174,17 +175,20 @@ fn serve(
     };
     let desk = match desk(place, settings) {
         Ok(desk) => desk,
-        Err(failure) => return plain(&Ending::refused(&failure), Err(failure.to_string())),
+        Err(failure) => {
+            return plain(&Ending::refused(&failure), (None, Some(failure.to_string())));
+        }
     };
-    let status = || desk.status().map(Box::new).map_err(|f| f.to_string());
     if let Some(why) = found.unreadable() {
-        return plain(&unreadable(why), status());
+        return plain(&unreadable(why), apart(desk.status()));
     }
     let visit = visit(&*desk, &shelf, "stick", by_hand, board, sink);
+    let (status, unknown) = apart(desk.status());
     Report {
         v: 1,
         device: device.clone(),
-        status: status(),
+        status,
+        unknown,
         places: places.clone(),
         candidates: visit.judged,
         choice: visit.choice.text,

@@ -258,3 +258,7 @@ fn percent(phase: Phase, done: u64, total: u64) -> u8 {
     let span = u128::from(to - from) * u128::from(done.min(total)) / u128::from(total.max(1));
     u8::try_from(u128::from(from) + span).unwrap_or(100)
 }
+
+#[cfg(test)]
+#[path = "visit_tests.rs"]
+mod tests;
