@@ -21,7 +21,7 @@ mod words;
 pub use child::run_errand;
 pub use choose::{Choice, Judged, Verdict, choose};
 pub use kind::Kind;
-pub use names::{Candidate, Named, gather, is_artifact, printable};
+pub use names::{Candidate, Named, gather, is_artifact};
 pub use open::{Found, Place, Stick};
 pub use served::{Served, Serving};
 pub use status::{Board, Shown};

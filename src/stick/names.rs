@@ -1,5 +1,6 @@
 //! Names on a stick: which are offers, and which parts make one.
 
+use crate::model::printable;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -31,16 +32,8 @@ pub struct Candidate {
     pub missing: Option<u16>,
 }
 
-/// Only what a person can read, and not endlessly.
-pub fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() || is_turning(c) { '?' } else { c };
-    text.chars().take(120).map(shown).collect()
-}
-
-/// Characters that change the direction of what stands around them.
-fn is_turning(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+/// More of a name is not shown.
+pub(super) const SHOWN_MAX: usize = 120;
 
 /// The name of the file in a path, and what it is a part of.
 fn split(path: &str) -> Option<(&str, Option<u16>)> {
@@ -80,7 +73,7 @@ pub fn gather(files: &[Named]) -> Vec<Candidate> {
     for file in files {
         match split(&file.name) {
             Some((base, None)) => whole.push(Candidate {
-                name: printable(base),
+                name: printable(base, SHOWN_MAX),
                 len: file.len,
                 files: vec![file.number],
                 missing: None,
@@ -94,7 +87,7 @@ pub fn gather(files: &[Named]) -> Vec<Candidate> {
     let joined = parts.into_iter().map(|(base, parts)| {
         let missing = (1..).zip(parts.keys()).find(|(want, there)| want != *there);
         Candidate {
-            name: format!("{} (in parts)", printable(base)),
+            name: format!("{} (in parts)", printable(base, SHOWN_MAX)),
             len: parts.values().map(|f| f.len).sum(),
             files: parts.values().map(|f| f.number).collect(),
             missing: missing.map(|(want, _)| want),
@@ -157,8 +150,9 @@ mod tests {
 
     #[test]
     fn names_cannot_play_with_a_terminal() {
-        let shown = printable("a\u{1b}[2J\u{202e}b");
-        assert_eq!(shown, "a?[2J?b");
-        assert_eq!(printable(&"x".repeat(1000)).len(), 120);
+        let shown = &made(&["a\u{1b}[2J\u{202e}b.surefoot"])[0].name;
+        assert_eq!(shown, "a?[2J?b.surefoot");
+        let long = format!("{}.surefoot", "x".repeat(1000));
+        assert!(made(&[&long])[0].name.len() < 130);
     }
 }

@@ -3,10 +3,10 @@
 use super::PLACES_MAX;
 use super::child::pack;
 use super::kind::Kind;
-use super::names::{Candidate, Named, gather};
+use super::names::{Candidate, Named, SHOWN_MAX, gather};
 use super::served::Serving;
 use super::words::{Answer, LISTING_MAX, Listing, parse};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::blk::{Identity, open_foreign};
 use crate::sys::cage::{self, Caged};
 use std::fs::File;
@@ -188,7 +188,7 @@ impl Stick {
         let end = child.end(END_PATIENCE);
         match (sent, word.as_deref(), end) {
             (Ok(()), Ok("ok\n"), None) => Ok(()),
-            (_, Ok(word), _) if !word.is_empty() => Err(told(super::printable(word.trim()))),
+            (_, Ok(word), _) if !word.is_empty() => Err(told(printable(word.trim(), SHOWN_MAX))),
             (_, Err(why), _) => Err(told(format!("writing it {why}"))),
             (_, _, end) => {
                 let end = end.unwrap_or_else(|| "it said nothing".to_owned());
@@ -202,7 +202,7 @@ fn place(kind: Kind, listing: Listing) -> Place {
     let named = listing.files.into_iter().zip(0..);
     let named: Vec<_> =
         named.map(|(f, number)| Named { name: f.name, len: f.len, number }).collect();
-    let damage = listing.damage.as_deref().map(super::printable);
+    let damage = listing.damage.as_deref().map(|d| printable(d, SHOWN_MAX));
     Place { kind, candidates: gather(&named), more: listing.more, damage }
 }
 

@@ -1,7 +1,6 @@
 //! A file that a program with a lamp or a display can follow.
 
-use super::names::printable;
-use crate::model::ReasonCode;
+use crate::model::{ReasonCode, printable};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -55,7 +54,7 @@ pub struct Board {
 impl Board {
     /// The file at `path`, about this stick. Nobody fails if it cannot be written.
     pub fn new(path: PathBuf, device: &str) -> Board {
-        Board { path, device: printable(device), last: Mutex::default() }
+        Board { path, device: printable(device, 80), last: Mutex::default() }
     }
 
     /// Shows something else than before.
@@ -97,7 +96,7 @@ impl Board {
         if let Some(code) = code {
             let _ = writeln!(out, "code={code}");
         }
-        let _ = writeln!(out, "text={}\ndevice={}", line(text), self.device);
+        let _ = writeln!(out, "text={}\ndevice={}", printable(text, 400), self.device);
         self.put(&out);
     }
 
@@ -109,10 +108,6 @@ impl Board {
             log::info!("{}: {error}", self.path.display());
         }
     }
-}
-
-fn line(text: &str) -> String {
-    text.chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

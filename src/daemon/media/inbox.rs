@@ -8,8 +8,8 @@ use crate::config::Settings;
 use crate::daemon::Remote;
 use crate::daemon::core::{Bell, Core};
 use crate::event::{Event, Sink};
-use crate::model::{Class, Failure, ReasonCode, Result, WithReason};
-use crate::stick::{Board, Shown, is_artifact, printable};
+use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
+use crate::stick::{Board, Shown, is_artifact};
 use crate::sys::durable;
 use crate::sys::wait::{Watch, any};
 use std::os::fd::AsFd;
@@ -77,7 +77,7 @@ struct Folder(Vec<(String, u64, PathBuf)>);
 
 impl Shelf for Folder {
     fn offers(&self) -> Vec<(String, u64)> {
-        self.0.iter().map(|(name, len, _)| (printable(name), *len)).collect()
+        self.0.iter().map(|(name, len, _)| (printable(name, 120), *len)).collect()
     }
 
     fn take(&self, number: usize) -> Result<Goods> {

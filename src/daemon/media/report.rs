@@ -3,8 +3,8 @@
 use super::visit::Ending;
 use crate::config::Settings;
 use crate::device::{Ended, Status, utc};
-use crate::model::{ByteLen, Digest, Result};
-use crate::stick::{Judged, Verdict, printable};
+use crate::model::{ByteLen, Digest, Result, printable};
+use crate::stick::{Judged, Verdict};
 use crate::sys::host;
 use serde::Serialize;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ impl Identity {
         Identity {
             product: device.product.to_string(),
             compatible: device.compatible.to_string(),
-            host: printable(&host::name()),
+            host: printable(&host::name(), 64),
             id: id.map_or_else(String::new, |d| d.to_string().chars().take(8).collect()),
             updater: env!("CARGO_PKG_VERSION"),
         }
