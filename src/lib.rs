@@ -21,6 +21,7 @@ pub mod hooks;
 pub mod inhibit;
 pub mod slot;
 pub mod source;
+pub mod stick;
 // Floor 4
 pub mod install;
 // Floor 5

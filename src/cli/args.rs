@@ -217,6 +217,20 @@ Examples:
 It may be killed at any time. Every other command goes through it while it runs; docs/control.md tells
 how other programs speak to it.")]
     Daemon,
+    /// Look at a stick, install the newest artifact on it that fits, and leave a report there
+    #[command(after_help = "\
+Examples:
+  surefoot stick /dev/sda        as the unit surefoot-stick@sda does when it is put in
+  surefoot stick stick.img       the same with an image file
+
+docs/stick.md tells what is looked at and what is written.")]
+    Stick {
+        /// The whole stick, not a partition; an image file does too
+        device: PathBuf,
+        /// It was taken out: only tell the status file
+        #[arg(long, hide = true)]
+        gone: bool,
+    },
     /// Record what a system on trial says, for the one that it leaves behind
     #[command(hide = true)]
     Blackbox,

@@ -5,7 +5,7 @@ use super::asked::Asked;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
-use crate::daemon::Remote;
+use crate::daemon::{Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason};
@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// The whole program: parses `std::env::args`, answers on standard output, narrates on standard
 /// error.
 pub fn main() -> ExitCode {
+    // Before anything else is opened or read: a child that locks itself in is no verb.
+    if let Some(good) = run_errand(&std::env::args().collect::<Vec<_>>()) {
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -99,6 +103,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Daemon
         | Verb::Probe
         | Verb::Push(_)
+        | Verb::Stick { .. }
         | Verb::Blackbox
         | Verb::Config { .. } => false,
     }
@@ -134,6 +139,17 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Push(push) => return super::push::push(&push),
+        Verb::Stick { device, gone: true } => {
+            crate::daemon::stick_gone(&place(cli.config), &device)?;
+            return Ok(String::new());
+        }
+        Verb::Stick { device, gone: false } => {
+            let seen = crate::daemon::stick(&place(cli.config), &device, &sink)?;
+            return match seen.code {
+                None => Ok(seen.text),
+                Some(code) => Err(End::Said(seen.text, code)),
+            };
+        }
         Verb::Doctor { .. } => {
             let diagnosis = super::asked::doctor(&place(cli.config))?;
             let printed = render::doctor(&diagnosis, json);
@@ -196,6 +212,7 @@ fn asked_for(
         | Verb::Events { .. }
         | Verb::Probe
         | Verb::Push(_)
+        | Verb::Stick { .. }
         | Verb::Blackbox
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),

@@ -36,6 +36,10 @@ pub struct Fragment {
     pub daemon: Daemon,
     /// What a monitoring system reads.
     pub metrics: Metrics,
+    /// What is done with a technician's stick.
+    pub stick: Stick,
+    /// Where files are dropped to be installed.
+    pub inbox: Inbox,
 }
 
 /// `[update]`
@@ -151,5 +155,24 @@ pub struct Metrics {
 pub struct Daemon {
     /// Where its sockets and its status are (default `run/surefoot`, from the root or from the
     /// folder of a configuration that was named).
+    pub folder: Option<PathBuf>,
+}
+
+/// `[stick]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Stick {
+    /// Whether a stick is looked at when it is put in (default `true`).
+    pub enabled: Option<bool>,
+    /// Whether a report is left on it (default `true`).
+    pub report: Option<bool>,
+}
+
+/// `[inbox]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Inbox {
+    /// The folder that whole files are moved into (default `inbox` in the state folder, if it is
+    /// there when the daemon starts). Reports go to `outbox` in the state folder.
     pub folder: Option<PathBuf>,
 }

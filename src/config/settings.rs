@@ -40,6 +40,12 @@ pub struct Settings {
     pub run: PathBuf,
     /// The text file for a monitoring system.
     pub metrics: Option<PathBuf>,
+    /// Whether a stick is looked at when it is put in.
+    pub stick: bool,
+    /// Whether a report is left on a stick.
+    pub stick_report: bool,
+    /// The folder that whole artifacts are moved into, to be installed.
+    pub inbox: PathBuf,
     /// How long a trial may take.
     pub trial: Rules,
     /// Where relative paths and health checks start: the folder of the last file.
@@ -104,6 +110,8 @@ impl Settings {
             let text = format!("hook `{}`: name its program by the full path", hook.name);
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
+        let state = path(merged.device.state, "/data/surefoot");
+        let inbox = merged.inbox.folder.map_or_else(|| state.join("inbox"), |f| folder.join(f));
         Ok(Settings {
             device: DeviceSettings {
                 product: need(merged.device.product, "device.product")?,
@@ -111,7 +119,7 @@ impl Settings {
                 hardware: merged.device.hardware,
                 disk: folder.join(need(merged.device.disk, "device.disk")?),
                 booted: merged.device.booted.map(|p| folder.join(p)),
-                state: path(merged.device.state, "/data/surefoot"),
+                state,
                 hold: merged.device.hold.unwrap_or(false),
             },
             slots,
@@ -129,6 +137,9 @@ impl Settings {
             inhibit: merged.inhibit.at(folder),
             run: path(merged.daemon.folder, "run/surefoot"),
             metrics: merged.metrics.file.map(|file| folder.join(file)),
+            stick: merged.stick.enabled.unwrap_or(true),
+            stick_report: merged.stick.report.unwrap_or(true),
+            inbox,
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })

@@ -10,6 +10,7 @@ use crate::device::{self, Allowed, Installation, Order, Reboot, SlotVerdict, Sou
 use crate::event::{Event, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable};
 use crate::source::FileSource;
+use crate::stick::Served;
 use crate::sys::host;
 use crate::sys::unix::Patient;
 use serde::Serialize;
@@ -150,7 +151,12 @@ impl Api {
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, by, sink),
-            "/v1/judge" => device::judge(&world, source(request), sink).and_then(|j| text(&j)),
+            "/v1/judge" if flag(&head, "head")? => {
+                source(request).and_then(|s| device::glance(&world, s)).and_then(|j| text(&j))
+            }
+            "/v1/judge" => {
+                source(request).and_then(|s| device::judge(&world, s, sink)).and_then(|j| text(&j))
+            }
             "/v1/hold" => {
                 let seconds = number(&head, "seconds")?;
                 let why = reason().unwrap_or_default();
@@ -206,21 +212,25 @@ fn install(world: &World, request: Request, by: String, sink: &dyn Sink) -> Resu
             retry_rolled_back: set("retry_rolled_back")?,
         },
         dry_run: set("dry_run")?,
-        source: source(request),
+        source: source(request)?,
     };
     device::install(world, ask, sink).and_then(|done| text(&done))
 }
 
-/// The artifact: a file that was handed over, or the body as it comes.
-fn source(request: Request) -> Source {
-    match request.handed {
-        Some(fd) => match FileSource::opened(fd.into(), "the file handed over") {
-            Ok(file) => Source::Open(Arc::new(file)),
-            // A pipe is read as it comes.
-            Err(pipe) => Source::Stream(Box::new(Patient { file: pipe, most: SILENCE })),
-        },
-        None => Source::Stream(Box::new(request.body)),
-    }
+/// The artifact: what was handed over, or the body as it comes. A file can be read anywhere, a
+/// socket has somebody at its other end who reads a stick (`stick`), a pipe is read as it comes.
+fn source(request: Request) -> Result<Source> {
+    let Some(fd) = request.handed else {
+        return Ok(Source::Stream(Box::new(request.body)));
+    };
+    let fd = match Served::handed(fd, "the stick") {
+        Ok(served) => return Ok(Source::Open(Arc::new(served?))),
+        Err(fd) => fd,
+    };
+    Ok(match FileSource::opened(fd.into(), "the file handed over") {
+        Ok(file) => Source::Open(Arc::new(file)),
+        Err(pipe) => Source::Stream(Box::new(Patient { file: pipe, most: SILENCE })),
+    })
 }
 
 fn unknown(path: &str) -> Failure {

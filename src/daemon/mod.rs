@@ -5,6 +5,7 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod media;
 mod metrics;
 mod probe;
 mod remote;
@@ -12,7 +13,10 @@ mod routes;
 mod run;
 
 pub use hub::{Follower, Hub, Numbered};
+pub use media::{Seen, stick, stick_gone};
 pub use probe::answer_probe;
 pub use remote::{Events, Remote};
 pub use routes::{ROUTES, Route};
 pub use run::run;
+
+pub use crate::stick::run_errand;

@@ -46,7 +46,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         methods: &["POST", "PUT"],
         path: "/v1/judge",
-        parameters: &["by", "progress"],
+        parameters: &["head", "by", "progress"],
         lasts: true,
     },
     deed("/v1/switch", &["by", "progress"]),

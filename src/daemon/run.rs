@@ -44,6 +44,9 @@ pub fn run(place: Where) -> Result<()> {
         let api = Arc::new(Api { core: core.clone() });
         Door::open(listener, may, Limits::default(), api).reason(ReasonCode::Io, name)?;
     }
+    if let Err(failure) = super::media::watch(&core, &settings) {
+        core.hub.emit(&Event::Warning { text: format!("the inbox is not watched: {failure}") });
+    }
     systemd::ready();
     let state = core.world().and_then(|w| crate::device::status(&w)).map(|s| s.state);
     if let Ok(state) = state {

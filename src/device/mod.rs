@@ -41,7 +41,7 @@ pub use explain::{BootStory, Cause, CauseKind, Watchdog};
 pub use hold::{Hold, hold, release};
 pub use install::{Installation, Installed, Source, install};
 pub use moments::{before_reboot, first_boot};
-pub use offer::{Judgement, judge};
+pub use offer::{Judgement, glance, judge};
 pub use postmortem::{FailedCheck, Postmortem, Summary, postmortem};
 pub use recorder::black_box;
 pub use report::report;

@@ -5,8 +5,8 @@ use super::world::{World, named};
 use crate::artifact::{Release, read_head};
 use crate::boot::BootControl;
 use crate::event::Sink;
-use crate::install::{Plan, check_stored, plan};
-use crate::model::Result;
+use crate::install::{Plan, check_length, check_stored, plan};
+use crate::model::{Digest, Result};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Order, Standing, Work, wanted};
@@ -77,14 +77,32 @@ pub struct Judgement {
     pub slot: crate::model::SlotId,
     /// What runs now.
     pub running: String,
+    /// The artifact: SHA-256 of its manifest.
+    pub artifact: Digest,
 }
 
 /// Whether this file would be installed here: every signature, every stored byte, every rule.
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
-    let offer = open(world, source)?;
-    let (plan, work) = weigh(world, &world.load_journal(), &offer.release, Allowed::default())?;
+    let (offer, judgement) = look_at(world, source)?;
     if let Input::Seekable(source) = &offer.input {
         check_stored(&**source, &offer.release, sink)?;
     }
-    Ok(Judgement { v: 1, plan, slot: work.slot, running: work.from.to_string() })
+    Ok(judgement)
+}
+
+/// The same by the head and the length alone, to choose among several: what is stored is checked
+/// when one of them is installed.
+pub fn glance(world: &World, source: Source) -> Result<Judgement> {
+    let (offer, judgement) = look_at(world, source)?;
+    if let Input::Seekable(source) = &offer.input {
+        check_length(&**source, &offer.release)?;
+    }
+    Ok(judgement)
+}
+
+fn look_at(world: &World, source: Source) -> Result<(Offer, Judgement)> {
+    let offer = open(world, source)?;
+    let (plan, work) = weigh(world, &world.load_journal(), &offer.release, Allowed::default())?;
+    let (running, artifact) = (work.from.to_string(), offer.release.body_digest());
+    Ok((offer, Judgement { v: 1, plan, slot: work.slot, running, artifact }))
 }

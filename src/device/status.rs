@@ -66,6 +66,9 @@ pub struct LastEnd {
     pub to: Option<String>,
     /// Into which slot.
     pub slot: Option<SlotId>,
+    /// The artifact: SHA-256 of its manifest.
+    #[serde(default)]
+    pub artifact: Option<Digest>,
     /// Seconds since 1970.
     pub at: Option<u64>,
 }
@@ -166,6 +169,7 @@ pub fn status(world: &World) -> Result<Status> {
         from: Some(l.work.from.to_string()),
         to: Some(l.work.to.to_string()),
         slot: Some(l.work.slot),
+        artifact: Some(l.work.digest),
         at: Some(l.at),
     });
     Ok(Status {

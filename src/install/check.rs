@@ -57,8 +57,8 @@ pub(super) fn check_chunks(
     Ok(())
 }
 
-/// The source ends exactly where the signed lengths say.
-pub(super) fn check_length(source: &dyn Fetch, release: &Release) -> Result<()> {
+/// The source ends exactly where the signed lengths say: `TRUNCATED`, `TRAILING_BYTES`.
+pub fn check_length(source: &dyn Fetch, release: &Release) -> Result<()> {
     let expected = release.artifact_len();
     let found = source.len();
     let refuse = |code| {

@@ -163,6 +163,7 @@ reasons! {
     HostUnreachable "HOST_UNREACHABLE" Retry "The device does not answer over ssh, or the connection broke." "Try `ssh HOST` by hand, then run the same command again; it goes on where it stopped.";
     NoUpdater "NO_UPDATER" Config "There is no surefoot to be run on the device." "Install it there, or say where it is: `--remote PROGRAM`.";
     SourceLost "SOURCE_LOST" Retry "The source ended or failed while it was read." "Run the same command again; it goes on where it stopped.";
+    StickUnreadable "STICK_UNREADABLE" NoInput "Nothing on the stick can be read here." "Format the stick as FAT32, copy the artifact to it again and put it in.";
     Usage "USAGE" Usage "The command cannot be understood." "See `--help`.";
     Internal "INTERNAL" Bug "A defect of the program." "Please report it with the output of the command.";
 }

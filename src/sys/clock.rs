@@ -13,6 +13,12 @@ pub fn utc(seconds: u64) -> String {
     if seconds < 978_307_200 {
         return "at an unknown time (the clock was not set)".to_owned();
     }
+    let [year, month, day, hour, minute] = civil(seconds);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+}
+
+/// `seconds` since 1970 as year, month, day, hour and minute, UTC.
+pub fn civil(seconds: u64) -> [u64; 5] {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Civil date from days, Howard Hinnant's algorithm (days since 0000-03-01).
     let z = days + 719_468;
@@ -24,7 +30,7 @@ pub fn utc(seconds: u64) -> String {
     let day = doy - (153 * mp + 2) / 5 + 1;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
+    [year, month, day, rest / 3600, rest % 3600 / 60]
 }
 
 /// A length of time as people say it, rounded down: `90 seconds`, `12 minutes`, `3 hours`.

@@ -24,6 +24,28 @@ pub fn resident_bytes() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// What this machine is called in its network; empty if unknown.
+pub fn name() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// The id of this installation (machine-id(5)). It is not to be shown to strangers as it is.
+pub fn machine_id() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/machine-id").ok()?;
+    Some(text.trim().to_owned()).filter(|t| t.len() == 32)
+}
+
+/// From now on SIGTERM waits until this process ends by itself, which it must do soon: whatever
+/// stops it kills it a little later.
+pub fn hold_off_termination() {
+    let mut held = nix::sys::signal::SigSet::empty();
+    held.add(nix::sys::signal::Signal::SIGTERM);
+    if let Err(error) = held.thread_block() {
+        log::debug!("SIGTERM is not held off: {error}");
+    }
+}
+
 /// What people call a user: the name in `/etc/passwd`, else `uid 1000`.
 pub fn user_name(uid: u32) -> String {
     let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -4,8 +4,10 @@
 
 mod aligned;
 pub mod blk;
+pub mod cage;
 pub mod clock;
 pub mod durable;
+mod filter;
 pub mod host;
 pub mod kmsg;
 pub mod lock;

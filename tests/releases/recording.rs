@@ -178,6 +178,13 @@ reboot = "asked"
 [daemon]
 folder = "run"
 
+[stick]
+enabled = true
+report = true
+
+[inbox]
+folder = "state/inbox"
+
 [inhibit]
 files = ["run/busy"]
 locks = ["run/lock"]

@@ -1,7 +1,9 @@
 //! Locks, and the two things an environment needs beside reading and writing.
 
+use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Makes a new file of `len` zero bytes, durable with its name. Fails if it exists.
@@ -13,6 +15,24 @@ pub fn create_file(path: &Path, len: u64) -> Result<()> {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Opens a medium that is somebody else's, a block device or a file, through the page cache. For
+/// writing only if nobody has it mounted or writes to it (`ResourceBusy`, `WouldBlock`).
+pub fn open_foreign(path: &Path, write: bool) -> Result<File> {
+    // Looked at before: opening a pipe would wait for its other end.
+    let kind = std::fs::metadata(path)?.file_type();
+    if !kind.is_block_device() && !kind.is_file() {
+        let why = "neither a block device nor an ordinary file";
+        return Err(Error::new(ErrorKind::InvalidInput, why));
+    }
+    let alone = if write && kind.is_block_device() { libc::O_EXCL } else { 0 };
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK | alone;
+    let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
+    if write && kind.is_file() && !super::try_lock(&file)? {
+        return Err(Error::new(ErrorKind::WouldBlock, "locked by another program"));
+    }
+    Ok(file)
 }
 
 /// An eMMC boot partition made writable; protected again when dropped.

@@ -6,7 +6,7 @@ mod file;
 mod ioctl;
 mod zero;
 
-pub use file::{ForceRo, create_file};
+pub use file::{ForceRo, create_file, open_foreign};
 pub use ioctl::try_lock;
 
 use crate::sys::power::{self, Deed};

@@ -1,0 +1,188 @@
+//! The inbox: whatever brings a whole file there, by renaming it into it, brings an update. The
+//! report is put into the outbox.
+
+use super::desk::{Desk, Goods};
+use super::report::{Identity, Report, apart};
+use super::visit::{Ending, Shelf, visit};
+use crate::config::Settings;
+use crate::daemon::Remote;
+use crate::daemon::core::{Bell, Core};
+use crate::event::{Event, Sink};
+use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
+use crate::stick::{Board, Shown, is_artifact};
+use crate::sys::durable;
+use crate::sys::wait::{Watch, any};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Reports that are kept.
+const KEPT: usize = 32;
+
+/// Files that are looked at; a folder with more is somebody's mistake.
+const FILES_MAX: usize = 1000;
+
+/// Nothing in these threads recurses deeply.
+const STACK: usize = 512 * 1024;
+
+/// Watches the inbox from now on, in threads that sleep until something happens. Nothing is done
+/// where there is no such folder.
+pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<()> {
+    let folder = &settings.inbox;
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let told = || folder.display().to_string();
+    // Before the first look: what comes in between is seen by one of the two.
+    let arrivals = Watch::folder(folder).reason(ReasonCode::Io, told())?;
+    let bell = Arc::new(Bell::default());
+    // Whether somebody has brought something in this life of the daemon: what lies there from
+    // before a reboot has had its chance.
+    let brought = Arc::new(AtomicBool::new(false));
+    let (ring, arrived) = (bell.clone(), brought.clone());
+    spawn("arrivals", move || {
+        while any(&[arrivals.as_fd()], None).is_ok() {
+            arrivals.drain();
+            arrived.store(true, Ordering::SeqCst);
+            ring.ring();
+        }
+    })?;
+    // What had to wait may go on when the device stands elsewhere.
+    let (ring, followed) = (bell.clone(), core.clone());
+    spawn("states", move || {
+        // One that fell behind is let go, comes again, and rings for what it may have missed.
+        while let Ok((_, follower)) = followed.hub.follow(0) {
+            ring.ring();
+            while let Some(told) = follower.next(|at| any(&[at.as_fd()], None).map(|_| true)) {
+                if matches!(told.event, Event::State { .. } | Event::Hold { .. }) {
+                    ring.ring();
+                }
+            }
+        }
+    })?;
+    let (core, settings) = (core.clone(), settings.clone());
+    spawn("inbox", move || {
+        loop {
+            let by_hand = brought.load(Ordering::SeqCst);
+            if let Err(failure) = sweep(&settings, by_hand, &core.hub) {
+                core.hub.emit(&Event::Warning { text: format!("inbox: {failure}") });
+            }
+            bell.wait(None);
+        }
+    })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let builder = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
+    builder.spawn(work).map(drop).reason(ReasonCode::Io, name)
+}
+
+struct Folder(Vec<(String, u64, PathBuf)>);
+
+impl Shelf for Folder {
+    fn offers(&self) -> Vec<(String, u64)> {
+        self.0.iter().map(|(name, len, _)| (printable(name, 120), *len)).collect()
+    }
+
+    fn take(&self, number: usize) -> Result<Goods> {
+        let none = || Failure::new(ReasonCode::NoSuchFile, "no such artifact");
+        Ok(Goods::File(self.0.get(number).ok_or_else(none)?.2.clone()))
+    }
+}
+
+/// Whole artifacts in the folder, by name. No links: they could lead anywhere.
+fn artifacts(folder: &Path) -> Result<Folder> {
+    let entries = std::fs::read_dir(folder).reason(ReasonCode::Io, folder.display())?;
+    let mut found: Vec<(String, u64, PathBuf)> = Vec::new();
+    for entry in entries.take(FILES_MAX).flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.metadata() {
+            Ok(about) if about.is_file() && is_artifact(&name) => {
+                let at = found.partition_point(|(other, _, _)| *other < name);
+                found.insert(at, (name, about.len(), entry.path()));
+            }
+            _ => {}
+        }
+    }
+    Ok(Folder(found))
+}
+
+/// Judges what is there, installs what fits, reports, and takes away what is done with. If the
+/// power goes before that, it is all done again and comes to the same.
+fn sweep(settings: &Settings, by_hand: bool, sink: &dyn Sink) -> Result<()> {
+    let shelf = artifacts(&settings.inbox)?;
+    if shelf.0.is_empty() {
+        return Ok(());
+    }
+    let silent = || Failure::new(ReasonCode::DaemonSilent, "the daemon does not answer itself");
+    let desk = Remote::find(&settings.run).ok_or_else(silent)?;
+    let board = Board::new(settings.run.join("inbox.status"), "inbox");
+    let visit = visit(&desk, &shelf, "inbox", by_hand, &board, &Silent);
+    board.show(visit.ending.shown, &visit.ending.text, visit.ending.code);
+    sink.emit(&Event::Media { text: format!("inbox: {}", visit.ending.text) });
+    if waits(&visit.ending) {
+        return Ok(());
+    }
+    let (status, unknown) = apart(desk.status());
+    let report = Report {
+        v: 1,
+        device: Identity::of(settings),
+        status,
+        unknown,
+        places: vec![format!("inbox: {} artifacts", shelf.0.len())],
+        candidates: visit.judged,
+        choice: visit.choice.text,
+        result: (&visit.ending).into(),
+    };
+    file(&settings.device.state.join("outbox"), &report)?;
+    for (_, _, path) in &shelf.0 {
+        std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?;
+    }
+    Ok(())
+}
+
+/// Whether the same files may fare better later, when the device stands elsewhere.
+fn waits(ending: &Ending) -> bool {
+    let class = ending.code.map(|c| c.class());
+    let later = matches!(class, Some(Class::Busy | Class::Denied | Class::Retry));
+    ending.shown == Shown::Waiting || (ending.shown == Shown::Refused && later)
+}
+
+/// Puts a report into the outbox as the next in number, and takes the oldest away.
+fn file(outbox: &Path, report: &Report) -> Result<()> {
+    if !outbox.exists() {
+        std::fs::create_dir(outbox).reason(ReasonCode::Io, outbox.display())?;
+    }
+    let number = |path: &Path| -> Option<u64> {
+        path.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
+    };
+    let entries = std::fs::read_dir(outbox).reason(ReasonCode::Io, outbox.display())?;
+    let mut numbered: Vec<(u64, PathBuf)> = Vec::new();
+    for path in entries.flatten().map(|e| e.path()) {
+        if let Some(n) = number(&path) {
+            numbered.insert(numbered.partition_point(|(other, _)| *other < n), (n, path));
+        }
+    }
+    let next = numbered.last().map_or(1, |(n, _)| n.saturating_add(1));
+    let files = report.files();
+    for (name, content) in &files {
+        let path = outbox.join(format!("{next:06}-{name}"));
+        durable::write(&path, content)?;
+        // It is for whoever brought the file.
+        let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644));
+    }
+    let surplus = (numbered.len() + files.len()).saturating_sub(2 * KEPT);
+    for (_, path) in numbered.into_iter().take(surplus) {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// The daemon that does the work tells of it.
+struct Silent;
+
+impl Sink for Silent {
+    fn emit(&self, _: &Event) {}
+}

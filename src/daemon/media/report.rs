@@ -1,0 +1,160 @@
+//! What is written back: for a person at a desk, and the same for a program.
+
+use super::visit::Ending;
+use crate::config::Settings;
+use crate::device::{Ended, Status, utc};
+use crate::model::{ByteLen, Digest, Result, printable};
+use crate::stick::{Judged, Verdict};
+use crate::sys::host;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// Which device this is.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Identity {
+    pub(super) product: String,
+    pub(super) compatible: String,
+    pub(super) host: String,
+    /// Tells devices of a kind apart; made from the machine id, which itself stays at home.
+    pub(super) id: String,
+    pub(super) updater: &'static str,
+}
+
+impl Identity {
+    pub(super) fn of(settings: &Settings) -> Identity {
+        let id = host::machine_id().map(|id| Digest::of(format!("surefoot {id}").as_bytes()));
+        let device = &settings.device;
+        Identity {
+            product: device.product.to_string(),
+            compatible: device.compatible.to_string(),
+            host: printable(&host::name(), 64),
+            id: id.map_or_else(String::new, |d| d.to_string().chars().take(8).collect()),
+            updater: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// A name that every FAT can hold.
+    fn file_name(&self) -> String {
+        let plain = |c: char| match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() => c,
+            _ => '-',
+        };
+        let name: String = self.compatible.chars().map(plain).take(36).collect();
+        let joint = if self.id.is_empty() { "" } else { "-" };
+        format!("{name}{joint}{}", self.id)
+    }
+}
+
+/// All of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Report {
+    pub(super) v: u32,
+    pub(super) device: Identity,
+    /// Where the device stands.
+    pub(super) status: Option<Box<Status>>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unknown: Option<String>,
+    /// What was found on the stick, a line for each place.
+    pub(super) places: Vec<String>,
+    pub(super) candidates: Vec<Judged>,
+    pub(super) choice: String,
+    pub(super) result: Outcome,
+}
+
+/// Where the device stands, or why that is not known.
+pub(super) fn apart(status: Result<Status>) -> (Option<Box<Status>>, Option<String>) {
+    match status {
+        Ok(status) => (Some(Box::new(status)), None),
+        Err(failure) => (None, Some(failure.to_string())),
+    }
+}
+
+/// How it went.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Outcome {
+    pub(super) state: &'static str,
+    pub(super) code: Option<crate::model::ReasonCode>,
+    pub(super) text: String,
+    pub(super) next: String,
+}
+
+impl From<&Ending> for Outcome {
+    fn from(ending: &Ending) -> Outcome {
+        let Ending { shown, code, text, next } = ending.clone();
+        Outcome { state: shown.word(), code, text, next }
+    }
+}
+
+impl Report {
+    /// Both files, named after the device.
+    pub(super) fn files(&self) -> [(String, Vec<u8>); 2] {
+        let name = format!("surefoot-report-{}", self.device.file_name());
+        let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        // A person may open it in a program that knows no other line ends.
+        let text = self.text().replace('\n', "\r\n");
+        [(format!("{name}.txt"), text.into()), (format!("{name}.json"), json.into())]
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let device = &self.device;
+        let _ = writeln!(out, "{}", self.result.text);
+        if let Some(code) = self.result.code {
+            let _ = writeln!(out, "Code: {code}");
+        }
+        let _ = writeln!(out, "Next: {}\n", self.result.next);
+        let id = if device.id.is_empty() { "" } else { ", id " };
+        let _ = writeln!(
+            out,
+            "Device    {}, {}, {}{id}{}; surefoot {}",
+            device.product, device.compatible, device.host, device.id, device.updater
+        );
+        match &self.status {
+            Some(status) => {
+                let _ = writeln!(out, "Status    {}", status.summary);
+                if let Some(last) = last(status) {
+                    let _ = writeln!(out, "Last      {last}");
+                }
+            }
+            None => {
+                let why = self.unknown.as_deref().unwrap_or_default();
+                let _ = writeln!(out, "Status    unknown: {why}");
+            }
+        }
+        for place in &self.places {
+            let _ = writeln!(out, "Found     {place}");
+        }
+        let _ = writeln!(out, "Choice    {}", self.choice);
+        for one in &self.candidates {
+            let _ = match &one.verdict {
+                Verdict::Fits { version, release_counter, artifact } => writeln!(
+                    out,
+                    "Artifact  {}, {}: {version} (release {release_counter}, {})",
+                    one.name,
+                    ByteLen(one.len),
+                    artifact.short()
+                ),
+                Verdict::Refused { code, detail } => {
+                    writeln!(out, "Artifact  {}, {}: {detail} [{code}]", one.name, ByteLen(one.len))
+                }
+            };
+        }
+        out
+    }
+}
+
+fn last(status: &Status) -> Option<String> {
+    let (last, ended) = (&status.last, status.last.outcome?);
+    let how = match ended {
+        Ended::Updated => "updated to",
+        Ended::RolledBack => "rolled back from",
+        Ended::Failed => "did not install",
+    };
+    let to = last.to.as_deref().unwrap_or("a system that nobody remembers");
+    let mut out = format!("{how} {to}, {}", last.at.map_or_else(String::new, utc));
+    if let Some(reason) = last.reason {
+        let _ = write!(out, ": {} [{reason}]", last.detail.as_deref().unwrap_or_default());
+    }
+    Some(out)
+}

@@ -1,0 +1,232 @@
+//! A stick from the moment it is put in to the report that is left on it.
+
+use super::desk::{Desk, Goods};
+use super::report::{Identity, Report, apart};
+use super::visit::{Ending, JUDGED_MAX, Shelf, visit};
+use crate::config::{Settings, Where, load};
+use crate::daemon::Remote;
+use crate::device::World;
+use crate::event::Sink;
+use crate::model::{Failure, ReasonCode, Result};
+use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick};
+use crate::sys::blk;
+use crate::sys::host;
+use crate::sys::lock::FileLock;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// For another stick that is being served.
+const QUEUE: Duration = Duration::from_secs(90 * 60);
+
+/// What is printed, and how the program ends.
+pub struct Seen {
+    /// For people, a few lines.
+    pub text: String,
+    /// Why nothing was installed, if so.
+    pub code: Option<ReasonCode>,
+}
+
+impl Seen {
+    fn nothing(text: String) -> Seen {
+        Seen { text: text + "\n", code: None }
+    }
+}
+
+/// Looks at a stick, installs the newest artifact that fits, once, and leaves a report.
+pub fn stick(place: &Where, path: &Path, sink: &dyn Sink) -> Result<Seen> {
+    let settings = load(place)?.settings;
+    let name = path.display();
+    if !settings.stick {
+        return Ok(Seen::nothing(format!("{name}: `[stick] enabled` is false; left alone")));
+    }
+    let _ = std::fs::create_dir_all(&settings.run);
+    let _turn = queue(&settings)?;
+    // From here on the report is written before an orderly reboot, which this may be the cause of.
+    host::hold_off_termination();
+    let stick = match Stick::open(path) {
+        Ok(stick) => stick,
+        // A card reader without a card is no stick.
+        Err(f) if f.code() == ReasonCode::NoSuchFile => return Err(f),
+        Err(f) => {
+            board(&settings, path).show(Shown::Unreadable, f.detail(), Some(f.code()));
+            return Err(f);
+        }
+    };
+    if is_our_own(&settings, &stick) {
+        return Ok(Seen::nothing(format!("{name} is the disk of this device; left alone")));
+    }
+    let board = board(&settings, path);
+    board.show(Shown::Reading, "the stick is looked at", None);
+    let found = stick.look();
+    let told = serve(place, &settings, &stick, &found, &board, sink);
+    let mut text = format!("{}\n{}\n", told.choice, told.result.text);
+    let mut shown = told.result.text.clone();
+    if settings.stick_report
+        && let Some(number) = found.place_for_report()
+    {
+        match stick.leave(number, &told.files()) {
+            Ok(()) => text.push_str("The report is on the stick.\n"),
+            Err(failure) => {
+                let why = format!("No report is on the stick: {}.", failure.detail());
+                text.push_str(&format!("{why}\n"));
+                shown = format!("{shown} {why}");
+            }
+        }
+    }
+    let ending = &told.result;
+    let state = told_state(ending.state);
+    board.show(state, &shown, ending.code);
+    text.push_str(&format!("Next: {}\n", ending.next));
+    let good = matches!(state, Shown::Done | Shown::Waiting);
+    Ok(Seen { text, code: ending.code.filter(|_| !good) })
+}
+
+/// The stick was taken out, or its unit was stopped.
+pub fn stick_gone(place: &Where, path: &Path) -> Result<()> {
+    let settings = load(place)?.settings;
+    board(&settings, path).gone();
+    Ok(())
+}
+
+fn board(settings: &Settings, path: &Path) -> Board {
+    Board::new(settings.run.join("stick.status"), &path.display().to_string())
+}
+
+fn told_state(word: &str) -> Shown {
+    let all = [Shown::Done, Shown::Waiting, Shown::Unreadable, Shown::Lost];
+    all.into_iter().find(|s| s.word() == word).unwrap_or(Shown::Refused)
+}
+
+/// One stick after the other.
+fn queue(settings: &Settings) -> Result<Option<FileLock>> {
+    let file = settings.run.join("stick.lock");
+    let start = Instant::now();
+    loop {
+        match FileLock::take(&file, Duration::ZERO) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(f) if f.code() == ReasonCode::Busy && start.elapsed() < QUEUE => {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            Err(f) if f.code() == ReasonCode::Busy => return Err(f),
+            // Without a folder for it there is no daemon either, and nobody puts in two.
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// A device that runs from a disk on USB sees that as a stick too.
+fn is_our_own(settings: &Settings, stick: &Stick) -> bool {
+    let own = blk::Identity::of(&settings.device.disk);
+    own.is_ok_and(|own| own == stick.identity())
+}
+
+/// Whether a stick was seen in this boot before: the first one may have been in all the time.
+fn put_in_by_hand(settings: &Settings) -> bool {
+    let mark = settings.run.join("stick.seen");
+    let boot = host::boot_id().unwrap_or_default();
+    let known = std::fs::read_to_string(&mark).is_ok_and(|text| text == boot);
+    if !known && let Err(error) = std::fs::write(&mark, &boot) {
+        log::info!("{}: {error}", mark.display());
+    }
+    known
+}
+
+struct OnStick<'a> {
+    stick: &'a Stick,
+    offers: Vec<(usize, &'a Candidate)>,
+}
+
+impl Shelf for OnStick<'_> {
+    fn offers(&self) -> Vec<(String, u64)> {
+        self.offers.iter().map(|(_, c)| (c.name.clone(), c.len)).collect()
+    }
+
+    fn take(&self, number: usize) -> Result<Goods> {
+        let none = || Failure::new(ReasonCode::NoSuchFile, "no such artifact");
+        let (place, candidate) = self.offers.get(number).ok_or_else(none)?;
+        let serving = self.stick.serve(*place, candidate)?;
+        Ok(Goods::Stick(serving, candidate.name.clone()))
+    }
+}
+
+fn serve(
+    place: &Where,
+    settings: &Settings,
+    stick: &Stick,
+    found: &Found,
+    board: &Board,
+    sink: &dyn Sink,
+) -> Report {
+    let by_hand = put_in_by_hand(settings);
+    let places = found.places.iter().zip(0..);
+    let offers = places.flat_map(|(p, number)| p.candidates.iter().map(move |c| (number, c)));
+    let shelf = OnStick { stick, offers: offers.collect() };
+    let device = Identity::of(settings);
+    let places = describe(found, shelf.offers.len());
+    let plain = |ending: &Ending, (status, unknown)| Report {
+        v: 1,
+        device: device.clone(),
+        status,
+        unknown,
+        places: places.clone(),
+        candidates: Vec::new(),
+        choice: "no artifact".to_owned(),
+        result: ending.into(),
+    };
+    let desk = match desk(place, settings) {
+        Ok(desk) => desk,
+        Err(failure) => {
+            return plain(&Ending::refused(&failure), (None, Some(failure.to_string())));
+        }
+    };
+    if let Some(why) = found.unreadable() {
+        return plain(&unreadable(why), apart(desk.status()));
+    }
+    let visit = visit(&*desk, &shelf, "stick", by_hand, board, sink);
+    let (status, unknown) = apart(desk.status());
+    Report {
+        v: 1,
+        device: device.clone(),
+        status,
+        unknown,
+        places: places.clone(),
+        candidates: visit.judged,
+        choice: visit.choice.text,
+        result: (&visit.ending).into(),
+    }
+}
+
+fn unreadable(why: String) -> Ending {
+    Ending {
+        shown: Shown::Unreadable,
+        code: Some(ReasonCode::StickUnreadable),
+        text: why,
+        next: ReasonCode::StickUnreadable.next_step().to_owned(),
+    }
+}
+
+fn desk(place: &Where, settings: &Settings) -> Result<Box<dyn Desk>> {
+    if let Some(remote) = Remote::find(&settings.run) {
+        return Ok(Box::new(remote));
+    }
+    Ok(Box::new(World::open(load(place)?.settings)?))
+}
+
+/// One line for each place.
+fn describe(found: &Found, offers: usize) -> Vec<String> {
+    let many = (offers > JUDGED_MAX).then(|| format!("only {JUDGED_MAX} artifacts were looked at"));
+    let lines = found.places.iter().zip(1..).map(|(place, number)| {
+        let mut line = format!("place {number}: {}", place.kind);
+        if place.kind == Kind::Fat {
+            line.push_str(&format!(", {} artifacts", place.candidates.len()));
+        }
+        if place.more {
+            line.push_str(", and more files than are looked at");
+        }
+        if let Some(damage) = &place.damage {
+            line.push_str(&format!(", damaged: {damage}"));
+        }
+        line
+    });
+    lines.chain(many).collect()
+}

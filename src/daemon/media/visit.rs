@@ -1,0 +1,264 @@
+//! What is done with the artifacts that somebody has brought: judge all, choose, install one, once.
+
+use super::desk::{Desk, Goods};
+use crate::device::{Ended, Installed, Next, State, Status};
+use crate::event::{Event, Phase, Sink};
+use crate::model::{Class, Failure, ReasonCode, Result};
+use crate::stick::{Board, Choice, Judged, Shown, Verdict, choose};
+use std::time::{Duration, Instant};
+
+/// More artifacts are not judged.
+pub(super) const JUDGED_MAX: usize = 64;
+
+/// For a trial to be decided, or another update to end: longer than either may take.
+const PATIENCE: Duration = Duration::from_secs(100 * 60);
+
+/// Between two looks: soon, then ever later.
+const SOON: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_secs(15);
+
+/// Where the artifacts are.
+pub(super) trait Shelf {
+    /// Names and lengths.
+    fn offers(&self) -> Vec<(String, u64)>;
+    /// The bytes of one, by its place in [`Shelf::offers`].
+    fn take(&self, number: usize) -> Result<Goods>;
+}
+
+/// How it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) shown: Shown,
+    pub(super) code: Option<ReasonCode>,
+    /// One line.
+    pub(super) text: String,
+    /// What a person does next.
+    pub(super) next: String,
+}
+
+impl Ending {
+    pub(super) fn refused(failure: &Failure) -> Ending {
+        let code = failure.code();
+        let shown = match code {
+            ReasonCode::TrialPending | ReasonCode::Busy | ReasonCode::Inhibited => Shown::Waiting,
+            ReasonCode::AlreadyInstalled => Shown::Done,
+            ReasonCode::SourceLost => Shown::Lost,
+            _ => Shown::Refused,
+        };
+        let text = failure.detail().to_owned();
+        Ending { shown, code: Some(code), text, next: code.next_step().to_owned() }
+    }
+}
+
+/// Everything that was found out.
+pub(super) struct Visit {
+    pub(super) judged: Vec<Judged>,
+    pub(super) choice: Choice,
+    pub(super) ending: Ending,
+}
+
+/// Judges, chooses and installs. `by` is who brought it, `by_hand` whether it is certain that a
+/// person has just done so.
+pub(super) fn visit(
+    desk: &dyn Desk,
+    shelf: &dyn Shelf,
+    by: &str,
+    by_hand: bool,
+    board: &Board,
+    sink: &dyn Sink,
+) -> Visit {
+    let wait = wait_until_decided(desk, board);
+    let offers = shelf.offers();
+    let judged: Vec<_> = (0..)
+        .zip(offers.iter().take(JUDGED_MAX))
+        .map(|(number, (name, len))| {
+            let verdict = match shelf.take(number).and_then(|g| desk.glance(g, sink)) {
+                Ok(judgement) => Verdict::Fits {
+                    version: judgement.plan.version,
+                    release_counter: judgement.plan.release_counter,
+                    artifact: judgement.artifact,
+                },
+                Err(failure) => {
+                    Verdict::Refused { code: failure.code(), detail: failure.detail().to_owned() }
+                }
+            };
+            Judged { name: name.clone(), len: *len, verdict }
+        })
+        .collect();
+    let choice = choose(&judged);
+    let ending = match wait {
+        Err(failure) => Ending::refused(&failure),
+        Ok(status) => install(desk, shelf, &judged, &choice, &status, by, by_hand, board, sink),
+    };
+    Visit { judged, choice, ending }
+}
+
+/// A trial is decided before anything else: by the daemon, or by a person, and then it is told.
+fn wait_until_decided(desk: &dyn Desk, board: &Board) -> Result<Status> {
+    let start = Instant::now();
+    let mut pause = SOON;
+    loop {
+        let status = desk.status()?;
+        if status.state != State::Trying {
+            return Ok(status);
+        }
+        if !desk.decides() || start.elapsed() >= PATIENCE {
+            let text = "the running system is on trial and not decided yet";
+            return Err(Failure::new(ReasonCode::TrialPending, text));
+        }
+        let text = "the running system is on trial; it is decided first";
+        board.show(Shown::Waiting, text, Some(ReasonCode::TrialPending));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LATE);
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one step of `visit`, which has them all")]
+fn install(
+    desk: &dyn Desk,
+    shelf: &dyn Shelf,
+    judged: &[Judged],
+    choice: &Choice,
+    status: &Status,
+    by: &str,
+    by_hand: bool,
+    board: &Board,
+    sink: &dyn Sink,
+) -> Ending {
+    let mut last = nothing_fits(judged);
+    for number in &choice.order {
+        let Some(one) = judged.get(*number) else {
+            continue;
+        };
+        if !by_hand && let Some(ending) = came_back(one, status) {
+            return ending;
+        }
+        let told = Following { board, name: &one.name, sink };
+        board.show(Shown::Installing, &choice.text, None);
+        let done = patiently(|| shelf.take(*number).and_then(|g| desk.install(g, by, &told)));
+        match done {
+            Ok(done) => return installed(&one.name, &done),
+            Err(failure) => {
+                let named =
+                    Failure::new(failure.code(), format!("{}: {}", one.name, failure.detail()));
+                last = Ending::refused(&named);
+                // The next one has its chance only where this one itself was bad.
+                if failure.code().class() != Class::Reject {
+                    return last;
+                }
+            }
+        }
+    }
+    last
+}
+
+/// Somebody else's update ends some time.
+fn patiently(mut act: impl FnMut() -> Result<Installed>) -> Result<Installed> {
+    let start = Instant::now();
+    let mut pause = SOON;
+    loop {
+        match act() {
+            Err(failure) if failure.code() == ReasonCode::Busy && start.elapsed() < PATIENCE => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LATE);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A stick that stays in is seen again at every boot. What was installed from it and did not stay
+/// would be installed again, and so on for ever; so that it takes a person to try once more.
+fn came_back(one: &Judged, status: &Status) -> Option<Ending> {
+    let Verdict::Fits { version, artifact, .. } = &one.verdict else {
+        return None;
+    };
+    let last = &status.last;
+    let bad = matches!(last.outcome, Some(Ended::RolledBack | Ended::Failed));
+    let same = last.artifact.as_ref() == Some(artifact);
+    let lost = last.reason == Some(ReasonCode::SourceLost);
+    if !(bad && same) || lost {
+        return None;
+    }
+    let code = last.reason.unwrap_or(ReasonCode::Unknown);
+    let why = last.detail.as_deref().unwrap_or(code.meaning());
+    Some(Ending {
+        shown: Shown::Refused,
+        code: Some(code),
+        text: format!("{version} was tried already and did not stay: {why}"),
+        next: format!("{} To try again, take it out and put it in again.", code.next_step()),
+    })
+}
+
+/// Why nothing is installed: of several reasons the one that says most.
+fn nothing_fits(judged: &[Judged]) -> Ending {
+    let reasons = judged.iter().filter_map(|j| match &j.verdict {
+        Verdict::Refused { code, detail } => Some((*code, format!("{}: {detail}", j.name))),
+        Verdict::Fits { .. } => None,
+    });
+    let rank = |code: ReasonCode| match code {
+        ReasonCode::AlreadyInstalled => 0,
+        ReasonCode::RolledBackBefore => 1,
+        ReasonCode::VersionOlder | ReasonCode::BelowFloor => 2,
+        _ if code.class() == Class::Reject => 4,
+        _ => 3,
+    };
+    match reasons.min_by_key(|(code, _)| rank(*code)) {
+        Some((code, text)) => Ending::refused(&Failure::new(code, text)),
+        None => Ending {
+            shown: Shown::Refused,
+            code: Some(ReasonCode::NoSuchFile),
+            text: "there is no artifact".to_owned(),
+            next: "Copy a file whose name ends in .surefoot to it, and put it in again.".to_owned(),
+        },
+    }
+}
+
+fn installed(name: &str, done: &Installed) -> Ending {
+    let (shown, code) = (Shown::Done, None);
+    let (text, next) = match done {
+        Installed::Done(answer) if answer.next == Next::Reboot => (
+            format!("{name}: {}", answer.text),
+            "The device tries the new system at its next reboot. Leave the stick in, and its \
+             report says how it ended.",
+        ),
+        Installed::Done(answer) => {
+            (format!("{name}: {}", answer.text), "A person's word is missing.")
+        }
+        Installed::Plan { .. } => (format!("{name}: nothing was done"), "Nothing."),
+    };
+    let next = next.to_owned();
+    Ending { shown, code, text, next }
+}
+
+/// Shows progress, and passes on what is told.
+struct Following<'a> {
+    board: &'a Board,
+    name: &'a str,
+    sink: &'a dyn Sink,
+}
+
+impl Sink for Following<'_> {
+    fn emit(&self, event: &Event) {
+        if let Event::Progress { phase, done, total } = event {
+            let text = format!("{} {}", phase.doing(), self.name);
+            self.board.percent(percent(*phase, *done, *total), &text);
+        }
+        self.sink.emit(event);
+    }
+}
+
+/// How far an installation is: what is read is read again to be written.
+fn percent(phase: Phase, done: u64, total: u64) -> u8 {
+    let (from, to): (u8, u8) = match phase {
+        Phase::Verify | Phase::Compare => (0, 25),
+        Phase::Write => (25, 97),
+        Phase::Finish => (97, 100),
+    };
+    let span = u128::from(to - from) * u128::from(done.min(total)) / u128::from(total.max(1));
+    u8::try_from(u128::from(from) + span).unwrap_or(100)
+}
+
+#[cfg(test)]
+#[path = "visit_tests.rs"]
+mod tests;

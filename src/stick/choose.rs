@@ -1,0 +1,159 @@
+//! Which of several artifacts is installed, and why: values in, values out.
+
+use crate::model::{Digest, ReasonCode, Version};
+use serde::Serialize;
+use std::cmp::Reverse;
+
+/// What this device says of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It would be installed.
+    Fits {
+        /// As people call it.
+        version: Version,
+        /// Its order among releases.
+        release_counter: u64,
+        /// Names it.
+        artifact: Digest,
+    },
+    /// It would not.
+    Refused {
+        /// Why.
+        code: ReasonCode,
+        /// One line for people.
+        detail: String,
+    },
+}
+
+/// An artifact and what was said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judged {
+    /// The file's name.
+    pub name: String,
+    /// Bytes.
+    pub len: u64,
+    /// What was said.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Those that fit, by number, in the order in which they are tried: the next one only if the
+    /// one before turns out to be damaged.
+    pub order: Vec<usize>,
+    /// The choice, in one line for people.
+    pub text: String,
+}
+
+/// The newest that fits. Releases are ordered by their counter alone. Two different ones with one
+/// counter are both signed for this device, so that neither does harm; the one with the lower
+/// digest is taken, because that is the same one on every device and whatever the files are called,
+/// and it is said. A second copy of the same is passed over.
+pub fn choose(judged: &[Judged]) -> Choice {
+    let fits = |number: usize| match &judged.get(number)?.verdict {
+        Verdict::Fits { release_counter, artifact, .. } => Some((*release_counter, *artifact)),
+        Verdict::Refused { .. } => None,
+    };
+    let rank = |n: usize| {
+        fits(n).map(|(counter, artifact)| (Reverse(counter), artifact.0, &judged[n].name))
+    };
+    let mut order: Vec<usize> = Vec::new();
+    for number in (0..judged.len()).filter(|n| fits(*n).is_some()) {
+        order.insert(order.partition_point(|n| rank(*n) < rank(number)), number);
+    }
+    let mut copies = Vec::new();
+    let mut before = None;
+    order.retain(|n| {
+        let new = fits(*n) != before;
+        before = fits(*n);
+        if !new {
+            copies.push(*n);
+        }
+        new
+    });
+    let chosen = order.first().copied();
+    let counter = chosen.and_then(fits).map(|(counter, _)| counter);
+    let said = |(number, one): (usize, &Judged)| {
+        let name = &one.name;
+        match &one.verdict {
+            Verdict::Refused { code, detail } => format!("{name}: {detail} ({code})"),
+            Verdict::Fits { version, .. } if chosen == Some(number) => {
+                format!("{name}: {version} chosen")
+            }
+            Verdict::Fits { version, .. } if copies.contains(&number) => {
+                format!("{name}: {version}, a copy of another one")
+            }
+            Verdict::Fits { version, .. } if fits(number).map(|(c, _)| c) == counter => format!(
+                "{name}: {version}, another build with the same release counter; passed over \
+                 because its digest is higher: take one of the two away to choose yourself"
+            ),
+            Verdict::Fits { version, .. } => format!("{name}: {version} is older"),
+        }
+    };
+    let lines: Vec<_> = judged.iter().enumerate().map(said).collect();
+    let count = match judged.len() {
+        0 => "no artifact".to_owned(),
+        1 => "1 artifact: ".to_owned(),
+        n => format!("{n} artifacts: "),
+    };
+    Choice { order, text: format!("{count}{}", lines.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(name: &str, version: &str, release_counter: u64, digest: u8) -> Judged {
+        let artifact = Digest([digest; 32]);
+        let version = version.parse().unwrap();
+        let verdict = Verdict::Fits { version, release_counter, artifact };
+        Judged { name: name.to_owned(), len: 1, verdict }
+    }
+
+    fn refused(name: &str, code: ReasonCode) -> Judged {
+        let verdict = Verdict::Refused { code, detail: code.meaning().to_owned() };
+        Judged { name: name.to_owned(), len: 1, verdict }
+    }
+
+    #[test]
+    fn the_newest_that_fits_is_chosen_and_the_others_are_explained() {
+        let judged = [
+            fits("a", "2.0", 5, 1),
+            refused("b", ReasonCode::Incompatible),
+            fits("c", "2.1", 6, 2),
+        ];
+        let choice = choose(&judged);
+        assert_eq!(choice.order, [2, 0]);
+        assert_eq!(
+            choice.text,
+            "3 artifacts: a: 2.0 is older; b: The artifact is not compatible with this device. \
+             (INCOMPATIBLE); c: 2.1 chosen"
+        );
+    }
+
+    #[test]
+    fn equal_releases_are_told_apart_the_same_way_everywhere() {
+        let pair = [fits("a", "2.1", 6, 9), fits("b", "2.1", 6, 3)];
+        let choice = choose(&pair);
+        assert_eq!(choice.order, [1, 0]);
+        assert!(choice.text.contains("a: 2.1, another build with the same"), "{}", choice.text);
+        let renamed = [fits("z", "2.1", 6, 3), fits("y", "2.1", 6, 9)];
+        assert_eq!(choose(&renamed).order, [0, 1]);
+    }
+
+    #[test]
+    fn a_copy_is_no_second_chance() {
+        let choice = choose(&[fits("b", "2.1", 6, 3), fits("a", "2.1", 6, 3)]);
+        assert_eq!(choice.order, [1]);
+        assert!(choice.text.contains("b: 2.1, a copy of another one"), "{}", choice.text);
+    }
+
+    #[test]
+    fn where_nothing_fits_nothing_is_chosen() {
+        assert!(choose(&[]).order.is_empty());
+        assert!(choose(&[refused("a", ReasonCode::SignatureMissing)]).order.is_empty());
+    }
+}

@@ -1,0 +1,237 @@
+//! The bytes of one artifact, through a socket at whose other end a caged child reads the medium.
+//!
+//! ```text
+//! asked     "SFRD" | length u32 | offset u64     length 0 asks how long the whole is
+//! answered  0 u32 | length u32 | the bytes       or 1 u32 | 0 u32: the medium failed
+//! ```
+//! All numbers little endian; no piece is longer than 1 MiB.
+
+use super::PIECE_MAX;
+use crate::model::{Failure, ReasonCode, Result};
+use crate::source::Fetch;
+use crate::sys::cage::Caged;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+const ASKED: [u8; 4] = *b"SFRD";
+
+/// For one answer. A stick that is slower than a piece in this time, or a child that turns in
+/// circles, is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For the first one: the child follows the chain of the whole file before it answers.
+const FIRST_PATIENCE: Duration = Duration::from_secs(90);
+
+/// A child that serves one artifact, and our end of its socket. Dropped, the child is killed.
+#[derive(Debug)]
+pub struct Serving {
+    pub(super) stream: UnixStream,
+    pub(super) child: Caged,
+}
+
+impl Serving {
+    /// The socket, to hand it to another process. Only one may ask through it.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// The bytes, for this process.
+    pub fn open(self, name: &str) -> Result<Served> {
+        let mut served = Served::new(self.stream, name)?;
+        served.child = Some(self.child);
+        Ok(served)
+    }
+}
+
+/// The artifact at the other end of such a socket.
+#[derive(Debug)]
+pub struct Served {
+    /// `None` once an answer was missing: what comes after it cannot be told from it.
+    stream: Mutex<Option<UnixStream>>,
+    len: u64,
+    name: String,
+    child: Option<Caged>,
+}
+
+impl Served {
+    /// What was handed over, if it is a socket; else it is given back.
+    pub fn handed(fd: OwnedFd, name: &str) -> std::result::Result<Result<Served>, OwnedFd> {
+        let file = File::from(fd);
+        match file.metadata() {
+            Ok(about) if about.file_type().is_socket() => {
+                Ok(Served::new(UnixStream::from(OwnedFd::from(file)), name))
+            }
+            _ => Err(file.into()),
+        }
+    }
+
+    fn new(stream: UnixStream, name: &str) -> Result<Served> {
+        let told = |e: std::io::Error| lost(name, 0, &e);
+        stream.set_read_timeout(Some(FIRST_PATIENCE)).map_err(told)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(told)?;
+        let mut bytes = [0; 8];
+        ask(&stream, 0, 0, &mut bytes).map_err(told)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+        let (stream, name) = (Mutex::new(Some(stream)), name.to_owned());
+        Ok(Served { stream, len: u64::from_le_bytes(bytes), name, child: None })
+    }
+}
+
+fn lost(name: &str, offset: u64, error: &std::io::Error) -> Failure {
+    let what = match error.kind() {
+        std::io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+        std::io::ErrorKind::UnexpectedEof => "the medium is gone".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(ReasonCode::SourceLost, format!("{name} at byte {offset}: {what}"))
+}
+
+/// `len` is what is asked for; `buf` is what is awaited.
+fn ask(mut stream: &UnixStream, offset: u64, len: usize, buf: &mut [u8]) -> std::io::Result<()> {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut asked = [0; 16];
+    asked[..4].copy_from_slice(&ASKED);
+    asked[4..8].copy_from_slice(&number(len));
+    asked[8..].copy_from_slice(&offset.to_le_bytes());
+    stream.write_all(&asked)?;
+    let mut head = [0; 8];
+    stream.read_exact(&mut head)?;
+    if head[..4] != [0; 4] {
+        return Err(std::io::Error::other("the medium failed"));
+    }
+    if head[4..] != number(buf.len()) {
+        return Err(std::io::Error::other("the answer is none"));
+    }
+    stream.read_exact(buf)
+}
+
+impl Fetch for Served {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.len) {
+            let text = format!("{} at byte {offset}: it ends at {}", self.name, self.len);
+            return Err(Failure::new(ReasonCode::Truncated, text));
+        }
+        let mut held = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = offset;
+        for piece in buf.chunks_mut(PIECE_MAX) {
+            let gone = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+            let result = match &*held {
+                Some(stream) => ask(stream, at, piece.len(), piece),
+                None => Err(gone()),
+            };
+            if let Err(error) = result {
+                *held = None;
+                return Err(lost(&self.name, at, &error));
+            }
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The child's side: answers until nobody asks any more. `read` fills a piece from an offset.
+pub(super) fn serve(
+    mut stream: &File,
+    len: u64,
+    read: &mut dyn FnMut(u64, &mut [u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut answer = Vec::new();
+    loop {
+        let mut asked = [0; 16];
+        if stream.read_exact(&mut asked).is_err() || asked[..4] != ASKED {
+            return Ok(());
+        }
+        let want = u32::from_le_bytes([4, 5, 6, 7].map(|i| asked[i]));
+        let mut offset = [0; 8];
+        offset.copy_from_slice(&asked[8..]);
+        let offset = u64::from_le_bytes(offset);
+        answer.clear();
+        answer.resize(8, 0);
+        if want == 0 {
+            answer.extend_from_slice(&len.to_le_bytes());
+        } else {
+            let size = usize::try_from(want).unwrap_or(usize::MAX);
+            let end = offset.checked_add(want.into());
+            answer.resize(8 + size.min(PIECE_MAX), 0);
+            let fits = size <= PIECE_MAX && end.is_some_and(|end| end <= len);
+            if !fits || read(offset, &mut answer[8..]).is_err() {
+                answer.truncate(8);
+                answer[0] = 1;
+            }
+        }
+        let size = u32::try_from(answer.len() - 8).unwrap_or(0);
+        answer[4..8].copy_from_slice(&size.to_le_bytes());
+        stream.write_all(&answer)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(len: u64, fails_at: u64) -> (UnixStream, std::thread::JoinHandle<()>) {
+        let (here, there) = UnixStream::pair().unwrap();
+        let child = std::thread::spawn(move || {
+            let stream = File::from(OwnedFd::from(there));
+            let mut read = |offset: u64, buf: &mut [u8]| {
+                if offset + buf.len() as u64 > fails_at {
+                    return Err(std::io::Error::other("EIO"));
+                }
+                buf.iter_mut()
+                    .zip(offset..)
+                    .for_each(|(b, at)| *b = u8::try_from(at % 251).unwrap());
+                Ok(())
+            };
+            let _ = serve(&stream, len, &mut read);
+        });
+        (here, child)
+    }
+
+    #[test]
+    fn any_part_is_read_through_the_socket() {
+        let size = 3 * PIECE_MAX + 17;
+        let len = size as u64;
+        let (here, child) = pair(len, u64::MAX);
+        let served = Served::handed(here.into(), "x").unwrap().unwrap();
+        assert_eq!(served.len(), len);
+        let mut all = vec![0; size];
+        served.read_at(0, &mut all).unwrap();
+        assert!(all.iter().zip(0u64..).all(|(b, at)| *b == u8::try_from(at % 251).unwrap()));
+        let past = served.read_at(len - 3, &mut [0; 4]).unwrap_err();
+        assert_eq!(past.code(), ReasonCode::Truncated);
+        drop(served);
+        child.join().unwrap();
+    }
+
+    #[test]
+    fn a_medium_that_fails_is_lost_and_stays_lost() {
+        let (here, child) = pair(1000, 500);
+        let served = Served::handed(here.into(), "x").unwrap().unwrap();
+        served.read_at(0, &mut [0; 500]).unwrap();
+        for offset in [500, 0] {
+            let lost = served.read_at(offset, &mut [0; 10]).unwrap_err();
+            assert_eq!(lost.code(), ReasonCode::SourceLost);
+        }
+        drop(served);
+        child.join().unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        drop(there);
+        let lost = Served::handed(here.into(), "x").unwrap().unwrap_err();
+        assert_eq!(lost.code(), ReasonCode::SourceLost);
+    }
+
+    #[test]
+    fn what_is_no_socket_is_given_back() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(Served::handed(file.into(), "x").is_err());
+    }
+}

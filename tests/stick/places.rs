@@ -1,0 +1,174 @@
+//! Where on a stick an artifact may be, and what is left there.
+
+use crate::common::Bench;
+use crate::media::{Medium, SHAPES, Shape};
+
+#[test]
+fn an_artifact_is_found_in_every_partitioning_and_the_report_stands_beside_it() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    for shape in SHAPES {
+        for (bits, mib) in [(12, 3), (16, 20), (32, 40)] {
+            let stick = Medium::new(bench.dir.path(), "s.img", shape, bits, mib);
+            stick.put(&artifact, "A long name for an update.surefoot");
+            let said = bench.surefoot(&["stick", stick.text()]);
+            assert_eq!(said.code, 0, "{shape:?} FAT{bits}: {}{}", said.out, said.err);
+            let report = stick.report();
+            assert!(report.contains("2.0.0 chosen"), "{shape:?} FAT{bits}: {report}");
+            assert!(report.contains("armed"), "{report}");
+            assert_eq!(stick.json()["result"]["state"], "done");
+            stick.is_sound();
+            bench.surefoot(&["rollback"]).ok();
+        }
+    }
+}
+
+#[test]
+fn the_folder_surefoot_is_looked_into_and_no_other() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 16, 20);
+    stick.folder("Surefoot");
+    stick.folder("other");
+    stick.put(&bench.release("2.0.0"), "Surefoot/two.surefoot");
+    stick.put(&bench.release("3.0.0"), "other/three.surefoot");
+    let said = bench.surefoot(&["stick", stick.text()]).ok();
+    assert!(said.out.contains("1 artifact: surefoot/two.surefoot: 2.0.0 chosen"), "{}", said.out);
+}
+
+#[test]
+fn hidden_files_are_ignored() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 16, 20);
+    let artifact = bench.release("2.0.0");
+    for name in ["._two.surefoot", ".two.surefoot", ".surefoot"] {
+        stick.put(&artifact, name);
+    }
+    let said = bench.surefoot(&["stick", stick.text()]);
+    assert_eq!(said.code, 66, "{}", said.out);
+    assert!(said.out.contains("there is no artifact"), "{}", said.out);
+}
+
+#[test]
+fn parts_are_joined_and_a_missing_one_is_named() {
+    let bench = Bench::new();
+    let bytes = crate::common::read(&bench.release("2.0.0"));
+    let part = |number: usize, from: usize, to: usize| {
+        let path = bench.path(&format!("part{number}"));
+        std::fs::write(&path, &bytes[from..to]).unwrap();
+        path
+    };
+    let parts = [part(1, 0, 400_000), part(2, 400_000, 400_001), part(3, 400_001, bytes.len())];
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Gpt, 32, 40);
+    for (number, path) in [(3, &parts[2]), (1, &parts[0])] {
+        stick.put(path, &format!("u.surefoot.{number:03}"));
+    }
+    let said = bench.surefoot(&["stick", stick.text()]);
+    assert_eq!(said.code, 65, "{}", said.out);
+    assert!(said.out.contains("part 002 is missing (TRUNCATED)"), "{}", said.out);
+    stick.put(&parts[1], "u.surefoot.002");
+    bench.surefoot(&["stick", stick.text()]).ok();
+    bench.reboot(&[]);
+    assert_eq!(bench.booted(), "b");
+    assert_eq!(bench.surefoot(&["verify", "b"]).ok().code, 0);
+    // Without its last part nothing is missing but the end.
+    let short = Medium::new(bench.dir.path(), "t.img", Shape::Gpt, 32, 40);
+    bench.surefoot(&["commit"]).ok();
+    let next = crate::common::read(&bench.release("3.0.0"));
+    std::fs::write(bench.path("part1"), &next[..500_000]).unwrap();
+    short.put(&bench.path("part1"), "u.surefoot.001");
+    let said = bench.surefoot(&["stick", short.text()]);
+    assert_eq!(said.code, 65);
+    assert!(said.out.contains("TRUNCATED"), "{}", said.out);
+}
+
+#[test]
+fn a_report_that_would_say_the_same_is_not_written_again() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 16, 20);
+    let said = bench.surefoot(&["stick", stick.text()]);
+    assert_eq!(said.code, 66, "{}", said.out);
+    let first = std::fs::read(&stick.path).unwrap();
+    bench.surefoot(&["stick", stick.text()]);
+    assert!(std::fs::read(&stick.path).unwrap() == first);
+    stick.is_sound();
+    stick.put(&bench.release("2.0.0"), "x.surefoot");
+    bench.surefoot(&["stick", stick.text()]).ok();
+    assert!(std::fs::read(&stick.path).unwrap() != first);
+    assert!(stick.report().contains("2.0.0"));
+    let reports = stick.names().iter().filter(|n| n.starts_with("surefoot-report-")).count();
+    assert_eq!(reports, 2, "{:?}", stick.names());
+    stick.is_sound();
+}
+
+#[test]
+fn a_full_or_protected_stick_keeps_no_report_and_installs_all_the_same() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 12, 2);
+    stick.put(&bench.release("2.0.0"), "x.surefoot");
+    stick.fill();
+    let said = bench.surefoot(&["stick", stick.text()]).ok();
+    assert!(said.out.contains("No report is on the stick"), "{}", said.out);
+    let status = std::fs::read_to_string(bench.path("DEV/run/surefoot/stick.status")).unwrap();
+    assert!(status.starts_with("state=done\n") && status.contains("No report"), "{status}");
+    assert_eq!(bench.status()["state"], "switching");
+    // Locked by another program, which is what a mounted stick is to us.
+    let other = Medium::new(bench.dir.path(), "o.img", Shape::Primary, 16, 20);
+    let held = std::fs::File::open(&other.path).unwrap();
+    held.lock().unwrap();
+    let said = bench.surefoot(&["stick", other.text()]);
+    assert!(said.out.contains("somebody else uses the stick"), "{}", said.out);
+}
+
+#[test]
+fn a_report_may_be_switched_off_and_so_may_all_of_it() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 16, 20);
+    let config = bench.path("DEV/surefoot.toml");
+    let old = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{old}\n[stick]\nreport = false\n")).unwrap();
+    bench.surefoot(&["stick", stick.text()]);
+    assert_eq!(stick.names(), Vec::<String>::new());
+    std::fs::write(&config, format!("{old}\n[stick]\nenabled = false\n")).unwrap();
+    stick.put(&bench.release("2.0.0"), "x.surefoot");
+    let said = bench.surefoot(&["stick", stick.text()]).ok();
+    assert!(said.out.contains("left alone"), "{}", said.out);
+    assert_eq!(bench.status()["state"], "idle");
+}
+
+#[test]
+fn other_file_systems_are_named() {
+    let bench = Bench::new();
+    let kinds: [(&str, usize, &[u8]); 3] =
+        [("exFAT", 3, b"EXFAT   "), ("NTFS", 3, b"NTFS    "), ("ext4", 1080, &[0x53, 0xef])];
+    for shape in [Shape::Bare, Shape::Primary] {
+        for (name, at, magic) in kinds {
+            let stick = Medium::new(bench.dir.path(), "s.img", shape, 32, 40);
+            stick.patch(0, &[0; 4096]);
+            stick.patch(at as u64, magic);
+            let said = bench.surefoot(&["stick", stick.text()]);
+            assert_eq!(said.code, 66, "{name}: {}", said.out);
+            assert!(said.out.contains(&format!("this stick is {name}")), "{}", said.out);
+            let status = bench.path("DEV/run/surefoot/stick.status");
+            let status = std::fs::read_to_string(status).unwrap();
+            let start = "state=unreadable\ncode=STICK_UNREADABLE\n";
+            assert!(status.starts_with(start), "{status}");
+        }
+    }
+    let empty = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 32, 40);
+    empty.patch(0, &[0; 4096]);
+    let said = bench.surefoot(&["stick", empty.text()]);
+    assert!(said.out.contains("there is no file system on this stick"), "{}", said.out);
+    assert_eq!(bench.surefoot(&["stick", &bench.path("none")]).code, 66);
+    assert_eq!(bench.surefoot(&["stick", "/dev/null"]).code, 66);
+}
+
+#[test]
+fn the_devices_own_disk_is_no_stick() {
+    let bench = Bench::new();
+    let before = bench.firm_ground();
+    let disk = bench.path("DEV/disk.img");
+    let whole = std::fs::read(&disk).unwrap();
+    let said = bench.surefoot(&["stick", &disk]).ok();
+    assert!(said.out.contains("is the disk of this device"), "{}", said.out);
+    assert!(bench.firm_ground() == before && std::fs::read(&disk).unwrap() == whole);
+}
