@@ -14,8 +14,11 @@ pub mod artifact;
 pub mod control;
 pub mod disk;
 // Floor 3
+pub mod blackbox;
 pub mod boot;
 pub mod health;
+pub mod hooks;
+pub mod inhibit;
 pub mod slot;
 pub mod source;
 // Floor 4

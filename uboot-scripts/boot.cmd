@@ -140,7 +140,7 @@ for sf_slot in ${sf_first} ${sf_second}; do
         fi
     fi
     if test -n "${sf_ready}"; then
-        setenv bootargs "root=${sf_root} ro rootwait surefoot.slot=${sf_slot} ${surefoot_args}"
+        setenv bootargs "root=${sf_root} ro rootwait surefoot.slot=${sf_slot} surefoot.script=1 ${surefoot_args}"
         if test -n "${sf_trial}"; then
             # Last on the line, so that they win: a panic and a userspace that never comes are failed boots too.
             if test -n "${surefoot_panic}"; then

@@ -130,6 +130,21 @@ Examples:
         #[command(flatten)]
         json: Json,
     },
+    /// Collect everything that support asks for into one document
+    #[command(after_help = "\
+Examples:
+  surefoot report                     for people
+  surefoot report -o report.json      for programs, and for support
+
+Passwords, tokens and keys in the configuration are left out. It works without the daemon, and also
+where the disk, the environment or the configuration cannot be read: then it says so.")]
+    Report {
+        /// Write it to a file; as JSON if its name ends in `.json`
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Stop automatic updates on this device, also over reboots
     #[command(after_help = "\
 Examples:
@@ -176,6 +191,9 @@ or more; what runs now is what runs afterwards. `surefoot doctor` then shows the
     },
     /// Look after this device: decide trials, answer the control socket; for the init system
     Daemon,
+    /// Record what a system on trial says, for the one that it leaves behind
+    #[command(hide = true)]
+    Blackbox,
     /// Look at something over the network for the daemon, which has none
     #[command(hide = true)]
     Probe,

@@ -4,12 +4,13 @@ use super::args::Install;
 use crate::config::{Where, load};
 use crate::daemon::Remote;
 use crate::device::{
-    self, Allowed, Answer, Hold, Installation, Installed, Judgement, Order, Outcome, Reboot,
-    SlotVerdict, Source, Status, Then, Why, World,
+    self, Allowed, Answer, Diagnosis, Hold, Installation, Installed, Judgement, Order, Outcome,
+    Reboot, SlotVerdict, Source, Status, Then, Why, World,
 };
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use serde::Deserialize;
+use serde_json::Value;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -38,6 +39,15 @@ impl Asked {
             sink.emit(&Event::Warning { text: format!("unknown setting, ignored: {key}") });
         }
         World::open(loaded.settings).map(|world| Asked::Here(Box::new(world)))
+    }
+
+    /// What follows an end, where no daemon does it.
+    pub(super) fn aftermath(&self, sink: &dyn Sink) {
+        if let Asked::Here(world) = self
+            && let Err(failure) = device::aftermath(world, sink)
+        {
+            sink.emit(&Event::Warning { text: failure.to_string() });
+        }
     }
 
     pub(super) fn status(&self) -> Result<Status> {
@@ -188,6 +198,26 @@ impl Asked {
             }
         }
     }
+}
+
+/// Whoever may not look for himself asks the daemon.
+pub(super) fn doctor(place: &Where) -> Result<Diagnosis> {
+    let settings = load(place)?.settings;
+    match Remote::find(&settings.run).filter(|_| !device::is_root()) {
+        Some(daemon) => daemon.ask("/v1/doctor"),
+        None => Ok(device::doctor(settings)),
+    }
+}
+
+/// The daemon knows more; what it cannot tell, this process can.
+pub(super) fn report(place: &Where) -> Value {
+    let daemon = load(place).ok().and_then(|loaded| Remote::find(&loaded.settings.run));
+    let silent = match daemon.map(|daemon| daemon.ask("/v1/report")) {
+        Some(Ok(report)) => return report,
+        Some(Err(failure)) => failure.to_string(),
+        None => "no daemon runs".to_owned(),
+    };
+    device::report(place, Value::Array(vec![Value::String(silent)]))
 }
 
 /// What the daemon may not be able to see, it is handed.

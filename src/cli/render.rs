@@ -2,7 +2,8 @@
 
 use crate::config::Loaded;
 use crate::device::{
-    Answer, Diagnosis, Ended, Hold, Installed, Judgement, Level, Outcome, SlotVerdict, Status, Why,
+    Answer, Diagnosis, Ended, Hold, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
+    Summary, Why,
 };
 use crate::event::Event;
 use crate::model::{ByteLen, Failure, SlotId};
@@ -112,6 +113,9 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             let _ = writeln!(out, "         {detail}");
         }
     }
+    if let Some(summary) = &status.postmortem {
+        postmortem(summary, &mut out);
+    }
     if let Some(drill) = &status.drill {
         let _ = writeln!(out, "drill    {}", drill.text());
     }
@@ -120,6 +124,25 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     let _ = writeln!(out, "next     {}", status.next.text);
     out
+}
+
+pub(super) fn report(report: &serde_json::Value, as_json: bool) -> String {
+    match as_json {
+        true => json(report),
+        false => crate::device::report_text(report),
+    }
+}
+
+/// Two to six lines: why a release came back.
+fn postmortem(summary: &Summary, out: &mut String) {
+    let _ = writeln!(out, "cause    {}", summary.text);
+    if !summary.units.is_empty() {
+        let _ = writeln!(out, "failed   {}", summary.units.join(", "));
+    }
+    for line in &summary.lines {
+        let _ = writeln!(out, "log      {line}");
+    }
+    let _ = writeln!(out, "         `surefoot report` tells more");
 }
 
 /// One event on one line.
@@ -250,6 +273,7 @@ pub(super) fn doctor(diagnosis: &Diagnosis, as_json: bool) -> String {
     for finding in &diagnosis.findings {
         let mark = match finding.level {
             Level::Good => "ok  ",
+            Level::Notice => "note",
             Level::Warning => "warn",
             Level::Blocking => "STOP",
         };

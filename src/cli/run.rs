@@ -8,7 +8,7 @@ use crate::config::{Where, load};
 use crate::daemon::Remote;
 use crate::device::{self, World};
 use crate::event::Sink;
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason};
 use clap::Parser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -88,10 +88,14 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Release { json }
         | Verb::Why { json }
         | Verb::Events { json, .. }
+        | Verb::Report { json, .. }
         | Verb::Doctor { json } => json.json,
-        Verb::Wait { .. } | Verb::Shutdown | Verb::Daemon | Verb::Probe | Verb::Config { .. } => {
-            false
-        }
+        Verb::Wait { .. }
+        | Verb::Shutdown
+        | Verb::Daemon
+        | Verb::Probe
+        | Verb::Blackbox
+        | Verb::Config { .. } => false,
     }
 }
 
@@ -112,9 +116,20 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             let folder = load(&place(cli.config))?.settings.run;
             return events(&folder, after, follow, json).map_err(End::from);
         }
+        Verb::Report { output, .. } => {
+            let report = super::asked::report(&place(cli.config));
+            return Ok(hand_over(&report, output.as_deref(), json)?);
+        }
+        // A boot does not depend on it: whatever is wrong, it ends well.
+        Verb::Blackbox => {
+            return Ok(match load(&place(cli.config)) {
+                Ok(loaded) => device::black_box(loaded.settings) + "\n",
+                Err(failure) => format!("nothing is recorded: {failure}\n"),
+            });
+        }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Doctor { .. } => {
-            let diagnosis = device::doctor(load(&place(cli.config))?.settings);
+            let diagnosis = super::asked::doctor(&place(cli.config))?;
             let printed = render::doctor(&diagnosis, json);
             return match diagnosis.blocking() {
                 None => Ok(printed),
@@ -129,30 +144,52 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         return Ok(device::shutdown(&world, &sink)?);
     }
     let asked = Asked::find(&place(cli.config), &sink)?;
+    let changes = matches!(
+        verb,
+        Verb::Install(_) | Verb::Switch { .. } | Verb::Commit { .. } | Verb::Rollback { .. }
+    );
+    if changes {
+        asked.aftermath(&sink);
+    }
+    let printed = asked_for(&asked, verb, json, &sink);
+    if changes {
+        asked.aftermath(&sink);
+    }
+    printed
+}
+
+fn asked_for(
+    asked: &Asked,
+    verb: Verb,
+    json: bool,
+    sink: &Narrator,
+) -> std::result::Result<String, End> {
     let printed = match verb {
-        Verb::Install(ask) => install(&asked, &ask, &sink)?,
-        Verb::Switch { .. } => render::answer(&asked.switch(&sink)?, json),
+        Verb::Install(ask) => install(asked, &ask, sink)?,
+        Verb::Switch { .. } => render::answer(&asked.switch(sink)?, json),
         Verb::Status { .. } => render::status(&asked.status()?, json),
-        Verb::Wait { state, timeout } => wait(&asked, &state, &timeout)?,
+        Verb::Wait { state, timeout } => wait(asked, &state, &timeout)?,
         Verb::Commit { force, reason, .. } => {
-            render::answer(&asked.commit(reason.filter(|_| force), &sink)?, json)
+            render::answer(&asked.commit(reason.filter(|_| force), sink)?, json)
         }
-        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, &sink)?, json),
-        Verb::Verify { what, .. } => verify(&asked, what.as_deref(), json, &sink)?,
+        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, sink)?, json),
+        Verb::Verify { what, .. } => verify(asked, what.as_deref(), json, sink)?,
         Verb::History { .. } => render::history(&asked.history()?, json),
         Verb::Hold { until, reason, .. } => {
             let usage = |e: String| Failure::new(ReasonCode::Usage, e);
             let until = until.map(|t| device::parse_duration(&t)).transpose().map_err(usage)?;
-            render::hold(&asked.hold(until.map(|d| d.as_secs()), &reason, &sink)?, json)
+            render::hold(&asked.hold(until.map(|d| d.as_secs()), &reason, sink)?, json)
         }
-        Verb::Drill { kind, .. } => render::answer(&asked.drill(&kind, &sink)?, json),
-        Verb::Release { .. } => render::said(&asked.release(&sink)?, json),
+        Verb::Drill { kind, .. } => render::answer(&asked.drill(&kind, sink)?, json),
+        Verb::Release { .. } => render::said(&asked.release(sink)?, json),
         Verb::Why { .. } => render::why(&asked.why()?, json),
         // Answered above.
         Verb::Doctor { .. }
+        | Verb::Report { .. }
         | Verb::Daemon
         | Verb::Events { .. }
         | Verb::Probe
+        | Verb::Blackbox
         | Verb::Shutdown
         | Verb::Config { .. } => String::new(),
     };
@@ -165,12 +202,25 @@ fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
     match asked {
         Asked::Here(world) if ask.reboot && !ask.dry_run => {
             // The answer first: nobody prints after a reboot.
+            let work = device::armed(world)?;
+            if let Some(work) = &work {
+                device::before_reboot(world, work, sink)?;
+            }
             finish(&printed, ExitCode::SUCCESS);
             device::reboot(world, sink)?;
             Ok(String::new())
         }
         _ => Ok(printed),
     }
+}
+
+/// A report goes to a file, or is printed.
+fn hand_over(report: &serde_json::Value, output: Option<&Path>, json: bool) -> Result<String> {
+    let named = output.and_then(Path::extension).is_some_and(|x| x == "json");
+    let text = render::report(report, json || named);
+    let Some(file) = output else { return Ok(text) };
+    std::fs::write(file, text).reason(ReasonCode::Io, file.display())?;
+    Ok(String::new())
 }
 
 fn verify(

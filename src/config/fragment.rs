@@ -1,7 +1,9 @@
 //! What one file says. Every key is optional here; what is missing shows after the merge.
 
-use crate::health::{Check, duration};
-use crate::model::Identifier;
+use crate::health::Check;
+use crate::hooks::Hook;
+use crate::inhibit;
+use crate::model::{Identifier, duration};
 use crate::slot::HardwareSource;
 use crate::update::Reboot;
 use serde::Deserialize;
@@ -26,6 +28,10 @@ pub struct Fragment {
     pub trial: Trial,
     /// What updates do that nobody asked for.
     pub update: Update,
+    /// `[[hook]]`: programs that are run at named moments.
+    pub hook: Vec<Hook>,
+    /// What holds back an automatic update or reboot.
+    pub inhibit: inhibit::Settings,
     /// Where the daemon is spoken to.
     pub daemon: Daemon,
 }

@@ -117,7 +117,8 @@ fn in_folders(root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Tables are merged, lists of named tables by name; anything else is replaced.
+/// Tables are merged, lists of named tables by name; anything else is replaced, so that an empty
+/// list takes away what an earlier file has said.
 fn merge(into: &mut Table, from: Table, prefix: &str, file: &Path, origin: &mut Origin) {
     for (key, value) in from {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -129,7 +130,7 @@ fn merge(into: &mut Table, from: Table, prefix: &str, file: &Path, origin: &mut 
                 into.insert(key, Value::Table(fresh));
             }
             (Some(Value::Array(old)), Value::Array(new))
-                if new.iter().all(|v| name(v).is_some()) =>
+                if !new.is_empty() && new.iter().all(|v| name(v).is_some()) =>
             {
                 for item in new {
                     let named = name(&item).map(str::to_owned).unwrap_or_default();
@@ -208,6 +209,71 @@ mod tests {
         {
             assert_eq!(trial(bad).unwrap_err().code(), ReasonCode::ConfigInvalid, "{bad}");
         }
+    }
+
+    #[test]
+    fn hooks_have_a_name_and_their_programs_a_place() {
+        let hook = |name: &str, more: &str| {
+            format!("[[hook]]\nname = \"{name}\"\nat = \"before-reboot\"\n{more}\n")
+        };
+        let full = hook("stop", "command = [\"/usr/bin/stop\"]\ntimeout = \"90s\"");
+        let (_dir, loaded) = one(&format!("{BASE}{full}"));
+        let settings = loaded.unwrap().settings;
+        assert_eq!(settings.hooks[0].timeout.as_secs(), 90);
+        assert_eq!(settings.hook_root(), crate::hooks::Root::Device);
+        let relative = hook("stop", "command = [\"./stop\"]");
+        let (dir, loaded) = one(&format!("{BASE}booted = \"booted\"\n{relative}"));
+        let image = crate::hooks::Root::Folder(dir.path().to_owned());
+        assert_eq!(loaded.unwrap().settings.hook_root(), image, "an image file has its own");
+        for (text, said) in [
+            (relative.clone(), "full path"),
+            (format!("{full}{full}"), "two hooks are named `stop`"),
+            (hook("stop", "command = \"/x\""), "surefoot.toml:8:"),
+            (hook("stop", "command = []"), "`command` is empty"),
+            (hook("stop", "command = [\"/x\"]\ntimeout = \"soon\""), "surefoot.toml:9:"),
+        ] {
+            let failure = one(&format!("{BASE}{text}")).1.unwrap_err();
+            assert_eq!(failure.code(), ReasonCode::ConfigInvalid, "{text}");
+            let told = failure.detail();
+            assert!(told.contains(said) && told.contains("surefoot.toml"), "{text}: {told}");
+        }
+        let (_dir, loaded) = one(&format!("{BASE}{full}colour = \"red\"\n"));
+        assert!(loaded.unwrap().unknown[0].contains("colour"));
+    }
+
+    #[test]
+    fn what_holds_back_is_read_and_a_mistake_in_it_has_file_and_line() {
+        let inhibit = |text: &str| one(&format!("{BASE}[inhibit]\n{text}"));
+        assert_eq!(one(BASE).1.unwrap().settings.inhibit, crate::inhibit::Settings::default());
+        let (dir, loaded) = inhibit("files = [\"run/busy\"]\nwindows = [\"Sat 02:00-04:00\"]\n");
+        let found = loaded.unwrap().settings.inhibit;
+        assert_eq!((found.files, found.windows.len()), (vec![dir.path().join("run/busy")], 1));
+        for (text, said) in [
+            ("\nwear = \"much\"", "surefoot.toml:7:"),
+            ("battery_min = 400", "surefoot.toml:6:"),
+            ("windows = [\"25:00-26:00\"]", "`25:00-26:00` is not a window"),
+        ] {
+            let told = inhibit(text).1.unwrap_err();
+            assert!(told.detail().contains(said), "{text}: {told}");
+            assert!(told.detail().contains("surefoot.toml:"), "{text}: {told}");
+        }
+        assert!(inhibit("wether = 1").1.unwrap().unknown[0].contains("inhibit.wether"));
+    }
+
+    #[test]
+    fn an_empty_list_takes_away_what_an_earlier_file_has_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let hook = "[[hook]]\nname = \"x\"\nat = \"first-boot\"\ncommand = [\"/x\"]\n";
+        for (folder, text) in [
+            ("usr/lib/surefoot", format!("{BASE}{hook}[inhibit]\nfiles = [\"/x\"]\nwear = 9\n")),
+            ("etc/surefoot", "hook = []\n[inhibit]\nfiles = []\n".to_owned()),
+        ] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+            std::fs::write(dir.path().join(folder).join("a.toml"), text).unwrap();
+        }
+        let settings = load(&Where::Folders(dir.path().to_owned())).unwrap().settings;
+        assert!(settings.hooks.is_empty() && settings.inhibit.files.is_empty());
+        assert_eq!(settings.inhibit.wear, 9);
     }
 
     #[test]

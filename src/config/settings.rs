@@ -4,6 +4,8 @@ use super::Fragment;
 use super::fragment::Trial;
 use crate::boot::GIVE_BACK_MAX;
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
+use crate::hooks::{Hook, Root, check_all};
+use crate::inhibit;
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::slot::HardwareSource;
 use crate::update::{Reboot, Rules};
@@ -30,6 +32,10 @@ pub struct Settings {
     pub confirm: bool,
     /// When the device reboots into an automatic update.
     pub reboot: Reboot,
+    /// Programs that are run at named moments, in the order in which they are asked.
+    pub hooks: Vec<Hook>,
+    /// What holds back an automatic update or reboot.
+    pub inhibit: inhibit::Settings,
     /// Where the daemon's sockets are.
     pub run: PathBuf,
     /// How long a trial may take.
@@ -88,6 +94,14 @@ impl Settings {
             let text = format!("the health check `{CAN_UPDATE_AGAIN}` is built in");
             return Err(Failure::new(ReasonCode::ConfigInvalid, text));
         }
+        check_all(&merged.hook).map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e))?;
+        let relative = |hook: &&Hook| hook.command.iter().take(1).any(|p| !p.starts_with('/'));
+        if merged.device.booted.is_none()
+            && let Some(hook) = merged.hook.iter().find(relative)
+        {
+            let text = format!("hook `{}`: name its program by the full path", hook.name);
+            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+        }
         Ok(Settings {
             device: DeviceSettings {
                 product: need(merged.device.product, "device.product")?,
@@ -109,10 +123,22 @@ impl Settings {
             },
             confirm: merged.update.confirm.unwrap_or(false),
             reboot: merged.update.reboot.unwrap_or(Reboot::Window),
+            hooks: merged.hook,
+            inhibit: merged.inhibit.at(folder),
             run: path(merged.daemon.folder, "run/surefoot"),
             trial: rules(&merged.trial)?,
             folder: folder.to_owned(),
         })
+    }
+}
+
+impl Settings {
+    /// Where the programs of hooks may come from.
+    pub fn hook_root(&self) -> Root {
+        match self.device.booted {
+            None => Root::Device,
+            Some(_) => Root::Folder(self.folder.clone()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::core::Core;
 use super::hub::Pace;
+use crate::config::load;
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
 use crate::device::{self, Allowed, Installation, Order, Reboot, Source, Then, World};
 use crate::event::{Event, Sink};
@@ -46,8 +47,13 @@ impl Api {
         match head.path.as_str() {
             "/v1/status" => text(&device::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
+            // These two are asked when nothing else answers: no world is needed.
+            "/v1/doctor" => text(&device::doctor(load(self.core.place())?.settings)),
+            "/v1/report" => {
+                let told = serde_json::to_value(self.core.hub.kept()).unwrap_or_default();
+                text(&device::report(self.core.place(), told))
+            }
             "/v1/why" => text(&device::why(&world()?)?),
-            "/v1/doctor" => text(&device::doctor(world()?.settings)),
             "/v1/verify" => {
                 let world = world()?;
                 let slot = match head.parameter("slot") {
@@ -103,6 +109,8 @@ impl Api {
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
         let by = of("by").map_or_else(|| host::user_name(request.peer.uid), |b| printable(b, 40));
+        // Reading may take as long as it likes; what changes something waits its turn.
+        let _turn = (head.path != "/v1/judge").then(|| self.core.turn());
         let world = self.core.world()?;
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, by, sink),

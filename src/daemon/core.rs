@@ -8,7 +8,7 @@ use crate::event::{Event, Sink};
 use crate::model::Result;
 use crate::sys::systemd;
 use crate::sys::transient::Units;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The daemon itself.
@@ -18,11 +18,18 @@ pub(super) struct Core {
     pub(super) hub: Hub,
     /// Wakes the keeper.
     pub(super) bell: Bell,
+    /// One thing at a time. The file lock says it to other processes; here one waits his turn.
+    turn: Mutex<()>,
 }
 
 impl Core {
     pub(super) fn new(place: Where) -> Core {
-        Core { place, hub: Hub::default(), bell: Bell::default() }
+        Core { place, hub: Hub::default(), bell: Bell::default(), turn: Mutex::default() }
+    }
+
+    /// Where the configuration is looked for.
+    pub(super) fn place(&self) -> &Where {
+        &self.place
     }
 
     /// The device, looked at afresh: configuration, disk, environment.
@@ -37,6 +44,20 @@ impl Core {
             }
         }
         Ok(world)
+    }
+
+    /// Waits until nobody else changes anything.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same without waiting; who has the turn rings the bell at its end.
+    pub(super) fn turn_now(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.turn.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Rests until the bell rings or the time is over, and tells the watchdog at every half of its
@@ -60,6 +81,16 @@ impl Core {
         systemd::status(&format!("rebooting: {why}"));
         crate::device::reboot(world, &self.hub)?;
         Ok(None)
+    }
+
+    /// For the guard, which ends a trial that nobody decides: there is nothing to decide.
+    pub(super) fn mark_decided(&self, world: &World) {
+        let mark = world.settings.run.join("decided");
+        if !mark.exists()
+            && let Err(error) = std::fs::write(&mark, b"")
+        {
+            log::warn!("{}: {error}", mark.display());
+        }
     }
 
     /// Tells once which settings nobody knows.

@@ -69,6 +69,11 @@ impl Hub {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All that is kept.
+    pub fn kept(&self) -> Vec<Numbered> {
+        self.inner().kept.iter().cloned().collect()
+    }
+
     /// What is kept with a higher number than `after`, and everything from now on.
     pub fn follow(&self, after: u64) -> (Vec<Numbered>, Receiver<Numbered>) {
         let mut inner = self.inner();

@@ -8,7 +8,7 @@ use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::model::{ReasonCode, Result};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After a turn that failed: soon, then ever later.
 const SOON: Duration = Duration::from_secs(2);
@@ -20,6 +20,7 @@ pub(super) struct Keeper {
     told: Option<State>,
     complained: Option<String>,
     failures: u32,
+    failing: Option<Instant>,
     waiting: Vec<String>,
     window: Window,
     seen: BTreeMap<String, bool>,
@@ -28,10 +29,11 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs for ever.
     pub(super) fn keep(mut self, core: &Core) {
+        systemd::drives();
         loop {
             let pause = match self.turn(core) {
                 Ok(pause) => {
-                    (self.failures, self.complained) = (0, None);
+                    (self.failures, self.complained, self.failing) = (0, None, None);
                     pause
                 }
                 Err(failure) => {
@@ -42,7 +44,11 @@ impl Keeper {
                         self.complained = Some(said);
                     }
                     self.failures = self.failures.saturating_add(1);
-                    Some((SOON * self.failures).min(LATE))
+                    let since = *self.failing.get_or_insert_with(Instant::now);
+                    match strand(core, since.elapsed()) {
+                        true => None,
+                        false => Some((SOON * self.failures).min(LATE)),
+                    }
                 }
             };
             core.rest(pause);
@@ -52,20 +58,30 @@ impl Keeper {
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
     fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
+        // Who is at work rings the bell when he is done.
+        let Some(turn) = core.turn_now() else { return Ok(None) };
         let world = core.world()?;
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
-            // Somebody is at work; he rings the bell when he is done, unless he is not of ours.
+            // Another program is, and rings no bell.
             Err(failure) if failure.code() == ReasonCode::Busy => return Ok(Some(SOON)),
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
+        if !matches!(state, State::Trying | State::Switching) {
+            core.mark_decided(&world);
+        }
         match state {
-            State::Trying => self.trial(core, &world),
+            State::Trying => {
+                // Looking changes nothing, and may take minutes.
+                drop(turn);
+                self.trial(core, &world)
+            }
             State::Switching => self.depart(core, &world),
             State::Installing | State::Staged => Ok(None),
             State::Idle | State::Updated | State::RolledBack | State::Failed => {
                 device::aftermath(&world, &core.hub)?;
+                world.keep_reserve();
                 Ok(None)
             }
         }
@@ -86,9 +102,13 @@ impl Keeper {
     fn depart(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
         match device::departure(world)? {
             Departure::Home => core.reboot(world, "the previous system is armed again"),
-            Departure::Go(work) => {
-                core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
-            }
+            Departure::Go(work) => match device::before_reboot(world, &work, &core.hub) {
+                Ok(()) => {
+                    core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
+                }
+                Err(later) if later.code() == ReasonCode::HookLater => Ok(Some(LATE)),
+                Err(failure) => Err(failure),
+            },
             Departure::Asked => Ok(None),
             Departure::Wait(waits) => Ok(Some(self.wait(core, &waits))),
         }
@@ -108,10 +128,22 @@ impl Keeper {
 
     /// Watches the checks and decides.
     fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
-        let work = device::on_trial(world)?;
-        if let Some(kind) = work.and_then(|w| w.order.drill) {
+        let drill = device::on_trial(world)?.and_then(|(work, _)| work.order.drill);
+        if let Some(kind) = drill {
             let detail = format!("{} on purpose", kind.as_str());
             return self.decide(core, world, Verdict::Bad { check: "drill".to_owned(), detail });
+        }
+        {
+            let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
+            match device::first_boot(world, &core.hub) {
+                Ok(None) => {}
+                Ok(Some(verdict)) => {
+                    drop(_turn);
+                    return self.decide(core, world, verdict);
+                }
+                Err(later) if later.code() == ReasonCode::HookLater => return Ok(Some(LATE / 4)),
+                Err(failure) => return Err(failure),
+            }
         }
         let seen = world.look_at_health(&core.hub);
         self.compare(core, &seen);
@@ -127,6 +159,7 @@ impl Keeper {
     }
 
     fn decide(&self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
+        let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
         match device::decide(world, verdict, &core.hub) {
             Ok(_) => {}
             // It is on its way back already; the next turn reboots.
@@ -150,4 +183,15 @@ impl Keeper {
             core.hub.emit(&Event::Check { name: name.clone(), passed, text });
         }
     }
+}
+
+/// A system on trial that cannot even write down what it decides is left by its counter: this boot
+/// has failed. Says whether it was.
+fn strand(core: &Core, failing: Duration) -> bool {
+    let Ok(world) = core.world() else { return false };
+    let over = failing >= world.settings.patience.deadline;
+    if !over || !matches!(device::on_trial(&world), Ok(Some(_))) {
+        return false;
+    }
+    core.reboot(&world, "this system can decide nothing; this boot of its trial has failed").is_ok()
 }

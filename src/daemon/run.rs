@@ -12,13 +12,27 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a daemon without a usable configuration stays before it is started again.
+const HURRY: Duration = Duration::from_secs(30);
 
 /// The sockets, by the name that a unit hands them over with, and what each allows.
 const SOCKETS: [(&str, May); 2] = [("status", May::Read), ("control", May::Control)];
 
 /// Runs until it is killed, which it may be at any time.
 pub fn run(place: Where) -> Result<()> {
-    let settings = load(&place)?.settings;
+    let settings = match load(&place) {
+        Ok(loaded) => loaded.settings,
+        Err(failure) => {
+            // Whoever mends it finds us trying again soon; nobody is helped by an endless hurry.
+            systemd::ready();
+            systemd::status(&failure.to_string());
+            eprintln!("surefoot: {failure}");
+            std::thread::sleep(HURRY);
+            return Err(failure);
+        }
+    };
     let core = Arc::new(Core::new(place));
     core.introduce();
     let handed = systemd::handed_listeners().unwrap_or_default();

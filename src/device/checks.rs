@@ -4,9 +4,12 @@ use super::world::World;
 use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::health::{Baseline, CAN_UPDATE_AGAIN, Eyes, Outcome, Seen, Verdict, look, weigh};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
-use crate::sys::durable;
+use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
+use crate::sys::{durable, host};
 use std::path::PathBuf;
+
+/// What the next update writes to the state folder, several times over.
+const NEEDED: u64 = 256 * 1024;
 
 /// More than any list of checks needs.
 const LIMIT: u64 = 256 * 1024;
@@ -25,6 +28,7 @@ impl World {
         };
         let mut seen = vec![Seen { name: CAN_UPDATE_AGAIN.to_owned(), outcome }];
         seen.extend(self.look_at_checks(sink));
+        self.remember_seen(&seen);
         seen
     }
 
@@ -44,7 +48,15 @@ impl World {
     /// and writes to the state folder. Neither the slot nor the environment is written.
     fn can_update_again(&self) -> Result<()> {
         self.could_update()?;
-        durable::write(&self.settings.device.state.join("can-update-again"), b"yes\n")
+        let state = &self.settings.device.state;
+        let free = host::free_bytes(state).reason(ReasonCode::Io, state.display())?;
+        if free < NEEDED {
+            let (free, needed) = (ByteLen(free), ByteLen(NEEDED));
+            let text = format!("No space left: {} has {free} free of {needed}", state.display());
+            return Err(Failure::new(ReasonCode::NoSpace, text));
+        }
+        // Not from what is set aside: the next update needs more than that.
+        durable::write_strictly(&state.join("can-update-again"), b"yes\n")
     }
 
     /// The same without the write to the state folder.
@@ -57,6 +69,13 @@ impl World {
         self.boot.look()?;
         self.boot.rehearse(booted)?;
         self.state_is_durable()
+    }
+
+    /// Sets room aside, so that a device whose data partition is full can still say what it does.
+    pub fn keep_reserve(&self) {
+        if self.settings.device.state.is_dir() {
+            durable::reserve(&self.settings.device.state);
+        }
     }
 
     fn baseline_file(&self) -> PathBuf {

@@ -2,7 +2,9 @@
 
 use super::hands::look;
 use super::world::World;
-use crate::model::{ReasonCode, Result};
+use crate::inhibit::{Held, Place, What, look as look_around};
+use crate::model::{ReasonCode, Result, Txn};
+use crate::sys::process::Children;
 use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +62,22 @@ pub(super) fn standing(world: &World) -> Result<(Journal, bool)> {
     Ok((at_rest(&journal, &facts), facts.env.trial))
 }
 
-/// The move on trial in the system that runs.
-pub fn on_trial(world: &World) -> Result<Option<Work>> {
+/// The move on trial in the system that runs, and its id.
+pub fn on_trial(world: &World) -> Result<Option<(Work, Txn)>> {
     let booted = world.booted()?;
     Ok(match standing(world)?.0.phase {
-        Phase::Trying { work, .. } if work.slot == booted => Some(work),
+        Phase::Trying { work, txn, .. } if work.slot == booted => Some((work, txn)),
+        _ => None,
+    })
+}
+
+/// The move that the next boot tries.
+pub fn armed(world: &World) -> Result<Option<Work>> {
+    let booted = world.booted()?;
+    Ok(match standing(world)? {
+        (Journal { phase: Phase::Switching { work, .. }, .. }, true) if work.slot != booted => {
+            Some(work)
+        }
         _ => None,
     })
 }
@@ -86,15 +99,57 @@ pub fn departure(world: &World) -> Result<Departure> {
     })
 }
 
-/// What holds a move back that the device would make by itself.
+/// What holds back the reboot of a move. What a person has asked for waits for nothing but the
+/// integrator's programs.
 pub(super) fn held_back(world: &World, order: &Order) -> Vec<Wait> {
-    let mut waits = Vec::new();
-    if order.automatic
-        && let Some(hold) = world.hold()
-    {
-        waits.push(Wait::new("hold", hold.text()));
+    if !order.automatic {
+        return Vec::new();
     }
+    let mut waits = Vec::new();
+    waits.extend(world.hold().map(|hold| Wait::new("hold", hold.text())));
+    let inhibited = world.inhibited().into_iter().filter(|held| match held.what {
+        What::Window | What::Clock => order.reboot == Reboot::Window,
+        _ => true,
+    });
+    waits.extend(inhibited.map(Wait::from));
     waits
+}
+
+/// Why nothing is installed by itself just now: what makes the writing itself a risk. The time of
+/// day and the work of other programs hold back only the reboot.
+pub(super) fn may_not_write(world: &World) -> Option<String> {
+    let risks = |held: &Held| matches!(held.what, What::Power | What::Wear);
+    world.inhibited().into_iter().find(risks).map(|held| held.text)
+}
+
+impl From<Held> for Wait {
+    fn from(held: Held) -> Wait {
+        let what = serde_json::to_value(held.what).ok();
+        let what = what.as_ref().and_then(|w| w.as_str()).unwrap_or("inhibitor");
+        Wait { seconds: held.until, ..Wait::new(what, held.text) }
+    }
+}
+
+impl World {
+    /// What holds back automatic updates on this device, as the integrator has configured it.
+    fn inhibited(&self) -> Vec<Held> {
+        // A device that is an image has no supply and no medium; its folder stands for it.
+        let root = match self.disk.is_image() {
+            true => self.settings.folder.as_path(),
+            false => "/".as_ref(),
+        };
+        // The init system's tool needs no more rights than we have.
+        let found = look_around(&self.settings.inhibit, &Place::under(root, built(), &Children));
+        found.unsure.iter().for_each(|what| log::warn!("what holds updates back: {what}"));
+        found.held
+    }
+}
+
+/// Seconds since 1970 before which this program cannot have run: its file is as old as its image.
+fn built() -> u64 {
+    let modified = std::fs::metadata("/proc/self/exe").and_then(|m| m.modified()).ok();
+    let since = modified.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |s| s.as_secs())
 }
 
 /// What stands between now and the update.

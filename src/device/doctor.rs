@@ -1,12 +1,14 @@
 //! Would a bad update come back on this board? Every finding with its remedy.
 
 use super::world::{World, find_booted};
+use super::{doctor_machine, doctor_state};
 use crate::boot::uboot::{EnvStore, UbootControl};
 use crate::boot::{BootControl, BootFacts, Grade, grade as grade_boot, overall};
 use crate::config::Settings;
 use crate::disk::Disk;
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::{Layout, SlotNames};
+use crate::sys::process::Children;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub enum Level {
     /// As it should be.
     Good,
+    /// Worth knowing; nothing is wrong.
+    Notice,
     /// Works, and could be better.
     Warning,
     /// No update may be tried.
@@ -55,8 +59,20 @@ impl Diagnosis {
         self.findings.iter().find(|f| f.level == Level::Blocking).and_then(|f| f.code)
     }
 
-    fn good(&mut self, topic: &str, text: String) {
+    pub(super) fn new() -> Diagnosis {
+        Diagnosis { v: 1, rollback: Grade::Off, findings: Vec::new() }
+    }
+
+    pub(super) fn good(&mut self, topic: &str, text: String) {
         self.push(topic, Level::Good, text, String::new(), None);
+    }
+
+    pub(super) fn notice(&mut self, topic: &str, text: String, remedy: String) {
+        self.push(topic, Level::Notice, text, remedy, None);
+    }
+
+    pub(super) fn warn(&mut self, topic: &str, text: String, remedy: String) {
+        self.push(topic, Level::Warning, text, remedy, None);
     }
 
     fn push(
@@ -72,7 +88,7 @@ impl Diagnosis {
     }
 
     /// A failure becomes a blocking finding; what it kept from being looked at is not guessed.
-    fn block(&mut self, topic: &str, failure: &Failure) {
+    pub(super) fn block(&mut self, topic: &str, failure: &Failure) {
         let remedy = failure.code().next_step().to_owned();
         self.push(
             topic,
@@ -86,7 +102,7 @@ impl Diagnosis {
 
 /// Looks at everything that an update leans on. Opens for reading only.
 pub fn doctor(settings: Settings) -> Diagnosis {
-    let mut out = Diagnosis { v: 1, rollback: Grade::Off, findings: Vec::new() };
+    let mut out = Diagnosis::new();
     let disk = match Disk::open(&settings.device.disk) {
         Ok(disk) => Arc::new(disk),
         Err(failure) => {
@@ -107,12 +123,10 @@ pub fn doctor(settings: Settings) -> Diagnosis {
         look_at_world(&world, &mut out);
     }
     match settings.checks.len() {
-        0 => out.push(
+        0 => out.warn(
             "health",
-            Level::Warning,
             "no health check is configured: only a person can commit".to_owned(),
             "Add a `[[health.check]]` to the configuration.".to_owned(),
-            None,
         ),
         n => out.good("health", format!("{n} check{} configured", if n == 1 { "" } else { "s" })),
     }
@@ -129,7 +143,7 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
     };
     for warning in &table.warnings {
         let remedy = "Repair it with `sgdisk -e DISK` or `sgdisk -v DISK`.".to_owned();
-        out.push("partitions", Level::Warning, warning.clone(), remedy, None);
+        out.warn("partitions", warning.clone(), remedy);
     }
     let [a, b] = settings.slots.clone();
     match Layout::find(&table, &SlotNames { a, b }) {
@@ -179,14 +193,15 @@ fn look_at_environment(
         out.block("environment", &failure);
     }
     out.rollback = overall(&findings);
+    if facts.readable() && out.rollback == Grade::Armed {
+        out.good("rollback", "armed: a bad update comes back by itself".to_owned());
+    }
 }
 
 fn look_at_world(world: &World, out: &mut Diagnosis) {
     match world.trust() {
         Ok(trust) => {
-            let keys = trust.keys_of(crate::trust::Role::Release).count();
-            let threshold = trust.threshold(crate::trust::Role::Release);
-            out.good("trust", format!("{keys} release keys, {threshold} must sign"));
+            doctor_state::keys(&trust, out);
         }
         Err(failure) => out.block("trust", &failure),
     }
@@ -198,14 +213,19 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         Err(failure) => out.block("identity", &failure),
     }
     match world.state_is_durable() {
-        Ok(()) => out.good("state", world.settings.device.state.display().to_string()),
+        Ok(()) => {
+            out.good("state", world.settings.device.state.display().to_string());
+            doctor_state::space(world, out);
+        }
         Err(failure) => out.block("state", &failure),
     }
     if world.floor.load().damaged {
         let text = "a copy of the stored floor is damaged".to_owned();
         let remedy = "Nothing to do: the next commit mends it. Ask why it happened.".to_owned();
-        out.push("floor", Level::Warning, text, remedy, None);
+        out.warn("floor", text, remedy);
     }
+    doctor_machine::look(world, &Children, out);
+    doctor_state::drill(world.certificate().as_ref(), out);
 }
 
 /// The grade alone, for `status`.
@@ -218,6 +238,7 @@ pub(super) fn grade(world: &World, facts: &BootFacts) -> Grade {
 pub(super) fn gate(world: &World) -> Result<()> {
     let facts = world.boot.look()?;
     world.layout.keeps_clear_of(&facts.disk_ranges())?;
+    doctor_state::room(world)?;
     let table = world.disk.table()?;
     let findings = grade_boot(&facts, Some(&table), world.settings.accept_single_copy);
     match findings.into_iter().find(|f| f.level == Grade::Off) {

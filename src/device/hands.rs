@@ -1,10 +1,12 @@
 //! The driver's hands on a real device.
 
+use super::moments;
 use super::world::World;
 use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
+use crate::hooks::Permission;
 use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
@@ -157,8 +159,7 @@ impl DeviceHands<'_, '_> {
     }
 
     fn check(&self) -> Done {
-        let verdict = self.verdict.clone().unwrap_or_else(|| self.world.judge(self.sink));
-        match verdict {
+        match self.agreed(self.verdict.clone().unwrap_or_else(|| self.judge())) {
             Verdict::Good { passed, excused } => {
                 let mut said =
                     format!("{passed} check{} passed", if passed == 1 { "" } else { "s" });
@@ -176,6 +177,34 @@ impl DeviceHands<'_, '_> {
             Verdict::Bad { check, detail } => Done::Unhealthy(format!("{check}: {detail}")),
             Verdict::CouldNot { check, detail } => {
                 Done::HealthUnknown(format!("{check}: {detail}"))
+            }
+        }
+    }
+
+    /// The step that came with the release, and then the checks.
+    fn judge(&self) -> Verdict {
+        match moments::first_boot(self.world, self.sink) {
+            Ok(Some(verdict)) => verdict,
+            Ok(None) => self.world.judge(self.sink),
+            Err(failure) => {
+                let detail = failure.detail().to_owned();
+                Verdict::CouldNot { check: "first-boot".to_owned(), detail }
+            }
+        }
+    }
+
+    /// A good system is kept if the integrator's programs agree.
+    fn agreed(&self, verdict: Verdict) -> Verdict {
+        if !matches!(verdict, Verdict::Good { .. } | Verdict::Unchecked) {
+            return verdict;
+        }
+        match moments::before_commit(self.world, self.sink) {
+            Permission::Go => verdict,
+            Permission::Veto { name, text } => {
+                Verdict::Bad { check: format!("before-commit {name}"), detail: text }
+            }
+            Permission::Later { name, text } => {
+                Verdict::CouldNot { check: format!("before-commit {name}"), detail: text }
             }
         }
     }
@@ -212,12 +241,16 @@ pub(super) fn rest_with(
         sink.emit(&Event::RolledBack { slot: work.slot.other(), reason: *reason });
     }
     if let Some(last) = &rest.journal.last {
-        world.history.note(last)?;
+        if let Err(failure) = world.history.note(last) {
+            // It is derived: the next look tries again, and nothing waits for it.
+            sink.emit(&Event::Warning { text: format!("history: {failure}") });
+        }
         let settled = rest.journal.phase == Phase::Idle;
         if settled && last.outcome == crate::update::Ended::Updated && last.work.slot == booted {
             let epochs = [SlotId::A, SlotId::B].map(|s| world.named(s).security_epoch);
             world.floor.raise(epochs[0].min(epochs[1]))?;
         }
     }
+    super::postmortem::follow(world, &rest.journal, booted, sink);
     Ok(rest)
 }

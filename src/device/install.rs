@@ -1,11 +1,14 @@
 //! `install`: from an artifact to an armed slot.
 
 use super::answer::{Answer, Next};
+use super::departure;
 use super::doctor;
 use super::hands::{Cargo, look, rest};
+use super::moments;
 use super::offer::{self, Offer};
 use super::world::World;
 use crate::event::Sink;
+use crate::hooks::Moment;
 use crate::install::{Plan, Reuse, check_stored};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
@@ -100,6 +103,9 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         &journal.phase,
         Phase::Installing(old) if old.digest == digest && old.slot == work.slot
     );
+    if !ask.dry_run {
+        moments::asked(world, Moment::BeforeDownload, &work, sink)?;
+    }
     // What goes on where it stopped checks the missing part, once it knows which that is.
     if let Input::Seekable(source) = &input
         && (ask.dry_run || !resumes)
@@ -114,6 +120,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         Some(standing) => Reuse::SharedWith(Box::new(standing)),
         None => Reuse::Nothing,
     };
+    moments::asked(world, Moment::BeforeInstall, &work, sink)?;
     world.take_baseline(sink)?;
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
@@ -136,14 +143,19 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
             return Err(Failure::new(ReasonCode::Internal, format!("installed, and yet {state}")));
         }
     }
+    moments::at(world, Moment::AfterInstall, &work, sink);
     Ok(Installed::Done(Answer { written: cargo.report, ..installed_answer(state, &work) }))
 }
 
 /// Whether anything may be installed at all just now.
 fn may_begin(world: &World, ask: &Installation) -> Result<()> {
     match world.hold() {
-        Some(hold) if !ask.hold_ok => Err(Failure::new(ReasonCode::Held, hold.text())),
-        _ => Ok(()),
+        Some(hold) if !ask.hold_ok => return Err(Failure::new(ReasonCode::Held, hold.text())),
+        _ => {}
+    }
+    match departure::may_not_write(world).filter(|_| ask.order.automatic) {
+        Some(text) => Err(Failure::new(ReasonCode::Inhibited, text)),
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use super::answer::{Next, sentence};
 use super::drill::Certificate;
 use super::hands::look;
 use super::hold::Hold;
+use super::postmortem::{Summary, postmortem};
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
@@ -108,6 +109,9 @@ pub struct Status {
     pub next: NextStep,
     /// How the last move ended.
     pub last: LastEnd,
+    /// Why the last release came back, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postmortem: Option<Summary>,
     /// That this board's rollback was tried, if it was.
     pub drill: Option<Certificate>,
     /// Why automatic updates are stopped, if they are.
@@ -172,6 +176,7 @@ pub fn status(world: &World) -> Result<Status> {
         trial,
         next,
         last,
+        postmortem: postmortem(world, &journal).map(|p| p.summary()),
         drill: world.certificate(),
         hold: world.hold(),
     })

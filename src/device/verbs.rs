@@ -235,6 +235,13 @@ pub fn history(world: &World) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
+/// The journal as it would be at rest; nothing is written.
+pub(super) fn rested(world: &World) -> Result<Journal> {
+    let booted = world.booted()?;
+    let journal = world.load_journal();
+    Ok(at_rest(&journal, &look(world, booted, &journal, &Wish::Settle, None)?))
+}
+
 /// Reboots the device, in an orderly way if the init system lets us. An image has no power to
 /// switch, which is told and is no failure: what was asked for before is done.
 pub fn reboot(world: &World, sink: &dyn Sink) -> Result<()> {

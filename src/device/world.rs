@@ -6,7 +6,7 @@ use crate::boot::uboot::EnvStore;
 use crate::boot::uboot::UbootControl;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
-use crate::health::Remote;
+use crate::health::{Remote, Seen};
 use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
@@ -19,7 +19,7 @@ use crate::update::{
     FloorStore, History, Journal, JournalStore, Named, Order, Stored, Target, Work,
 };
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Everything a request works on.
@@ -43,6 +43,7 @@ pub struct World {
     /// Looks over the network, where this process has none.
     pub remote: Option<Box<dyn Remote>>,
     booted: Result<SlotId>,
+    seen: Mutex<Vec<Seen>>,
 }
 
 impl World {
@@ -58,7 +59,29 @@ impl World {
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
         let history = History::new(state);
         let (runner, remote) = (Box::new(Children), None);
-        Ok(World { settings, disk, layout, boot, journal, floor, history, runner, remote, booted })
+        let seen = Mutex::default();
+        Ok(World {
+            settings,
+            disk,
+            layout,
+            boot,
+            journal,
+            floor,
+            history,
+            runner,
+            remote,
+            booted,
+            seen,
+        })
+    }
+
+    /// What the health checks have said last, to this world.
+    pub(super) fn last_seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_seen(&self, seen: &[Seen]) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.to_vec();
     }
 
     /// The slot that runs; `BOOTED_UNKNOWN` where that is not certain, and then nothing is written.
@@ -194,6 +217,9 @@ impl World {
         let state = &self.settings.device.state;
         let refuse = |what: String| Err(Failure::new(ReasonCode::StateNotDurable, what));
         let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
+        if !folder.is_dir() {
+            return refuse(format!("{} is no folder", folder.display()));
+        }
         if !self.disk.is_image() && host::same_filesystem(folder, "/".as_ref()) {
             return refuse(format!("{} lies on the root filesystem", folder.display()));
         }

@@ -1,6 +1,6 @@
 //! What is looked at, as the configuration writes it.
 
-use super::duration::{duration, size};
+use crate::model::{duration, size};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;

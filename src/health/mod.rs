@@ -2,7 +2,6 @@
 //! neither commits nor goes back.
 
 mod check;
-mod duration;
 mod look;
 mod probe;
 mod units;
@@ -10,7 +9,6 @@ mod verdict;
 mod window;
 
 pub use check::{Check, Kind, Need};
-pub use duration::{duration, parse_duration};
 pub use look::{Eyes, Remote, look};
 pub use probe::probe;
 pub use verdict::{Baseline, Seen, Verdict, weigh};

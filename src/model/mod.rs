@@ -1,6 +1,7 @@
 //! The nouns two or more rooms share: parse, compare, print. This room never does I/O.
 
 mod claim;
+mod duration;
 mod failure;
 mod numbers;
 mod reason;
@@ -8,6 +9,7 @@ mod state;
 mod text;
 
 pub use claim::{CopyClaim, EnvClaims};
+pub use duration::{duration, parse_duration, size};
 pub use failure::{Failure, Result, WithReason};
 pub use numbers::{ByteLen, Digest, KeyId};
 pub use reason::{Class, ReasonCode};

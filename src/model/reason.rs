@@ -123,9 +123,9 @@ reasons! {
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
     Held "HELD" Denied "Automatic updates are stopped on this device." "Say `--hold-ok`, or let them go: `surefoot release`.";
     Inhibited "INHIBITED" Busy "Something holds automatic updates back for now." "See `surefoot why`; ask again when it is over.";
-    HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "See its words in `surefoot status` or `surefoot report`.";
-    HookLater "HOOK_LATER" Busy "A program of the integrator said: not now." "Ask again later; the daemon does so by itself.";
     DrillUnsafe "DRILL_UNSAFE" Denied "A drill cannot be made here, or not now." "See `surefoot status` and `surefoot doctor`.";
+    HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "Its last line says why; the whole of it is in `hooks.json` of the state folder.";
+    HookLater "HOOK_LATER" Busy "A program of the integrator asked to wait." "Wait, then run the same command again.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";
     Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
     // How an update ended.

@@ -5,25 +5,97 @@ use crate::model::{Failure, ReasonCode, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What is set aside for a day on which somebody else has filled the disk: so many files of this
+/// length. Each is good for one [`write`] of at most as many bytes.
+const RESERVED: std::ops::Range<u32> = 0..8;
+const RESERVE_LEN: u64 = 32 * 1024;
+
+/// With less room than this nothing is set aside.
+const ROOMY: u64 = 16 * 8 * RESERVE_LEN;
 
 /// Replaces `path` with `bytes`: write beside it, fsync, rename, fsync the folder. After a cut
-/// at any point the file is whole: old or new.
+/// at any point the file is whole: old or new. On a full disk it takes what [`reserve`] has set
+/// aside.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = Path::new(&beside);
+    match write_strictly(path, bytes) {
+        Err(failure) if failure.code() == ReasonCode::NoSpace => match spare(path, bytes) {
+            Some(done) => done,
+            None => Err(failure),
+        },
+        done => done,
+    }
+}
+
+/// The same, and a full disk is a full disk: `NO_SPACE`.
+pub fn write_strictly(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = &beside(path);
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);
     let open =
         || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(beside);
     let file = power::telling(Deed::Create(beside), open).map_err(|e| told("create", &e))?;
-    power::writing(Deed::Write(&file, 0), bytes, |part| (&file).write_all(part))
-        .and_then(|()| power::telling(Deed::Sync(&file), || file.sync_all()))
-        .map_err(|e| told("write", &e))?;
+    fill(&file, path, bytes)?;
+    replace(beside, path)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    PathBuf::from(beside)
+}
+
+fn fill(file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut writer = file;
+    power::writing(Deed::Write(file, 0), bytes, |part| writer.write_all(part))
+        .and_then(|()| power::telling(Deed::Sync(file), || file.sync_all()))
+        .map_err(|e| io_failure("write", path, &e))
+}
+
+fn replace(beside: &Path, path: &Path) -> Result<()> {
     power::acting(Deed::Rename(beside, path), || fs::rename(beside, path))
-        .map_err(|e| told("replace", &e))?;
-    sync_folder(folder)
+        .map_err(|e| io_failure("replace", path, &e))?;
+    sync_folder(folder_of(path))
+}
+
+/// Writes into blocks that are there already. `None` where none are set aside.
+fn spare(path: &Path, bytes: &[u8]) -> Option<Result<()>> {
+    if bytes.len() as u64 > RESERVE_LEN {
+        return None;
+    }
+    let beside = &beside(path);
+    let folder = folder_of(path);
+    let taken = RESERVED.map(|n| folder.join(format!("reserve.{n}"))).find(|reserve| {
+        power::acting(Deed::Rename(reserve, beside), || fs::rename(reserve, beside)).is_ok()
+    });
+    taken?;
+    let told = |error: &std::io::Error| io_failure("write", path, error);
+    let done = OpenOptions::new().write(true).open(beside).map_err(|e| told(&e)).and_then(|file| {
+        // Overwritten first and cut to length then: at no time does it need a block.
+        fill(&file, path, bytes)?;
+        file.set_len(bytes.len() as u64).and_then(|()| file.sync_all()).map_err(|e| told(&e))?;
+        replace(beside, path)
+    });
+    Some(done)
+}
+
+/// Sets aside room in `folder` for a few writes, where there is plenty. Whatever fails is no
+/// failure: the day may never come.
+pub fn reserve(folder: &Path) {
+    let missing = || RESERVED.map(|n| folder.join(format!("reserve.{n}"))).filter(|p| !p.exists());
+    if missing().next().is_none() || !super::host::free_bytes(folder).is_ok_and(|f| f >= ROOMY) {
+        return;
+    }
+    // Bytes that no filesystem compresses away or leaves out.
+    let bytes: Vec<u8> =
+        (0..RESERVE_LEN).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 7).to_le_bytes()[0]).collect();
+    for path in missing() {
+        let _ = write_strictly(&path, &bytes);
+    }
 }
 
 /// Appends one line to `path` and syncs it. A cut may leave a torn last line: readers drop it.

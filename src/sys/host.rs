@@ -69,6 +69,11 @@ pub fn restart() -> Result<()> {
     reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
 }
 
+/// Whether this process may look at everything.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 fn asked(command: &[&str]) -> bool {
     words(command).is_some()
 }

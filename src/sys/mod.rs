@@ -7,12 +7,15 @@ pub mod blk;
 pub mod clock;
 pub mod durable;
 pub mod host;
+pub mod kmsg;
 pub mod lock;
 pub mod mounts;
 pub mod power;
 pub mod process;
+pub mod slab;
 pub mod systemd;
 pub mod transient;
 pub mod unix;
+pub mod wait;
 
 pub use aligned::AlignedBuf;

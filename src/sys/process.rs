@@ -1,13 +1,16 @@
 //! Other programs, run with a deadline and an end to what they may print.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// What is run, and how much it may take.
@@ -83,15 +86,20 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         .spawn()?;
     let group = i32::try_from(child.id()).map(Pid::from_raw);
     let (sender, receiver) = mpsc::channel();
-    let out = child.stdout.take().map(|s| Box::new(s) as Box<dyn Read + Send>);
-    let err = child.stderr.take().map(|s| Box::new(s) as Box<dyn Read + Send>);
-    for (which, stream) in [(0, out), (1, err)] {
+    let out = child.stdout.take().map(OwnedFd::from);
+    let err = child.stderr.take().map(OwnedFd::from);
+    let heard = [out, err].map(|stream| {
         let (sender, keep) = (sender.clone(), call.keep);
+        let heard = Arc::new(Heard::default());
+        let ear = Arc::clone(&heard);
         std::thread::spawn(move || {
-            let kept = stream.map(|s| drain(s, keep)).unwrap_or_default();
-            let _ = sender.send((which, kept));
+            if let Some(stream) = stream {
+                ear.drain(stream, keep);
+            }
+            let _ = sender.send(());
         });
-    }
+        heard
+    });
     if let Some(mut stdin) = child.stdin.take() {
         let input = call.input.to_vec();
         // A child that does not read must not hold us: a thread writes, nobody waits for it.
@@ -106,6 +114,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         if start.elapsed() >= call.deadline {
             break Some(Ending::Deadline);
         }
+        super::systemd::waits();
         std::thread::sleep(Duration::from_millis(5));
     };
     // What it started in its group does not outlive it.
@@ -116,14 +125,13 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     let by_itself =
         || status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
     let ending = ending.unwrap_or_else(by_itself);
-    let mut kept = [Vec::new(), Vec::new()];
     for _ in 0..2 {
         // A daemon that left the group may hold the pipe: do not wait for it.
-        if let Ok((which, bytes)) = receiver.recv_timeout(Duration::from_millis(500)) {
-            kept[which] = bytes;
+        if receiver.recv_timeout(Duration::from_millis(250)).is_err() {
+            break;
         }
     }
-    let [stdout, stderr] = kept;
+    let [stdout, stderr] = heard.map(|h| h.take());
     Ok(Finished { ending, stdout, stderr })
 }
 
@@ -134,16 +142,36 @@ fn ended(child: &Child) -> std::io::Result<bool> {
     Ok(waitid(Id::Pid(Pid::from_raw(pid)), look)? != WaitStatus::StillAlive)
 }
 
-fn drain(mut stream: Box<dyn Read + Send>, keep: usize) -> Vec<u8> {
-    let (mut kept, mut block) = (Vec::new(), [0u8; 4096]);
-    while let Ok(n) = stream.read(&mut block) {
-        if n == 0 {
-            break;
+/// What a stream has said so far. Whoever left the group may hold the stream for ever: what it
+/// said before is kept all the same, and nobody listens to it after the end.
+#[derive(Default)]
+struct Heard {
+    kept: Mutex<Vec<u8>>,
+    over: AtomicBool,
+}
+
+impl Heard {
+    fn drain(&self, stream: OwnedFd, keep: usize) {
+        let mut stream = std::fs::File::from(stream);
+        let mut block = [0u8; 4096];
+        while !self.over.load(Ordering::Relaxed) {
+            let mut waited = [PollFd::new(std::os::fd::AsFd::as_fd(&stream), PollFlags::POLLIN)];
+            match poll(&mut waited, PollTimeout::from(200_u8)) {
+                Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+            let Ok(n @ 1..) = stream.read(&mut block) else { return };
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = keep.saturating_sub(kept.len()).min(n);
+            kept.extend_from_slice(&block[..room]);
         }
-        let room = keep.saturating_sub(kept.len()).min(n);
-        kept.extend_from_slice(&block[..room]);
     }
-    kept
+
+    fn take(&self) -> Vec<u8> {
+        self.over.store(true, Ordering::Relaxed);
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +207,26 @@ mod tests {
         let done = sh("sleep 60 & sleep 60", 100, b"").unwrap();
         assert_eq!(done.ending, Ending::Deadline);
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_left_the_group_holds_nobody_and_is_listened_to_no_more() {
+        let start = Instant::now();
+        let script = "setsid sh -c 'echo $$; while sleep 0.05; do echo on; done' & sleep 0.3";
+        let done = sh(script, 5_000, b"").unwrap();
+        assert_eq!(done.ending, Ending::Exit(0));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        let said = String::from_utf8(done.stdout).unwrap();
+        let pid = said.lines().next().unwrap();
+        // Nobody reads its pipe: it ends of its next word. A reader for each would pile up.
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z")
+        };
+        while runs() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{pid} still talks");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     #[test]

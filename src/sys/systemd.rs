@@ -3,14 +3,18 @@
 #![allow(unsafe_code)]
 
 use sd_notify::NotifyState;
+use std::cell::Cell;
 use std::io::{Error, Result, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where journald listens (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Well below any watchdog's patience.
+const OFTEN: Duration = Duration::from_secs(20);
 
 /// Whether this process was started by systemd as a service that reports.
 pub fn is_notified() -> bool {
@@ -35,6 +39,25 @@ pub fn alive() {
 /// It is being stopped, and knows it.
 pub fn stopping() {
     told(&[NotifyState::Stopping]);
+}
+
+thread_local! {
+    /// When this thread, if it is the service's driver, last said that it is alive.
+    static DRIVER: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// This thread is the driver: what it waits for with a deadline is progress too.
+pub fn drives() {
+    DRIVER.set(Some(Instant::now()));
+}
+
+/// Called while something with a deadline is waited for: tells the watchdog now and then, if this
+/// is the driver's thread.
+pub fn waits() {
+    if DRIVER.get().is_some_and(|told| told.elapsed() >= OFTEN) {
+        DRIVER.set(Some(Instant::now()));
+        alive();
+    }
 }
 
 fn told(state: &[NotifyState<'_>]) {

@@ -23,6 +23,7 @@ pub(crate) fn at(folder: &str, size: &str) -> Option<Tmpfs> {
 }
 
 impl Tmpfs {
+    #[allow(dead_code, reason = "each test file uses its own part")]
     pub(crate) fn resize(&self, size: &str) {
         assert!(run(&["mount", "-o", &format!("remount,size={size}"), &self.0]));
     }

@@ -164,7 +164,7 @@ class BootScript(unittest.TestCase):
             d = device(surefoot_slot=slot)
             info = subprocess.run(["sgdisk", "-i", str(number), d.image], stdout=subprocess.PIPE, text=True, check=True).stdout
             uuid = next(l.split()[-1] for l in info.splitlines() if "unique GUID" in l).lower()
-            self.assertEqual(d.boot().args, f"root=PARTUUID={uuid} ro rootwait surefoot.slot={slot} {ARGS}")
+            self.assertEqual(d.boot().args, f"root=PARTUUID={uuid} ro rootwait surefoot.slot={slot} surefoot.script=1 {ARGS}")
 
     @each()
     def test_partitions_are_found_by_name_and_not_by_number(self, device):

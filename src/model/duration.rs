@@ -1,6 +1,6 @@
 //! Durations and sizes as people write them.
 
-use crate::model::ByteLen;
+use super::ByteLen;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A size in a configuration file: bytes, or text like `64K`, `100M`, `2G`.
-pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     match Written::deserialize(from)? {
         Written::Number(n) => Ok(u64::from(n)),
         Written::Text(text) => {

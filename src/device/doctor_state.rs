@@ -1,0 +1,136 @@
+//! What the device keeps: keys, room on the data partition, the proof that its rollback works.
+
+use super::doctor::Diagnosis;
+use super::drill::Certificate;
+use super::world::World;
+use crate::model::{ByteLen, Failure, ReasonCode, Result};
+use crate::sys::host;
+use crate::trust::{Role, Trust, is_published_test_key};
+use std::path::Path;
+
+/// Journal, history, black box and what hooks say: with less nothing is begun.
+const NEEDED: u64 = 1 << 20;
+/// With less somebody should look.
+const ENOUGH: u64 = 8 << 20;
+
+pub(super) fn keys(trust: &Trust, out: &mut Diagnosis) {
+    let keys: Vec<_> = trust.keys_of(Role::Release).collect();
+    let published = keys.iter().all(|k| is_published_test_key(&k.public));
+    let place = format!("trust file {} of {}", trust.version(), trust.name());
+    weigh(keys.len(), trust.threshold(Role::Release), published, &place, out);
+}
+
+fn weigh(count: usize, threshold: u32, published: bool, place: &str, out: &mut Diagnosis) {
+    let plural = if count == 1 { "" } else { "s" };
+    let text = format!("{count} release key{plural}, {threshold} must sign; {place}");
+    if published {
+        let text = format!("{text}; the secret half of every one is published");
+        let remedy = "Make keys of your own before this build leaves the bench: `surefoot-forge keygen --out KEYS`.";
+        return out.warn("trust", text, remedy.to_owned());
+    }
+    if usize::try_from(threshold).is_ok_and(|t| t >= count) {
+        let text = format!("{text}; none to spare");
+        let remedy = "Add a release key that is kept elsewhere: when one is lost, nothing can be signed for this device.";
+        return out.notice("trust", text, remedy.to_owned());
+    }
+    out.good("trust", text);
+}
+
+/// Whether the state folder has room for what an update writes: `NO_SPACE` if not.
+pub(super) fn room(world: &World) -> Result<u64> {
+    let state = &world.settings.device.state;
+    let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
+    let free = host::free_bytes(folder).map_err(|e| {
+        Failure::new(ReasonCode::StateNotDurable, format!("{}: {e}", folder.display()))
+    })?;
+    enough(free, state).map(|()| free)
+}
+
+fn enough(free: u64, state: &Path) -> Result<()> {
+    if free < NEEDED {
+        let (free, needed) = (ByteLen(free), ByteLen(NEEDED));
+        let text = format!("{} has {free} free, {needed} are needed", state.display());
+        return Err(Failure::new(ReasonCode::NoSpace, text));
+    }
+    Ok(())
+}
+
+pub(super) fn space(world: &World, out: &mut Diagnosis) {
+    match room(world) {
+        Err(failure) => out.block("space", &failure),
+        Ok(free) => left(free, &world.settings.device.state, out),
+    }
+}
+
+fn left(free: u64, state: &Path, out: &mut Diagnosis) {
+    let text = format!("{} has {} free", state.display(), ByteLen(free));
+    match free < ENOUGH {
+        true => {
+            out.warn("space", text, format!("Free some: below {} updates stop.", ByteLen(NEEDED)))
+        }
+        false => out.good("space", text),
+    }
+}
+
+/// What `surefoot drill` leaves when the device has come home.
+pub(super) fn drill(certificate: Option<&Certificate>, out: &mut Diagnosis) {
+    match certificate {
+        Some(certificate) => out.good("drill", certificate.text()),
+        None => out.notice(
+            "drill",
+            "that this board comes back from a bad update was never tried".to_owned(),
+            "Try it, with somebody beside it: `surefoot drill`.".to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::doctor::Level;
+
+    fn told(look: impl FnOnce(&mut Diagnosis)) -> (Level, String) {
+        let mut out = Diagnosis::new();
+        look(&mut out);
+        assert_eq!(out.findings.len(), 1);
+        let finding = out.findings.remove(0);
+        assert_eq!(finding.level == Level::Good, finding.remedy.is_empty(), "{finding:?}");
+        (finding.level, finding.text)
+    }
+
+    #[test]
+    fn the_certificate_of_a_drill_is_shown_and_its_absence_stops_nothing() {
+        let text = r#"{"v":1,"kind":"hang","seconds":94,"at":1800000000}"#;
+        let certificate: Certificate = serde_json::from_str(text).unwrap();
+        let (level, said) = told(|out| drill(Some(&certificate), out));
+        assert_eq!(level, Level::Good);
+        assert!(said.starts_with("rollback proven on this board, hang: 94 s"), "{said}");
+        assert_eq!(told(|out| drill(None, out)).0, Level::Notice);
+    }
+
+    #[test]
+    fn room_on_the_data_partition_warns_before_it_stops() {
+        let state = Path::new("/data/surefoot");
+        assert_eq!(enough(NEEDED - 1, state).unwrap_err().code(), ReasonCode::NoSpace);
+        assert_eq!(enough(NEEDED, state), Ok(()));
+        assert_eq!(told(|out| left(NEEDED, state, out)).0, Level::Warning);
+        assert_eq!(told(|out| left(ENOUGH, state, out)).0, Level::Good);
+    }
+
+    #[test]
+    fn keys_without_a_spare_one_and_keys_of_tests_are_told() {
+        for (count, threshold, published, level, word) in [
+            (2, 1, false, Level::Good, "2 release keys, 1 must sign; here"),
+            (1, 1, false, Level::Notice, "1 release key, 1 must sign; here; none to spare"),
+            (3, 3, false, Level::Notice, "none to spare"),
+            (2, 1, true, Level::Warning, "published"),
+        ] {
+            let (found, text) = told(|out| weigh(count, threshold, published, "here", out));
+            assert_eq!(found, level, "{text}");
+            assert!(text.contains(word), "{text}");
+        }
+        let published = include_str!("../../artifacts/test-keys/trust.toml");
+        let (level, _) = told(|out| keys(&Trust::parse(published).unwrap(), out));
+        assert_eq!(level, Level::Warning);
+    }
+}

@@ -1,0 +1,375 @@
+//! Why a release came back, in words that say no more than what is known. Pure.
+
+use crate::blackbox::{BootLog, Kind, Line};
+use crate::health::{Outcome, Seen};
+use crate::model::{ReasonCode, printable};
+use serde::{Deserialize, Serialize};
+
+/// The kinds of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CauseKind {
+    /// A health check said no.
+    Check,
+    /// It was not decided in time.
+    Deadline,
+    /// A person sent it back.
+    Requested,
+    /// The kernel panicked.
+    Panic,
+    /// It hung, and the watchdog reset it.
+    Hang,
+    /// It ended without a word: a hang, a reset or a power loss.
+    UncleanEnd,
+    /// It left no trace at all: like a pulled plug.
+    NoTrace,
+    /// It was restarted in good order until its tries were used up.
+    Undecided,
+    /// The boot script never tried it.
+    NotTried,
+    /// Nobody counted its boots.
+    NotCounted,
+    /// Something else; the text is all there is.
+    #[serde(other)]
+    Other,
+}
+
+/// Why a release came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// For programs.
+    pub kind: CauseKind,
+    /// For people: one sentence, without its capital and its full stop.
+    pub text: String,
+}
+
+/// What one boot of the trial has left.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootStory {
+    /// Which one of its tries.
+    pub bootcount: Option<u32>,
+    /// Seconds from the start of its kernel to its last line.
+    pub seconds: Option<u64>,
+    /// The last line.
+    pub last: Option<String>,
+    /// The last line that tells of a defect of the kernel.
+    pub grave: Option<String>,
+    /// Whether the daemon was up.
+    pub daemon: bool,
+    /// Why nothing follows; `None` where it ended without a word.
+    pub end: Option<String>,
+}
+
+/// What the watchdog says of the reset that began this boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watchdog {
+    /// Its name.
+    pub identity: String,
+    /// Its word (linux/watchdog.h); many drivers always say 0.
+    pub bootstatus: u32,
+}
+
+/// `WDIOF_CARDRESET`: the card reset the machine before.
+const CARD_RESET: u32 = 0x20;
+
+/// Everything that is known of a trial that ended.
+#[derive(Debug, Clone)]
+pub(super) struct Facts<'a> {
+    /// The reason that the journal gives.
+    pub(super) reason: ReasonCode,
+    /// What it says to it.
+    pub(super) detail: &'a str,
+    /// What the checks said last, if anybody looked.
+    pub(super) checks: &'a [Seen],
+    /// The boots in the black box.
+    pub(super) boots: &'a [BootStory],
+    /// Boots allowed.
+    pub(super) limit: Option<u32>,
+    /// What the kernel put aside.
+    pub(super) pstore: &'a [String],
+    /// What the watchdog says.
+    pub(super) watchdog: Option<&'a Watchdog>,
+    /// Whether it misbehaved because it was told to.
+    pub(super) drill: bool,
+}
+
+/// Names the cause.
+pub(super) fn explain(facts: &Facts<'_>) -> Cause {
+    let cause = found(facts);
+    match facts.drill {
+        true => Cause { text: format!("a drill: {}", cause.text), ..cause },
+        false => cause,
+    }
+}
+
+fn found(facts: &Facts<'_>) -> Cause {
+    let cause = |kind, text: String| Cause { kind, text };
+    let said = || match facts.detail.is_empty() {
+        true => facts.reason.meaning().trim_end_matches('.').to_owned(),
+        false => facts.detail.to_owned(),
+    };
+    match facts.reason {
+        ReasonCode::HealthFailed => {
+            cause(CauseKind::Check, format!("a health check failed: {}", said()))
+        }
+        ReasonCode::DeadlinePassed => {
+            let failing = facts.checks.iter().find_map(|s| match &s.outcome {
+                Outcome::Good => None,
+                Outcome::Bad(why) | Outcome::CouldNot(why) => Some(format!("{}: {why}", s.name)),
+            });
+            let failing = failing.map_or_else(String::new, |f| format!("; still failing: {f}"));
+            cause(CauseKind::Deadline, format!("{}{failing}", said()))
+        }
+        ReasonCode::Requested => {
+            cause(CauseKind::Requested, format!("it was sent back: {}", said()))
+        }
+        ReasonCode::TrialNotStarted => cause(CauseKind::NotTried, said()),
+        ReasonCode::CounterDead => cause(CauseKind::NotCounted, said()),
+        ReasonCode::BootFailed | ReasonCode::JournalLost => by_its_traces(facts),
+        _ => cause(CauseKind::Other, said()),
+    }
+}
+
+/// Nobody has decided it: the last boot tells, if it could write.
+fn by_its_traces(facts: &Facts<'_>) -> Cause {
+    let cause = |kind, text| Cause { kind, text };
+    let limit = facts.limit.map_or_else(String::new, |l| format!(" of {l}"));
+    if let Some(line) = facts.pstore.iter().find(|l| l.contains("Kernel panic")) {
+        return cause(CauseKind::Panic, format!("the kernel panicked: {}", bare(line)));
+    }
+    let Some(last) = facts.boots.last() else {
+        let tries = facts.limit.map_or_else(String::new, |l| format!(" in any of its {l} tries"));
+        let text = format!(
+            "reset or power loss before its kernel wrote anything{tries}, like a pulled plug; or no kernel could be loaded"
+        );
+        return cause(CauseKind::NoTrace, text);
+    };
+    if let Some(line) = last.grave.as_ref().filter(|l| l.contains("Kernel panic")) {
+        return cause(CauseKind::Panic, format!("the kernel panicked: {}", bare(line)));
+    }
+    let count = last.bootcount.map_or_else(String::new, |n| format!(" in boot {n}{limit}"));
+    if let Some(end) = &last.end {
+        let text = format!("it was restarted before it was decided, last{count}: {end}");
+        return cause(CauseKind::Undecided, text);
+    }
+    let when = last.seconds.map_or_else(String::new, |s| format!(" after {s} s"));
+    let phase = if last.daemon { "" } else { " in early boot" };
+    let line = match &last.last {
+        Some(line) => format!("the last line was \"{}\"", bare(line)),
+        None => "it said nothing".to_owned(),
+    };
+    let grave = last.grave.as_ref().filter(|g| last.last.as_ref() != Some(g));
+    let grave = grave.map_or_else(String::new, |g| format!("; before that \"{}\"", bare(g)));
+    match facts.watchdog {
+        Some(dog) if dog.bootstatus & CARD_RESET != 0 => {
+            let text = format!(
+                "it hung{phase}{when}{count}: {line}{grave}; the watchdog ({}) reset it",
+                dog.identity
+            );
+            cause(CauseKind::Hang, text)
+        }
+        _ => {
+            let text = format!(
+                "it ended without a word{phase}{when}{count}: {line}{grave}; it hung until it was reset, or the power went"
+            );
+            cause(CauseKind::UncleanEnd, text)
+        }
+    }
+}
+
+/// What a boot has left, from its lines.
+pub(super) fn story(log: &BootLog) -> BootStory {
+    let own = || log.lines.iter().filter(|l| l.kind != Kind::Pstore);
+    let grave = |l: &&Line| GRAVE.iter().any(|word| l.text.contains(word));
+    let daemon = |l: &Line| l.kind == Kind::Journal && l.text.contains(" surefoot[");
+    BootStory {
+        bootcount: log.head.bootcount,
+        seconds: own().next_back().and_then(|l| seconds(&l.text)),
+        last: own().next_back().map(|l| l.text.clone()),
+        grave: own().rfind(grave).map(|l| l.text.clone()),
+        daemon: own().any(daemon),
+        end: log.end.as_ref().map(|(_, text)| text.clone()),
+    }
+}
+
+/// How the kernel speaks of its own defects.
+const GRAVE: [&str; 8] = [
+    "Kernel panic",
+    "BUG: ",
+    "kernel BUG at",
+    "Oops",
+    "Unable to handle kernel",
+    "soft lockup",
+    "blocked for more than",
+    "Out of memory: Killed",
+];
+
+/// `[   12.345678] text` or `<3>[   12.345678] text` without what stands before the text.
+fn bare(line: &str) -> String {
+    let line = line.trim_start();
+    let line = line.strip_prefix('<').and_then(|l| l.split_once('>')).map_or(line, |(_, l)| l);
+    let text = match line.starts_with('[') {
+        true => line.split_once("] ").map_or(line, |(_, text)| text),
+        false => line,
+    };
+    printable(text.trim(), 200)
+}
+
+fn seconds(line: &str) -> Option<u64> {
+    let inside = line.strip_prefix('[')?.split_once(']')?.0;
+    inside.trim().split('.').next()?.parse().ok()
+}
+
+/// What pstore has kept of this trial: what its second and later boots, and the boot after it,
+/// have found of the boot before.
+pub(super) fn put_aside(logs: &[&BootLog]) -> Vec<String> {
+    let after = logs.iter().filter(|l| !l.head.trial || l.head.bootcount.is_some_and(|n| n > 1));
+    let lines = after.flat_map(|l| &l.lines).filter(|l| l.kind == Kind::Pstore);
+    lines.map(|l| l.text.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: Facts<'_> = Facts {
+        reason: ReasonCode::BootFailed,
+        detail: "",
+        checks: &[],
+        boots: &[],
+        limit: Some(3),
+        pstore: &[],
+        watchdog: None,
+        drill: false,
+    };
+
+    fn boot(last: &str) -> BootStory {
+        BootStory {
+            bootcount: Some(3),
+            seconds: Some(12),
+            last: Some(last.into()),
+            ..BootStory::default()
+        }
+    }
+
+    #[test]
+    fn each_end_has_its_cause() {
+        let hung = [boot("[   12.000000] Mounted /data")];
+        let up = [BootStory { daemon: true, ..hung[0].clone() }];
+        let oops = [BootStory { grave: Some("[   11.9] BUG: bad".into()), ..hung[0].clone() }];
+        let panicked =
+            [BootStory { grave: Some("[   11.9] Kernel panic - x".into()), ..hung[0].clone() }];
+        let ordered = [BootStory { end: Some("stopped in good order".into()), ..boot("bye") }];
+        let mute = [BootStory::default()];
+        let panic = ["-- dmesg-ramoops-0 --", "<0>[   9.1] Kernel panic - not syncing: no init"]
+            .map(str::to_owned);
+        let oops_only = ["<1>[   9.1] BUG: unable to handle page fault".to_owned()];
+        let dog = |bootstatus| Watchdog { identity: "i6300ESB timer".into(), bootstatus };
+        let (bit, none) = (dog(0x28), dog(0));
+        let failing = [Seen { name: "web".into(), outcome: Outcome::CouldNot("no answer".into()) }];
+        let table: [(Facts<'_>, CauseKind, &str); 16] = [
+            (Facts { drill: true, ..FACTS }, CauseKind::NoTrace, "a drill: reset or power loss"),
+            (
+                FACTS,
+                CauseKind::NoTrace,
+                "before its kernel wrote anything in any of its 3 tries, like a pulled plug",
+            ),
+            (Facts { limit: None, ..FACTS }, CauseKind::NoTrace, "wrote anything, like"),
+            (
+                Facts { boots: &hung, ..FACTS },
+                CauseKind::UncleanEnd,
+                "it ended without a word in early boot after 12 s in boot 3 of 3: the last line was \"Mounted /data\"; it hung until",
+            ),
+            (Facts { boots: &up, ..FACTS }, CauseKind::UncleanEnd, "without a word after 12 s"),
+            (
+                Facts { boots: &hung, watchdog: Some(&none), ..FACTS },
+                CauseKind::UncleanEnd,
+                "or the power went",
+            ),
+            (
+                Facts { boots: &hung, watchdog: Some(&bit), ..FACTS },
+                CauseKind::Hang,
+                "it hung in early boot after 12 s in boot 3 of 3: the last line was \"Mounted /data\"; the watchdog (i6300ESB timer) reset it",
+            ),
+            (Facts { boots: &oops, ..FACTS }, CauseKind::UncleanEnd, "before that \"BUG: bad\""),
+            (
+                Facts { boots: &panicked, ..FACTS },
+                CauseKind::Panic,
+                "the kernel panicked: Kernel panic - x",
+            ),
+            (
+                Facts { boots: &hung, pstore: &panic, watchdog: Some(&bit), ..FACTS },
+                CauseKind::Panic,
+                "the kernel panicked: Kernel panic - not syncing: no init",
+            ),
+            (Facts { boots: &hung, pstore: &oops_only, ..FACTS }, CauseKind::UncleanEnd, "Mounted"),
+            (
+                Facts { boots: &ordered, ..FACTS },
+                CauseKind::Undecided,
+                "restarted before it was decided, last in boot 3 of 3: stopped in good order",
+            ),
+            (Facts { boots: &mute, ..FACTS }, CauseKind::UncleanEnd, "it said nothing"),
+            (
+                Facts { reason: ReasonCode::HealthFailed, detail: "web: answered 503", ..FACTS },
+                CauseKind::Check,
+                "a health check failed: web: answered 503",
+            ),
+            (
+                Facts {
+                    reason: ReasonCode::DeadlinePassed,
+                    detail: "not decided within 1 hour",
+                    checks: &failing,
+                    ..FACTS
+                },
+                CauseKind::Deadline,
+                "not decided within 1 hour; still failing: web: no answer",
+            ),
+            (
+                Facts { reason: ReasonCode::WrongSlot, ..FACTS },
+                CauseKind::Other,
+                "not the one on trial",
+            ),
+        ];
+        for (facts, kind, text) in table {
+            let cause = explain(&facts);
+            assert_eq!(cause.kind, kind, "{}", cause.text);
+            assert!(cause.text.contains(text), "{}\nwants {text}", cause.text);
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_cause_that_says_something() {
+        for reason in ReasonCode::ALL {
+            let cause = explain(&Facts { reason: *reason, ..FACTS });
+            assert!(cause.text.len() > 10 && !cause.text.ends_with('.'), "{reason}: {cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_story_is_read_from_the_lines() {
+        let line = |kind, text: &str| Line { kind, text: text.into() };
+        let head = serde_json::json!({"v":1,"boot_id":"x","slot":"b","trial":true,"txn":null,
+            "version":null,"bootcount":2,"bootlimit":3,"at":0});
+        let log = BootLog {
+            head: serde_json::from_value(head).unwrap(),
+            lines: vec![
+                line(Kind::Pstore, "<0>[ 3.0] Kernel panic of the boot before"),
+                line(Kind::Kernel(1), "[    7.100000] BUG: scheduling while atomic"),
+                line(Kind::Journal, "[    8.000000] host surefoot[9]: trying: x"),
+                line(Kind::Journal, "[    9.500000] host web[7]: bye"),
+            ],
+            end: None,
+        };
+        let story = story(&log);
+        assert_eq!((story.seconds, story.daemon, story.end), (Some(9), true, None));
+        assert!(story.grave.unwrap().contains("scheduling") && story.last.unwrap().contains("bye"));
+        assert_eq!(put_aside(&[&log]).len(), 1);
+        let mut first = log.clone();
+        first.head.bootcount = Some(1);
+        assert_eq!(put_aside(&[&first]).len(), 0, "that was the old system");
+        first.head.trial = false;
+        assert_eq!(put_aside(&[&first]).len(), 1);
+        assert_eq!(seconds("[ x ]"), None);
+        assert_eq!(bare("[odd"), "[odd");
+    }
+}

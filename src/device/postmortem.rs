@@ -1,0 +1,361 @@
+//! Why the last release came back, kept on the data partition: what the new system could still
+//! say before it was left, or what the old one finds after it.
+//!
+//! And if the power goes before it is written? The old system composes it from what there is. And
+//! if it cannot be written? Then it is composed whenever somebody asks.
+
+use super::evidence::{Questions, UnitStory, watchdog};
+use super::explain::{BootStory, Cause, CauseKind, Facts, Watchdog, explain, put_aside, story};
+use super::world::World;
+use crate::blackbox::{self, Kind, pstore};
+use crate::boot::BootControl;
+use crate::event::{Event, Sink};
+use crate::health::{Outcome as Found, Seen};
+use crate::model::{Digest, ReasonCode, Result, SlotId, Txn, WithReason, printable};
+use crate::sys::durable;
+use crate::sys::process::{Children, Runner};
+use crate::update::{Ended, Journal, Outcome, Phase, Work};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A postmortem is never longer, bytes.
+const LIMIT: usize = 64 * 1024;
+const CHECKS_MAX: usize = 32;
+const TEXT_MAX: usize = 400;
+/// Lines of a dead kernel that are kept.
+const PSTORE_LINES: usize = 60;
+/// Lines that a person is shown.
+const SHOWN: usize = 3;
+
+/// Who has written it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// The new system, before it was left.
+    Trial,
+    /// The old one, after it.
+    Return,
+}
+
+/// The check that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCheck {
+    /// Its name.
+    pub name: String,
+    /// What it said.
+    pub detail: String,
+}
+
+/// Everything that is kept of a trial that ended badly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Postmortem {
+    /// The version of this shape.
+    pub v: u32,
+    /// Who has written it.
+    pub by: By,
+    /// The move.
+    pub txn: Option<Txn>,
+    /// The release: SHA-256 of its manifest.
+    pub digest: Digest,
+    /// The release, as people call it.
+    pub version: String,
+    /// Its slot.
+    pub slot: SlotId,
+    /// The reason in the journal.
+    pub reason: ReasonCode,
+    /// Why.
+    pub cause: Cause,
+    /// The check that failed.
+    pub check: Option<FailedCheck>,
+    /// What all checks said.
+    pub checks: Vec<Seen>,
+    /// Units that had failed.
+    pub units: Vec<UnitStory>,
+    /// Boots counted in this trial.
+    pub bootcount: Option<u32>,
+    /// Boots allowed.
+    pub bootlimit: Option<u32>,
+    /// Seconds that its last boot was up.
+    pub uptime: Option<u64>,
+    /// The kernel's last warnings.
+    pub kernel: Vec<String>,
+    /// The boots of the trial in the black box.
+    pub boots: Vec<BootStory>,
+    /// What a dead kernel put aside.
+    pub pstore: Vec<String>,
+    /// What the watchdog said.
+    pub watchdog: Option<Watchdog>,
+    /// Seconds since 1970 by the clock of that moment.
+    pub at: u64,
+}
+
+/// A few lines of it, for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The kind of cause.
+    pub kind: CauseKind,
+    /// Why, in words.
+    pub text: String,
+    /// The check that failed.
+    pub check: Option<String>,
+    /// Units that had failed.
+    pub units: Vec<String>,
+    /// Last words, of the first failed unit or else of the kernel.
+    pub lines: Vec<String>,
+}
+
+impl Postmortem {
+    /// The few lines for `status`.
+    pub fn summary(&self) -> Summary {
+        let of_unit = self.units.iter().map(|u| &u.lines).find(|l| !l.is_empty());
+        let panicked = self.cause.kind == CauseKind::Panic && !self.pstore.is_empty();
+        let lines = match of_unit {
+            Some(lines) => lines,
+            None if panicked => &self.pstore,
+            None => &self.kernel,
+        };
+        let shown = lines.len().saturating_sub(SHOWN);
+        Summary {
+            kind: self.cause.kind,
+            text: self.cause.text.clone(),
+            check: self.check.as_ref().map(|c| c.name.clone()),
+            units: self.units.iter().map(|u| u.unit.clone()).collect(),
+            lines: lines[shown..].to_vec(),
+        }
+    }
+
+    fn is_of(&self, txn: Option<&Txn>, work: &Work) -> bool {
+        self.txn.as_ref() == txn && self.digest == work.digest && self.slot == work.slot
+    }
+
+    /// As text of at most [`LIMIT`] bytes: where it would be longer, every list loses its older
+    /// half.
+    fn written(&self) -> Result<String> {
+        let mut short = self.clone();
+        loop {
+            let text = serde_json::to_string_pretty(&short);
+            let text = text.reason(ReasonCode::Internal, "postmortem")?;
+            if text.len() <= LIMIT {
+                return Ok(text + "\n");
+            }
+            let lists = short.units.iter_mut().map(|u| &mut u.lines);
+            for list in lists.chain([&mut short.kernel, &mut short.pstore]) {
+                list.drain(..list.len().div_ceil(2));
+            }
+            short.boots.drain(..short.boots.len() / 2);
+            short.checks.truncate(short.checks.len() / 2);
+        }
+    }
+}
+
+fn file(world: &World) -> PathBuf {
+    world.settings.device.state.join("postmortem.json")
+}
+
+fn load(world: &World) -> Option<Postmortem> {
+    let limit = u64::try_from(LIMIT * 2).unwrap_or(u64::MAX);
+    let bytes = durable::read(&file(world), limit).ok().flatten()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// What follows from where the device came to rest: before the reboot out of a trial the new
+/// system keeps what it knows, and after it the old one what it finds. Done before, it does
+/// nothing; what fails here is told and stops nothing.
+pub(super) fn follow(world: &World, journal: &Journal, booted: SlotId, sink: &dyn Sink) {
+    let made = match &journal.phase {
+        Phase::Returning { work, txn, reason, detail } if work.slot == booted => {
+            let known = load(world).is_some_and(|p| p.is_of(Some(txn), work));
+            let runner: &dyn Runner = &Children;
+            let asked = (!world.disk.is_image()).then_some(runner);
+            (!known).then(|| before_leaving(world, work, txn, *reason, detail, asked))
+        }
+        Phase::Idle => match &journal.last {
+            Some(last) if last.outcome == Ended::RolledBack && last.work.slot != booted => {
+                let known = load(world).is_some_and(|p| p.is_of(last.txn.as_ref(), &last.work));
+                (!known).then(|| after_return(world, last))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some(made) = made else { return };
+    // Not from what is set aside for a full disk: that is the journal's.
+    let kept =
+        made.written().and_then(|text| durable::write_strictly(&file(world), text.as_bytes()));
+    if let Err(failure) = kept {
+        let text = format!("why {} came back cannot be kept: {failure}", made.version);
+        sink.emit(&Event::Warning { text });
+    }
+}
+
+/// Why the last release came back, or is about to; `None` where none did. What was kept, or else
+/// what can be found now.
+pub fn postmortem(world: &World, journal: &Journal) -> Option<Postmortem> {
+    match (&journal.phase, &journal.last) {
+        (Phase::Returning { work, txn, .. }, _) => load(world).filter(|p| p.is_of(Some(txn), work)),
+        (Phase::Idle, Some(last)) if last.outcome == Ended::RolledBack => {
+            let kept = load(world).filter(|p| p.is_of(last.txn.as_ref(), &last.work));
+            Some(kept.unwrap_or_else(|| after_return(world, last)))
+        }
+        _ => None,
+    }
+}
+
+fn before_leaving(
+    world: &World,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+    runner: Option<&dyn Runner>,
+) -> Postmortem {
+    let checks = bounded(world.last_seen());
+    let questions = runner.map(Questions::new);
+    let boot = world.boot.look().ok();
+    let facts = Facts {
+        reason,
+        detail,
+        checks: &checks,
+        boots: &[],
+        limit: None,
+        pstore: &[],
+        watchdog: None,
+        drill: work.order.drill.is_some(),
+    };
+    Postmortem {
+        v: 1,
+        by: By::Trial,
+        txn: Some(txn.clone()),
+        digest: work.digest,
+        version: work.to.to_string(),
+        slot: work.slot,
+        reason,
+        cause: explain(&facts),
+        check: failed_check(reason, detail),
+        units: questions.as_ref().map_or_else(Vec::new, Questions::units),
+        kernel: questions.as_ref().map_or_else(Vec::new, Questions::kernel),
+        checks,
+        // Falling back has set the environment's own back to 0.
+        bootcount: world.boots_of(txn).last().and_then(|b| b.head.bootcount),
+        bootlimit: boot.and_then(|b| b.bootlimit),
+        uptime: Some(world.up()),
+        boots: Vec::new(),
+        pstore: Vec::new(),
+        watchdog: None,
+        at: world.now(),
+    }
+}
+
+fn after_return(world: &World, last: &Outcome) -> Postmortem {
+    let reason = last.reason.unwrap_or(ReasonCode::Unknown);
+    let logs = last.txn.as_ref().map_or_else(Vec::new, |txn| world.boots_of(txn));
+    let tried: Vec<_> = logs.iter().filter(|l| l.head.trial).collect();
+    let boots: Vec<BootStory> = tried.iter().map(|l| story(l)).collect();
+    let mut lines = put_aside(&logs.iter().collect::<Vec<_>>());
+    lines.extend(world.fresh_pstore());
+    // Of much, the panic and what surrounds it.
+    let panic = lines.iter().position(|l| l.contains("Kernel panic"));
+    let from = panic.unwrap_or(lines.len()).saturating_sub(PSTORE_LINES / 2);
+    let pstore: Vec<String> = lines.into_iter().skip(from).take(PSTORE_LINES).collect();
+    let dog = watchdog(&world.machine("watchdog", "/sys/class/watchdog/watchdog0"));
+    let head = tried.last().map(|l| &l.head);
+    let now = world.boot.look().ok().and_then(|b| b.bootlimit);
+    let bootlimit = head.and_then(|h| h.bootlimit).or(now);
+    let facts = Facts {
+        reason,
+        detail: &last.detail,
+        checks: &[],
+        boots: &boots,
+        limit: bootlimit,
+        pstore: &pstore,
+        watchdog: dog.as_ref(),
+        drill: last.work.order.drill.is_some(),
+    };
+    let kernel = tried.last().map_or_else(Vec::new, |log| {
+        // The end of what the system said, whoever said it: where there is no word of an end,
+        // that is what counts.
+        let own: Vec<_> = log.lines.iter().filter(|l| l.kind != Kind::Pstore).collect();
+        own[own.len().saturating_sub(40)..].iter().map(|l| l.text.clone()).collect()
+    });
+    Postmortem {
+        v: 1,
+        by: By::Return,
+        txn: last.txn.clone(),
+        digest: last.work.digest,
+        version: last.work.to.to_string(),
+        slot: last.work.slot,
+        reason,
+        cause: explain(&facts),
+        check: failed_check(reason, &last.detail),
+        checks: Vec::new(),
+        units: Vec::new(),
+        bootcount: head.and_then(|h| h.bootcount),
+        bootlimit,
+        uptime: boots.last().and_then(|b| b.seconds),
+        kernel,
+        boots,
+        pstore,
+        watchdog: dog,
+        at: world.now(),
+    }
+}
+
+/// `check: detail`, as a verdict is written down.
+fn failed_check(reason: ReasonCode, detail: &str) -> Option<FailedCheck> {
+    let (name, detail) = detail.split_once(": ").filter(|_| reason == ReasonCode::HealthFailed)?;
+    Some(FailedCheck { name: name.to_owned(), detail: printable(detail, TEXT_MAX) })
+}
+
+fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
+    let short = |text: String| printable(&text, TEXT_MAX);
+    let one = |Seen { name, outcome }| {
+        let outcome = match outcome {
+            Found::Good => Found::Good,
+            Found::Bad(text) => Found::Bad(short(text)),
+            Found::CouldNot(text) => Found::CouldNot(short(text)),
+        };
+        Seen { name, outcome }
+    };
+    seen.into_iter().take(CHECKS_MAX).map(one).collect()
+}
+
+impl World {
+    /// The folder of the black box.
+    pub(super) fn black_box(&self) -> PathBuf {
+        self.settings.device.state.join("blackbox")
+    }
+
+    /// What the black box holds of one move.
+    fn boots_of(&self, txn: &Txn) -> Vec<blackbox::BootLog> {
+        let mut logs = blackbox::read(&self.black_box());
+        logs.retain(|l| l.head.txn.as_deref() == Some(txn.as_str()));
+        logs
+    }
+
+    /// The machine's own folder, or for an image the one beside its `booted` file.
+    pub(super) fn machine(&self, name: &str, real: &str) -> PathBuf {
+        match &self.settings.device.booted {
+            Some(booted) if self.disk.is_image() => booted.with_file_name(name),
+            _ => Path::new(real).to_owned(),
+        }
+    }
+
+    pub(super) fn pstore_folders(&self) -> Vec<PathBuf> {
+        pstore::FOLDERS.iter().map(|real| self.machine("pstore", real)).collect()
+    }
+
+    pub(super) fn known_pstore(&self) -> PathBuf {
+        self.black_box().join("pstore-known.json")
+    }
+
+    /// What has come into pstore since it was looked at last; nothing where nobody ever looked,
+    /// because then it may be old.
+    fn fresh_pstore(&self) -> Vec<String> {
+        let file = self.known_pstore();
+        if !file.exists() {
+            return Vec::new();
+        }
+        let fresh = pstore::Known::load(&file).fresh(&pstore::look(&self.pstore_folders()));
+        fresh.into_iter().filter(|r| r.is_dump()).flat_map(|r| r.lines).collect()
+    }
+}

@@ -1,0 +1,237 @@
+//! `report`: everything that support asks for, in one document. It says what it can: a section
+//! that cannot be had says why, and the others stand.
+
+use super::doctor::doctor;
+use super::postmortem::postmortem;
+use super::redact::{command_line, redacted, words};
+use super::status::status;
+use super::verbs::{history, rested};
+use super::world::World;
+use crate::blackbox;
+use crate::boot::uboot::{CopyState, EnvStore};
+use crate::config::{Loaded, Settings, Where, load};
+use crate::disk::Disk;
+use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
+use crate::sys::{clock, durable, host, mounts};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A report is never longer, bytes.
+const LIMIT: usize = 1 << 20;
+/// Moves that ended.
+const HISTORY_MAX: usize = 200;
+/// What hooks have said.
+const HOOKS_MAX: u64 = 128 * 1024;
+const VALUE_MAX: usize = 4_000;
+const FILES_MAX: usize = 200;
+
+/// Variables of the bootloader that are told besides `surefoot_*`. Others may be anybody's.
+const VARIABLES: [&str; 12] = [
+    "upgrade_available",
+    "bootcount",
+    "bootlimit",
+    "altbootcmd",
+    "bootcmd",
+    "bootdelay",
+    "devtype",
+    "devnum",
+    "ver",
+    "board",
+    "board_name",
+    "fdtfile",
+];
+
+/// In the order in which sections are left out of a report that would be too long.
+const LEFT_OUT: [&str; 7] =
+    ["hooks", "events", "blackbox", "history", "files", "config", "bootloader"];
+
+/// The whole report. `events` is what the daemon has told, where one runs.
+pub fn report(place: &Where, events: Value) -> Value {
+    let mut out = Map::new();
+    out.insert("v".into(), json!(1));
+    out.insert("surefoot".into(), json!(env!("CARGO_PKG_VERSION")));
+    let now = clock::unix_seconds();
+    out.insert(
+        "made".into(),
+        json!({ "at": now, "utc": clock::utc(now), "uptime": host::uptime(), "boot_id": host::boot_id() }),
+    );
+    let loaded = load(place);
+    match &loaded {
+        Ok(loaded) => of_settings(loaded, &mut out),
+        Err(failure) => {
+            out.insert("config".into(), refused(failure));
+        }
+    }
+    out.insert("events".into(), events);
+    out.insert("kernel".into(), kernel());
+    bounded(out)
+}
+
+fn of_settings(loaded: &Loaded, out: &mut Map<String, Value>) {
+    let settings = &loaded.settings;
+    let mut put = |name: &str, value| out.insert(name.to_owned(), value);
+    let world = World::open(settings.clone());
+    let asked = |ask: &dyn Fn(&World) -> Result<Value>| match &world {
+        Ok(world) => ask(world).unwrap_or_else(|f| refused(&f)),
+        Err(failure) => refused(failure),
+    };
+    put("status", asked(&|w| plain(&status(w)?)));
+    put("doctor", plain(&doctor(settings.clone())).unwrap_or_else(|f| refused(&f)));
+    put("postmortem", asked(&|w| plain(&postmortem(w, &rested(w)?))));
+    put(
+        "history",
+        asked(&|w| {
+            let all = history(w)?;
+            plain(&all[all.len().saturating_sub(HISTORY_MAX)..])
+        }),
+    );
+    let merged = plain(&loaded.merged).map(redacted);
+    let config = merged.map(|merged| json!({ "merged": merged, "unknown": loaded.unknown }));
+    put("config", config.unwrap_or_else(|f| refused(&f)));
+    put("bootloader", bootloader(settings).unwrap_or_else(|f| refused(&f)));
+    put("partitions", partitions(settings).unwrap_or_else(|f| refused(&f)));
+    let state = &settings.device.state;
+    put("files", files(state));
+    put("hooks", file(&state.join("hooks.json"), HOOKS_MAX));
+    put("drill", file(&state.join("drill.json"), 16 * 1024));
+    let boots = blackbox::read(&state.join("blackbox")).into_iter().map(|boot| {
+        let lines: Vec<_> = boot.lines.into_iter().map(|l| words(&l.text)).collect();
+        json!({ "boot": boot.head, "lines": lines, "end": boot.end })
+    });
+    put("blackbox", boots.collect());
+}
+
+fn plain<T: Serialize + ?Sized>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).reason(ReasonCode::Internal, "the report")
+}
+
+fn refused(failure: &Failure) -> Value {
+    json!({ "error": { "code": failure.code(), "detail": failure.detail() } })
+}
+
+fn bootloader(settings: &Settings) -> Result<Value> {
+    let disk = Disk::open(&settings.device.disk).ok().map(Arc::new);
+    let loaded = EnvStore::open(&settings.fw_env_config, disk)?.load()?;
+    let copies: Vec<_> = loaded
+        .copies
+        .iter()
+        .map(|copy| match copy {
+            CopyState::Dead(why) => json!({ "valid": false, "why": why }),
+            CopyState::Alive { serial, .. } => json!({ "valid": true, "serial": serial }),
+        })
+        .collect();
+    let mut variables = Map::new();
+    if let Ok(env) = loaded.env() {
+        for (name, value) in env.iter() {
+            if name.starts_with("surefoot_") || VARIABLES.contains(&&*name) {
+                let value = command_line(&printable(&value, VALUE_MAX));
+                variables.insert(name.into_owned(), Value::String(value));
+            }
+        }
+    }
+    Ok(json!({ "copies": copies, "chosen": loaded.chosen, "variables": variables }))
+}
+
+fn partitions(settings: &Settings) -> Result<Value> {
+    let disk = Disk::open(&settings.device.disk)?;
+    let table = disk.table()?;
+    let rows: Vec<_> = table
+        .partitions
+        .iter()
+        .map(|p| {
+            json!({ "number": p.number, "name": p.name, "start": p.start, "len": p.len, "type": p.type_id })
+        })
+        .collect();
+    Ok(json!({ "disk": settings.device.disk, "table": rows, "warnings": table.warnings }))
+}
+
+/// What lies in the state folder, by name and length.
+fn files(state: &Path) -> Value {
+    let entries = match std::fs::read_dir(state) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return json!({ "error": { "code": ReasonCode::Io, "detail": error.to_string() } });
+        }
+    };
+    let mut rows: Vec<(String, u64)> = entries
+        .flatten()
+        .take(FILES_MAX)
+        .filter_map(|e| {
+            Some((printable(&e.file_name().to_string_lossy(), 100), e.metadata().ok()?.len()))
+        })
+        .collect();
+    rows.sort();
+    let free = host::free_bytes(state).ok();
+    json!({ "folder": state, "free": free, "files": rows.into_iter().collect::<std::collections::BTreeMap<_, _>>() })
+}
+
+/// A file of ours as it is: a document, or else its text.
+fn file(path: &Path, limit: u64) -> Value {
+    match durable::read(path, limit) {
+        Ok(None) => Value::Null,
+        Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
+            Ok(value) => redacted(value),
+            Err(_) => Value::String(words(&String::from_utf8_lossy(&bytes))),
+        },
+        Err(failure) => refused(&failure),
+    }
+}
+
+fn kernel() -> Value {
+    let line = mounts::kernel_command_line().map_err(|e| e.to_string());
+    let line = line.map_or_else(|e| json!({ "error": e }), |l| json!(command_line(&l)));
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = system.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="));
+    let name = name.map(|n| printable(n.trim_matches('"'), 200));
+    json!({
+        "command_line": line,
+        "release": printable(&release, 200),
+        "machine": std::env::consts::ARCH,
+        "system": name,
+    })
+}
+
+/// Leaves sections out until it is short enough.
+fn bounded(mut out: Map<String, Value>) -> Value {
+    for name in LEFT_OUT {
+        if serde_json::to_string_pretty(&out).map_or(0, |t| t.len()) < LIMIT {
+            break;
+        }
+        let text = "left out: the report would be longer than 1 MiB";
+        out.insert(name.to_owned(), json!({ "error": { "code": "TOO_LONG", "detail": text } }));
+    }
+    Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_would_be_too_long_loses_what_is_long_and_says_so() {
+        let mut out = Map::new();
+        out.insert("status".into(), json!({ "state": "idle" }));
+        out.insert("hooks".into(), json!("\u{1}".repeat(300_000)));
+        out.insert("history".into(), json!("x".repeat(300_000)));
+        let short = bounded(out.clone());
+        assert!(short["hooks"]["error"]["detail"].is_string(), "escapes count");
+        assert!(short["history"].is_string() && short["status"]["state"] == "idle");
+        for name in LEFT_OUT {
+            out.insert(name.into(), json!("x".repeat(LIMIT)));
+        }
+        let short = serde_json::to_string_pretty(&bounded(out)).unwrap();
+        assert!(short.len() < LIMIT && short.contains("idle"));
+    }
+
+    #[test]
+    fn without_a_configuration_it_says_what_it_can() {
+        let report = report(&Where::File("/nowhere/surefoot.toml".into()), Value::Null);
+        assert_eq!(report["config"]["error"]["code"], "CONFIG_MISSING");
+        assert_eq!(report["v"], 1);
+        assert!(report["kernel"]["release"].as_str().is_some_and(|r| !r.is_empty()));
+        assert!(super::super::report_text::text(&report).contains("CONFIG_MISSING"));
+    }
+}

@@ -1,0 +1,33 @@
+//! Reading what the kernel says in small files: never much, and whatever stands there.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// As many entries of a folder as are looked at.
+const MOST: usize = 1_024;
+
+/// The first line of a small file; `None` if it cannot be read or is no text.
+pub(super) fn line(file: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    // A FIFO would hold us.
+    let is_file = std::fs::metadata(file).is_ok_and(|m| m.is_file());
+    let open = is_file.then(|| std::fs::File::open(file).ok()).flatten()?;
+    open.take(128).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    Some(text.lines().next()?.trim().to_owned()).filter(|l| !l.is_empty())
+}
+
+/// A whole number in a small file.
+pub(super) fn number(file: &Path) -> Option<u64> {
+    line(file)?.parse().ok()
+}
+
+/// What is in a folder, by name; nothing if it cannot be read.
+pub(super) fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
+    let all = std::fs::read_dir(folder).into_iter().flatten().flatten().take(MOST);
+    let named =
+        |entry: std::fs::DirEntry| Some((entry.file_name().into_string().ok()?, entry.path()));
+    let mut found: Vec<_> = all.filter_map(named).collect();
+    found.sort();
+    found
+}

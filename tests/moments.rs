@@ -1,0 +1,140 @@
+//! The integrator's programs at the moments of an update, and what their answers do.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+use common::Bench;
+use std::os::unix::fs::PermissionsExt;
+
+/// A device with one program at every moment. It writes down its moment, and answers with the
+/// status in the file `answer-MOMENT`, if there is one.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    let program = bench.path("DEV/hook.sh");
+    let script = "#!/bin/sh\n\
+        cat >\"$0.$SUREFOOT_MOMENT.json\"\n\
+        echo \"$SUREFOOT_MOMENT $SUREFOOT_SLOT $SUREFOOT_VERSION $SUREFOOT_BY\" >>\"$0.log\"\n\
+        [ ! -e \"$0.answer-$SUREFOOT_MOMENT\" ] || { echo \"not while baking\" >&2; exit $(cat \"$0.answer-$SUREFOOT_MOMENT\"); }\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let moments = [
+        "before-download",
+        "before-install",
+        "after-install",
+        "before-reboot",
+        "first-boot",
+        "before-commit",
+        "after-commit",
+        "after-rollback",
+    ];
+    let hook = |at: &str| {
+        format!("\n[[hook]]\nname = \"{at}\"\nat = \"{at}\"\ncommand = [\"./hook.sh\"]\n")
+    };
+    let config = bench.path("DEV/surefoot.toml");
+    let mut text = String::from_utf8(common::read(&config)).unwrap();
+    text.extend(moments.iter().map(|m| hook(m)));
+    std::fs::write(&config, text).unwrap();
+    bench
+}
+
+/// The moments so far, and forgets them.
+fn heard(bench: &Bench) -> Vec<String> {
+    let log = bench.path("DEV/hook.sh.log");
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let _ = std::fs::remove_file(&log);
+    text.lines().map(|l| l.split(' ').next().unwrap().to_owned()).collect()
+}
+
+fn answers(bench: &Bench, moment: &str, status: Option<i32>) {
+    let file = bench.path(&format!("DEV/hook.sh.answer-{moment}"));
+    match status {
+        Some(status) => std::fs::write(&file, status.to_string()).unwrap(),
+        None => std::fs::remove_file(&file).unwrap(),
+    }
+}
+
+#[test]
+fn every_moment_of_a_good_update_and_of_one_that_comes_back() {
+    let bench = bench();
+    bench.surefoot(&["install", &bench.release("2.0.0"), "--reboot"]).ok();
+    let installed = ["before-download", "before-install", "after-install", "before-reboot"];
+    assert_eq!(heard(&bench), installed);
+    let told = common::read(&bench.path("DEV/hook.sh.before-install.json"));
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!((&told["v"], &told["version"]), (&1.into(), &"2.0.0".into()));
+    assert_eq!((&told["slot"], &told["booted"]), (&"b".into(), &"a".into()));
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(heard(&bench), ["first-boot", "before-commit", "after-commit"]);
+    // Told once, also of an update that ended long ago.
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(heard(&bench), [""; 0]);
+    bench.surefoot(&["install", &bench.release("2.1.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["rollback"]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    heard(&bench);
+    bench.surefoot(&["rollback", "--reason", "to see"]).ok();
+    assert_eq!(heard(&bench)[0], "after-rollback");
+}
+
+#[test]
+fn a_veto_before_the_slot_is_touched_leaves_everything_as_it_is() {
+    for moment in ["before-download", "before-install"] {
+        let bench = bench();
+        let release = bench.release("2.0.0");
+        let before = bench.slot_bytes("b");
+        answers(&bench, moment, Some(1));
+        let said = bench.surefoot(&["install", &release]).refused(77, "HOOK_VETO");
+        assert!(said.err.contains("not while baking"), "{}", said.err);
+        assert_eq!(bench.status()["state"], "idle");
+        answers(&bench, moment, Some(75));
+        bench.surefoot(&["install", &release]).refused(75, "HOOK_LATER");
+        assert!(bench.slot_bytes("b") == before, "{moment}: the slot was touched");
+        answers(&bench, moment, None);
+        bench.surefoot(&["install", &release]).ok();
+    }
+}
+
+#[test]
+fn a_veto_before_the_reboot_disarms_and_later_keeps_it_armed() {
+    let bench = bench();
+    let release = bench.release("2.0.0");
+    answers(&bench, "before-reboot", Some(75));
+    bench.surefoot(&["install", &release, "--reboot"]).refused(75, "HOOK_LATER");
+    assert_eq!(bench.status()["state"], "switching");
+    answers(&bench, "before-reboot", Some(3));
+    bench.surefoot(&["install", &release, "--reboot"]).refused(77, "HOOK_VETO");
+    let status = bench.status();
+    assert_eq!(status["state"], "failed", "{status:#}");
+    assert!(status["last"]["detail"].as_str().unwrap().contains("not while baking"));
+    assert_eq!(bench.reboot(&[]), "a", "it was disarmed");
+}
+
+#[test]
+fn a_first_boot_that_says_no_sends_the_release_home_and_a_good_one_is_not_repeated() {
+    let bench = bench();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    heard(&bench);
+    answers(&bench, "before-commit", Some(75));
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_UNKNOWN");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_UNKNOWN");
+    assert_eq!(heard(&bench), ["first-boot", "before-commit", "before-commit"]);
+    answers(&bench, "before-commit", Some(1));
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(said.err.contains("before-commit before-commit"), "{}", said.err);
+    assert_eq!(bench.reboot(&[]), "a");
+    answers(&bench, "before-commit", None);
+    answers(&bench, "first-boot", Some(9));
+    bench.surefoot(&["install", &bench.release("2.1.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(said.err.contains("first-boot first-boot: exit status 9"), "{}", said.err);
+    assert_eq!(bench.reboot(&[]), "a");
+    // A person's word goes over theirs.
+    bench.surefoot(&["install", &bench.release("2.2.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit", "--force", "--reason", "I know"]).ok();
+    assert_eq!(bench.status()["state"], "updated");
+}
