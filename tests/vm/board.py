@@ -27,7 +27,6 @@ SLOT_MIB = 112
 DATA_MIB = 160
 DISK_MIB = 512              # a power of two, above 24 + 2 slots + data
 MODULES = ["xhci_pci", "usb_storage", "sd_mod", "i6300esb", "veth", "nls_ascii", "vfat"]
-UNITS = ["surefoot.service", "surefoot-shutdown.service", "surefoot-status.socket", "surefoot-control.socket", "surefoot-probe.socket"]
 
 # What no board of this kind ships. The slots get smaller by half, and each boot shorter.
 UNSHIPPED = ["usr/bin/perl*", "usr/bin/apt*", "usr/bin/dpkg*", "usr/lib/apt", "usr/lib/dpkg", "usr/lib/udev/hwdb*", "usr/lib/*/perl*",
@@ -204,7 +203,7 @@ def edit(image, files):
 
 def install_units(root):
     """Surefoot's units as a package would install them."""
-    places = {".service": "usr/lib/systemd/system", ".socket": "usr/lib/systemd/system", ".rules": "usr/lib/udev/rules.d"}
+    places = {".service": "usr/lib/systemd/system", ".socket": "usr/lib/systemd/system", ".timer": "usr/lib/systemd/system", ".rules": "usr/lib/udev/rules.d"}
     for path in (bench.TOP / "systemd").iterdir():
         if path.suffix == ".sysusers":
             folder = root / "usr/lib/sysusers.d"
@@ -215,12 +214,13 @@ def install_units(root):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder)
     bench.run("systemd-sysusers", f"--root={root}")
-    for unit in UNITS:
-        enable(root, unit, "/usr/lib/systemd/system")
+    for unit in sorted((bench.TOP / "systemd").iterdir()):
+        for wanted in re.findall(r"^WantedBy=(\S+)", unit.read_text(), re.M):
+            enable(root, unit.name, "/usr/lib/systemd/system", wanted)
 
 
-def enable(root, unit, place):
-    wants = root / "etc/systemd/system" / ("sockets.target.wants" if unit.endswith(".socket") else "multi-user.target.wants")
+def enable(root, unit, place, wanted="multi-user.target"):
+    wants = root / "etc/systemd/system" / f"{wanted}.wants"
     wants.mkdir(parents=True, exist_ok=True)
     os.symlink(f"{place}/{unit}", wants / unit)
 

@@ -31,9 +31,9 @@ install() { until surefoot install "$@" >/run/out 2>&1; do [ $? = 75 ] || break;
 # What makes a release bad: files in the place of good ones.
 LOOPS = [("/usr/lib/bench/app", "#!/bin/sh\nsleep 1\necho the database is of a newer version >&2\nexit 1\n", 0o755)]
 ELSEWHERE = [("/etc/bench-address", "198.51.100.1/24\n", 0o644)]
-HANGS = [("/sbin/init", "#!/bin/sh\necho BENCH init hangs >/dev/console\nexec sleep infinity\n", 0o755)]
+HANGS = [("/usr/sbin/init", "#!/bin/sh\necho BENCH init hangs >/dev/console\nexec sleep infinity\n", 0o755)]
 HANGS_EARLY = [("/boot/initrd.img", rootfs.initramfs("ext4", init="#!/bin/busybox sh\necho BENCH nobody watches\nexec sleep 1000000\n"), 0o644)]
-PANICS = [("/sbin/init", "#!/bin/sh\nexit 1\n", 0o755)]
+PANICS = [("/usr/sbin/init", "#!/bin/sh\nexit 1\n", 0o755)]
 FILLS = [("/usr/lib/bench/release", "#!/bin/sh\nbusybox dd if=/dev/zero of=/data/full bs=64k 2>/dev/null\nbusybox df -k /data\n", 0o755)]
 CONFIGURATION = (HERE / "debian/etc/surefoot/surefoot.toml").read_text()
 # Ten kills at odd moments from the start on, and the clock of a board whose battery is empty.
