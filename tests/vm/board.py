@@ -225,6 +225,16 @@ def enable(root, unit, place, wanted="multi-user.target"):
     os.symlink(f"{place}/{unit}", wants / unit)
 
 
+def stick(out, files, mib):
+    """A stick without a partition table, FAT32, with these files (name, path)."""
+    with open(out, "wb") as image:
+        image.truncate(mib * bench.MIB)
+    bench.run("mformat", "-i", out, "-F", "-v", "STICK", "::")
+    for name, path in files:
+        bench.run("mcopy", "-i", out, path, f"::{name}")
+    return out
+
+
 # ---- the machine ------------------------------------------------------------------------------------------------------
 
 class Device:
@@ -261,6 +271,14 @@ class Device:
             if self.log:
                 self.log.writelines(f"{seconds:8.2f} {line}\n" for seconds, line in new)
                 self.log.flush()
+
+    def rest(self, seconds):
+        """So long nobody waits for anything."""
+        try:
+            self.until("(?!)", seconds)
+        except AssertionError:
+            if self.machine.process.poll() is not None:
+                raise
 
     def pull_the_plug(self, why):
         """Power off and on, by the bench: told, so that nobody takes it for something that the device did."""
