@@ -264,7 +264,7 @@ class Machine:
     has its environment on the card, but only virtio-blk has a cache that loses what was not flushed.
     """
 
-    def __init__(self, disk, media=None, once=False, write_log=None, kernel=None):
+    def __init__(self, disk, media=None, once=False, write_log=None, kernel=None, extra=()):
         size = os.path.getsize(disk)
         assert size & (size - 1) == 0, f"{disk}: QEMU's SD card wants a power of two, not {size} bytes"
         command = ["qemu-system-aarch64", "-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "1", "-m", "512", "-accel", "tcg",
@@ -284,6 +284,7 @@ class Machine:
             command += ["-drive", f"if=none,id=media,format=raw,readonly=on,file={media}", "-device", "virtio-blk-pci,drive=media"]
         if once:
             command += ["-no-reboot"]
+        command += extra
         self.started = time.monotonic()
         self.lines = []
         self.partial = b""
