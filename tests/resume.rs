@@ -207,11 +207,11 @@ fn a_full_state_folder_is_named_and_costs_nothing_that_was_written() {
     let bench = bench();
     let artifact = artifact(&bench, "2.0.0", 10);
     let bytes = common::read(&artifact);
-    let Some(_small) = tmpfs::at(&bench.path("DEV/state"), "1m") else {
+    let Some(_small) = tmpfs::at(&bench.path("DEV/state"), "4m") else {
         return skip::skipped("a full state folder: mounting a tmpfs needs root");
     };
     let fill = || {
-        let _full = std::fs::write(bench.path("DEV/state/filler"), vec![1; 2 << 20]);
+        let _full = std::fs::write(bench.path("DEV/state/filler"), vec![1; 8 << 20]);
     };
     let make_room = || std::fs::remove_file(bench.path("DEV/state/filler")).unwrap();
     // Before: refused, and nothing is touched.
