@@ -102,8 +102,7 @@ fn a_full_data_partition_sends_the_new_system_home_and_is_named() {
     let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
     assert!(said.err.contains("can-update-again") && said.err.contains("No space"), "{}", said.err);
     assert_eq!(bench.reboot(&[]), "a");
-    bench.surefoot(&["rollback"]).ok();
-    let last = bench.status()["last"].clone();
+    let last = daemon_until(&bench, |s| s["state"] == "rolled-back")["last"].clone();
     assert_eq!(last["reason"], "HEALTH_FAILED", "{last:#}");
     assert!(last["detail"].as_str().unwrap().contains("No space"), "{last:#}");
 }

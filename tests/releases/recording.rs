@@ -182,6 +182,9 @@ folder = "run"
 enabled = true
 report = true
 
+[metrics]
+file = "run/metrics.prom"
+
 [inbox]
 folder = "state/inbox"
 
