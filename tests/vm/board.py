@@ -26,7 +26,10 @@ loader.exec_module(rootfs)
 SLOT_MIB = 112
 DATA_MIB = 160
 DISK_MIB = 512              # a power of two, above 24 + 2 slots + data
-MODULES = ["xhci_pci", "usb_storage", "sd_mod", "i6300esb", "veth", "nls_ascii", "vfat"]
+MODULES = ["autofs4", "xhci_pci", "usb_storage", "sd_mod", "i6300esb", "veth", "nls_ascii", "vfat"]
+# Memory that the kernel is told nothing of (mem=448M of 512) and that U-Boot leaves alone: what a dying kernel writes there is
+# found by the next one.
+RAMOOPS = "ramoops mem_address=0x5c000000 mem_size=0x100000 record_size=0x20000"
 
 # What no board of this kind ships. The slots get smaller by half, and each boot shorter.
 UNSHIPPED = ["usr/bin/perl*", "usr/bin/apt*", "usr/bin/dpkg*", "usr/lib/apt", "usr/lib/dpkg", "usr/lib/udev/hwdb*", "usr/lib/*/perl*",
@@ -78,7 +81,7 @@ class Board:
         (root / "boot").mkdir(exist_ok=True)
         # QEMU's card is slow: a third of the kernel is read, and U-Boot unpacks it where kernel_comp_addr_r says.
         (root / "boot/Image").write_bytes(gzip.compress((kernel / "Image").read_bytes(), 6, mtime=0))
-        (root / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", ["i6300esb"]))
+        (root / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", ["i6300esb", RAMOOPS]))
         (root / "data").mkdir()
         (root / "etc/machine-id").write_text("")
         install_units(root)
@@ -129,7 +132,7 @@ class Board:
         if not out.exists():
             board = bench.target("uboot-arm64") / "default.env"
             text = subprocess.run([bench.TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, "surefoot_counter=uboot",
-                                   "surefoot_args=console=ttyAMA0 quiet systemd.volatile=state systemd.show_status=0", "surefoot_panic=1", "kernel_comp_addr_r=0x50000000"],
+                                   "surefoot_args=console=ttyAMA0 quiet systemd.volatile=state systemd.show_status=0 mem=448M", "surefoot_panic=1", "kernel_comp_addr_r=0x50000000"],
                                   stdout=subprocess.PIPE, text=True, check=True).stdout
             variables = bench.env_text_to_dict(text)
             variables.pop("surefoot_env")
@@ -241,7 +244,7 @@ class Device:
     """One machine and the console of all its boots."""
 
     def __init__(self, board, name, disk, stick=None, clock=None):
-        self.name, self.disk, self.lines, self.looked, self.plugs = name, disk, [], 0, []
+        self.name, self.disk, self.lines, self.looked = name, disk, [], 0
         logs = os.environ.get("SUREFOOT_LOGS")
         self.log = open(Path(logs, f"{name}.log"), "w") if logs else None
         self.socket = board.work / f"{name}.qmp"
@@ -284,8 +287,11 @@ class Device:
         """Power off and on, by the bench: told, so that nobody takes it for something that the device did."""
         self.machine.cut()
         self.machine = None
-        self.plugs.append(why)
-        self.lines.append(f"(the bench pulls the plug: {why})")
+        told = f"(the bench pulls the plug: {why})"
+        self.lines.append(told)
+        print(f"\n{told}", end="")
+        if self.log:
+            print(f"{0:8.2f} {told}", file=self.log)
 
     def qmp(self, command, **arguments):
         with socket.socket(socket.AF_UNIX) as connection:
