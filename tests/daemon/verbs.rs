@@ -156,7 +156,8 @@ fn events_are_told_as_they_happen_and_kept_for_those_who_come_late() {
     let number = last["number"].as_u64().unwrap();
     daemon.surefoot(&["hold"]).ok();
     let held = next("hold");
-    assert_eq!((&held["held"], held["number"].as_u64()), (&true.into(), Some(number + 1)));
+    assert_eq!(held["held"], true);
+    assert!(held["number"].as_u64() > Some(number), "{held}");
     // Who comes late says what he has seen.
     let late = daemon.surefoot(&["events", "--after", &number.to_string(), "--json"]).ok();
     assert_eq!(late.out.lines().count(), 1, "{}", late.out);
