@@ -50,10 +50,12 @@ fn reason_page() -> String {
          ones are added. The class decides the [exit status](exit-codes.md).\n",
     );
     for (status, codes) in by_class {
-        let class = class_name(codes[0].class());
+        let class = codes[0].class();
+        let (name, deed) = (class_name(class), class.device_does());
         write!(
             page,
-            "\n## {class}: exit {status}\n\n| Code | Meaning | What to do next |\n|---|---|---|\n"
+            "\n## {name}: exit {status}\n\n{deed}\n\n\
+             | Code | Meaning | What a person does next |\n|---|---|---|\n"
         )
         .unwrap();
         for code in codes {

@@ -43,7 +43,9 @@ impl Keeper {
                     let said = failure.to_string();
                     if self.complained.as_ref() != Some(&said) {
                         core.hub.emit(&Event::Warning { text: said.clone() });
-                        systemd::status(&said);
+                        // Also then in the eight words, as far as they are known.
+                        let state = self.told.map_or_else(String::new, |s| format!("{s}: "));
+                        systemd::status(&format!("{state}{said}"));
                         self.complained = Some(said);
                     }
                     self.failures = self.failures.saturating_add(1);

@@ -18,8 +18,7 @@ impl World {
     }
 }
 
-/// Tells the integrator's programs how the last move ended and writes a drill's certificate. Once:
-/// the mark is written last, so that a power cut repeats it and never skips it.
+/// Tells the integrator's programs how the last move ended. Once: the mark is written last, so that a power cut repeats it and never skips it.
 pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     let (journal, _) = standing(world)?;
     let Some(last) = journal.last.filter(|_| journal.phase == Phase::Idle) else {
@@ -33,10 +32,7 @@ pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     let _lock = world.lock()?;
     match last.outcome {
         Ended::Updated => moments::told(world, Moment::AfterCommit, &last, sink),
-        Ended::RolledBack => {
-            world.certify(&last)?;
-            moments::told(world, Moment::AfterRollback, &last, sink);
-        }
+        Ended::RolledBack => moments::told(world, Moment::AfterRollback, &last, sink),
         Ended::Failed => {}
     }
     durable::write(&world.aftermath_file(), key.as_bytes())

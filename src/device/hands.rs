@@ -241,6 +241,9 @@ pub(super) fn rest_with(
         sink.emit(&Event::RolledBack { slot: work.slot.other(), reason: *reason });
     }
     if let Some(last) = &rest.journal.last {
+        if let Err(failure) = world.certify(last) {
+            sink.emit(&Event::Warning { text: format!("the drill's certificate: {failure}") });
+        }
         if let Err(failure) = world.history.note(last) {
             // It is derived: the next look tries again, and nothing waits for it.
             sink.emit(&Event::Warning { text: format!("history: {failure}") });

@@ -43,6 +43,36 @@ impl Class {
     }
 }
 
+impl Class {
+    /// What the device does, one sentence.
+    pub fn device_does(self) -> &'static str {
+        match self {
+            Class::Nothing => "The device stays as it is.",
+            Class::Usage => "The device did nothing.",
+            Class::Reject => {
+                "The device stays as it is and refuses the same file again; the next good one installs."
+            }
+            Class::NoInput => "The device did nothing.",
+            Class::Retry => {
+                "The device keeps what it has of the file and goes on from there when it is offered again."
+            }
+            Class::Bug => {
+                "The device stops as at a power cut, and the next start goes on from what stands."
+            }
+            Class::Device => {
+                "The device keeps the system that runs and says so; a new system that meets this in its trial goes back."
+            }
+            Class::Busy => {
+                "The device goes on with what it does; who came later is asked to come again."
+            }
+            Class::Denied => "The device stays in the state that it is in, and shows why.",
+            Class::Config => {
+                "The device keeps the system that runs and begins nothing until this is mended."
+            }
+        }
+    }
+}
+
 macro_rules! reasons {
     ($($name:ident $text:literal $class:ident $meaning:literal $next:literal;)*) => {
         /// Why something ended as it did. The text of a code never changes once released.

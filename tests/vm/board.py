@@ -140,8 +140,9 @@ class Board:
                              boot_files=[("boot.scr", bench.boot_scr())], env=variables)
         return out
 
-    def disk(self, name, trial=None, files=(), data=True):
-        """A disk of its own: the factory's, with these files in its data partition, and `trial` installed and armed if it is an artifact.
+    def disk(self, name, trial=None, files=(), data=True, past=()):
+        """A disk of its own: the factory's, with these files in its data partition, and the artifacts of `past` installed and kept
+        one after the other, and that of `trial` installed and armed.
 
         The trial is installed by the same program, on the image: what the board would do in a minute takes a second.
         """
@@ -156,8 +157,14 @@ class Board:
             else:
                 (folder / file).write_text(content)
                 (folder / file).chmod(mode)
+        running = "a"
+        for release in past:
+            # It was installed, booted and kept before this story begins.
+            self.arm(out, release, folder / "surefoot", running)
+            running = "b" if running == "a" else "a"
+            self.keep(out, folder / "surefoot", running)
         if trial:
-            self.arm(out, trial, folder / "surefoot")
+            self.arm(out, trial, folder / "surefoot", running)
         if data:
             at = (bench.BOOT_OFFSET // bench.MIB) + 8 + 2 * SLOT_MIB
             image = bench.filesystem(self.work / f"{name}.ext4", folder, "ext4", DATA_MIB, "data")
@@ -166,10 +173,20 @@ class Board:
         shutil.rmtree(folder)
         return out
 
-    def arm(self, disk, trial, state):
+    def keep(self, disk, state, booted):
+        place = self.device(disk, state, booted)
+        bench.run("fw_setenv", "-c", place / "fw_env.config", "bootcount", "1")
+        bench.run(self.host, "--config", place / "surefoot.toml", "commit", "--force", "--reason", "it was good")
+
+    def arm(self, disk, trial, state, booted):
+        place = self.device(disk, state, booted)
+        bench.run(self.host, "--config", place / "surefoot.toml", "install", trial)
+
+    def device(self, disk, state, booted):
+        """The board as seen from this machine: a folder with its configuration."""
         place = self.work / "arm"
         place.mkdir(exist_ok=True)
-        (place / "booted").write_text("a\n")
+        (place / "booted").write_text(f"{booted}\n")
         (place / "fw_env.config").write_text("".join(f"{disk} {offset:#x} {bench.ENV_SIZE:#x}\n" for offset in bench.ENV_OFFSETS))
         (place / "surefoot.toml").write_text(f'''
 [device]
@@ -185,7 +202,7 @@ fw_env_config = "{place}/fw_env.config"
 [daemon]
 folder = "{place}/run"
 ''')
-        bench.run(self.host, "--config", place / "surefoot.toml", "install", trial)
+        return place
 
 
 def edit(image, files):

@@ -142,6 +142,22 @@ esac
         device.until("BENCH END")
         self.assertRegex(device.status(), r"(?m)^slot b +runs +2.7.0")
         self.assertEqual(len(device.said("killed at 1970")), 10)
+
+    def test_a_drill_hangs_the_board_on_purpose_and_leaves_a_certificate(self):
+        script = INSTALL + """\
+[ $(cat /etc/version) != 2.9.0 ] || [ -e /data/drilled ] || { sleep 3; touch /data/drilled; sync; surefoot drill hang; }
+"""
+        past = [board.artifact("2.8.0"), board.artifact("2.9.0")]
+        device = self.device(self.disk(files=[("script", script, 0o755)], past=past))
+        device.until("BENCH up version=2.9.0 surefoot.slot=a")
+        device.until("BENCH up version=2.8.0 surefoot.slot=b")
+        device.until("BENCH up version=2.9.0 surefoot.slot=a")
+        device.until("BENCH STATUS")
+        device.until("BENCH drill .*rollback proven on this board, hang: [0-9]+ s")
+        device.until("BENCH END")
+        self.assertIn("a drill:", device.status())
+        self.assertEqual(device.tries("b"), 3)
+
     def measured(self, device):
         """The two looks of debian/usr/lib/bench/measure."""
         found = [device.until(rf"measure {n} state=(\S+) restarts=(\d+) rss=(\d+) switches=(\d+) usec=(\d+) text=(.*)") for n in ("first", "second")]
