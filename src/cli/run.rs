@@ -292,16 +292,25 @@ fn wait(asked: &Asked, state: &str, timeout: &str) -> Result<String> {
     let wanted: device::State = state.parse().map_err(usage)?;
     let patience = device::parse_duration(timeout).map_err(usage)?;
     let start = Instant::now();
+    let mut pause = Duration::from_millis(100);
     loop {
-        let found = asked.status()?.state;
-        if found == wanted {
-            return Ok(format!("{found}\n"));
+        let found = match asked.status() {
+            Ok(status) => Ok(status.state),
+            // A daemon that is started anew answers again in a moment.
+            Err(failure) if failure.code() == ReasonCode::DaemonSilent => Err(failure),
+            Err(failure) => return Err(failure),
+        };
+        if found == Ok(wanted) {
+            return Ok(format!("{wanted}\n"));
         }
-        if start.elapsed() >= patience {
-            let text = format!("still {found} after {timeout}, not {wanted}");
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            let text = format!("still {} after {timeout}, not {wanted}", found?);
             return Err(Failure::new(ReasonCode::Timeout, text));
         }
-        std::thread::sleep(Duration::from_millis(250));
+        std::thread::sleep(pause.min(left));
+        // Each look costs the device a millisecond or two.
+        pause = (pause * 2).min(Duration::from_secs(2));
     }
 }
 
