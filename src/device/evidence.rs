@@ -37,17 +37,24 @@ impl Questions<'_> {
         Questions { runner, due: Instant::now() + PATIENCE }
     }
 
-    /// The units that have failed, or are being restarted again and again.
-    pub(super) fn units(&self) -> Vec<UnitStory> {
+    /// `asked_for`, and the units that have failed or wait to be restarted. One that is restarted
+    /// again and again may run just now: a check that knows its name is worth more than a list.
+    pub(super) fn units(&self, asked_for: &[String]) -> Vec<UnitStory> {
         let list = ["systemctl", "list-units", "--state=failed,auto-restart", "--plain"];
         let listed = self.ask(&[&list[..], &["--no-legend", "--no-pager"]].concat());
-        let names = listed.iter().filter_map(|l| l.split_whitespace().next());
+        let listed = listed.iter().filter_map(|l| l.split_whitespace().next());
+        let mut names: Vec<&str> = asked_for.iter().map(String::as_str).collect();
+        for name in listed {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         let story = |name: &str| {
             let unit = format!("--unit={name}");
             let lines = self.journal(&[&unit], UNIT_LINES);
             UnitStory { unit: printable(name, TEXT_MAX), lines }
         };
-        names.take(UNITS_MAX).map(story).collect()
+        names.into_iter().take(UNITS_MAX).map(story).collect()
     }
 
     /// The kernel's last warnings.
@@ -128,11 +135,15 @@ mod tests {
 
     #[test]
     fn failed_units_speak_and_there_is_an_end_to_them() {
-        let units = Questions::new(&Machine(Some(2))).units();
+        let units = Questions::new(&Machine(Some(2))).units(&[]);
         assert_eq!(units[1].unit, "u1.service");
         assert_eq!(units[1].lines[0], "[    1.0] h u[7]: ?[31mno?");
         assert!(units[1].lines[1].ends_with("--lines=20 --unit=u1.service"), "{units:?}");
-        assert_eq!(Questions::new(&Machine(Some(99))).units().len(), UNITS_MAX);
+        let asked_for = ["app.service".to_owned(), "u1.service".to_owned()];
+        let units = Questions::new(&Machine(Some(2))).units(&asked_for);
+        let names: Vec<_> = units.iter().map(|u| u.unit.as_str()).collect();
+        assert_eq!(names, ["app.service", "u1.service", "u0.service"]);
+        assert_eq!(Questions::new(&Machine(Some(99))).units(&[]).len(), UNITS_MAX);
         assert!(Questions::new(&Machine(Some(0))).kernel()[1].contains("--dmesg"));
     }
 
@@ -140,7 +151,7 @@ mod tests {
     fn a_machine_that_does_not_answer_does_not_hold_the_reboot() {
         let due = Instant::now() + Duration::from_millis(50);
         let questions = Questions { runner: &Machine(None), due };
-        assert_eq!((questions.units(), questions.kernel()), (vec![], vec![]));
+        assert_eq!((questions.units(&[]), questions.kernel()), (vec![], vec![]));
         assert!(due.elapsed() < Duration::from_secs(1));
     }
 

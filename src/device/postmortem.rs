@@ -10,7 +10,7 @@ use super::world::World;
 use crate::blackbox::{self, Kind, pstore};
 use crate::boot::BootControl;
 use crate::event::{Event, Sink};
-use crate::health::{Outcome as Found, Seen};
+use crate::health::{Kind as Check, Outcome as Found, Seen};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn, WithReason, printable};
 use crate::sys::durable;
 use crate::sys::process::{Children, Runner};
@@ -110,8 +110,10 @@ impl Postmortem {
         let of_unit = self.units.iter().map(|u| &u.lines).find(|l| !l.is_empty());
         let panicked = self.cause.kind == CauseKind::Panic && !self.pstore.is_empty();
         let lines = match of_unit {
-            Some(lines) => lines,
+            Some(lines) => lines.as_slice(),
             None if panicked => &self.pstore,
+            // The kernel's warnings explain an end of the kernel's, and not a check.
+            None if self.cause.kind == CauseKind::Check => &[],
             None => &self.kernel,
         };
         // The end is what counts; of a dying kernel, its panic.
@@ -234,7 +236,9 @@ fn before_leaving(
         reason,
         cause: explain(&facts),
         check: failed_check(reason, detail),
-        units: questions.as_ref().map_or_else(Vec::new, Questions::units),
+        units: questions
+            .as_ref()
+            .map_or_else(Vec::new, |q| q.units(&failing_units(world, &checks))),
         kernel: questions.as_ref().map_or_else(Vec::new, Questions::kernel),
         checks,
         // Falling back has set the environment's own back to 0.
@@ -306,6 +310,18 @@ fn after_return(world: &World, last: &Outcome) -> Postmortem {
 fn failed_check(reason: ReasonCode, detail: &str) -> Option<FailedCheck> {
     let (name, detail) = detail.split_once(": ").filter(|_| reason == ReasonCode::HealthFailed)?;
     Some(FailedCheck { name: name.to_owned(), detail: printable(detail, TEXT_MAX) })
+}
+
+/// The units that a check that fails is about.
+fn failing_units(world: &World, seen: &[Seen]) -> Vec<String> {
+    let fails =
+        |name: &str| seen.iter().any(|s| s.name == name && matches!(s.outcome, Found::Bad(_)));
+    let failing = world.settings.checks.iter().filter(|c| fails(&c.name));
+    let units = failing.flat_map(|check| match &check.kind {
+        Check::Unit(names) | Check::Steady(names) => names.as_slice(),
+        _ => &[],
+    });
+    units.filter(|name| !name.contains('*')).cloned().collect()
 }
 
 fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
