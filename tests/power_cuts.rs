@@ -53,7 +53,12 @@ fn after(bench: &Bench, place: &str) {
     let state = bench.status()["state"].as_str().unwrap_or("").to_owned();
     match state.as_str() {
         "trying" => {
-            bench.surefoot(&["commit"]).ok();
+            let said = bench.surefoot(&["commit"]);
+            if said.code != 0 {
+                // A drill: it was told to fail.
+                said.refused(77, "HEALTH_FAILED");
+                bench.reboot(&[]);
+            }
         }
         // It was to be left, or to be armed, and the flip was cut: a person decides.
         "switching" => {
@@ -158,4 +163,46 @@ fn an_orderly_reboot_when_the_time_is_over() {
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
     let scene = Scene { verb: &["shutdown"], may_run: &["a", "b"] };
     cut_everywhere(&bench, &scene, &systems);
+}
+
+#[test]
+fn a_drill() {
+    let bench = bench();
+    bench.update_to("2.0.0");
+    bench.update_to("2.1.0");
+    let systems = [image(&bench, "v2.1.0"), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["drill"], may_run: &["a", "b"] };
+    let writes = cut_everywhere(&bench, &scene, &systems);
+    assert!(writes >= 4, "a drill is announced and armed with more than {writes} writes");
+}
+
+#[test]
+fn letting_updates_go_again() {
+    let bench = bench();
+    let systems = [image(&bench, "v1"), Vec::new()];
+    // Cut anywhere, nothing holds the next update back.
+    bench.surefoot(&["hold", "--reason", "to see"]).ok();
+    bench.surefoot(&["release"]).ok();
+    let scene = Scene { verb: &["release"], may_run: &["a"] };
+    let writes = cut_everywhere(&bench, &scene, &systems);
+    assert!(writes >= 1, "{writes}");
+}
+
+#[test]
+fn a_commit_with_programs_at_its_moments() {
+    let bench = bench();
+    let config = bench.path("DEV/surefoot.toml");
+    let mut text = String::from_utf8(common::read(&config)).unwrap();
+    for at in ["first-boot", "before-commit", "after-commit", "after-rollback"] {
+        let hook =
+            format!("\n[[hook]]\nname = \"{at}\"\nat = \"{at}\"\ncommand = [\"/bin/true\"]\n");
+        text.push_str(&hook);
+    }
+    std::fs::write(&config, text).unwrap();
+    bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
+    bench.reboot(&[]);
+    let systems = [Vec::new(), image(&bench, "v2.0.0")];
+    let scene = Scene { verb: &["commit"], may_run: &["b"] };
+    let writes = cut_everywhere(&bench, &scene, &systems);
+    assert!(writes >= 12, "each program's words are kept: more than {writes} writes");
 }
