@@ -19,6 +19,7 @@ mod kept;
 mod kills;
 mod metrics;
 mod notify;
+mod policy;
 mod socket;
 mod trouble;
 mod verbs;

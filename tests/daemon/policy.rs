@@ -1,0 +1,77 @@
+//! What an update does that nobody asked for: it waits for a word, for a window, for a hold.
+
+use crate::kept::{Kept, configure, quick, until};
+
+/// As a stick does: the artifact is sent, and nobody has asked for it by name.
+fn arrives(daemon: &Kept, artifact: &str) -> serde_json::Value {
+    let socket = daemon.folder.join("control.sock").to_str().unwrap().to_owned();
+    let target = "http://surefoot/v1/install?by=stick&automatic=1";
+    let words = ["-sS", "--unix-socket", &socket, "-T", artifact, target];
+    crate::common::run("curl", &words, &[], b"").ok().json()
+}
+
+fn waits(daemon: &Kept) -> Vec<String> {
+    let why = daemon.surefoot(&["why", "--json"]).ok().json();
+    let waits = why["waits"].as_array().unwrap();
+    waits.iter().map(|w| w["what"].as_str().unwrap().to_owned()).collect()
+}
+
+fn told(daemon: &Kept, what: &str) -> bool {
+    daemon.surefoot(&["events"]).ok().out.contains(what)
+}
+
+#[test]
+fn with_confirm_it_is_written_and_waits_for_a_word() {
+    let bench = quick();
+    configure(&bench, "[update]\nconfirm = true\nreboot = \"asked\"\n");
+    let daemon = Kept::start(&bench);
+    let answer = arrives(&daemon, &bench.release("2.0.0"));
+    assert_eq!(answer["state"], "staged", "{answer:#}");
+    assert_eq!(waits(&daemon), ["confirm"]);
+    daemon.surefoot(&["confirm"]).ok();
+    assert_eq!(daemon.status()["state"], "switching");
+    drop(daemon);
+    assert_eq!(bench.reboot(&[]), "b");
+    let daemon = Kept::start(&bench);
+    daemon.until_state("updated");
+    let history = daemon.surefoot(&["history"]).ok().out;
+    assert!(history.contains("by stick"), "{history}");
+}
+
+#[test]
+fn a_closed_window_and_a_file_hold_the_reboot_back_and_not_the_writing() {
+    let bench = quick();
+    // Open for a minute a week, which is not now.
+    let other = (surefoot::sys::clock::unix_seconds() / 86_400 + 4 + 3) % 7;
+    let day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][usize::try_from(other).unwrap()];
+    let busy = bench.path("DEV/busy");
+    let window = format!("windows = [\"{day} 03:00-03:01\"]\nzone = \"utc\"\nfiles = [\"{busy}\"]");
+    configure(&bench, &format!("[update]\nreboot = \"window\"\n\n[inhibit]\n{window}\n"));
+    std::fs::write(&busy, b"").unwrap();
+    let daemon = Kept::start(&bench);
+    let answer = arrives(&daemon, &bench.release("2.0.0"));
+    assert_eq!(answer["state"], "switching", "{answer:#}");
+    let mut found = waits(&daemon);
+    found.sort();
+    assert_eq!(found, ["file", "window"]);
+    until("it tells what it waits for", || told(&daemon, "waiting"));
+    assert!(!told(&daemon, "rebooting"));
+    // What a person asks for waits for neither.
+    daemon.surefoot(&["install", &bench.release("2.0.0"), "--reboot"]).ok();
+    until("it reboots", || told(&daemon, "rebooting"));
+}
+
+#[test]
+fn nothing_is_begun_by_itself_on_a_hold_and_a_persons_word_goes_over_it() {
+    let bench = quick();
+    let daemon = Kept::start(&bench);
+    std::fs::write(daemon.folder.join("hold"), b"").unwrap();
+    let before = bench.firm_ground();
+    let answer = arrives(&daemon, &bench.release("2.0.0"));
+    assert_eq!(answer["error"]["code"], "HELD", "{answer:#}");
+    assert!(bench.firm_ground() == before);
+    assert_eq!(waits(&daemon), ["hold"]);
+    assert!(daemon.surefoot(&["status"]).ok().out.contains("surefoot/hold: the file is there"));
+    daemon.surefoot(&["install", &bench.release("2.0.0"), "--hold-ok"]).ok();
+    assert_eq!(daemon.status()["state"], "switching");
+}
