@@ -1,5 +1,6 @@
 //! Finding the files and merging them, with the origin of each value.
 
+use super::line::line_of;
 use super::{Fragment, Settings};
 use crate::model::{Failure, ReasonCode, Result};
 use serde::Deserialize;
@@ -28,7 +29,7 @@ pub struct Loaded {
     pub origin: Origin,
     /// The merged values as TOML.
     pub merged: Table,
-    /// Keys nobody knows, as `file: key`. They stop nothing at run time: after a rollback the
+    /// Keys nobody knows, as `file:line: key`. They stop nothing at run time: after a rollback the
     /// old program lives with the new file.
     pub unknown: Vec<String>,
 }
@@ -73,8 +74,11 @@ pub fn load(place: &Where) -> Result<Loaded> {
             Failure::new(ReasonCode::ConfigInvalid, what)
         };
         let reader = toml::Deserializer::parse(&text).map_err(invalid)?;
-        let mut note =
-            |path: serde_ignored::Path<'_>| unknown.push(format!("{}: {path}", file.display()));
+        let mut note = |path: serde_ignored::Path<'_>| {
+            let path = path.to_string();
+            let line = line_of(&text, &path).map_or_else(String::new, |n| format!(":{n}"));
+            unknown.push(format!("{}{line}: {path}", file.display()));
+        };
         let _: Fragment = serde_ignored::deserialize(reader, &mut note).map_err(invalid)?;
         let table: Table = text.parse().map_err(invalid)?;
         merge(&mut merged, table, "", file, &mut origin);
@@ -194,7 +198,8 @@ mod tests {
     fn an_unknown_key_is_told_but_stops_nothing() {
         let (_dir, loaded) = one(&format!("{BASE}colour = \"red\"\n[weather]\nrain = true\n"));
         let unknown = loaded.unwrap().unknown.join(" ");
-        assert!(unknown.contains("device.colour") && unknown.contains("weather"), "{unknown}");
+        assert!(unknown.contains("surefoot.toml:5: device.colour"), "{unknown}");
+        assert!(unknown.contains("surefoot.toml:6: weather"), "{unknown}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the origin of each value, [`Settings`] is what is meant.
 
 mod fragment;
+mod line;
 mod load;
 mod settings;
 

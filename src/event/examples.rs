@@ -79,7 +79,9 @@ pub fn examples() -> Vec<(&'static str, Event)> {
         ),
         (
             "Something a person should know that stops nothing.",
-            Event::Warning { text: text("unknown setting, ignored: surefoot.toml: device.colour") },
+            Event::Warning {
+                text: text("unknown setting, ignored: surefoot.toml:5: device.colour"),
+            },
         ),
     ]
 }
