@@ -131,12 +131,14 @@ impl Api {
             self.core.bell.ring();
             return Ok(());
         };
-        match result {
-            Ok(answer) => stream.line(&Last { v: 1, answer: RawValue::from_string(answer)? })?,
-            Err(failure) => stream.line(&refusal(&failure))?,
-        }
-        let ended = stream.end();
-        // Whoever asked has the answer before the device reboots.
+        let last = match result {
+            Ok(answer) => RawValue::from_string(answer)
+                .map_err(Into::into)
+                .and_then(|answer| stream.line(&Last { v: 1, answer })),
+            Err(failure) => stream.line(&refusal(&failure)),
+        };
+        let ended = last.and_then(|()| stream.end());
+        // Whoever asked has the answer before the device reboots, or is gone.
         self.core.bell.ring();
         ended
     }

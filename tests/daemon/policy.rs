@@ -75,3 +75,17 @@ fn nothing_is_begun_by_itself_on_a_hold_and_a_persons_word_goes_over_it() {
     daemon.surefoot(&["install", &bench.release("2.0.0"), "--hold-ok"]).ok();
     assert_eq!(daemon.status()["state"], "switching");
 }
+
+#[test]
+fn who_orders_a_reboot_and_does_not_wait_for_the_answer_gets_it_all_the_same() {
+    use std::io::Write;
+    let bench = quick();
+    let daemon = Kept::start(&bench);
+    let artifact = crate::common::read(&bench.release("2.0.0"));
+    let mut order = daemon.connect("control.sock");
+    let head = "POST /v1/install?progress=1&reboot=now HTTP/1.1\r\nContent-Length:";
+    write!(order, "{head} {}\r\n\r\n", artifact.len()).unwrap();
+    order.write_all(&artifact).unwrap();
+    drop(order);
+    until("it reboots", || told(&daemon, "rebooting: 2.0.0 in slot b is tried"));
+}
