@@ -24,6 +24,8 @@ const CHECKS_MAX: usize = 32;
 const TEXT_MAX: usize = 400;
 /// Lines of a dead kernel that are kept.
 const PSTORE_LINES: usize = 60;
+/// Who speaks where the init system tells what became of a unit.
+const INIT: &str = " systemd[1]: ";
 /// Lines that a person is shown.
 const SHOWN: usize = 3;
 
@@ -109,12 +111,16 @@ impl Postmortem {
     pub fn summary(&self) -> Summary {
         let of_unit = self.units.iter().map(|u| &u.lines).find(|l| !l.is_empty());
         let panicked = self.cause.kind == CauseKind::Panic && !self.pstore.is_empty();
-        let lines = match of_unit {
-            Some(lines) => lines.as_slice(),
-            None if panicked => &self.pstore,
+        let lines: Vec<&String> = match of_unit {
+            // What a unit said itself; what the init system said of it where it said nothing.
+            Some(lines) => match lines.iter().filter(|l| !l.contains(INIT)).collect::<Vec<_>>() {
+                own if own.is_empty() => lines.iter().collect(),
+                own => own,
+            },
+            None if panicked => self.pstore.iter().collect(),
             // The kernel's warnings explain an end of the kernel's, and not a check.
-            None if self.cause.kind == CauseKind::Check => &[],
-            None => &self.kernel,
+            None if self.cause.kind == CauseKind::Check => Vec::new(),
+            None => self.kernel.iter().collect(),
         };
         // The end is what counts; of a dying kernel, its panic.
         let panic = lines.iter().position(|l| panicked && l.contains("Kernel panic"));
@@ -124,7 +130,7 @@ impl Postmortem {
             text: self.cause.text.clone(),
             check: self.check.as_ref().map(|c| c.name.clone()),
             units: self.units.iter().map(|u| u.unit.clone()).collect(),
-            lines: lines.iter().skip(from).take(SHOWN).cloned().collect(),
+            lines: lines.into_iter().skip(from).take(SHOWN).cloned().collect(),
         }
     }
 

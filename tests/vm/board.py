@@ -5,6 +5,7 @@ The machine counts instructions, one a nanosecond (QEMU's -icount): what it meas
 and time in which it idles passes at once. Deadlines of minutes cost nothing, and none is missed on a slow host.
 """
 import gzip
+import itertools
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 import bench
 
 HERE = Path(__file__).resolve().parent
+numbers = itertools.count()
 loader = SourceFileLoader("rootfs", str(HERE / "rootfs"))
 rootfs = module_from_spec(spec_from_loader("rootfs", loader))
 loader.exec_module(rootfs)
@@ -264,7 +266,8 @@ class Device:
         self.name, self.disk, self.lines, self.looked = name, disk, [], 0
         logs = os.environ.get("SUREFOOT_LOGS")
         self.log = open(Path(logs, f"{name}.log"), "w") if logs else None
-        self.socket = board.work / f"{name}.qmp"
+        # A socket's path has at most 107 bytes.
+        self.socket = board.work / f"{next(numbers)}.qmp"
         self.extra = ["-icount", "shift=0,sleep=off", "-device", "i6300esb", "-action", "watchdog=reset", "-rtc",
                       f"base={clock or '2026-06-01T12:00:00'},clock=vm", "-device", "qemu-xhci,id=usb",
                       "-qmp", f"unix:{self.socket},server=on,wait=off"]
