@@ -4,6 +4,30 @@ mod common;
 use common::Bench;
 
 #[test]
+fn a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_replaces_it() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&["--fail"]), "b");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert_eq!(bench.status()["next"]["action"], "reboot");
+    // Slot a is worn out: the boot script gives way to b, and there is nothing to reboot for.
+    assert_eq!(bench.reboot(&["--fail=kernel"]), "b");
+    let status = bench.status();
+    assert_eq!(status["state"], "failed", "{status:#}");
+    assert_eq!(status["degraded"], true);
+    assert_eq!(status["next"]["action"], "none");
+    assert_eq!(status["last"]["reason"], "HEALTH_FAILED");
+    let said = bench.surefoot(&["status"]).ok().out;
+    assert!(said.contains("slot a cannot be loaded: install another"), "{said}");
+    bench.surefoot(&["install", &bench.release("2.0.0")]).refused(65, "ROLLED_BACK_BEFORE");
+    bench.surefoot(&["install", &bench.release("2.1.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(bench.status()["state"], "updated");
+    assert_eq!(bench.status()["degraded"], false);
+}
+
+#[test]
 fn a_good_update_is_committed_and_the_next_goes_the_other_way() {
     let bench = Bench::new();
     assert_eq!(bench.status()["state"], "idle");

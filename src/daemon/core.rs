@@ -63,10 +63,9 @@ impl Core {
         if systemd::is_notified() {
             // What the integrator has written needs rights that this process has not.
             world.runner = Box::new(Units);
+            // Without the socket nobody can look, which is another thing than a network that is gone.
             let socket = world.settings.run.join("probe.sock");
-            if socket.exists() {
-                world.remote = Some(Box::new(Window { socket }));
-            }
+            world.remote = Some(Box::new(Window { socket }));
         }
         Ok(world)
     }

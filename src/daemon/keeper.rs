@@ -71,8 +71,10 @@ impl Keeper {
         };
         let state = match device::come_to_rest(&world, &core.hub) {
             Ok(state) => state,
-            // Another program is, and rings no bell.
-            Err(failure) if failure.code() == ReasonCode::Busy => return Ok(Some(SOON)),
+            // Another program is, and rings no bell. Who holds the bootloader's lock is no such.
+            Err(failure) if failure.code() == ReasonCode::Busy && !world.is_free() => {
+                return Ok(Some(SOON));
+            }
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
@@ -123,6 +125,10 @@ impl Keeper {
                     core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
                 }
                 Err(later) if later.code() == ReasonCode::HookLater => Ok(Some(LATE)),
+                Err(later) if later.code() == ReasonCode::HealthUnknown => {
+                    self.wait(core, &[Wait::new("checks", later.detail())]);
+                    Ok(Some(LATE / 4))
+                }
                 Err(failure) => Err(failure),
             },
             Departure::Asked => Ok(None),
@@ -180,6 +186,8 @@ impl Keeper {
             Ok(_) => {}
             // It is on its way back already; the next turn reboots.
             Err(f) if f.code() == ReasonCode::HealthFailed => {}
+            // The integrator's program is not ready for it.
+            Err(f) if f.code() == ReasonCode::HealthUnknown => return Ok(Some(LATE / 4)),
             Err(f) => return Err(f),
         }
         Ok(Some(Duration::ZERO))
@@ -187,7 +195,7 @@ impl Keeper {
 
     /// Tells of the checks that say something else than the last time.
     fn compare(&mut self, core: &Core, seen: &[Seen]) {
-        for Seen { name, outcome } in seen {
+        for Seen { name, outcome, .. } in seen {
             let passed = *outcome == Outcome::Good;
             if self.seen.insert(name.clone(), passed) == Some(passed) {
                 continue;
@@ -206,7 +214,7 @@ impl Keeper {
 fn strand(core: &Core, failing: Duration) -> bool {
     let Ok(world) = core.world() else { return false };
     let over = failing >= world.settings.patience.deadline;
-    if !over || !matches!(device::on_trial(&world), Ok(Some(_))) {
+    if !over || !device::is_undecided(&world).unwrap_or(false) {
         return false;
     }
     core.reboot(&world, "this system can decide nothing; this boot of its trial has failed").is_ok()

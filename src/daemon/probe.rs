@@ -2,11 +2,13 @@
 
 use crate::health::{Kind, Outcome, Remote, probe};
 use crate::model::Result;
+use crate::sys::{systemd, wait};
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is asked, on one line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ const LINE_MAX: u64 = 64 * 1024;
 
 /// How much later than its own time an answer may come.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long is waited without a word to the watchdog.
+const SLICE: Duration = Duration::from_secs(5);
 
 /// The socket at which units with a network are started, one for each connection.
 pub(super) struct Window {
@@ -37,11 +42,19 @@ impl Remote for Window {
 impl Window {
     fn ask(&self, kind: &Kind, timeout: Duration) -> std::io::Result<Outcome> {
         let mut stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(timeout + GRACE))?;
+        let due = Instant::now() + timeout + GRACE;
         let question = Question { kind: kind.clone(), timeout: timeout.as_secs_f64() };
         let mut line = serde_json::to_string(&question)?;
         line.push('\n');
         stream.write_all(line.as_bytes())?;
+        // Whoever asks may have a watchdog of less patience than the question.
+        while !wait::any(&[stream.as_fd()], Some(SLICE))?.first().is_some_and(|ready| *ready) {
+            systemd::waits();
+            if Instant::now() >= due {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        stream.set_read_timeout(Some(GRACE))?;
         let mut answer = String::new();
         BufReader::new(stream).take(LINE_MAX).read_line(&mut answer)?;
         Ok(serde_json::from_str(&answer)?)

@@ -2,14 +2,18 @@
 
 use super::world::World;
 use crate::boot::BootControl;
-use crate::event::Sink;
-use crate::health::{Baseline, CAN_UPDATE_AGAIN, Eyes, Outcome, Seen, Verdict, look, weigh};
+use crate::event::{Event, Sink};
+use crate::health::{Baseline, CAN_UPDATE_AGAIN, Check, Eyes, Outcome, Seen, Verdict, look, weigh};
 use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
-use crate::sys::{durable, host};
+use crate::sys::{clock, durable, host};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the next update writes to the state folder, several times over.
 const NEEDED: u64 = 256 * 1024;
+
+/// Between two looks at what fails.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// More than any list of checks needs.
 const LIMIT: u64 = 256 * 1024;
@@ -26,15 +30,19 @@ impl World {
             }
             Err(failure) => Outcome::Bad(failure.to_string()),
         };
-        let mut seen = vec![Seen { name: CAN_UPDATE_AGAIN.to_owned(), outcome }];
+        let mut seen = vec![Seen { name: CAN_UPDATE_AGAIN.to_owned(), units: Vec::new(), outcome }];
         seen.extend(self.look_at_checks(sink));
         self.remember_seen(&seen);
         seen
     }
 
     fn look_at_checks(&self, sink: &dyn Sink) -> Vec<Seen> {
+        self.look_at(&self.settings.checks, sink)
+    }
+
+    fn look_at(&self, checks: &[Check], sink: &dyn Sink) -> Vec<Seen> {
         let (runner, remote) = (&*self.runner, self.remote.as_deref());
-        look(&self.settings.checks, &Eyes { folder: &self.settings.folder, runner, remote, sink })
+        look(checks, &Eyes { folder: &self.settings.folder, runner, remote, sink })
     }
 
     /// What the checks say of the system that runs.
@@ -97,12 +105,60 @@ impl World {
             ReasonCode::Busy | ReasonCode::StateNotDurable => f,
             _ => Failure::new(ReasonCode::CannotUpdateAgain, f.to_string()),
         })?;
-        let known = Baseline::of(&self.look_at_checks(sink));
+        self.keep_baseline(&self.look_twice(sink))
+    }
+
+    /// Takes it again, as the system that is about to be left may stand elsewhere by now. Nobody
+    /// leaves, unless a person wants it, while this system still has time to become good: a check
+    /// that fails only because the device was just switched on would excuse the next system.
+    pub(super) fn renew_baseline(&self, wants: bool, sink: &dyn Sink) -> Result<()> {
+        let seen = self.look_twice(sink);
+        let (up, time) = (Duration::from_secs(self.up()), self.settings.patience.deadline);
+        if let Some(bad) = seen.iter().find(|s| matches!(s.outcome, Outcome::Bad(_)))
+            && !wants
+            && up < time
+        {
+            let left = clock::span((time - up).as_secs());
+            let text =
+                format!("the check {} fails, and this system has {left} to mend it", bad.name);
+            return Err(Failure::new(ReasonCode::HealthUnknown, text));
+        }
+        if let Err(failure) = self.keep_baseline(&seen) {
+            // The one from the installation stands.
+            sink.emit(&Event::Warning { text: format!("baseline: {failure}") });
+        }
+        Ok(())
+    }
+
+    fn keep_baseline(&self, seen: &[Seen]) -> Result<()> {
+        let settled = Duration::from_secs(self.up()) >= self.settings.patience.deadline;
+        let known = Baseline::of(seen, settled);
         // Without checks there is nothing to keep, and each life of a flash counts its writes.
         if known == self.baseline() {
             return Ok(());
         }
         let text = serde_json::to_string(&known).reason(ReasonCode::Internal, "baseline")?;
         durable::write(&self.baseline_file(), text.as_bytes())
+    }
+
+    /// What fails is looked at again, and again: a service may be restarted in just this second.
+    fn look_twice(&self, sink: &dyn Sink) -> Vec<Seen> {
+        let mut seen = self.look_at_checks(sink);
+        for _ in 0..2 {
+            let fails = |c: &&Check| {
+                seen.iter().any(|s| s.name == c.name && matches!(s.outcome, Outcome::Bad(_)))
+            };
+            let failing: Vec<_> = self.settings.checks.iter().filter(fails).cloned().collect();
+            if failing.is_empty() {
+                break;
+            }
+            std::thread::sleep((self.settings.patience.stable / 3).min(AGAIN));
+            for again in self.look_at(&failing, sink) {
+                let Some(before) = seen.iter_mut().find(|s| s.name == again.name) else { continue };
+                let units = before.units.iter().filter(|u| again.units.contains(u)).cloned();
+                *before = Seen { units: units.collect(), ..again };
+            }
+        }
+        seen
     }
 }

@@ -2,8 +2,9 @@
 
 use super::hands::look;
 use super::world::World;
+use crate::boot::BootControl;
 use crate::inhibit::{Held, Place, What, look as look_around};
-use crate::model::{ReasonCode, Result, Txn};
+use crate::model::{Result, Txn};
 use crate::sys::process::Children;
 use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// One thing that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
-    /// What kind of thing: `hold`, `window`, `confirm`, `reboot`, `trial` and so on.
+    /// What kind of thing: `hold`, `window`, `confirm`, `reboot`, `checks`, `trial` and so on.
     pub what: String,
     /// One line for people.
     pub text: String,
@@ -21,7 +22,8 @@ pub struct Wait {
 }
 
 impl Wait {
-    pub(super) fn new(what: &str, text: impl Into<String>) -> Wait {
+    /// Waiting for this, nobody knows for how long.
+    pub fn new(what: &str, text: impl Into<String>) -> Wait {
         Wait { what: what.to_owned(), text: text.into(), seconds: None }
     }
 }
@@ -71,6 +73,13 @@ pub fn on_trial(world: &World) -> Result<Option<(Work, Txn)>> {
     })
 }
 
+/// Whether the environment still says that the system that runs is on trial, though the journal may
+/// know better already.
+pub fn is_undecided(world: &World) -> Result<bool> {
+    let (boot, booted) = (world.boot.look()?, world.booted()?);
+    Ok(boot.trial && boot.slot == Some(booted))
+}
+
 /// The move that the next boot tries.
 pub fn armed(world: &World) -> Result<Option<Work>> {
     let booted = world.booted()?;
@@ -84,12 +93,9 @@ pub fn armed(world: &World) -> Result<Option<Work>> {
 
 /// What comes next for a device at rest in `switching`.
 pub fn departure(world: &World) -> Result<Departure> {
-    let booted = world.booted()?;
     let (journal, armed) = standing(world)?;
     Ok(match journal.phase {
         Phase::Returning { .. } if !armed => Departure::Home,
-        // A kernel that could not be loaded gave way to the slot that was given up.
-        Phase::Switching { work, .. } if work.slot == booted => Departure::Home,
         Phase::Switching { work, .. } if armed => match held_back(world, &work.order) {
             waits if !waits.is_empty() => Departure::Wait(waits),
             _ if work.order.reboot == Reboot::Asked => Departure::Asked,
@@ -163,9 +169,7 @@ pub fn why(world: &World) -> Result<Why> {
     if let Err(failure) = world.state_is_durable() {
         waits.push(Wait::new("state", failure.to_string()));
     }
-    if let Err(failure) = world.lock()
-        && failure.code() == ReasonCode::Busy
-    {
+    if !world.is_free() {
         waits.push(Wait::new("work", "an installation or a decision is being made just now"));
     }
     let done = match &journal.phase {
@@ -181,16 +185,13 @@ pub fn why(world: &World) -> Result<Why> {
             waits.push(Wait::new("confirm", "somebody's word: `surefoot confirm`"));
             "The update is written and waits."
         }
-        Phase::Switching { work, .. } => {
+        Phase::Switching { .. } => {
             match departure(world)? {
                 Departure::Wait(more) => waits.extend(more),
                 Departure::Asked => waits.push(Wait::new("reboot", "somebody who reboots")),
                 Departure::Home | Departure::Go(_) => {}
             }
-            match work.slot == world.booted()? {
-                true => "The trial is over; the device reboots to the old system.",
-                false => "The update is armed; the next boot tries it.",
-            }
+            "The update is armed; the next boot tries it."
         }
         Phase::Trying { .. } => {
             let text = "the health checks; see `surefoot status` for the time that is left";

@@ -152,10 +152,15 @@ fn watchdog(devices: &[String], fed: Option<&str>, handover: Option<&str>, out: 
 const PROPERTIES: &str = "Id,LoadState,ActiveState,WantedBy,RequiredBy";
 
 /// Our units: whether each must run now, and what a device without it is like.
-const WIRED: [(&str, bool, &str); 8] = [
+const WIRED: [(&str, bool, &str); 9] = [
     ("surefoot.service", true, "no trial is decided and no socket answers"),
     ("surefoot-shutdown.service", true, "an orderly reboot in a trial counts as a failed boot"),
     ("surefoot-guard.timer", false, "a new system whose daemon does not start is left by nobody"),
+    (
+        "surefoot-guard.service",
+        false,
+        "a new system that ends in emergency mode waits there for a password",
+    ),
     ("surefoot-blackbox.service", false, "nothing tells why a trial that hung came back"),
     ("surefoot-status.socket", true, "nobody but root can ask for the status"),
     ("surefoot-control.socket", true, "nobody can have anything done"),

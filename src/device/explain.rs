@@ -267,7 +267,11 @@ mod tests {
         let oops_only = ["<1>[   9.1] BUG: unable to handle page fault".to_owned()];
         let dog = |bootstatus| Watchdog { identity: "i6300ESB timer".into(), bootstatus };
         let (bit, none) = (dog(0x28), dog(0));
-        let failing = [Seen { name: "web".into(), outcome: Outcome::CouldNot("no answer".into()) }];
+        let failing = [Seen {
+            name: "web".into(),
+            units: vec![],
+            outcome: Outcome::CouldNot("no answer".into()),
+        }];
         let table: [(Facts<'_>, CauseKind, &str); 16] = [
             (Facts { drill: true, ..FACTS }, CauseKind::NoTrace, "a drill: reset or power loss"),
             (

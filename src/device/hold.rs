@@ -82,8 +82,13 @@ pub fn hold(
     by: &str,
     sink: &dyn Sink,
 ) -> Result<Hold> {
-    let _lock = world.lock()?;
     let at = world.now();
+    // Two days after 1970 are over as soon as the clock is set.
+    if seconds.is_some() && !clock::is_set(at) {
+        let text = "nobody has set the clock of this device, so no hold can end by itself";
+        return Err(Failure::new(ReasonCode::ClockUnset, text));
+    }
+    let _lock = world.lock()?;
     let hold = Hold {
         v: 1,
         by: printable(by, REASON_MAX),

@@ -33,7 +33,7 @@ pub use crate::sys::host::{is_root, user};
 pub use crate::update::{Allowed, Drill, Ended, Order, Outcome, Reboot, State, Then};
 pub use aftermath::aftermath;
 pub use answer::{Answer, Next};
-pub use departure::{Departure, Wait, Why, armed, departure, on_trial, why};
+pub use departure::{Departure, Wait, Why, armed, departure, is_undecided, on_trial, why};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use drill::{Certificate, drill};
 pub use evidence::UnitStory;

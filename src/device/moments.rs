@@ -116,8 +116,12 @@ pub(super) fn before_commit(world: &World, sink: &dyn Sink) -> Permission {
     }
 }
 
-/// Asks before the reboot into `work`. A veto disarms it.
+/// Takes the baseline again and asks before the reboot into `work`. A veto disarms it;
+/// `HEALTH_UNKNOWN` says that the running system is to be given its time first.
 pub fn before_reboot(world: &World, work: &Work, sink: &dyn Sink) -> Result<()> {
+    if work.order.drill.is_none() {
+        world.renew_baseline(!work.order.automatic, sink)?;
+    }
     let asked = asked(world, Moment::BeforeReboot, work, sink);
     if let Err(failure) = &asked
         && failure.code() == ReasonCode::HookVeto

@@ -10,7 +10,7 @@ use super::world::World;
 use crate::blackbox::{self, Kind, pstore};
 use crate::boot::BootControl;
 use crate::event::{Event, Sink};
-use crate::health::{Kind as Check, Outcome as Found, Seen};
+use crate::health::{Outcome as Found, Seen};
 use crate::model::{Digest, ReasonCode, Result, SlotId, Txn, WithReason, printable};
 use crate::sys::durable;
 use crate::sys::process::{Children, Runner};
@@ -173,7 +173,7 @@ fn load(world: &World) -> Option<Postmortem> {
 /// nothing; what fails here is told and stops nothing.
 pub(super) fn follow(world: &World, journal: &Journal, booted: SlotId, sink: &dyn Sink) {
     let made = match &journal.phase {
-        Phase::Returning { work, txn, reason, detail } if work.slot == booted => {
+        Phase::Returning { work, txn, reason, detail, .. } if work.slot == booted => {
             let known = load(world).is_some_and(|p| p.is_of(Some(txn), work));
             let runner: &dyn Runner = &Children;
             let asked = (!world.disk.is_image()).then_some(runner);
@@ -242,9 +242,7 @@ fn before_leaving(
         reason,
         cause: explain(&facts),
         check: failed_check(reason, detail),
-        units: questions
-            .as_ref()
-            .map_or_else(Vec::new, |q| q.units(&failing_units(world, &checks))),
+        units: questions.as_ref().map_or_else(Vec::new, |q| q.units(&failing_units(&checks))),
         kernel: questions.as_ref().map_or_else(Vec::new, Questions::kernel),
         checks,
         // Falling back has set the environment's own back to 0.
@@ -318,27 +316,20 @@ fn failed_check(reason: ReasonCode, detail: &str) -> Option<FailedCheck> {
     Some(FailedCheck { name: name.to_owned(), detail: printable(detail, TEXT_MAX) })
 }
 
-/// The units that a check that fails is about.
-fn failing_units(world: &World, seen: &[Seen]) -> Vec<String> {
-    let fails =
-        |name: &str| seen.iter().any(|s| s.name == name && matches!(s.outcome, Found::Bad(_)));
-    let failing = world.settings.checks.iter().filter(|c| fails(&c.name));
-    let units = failing.flat_map(|check| match &check.kind {
-        Check::Unit(names) | Check::Steady(names) => names.as_slice(),
-        _ => &[],
-    });
-    units.filter(|name| !name.contains('*')).cloned().collect()
+/// The units that are not as a check wants them.
+fn failing_units(seen: &[Seen]) -> Vec<String> {
+    seen.iter().flat_map(|s| s.units.iter().cloned()).collect()
 }
 
 fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
     let short = |text: String| printable(&text, TEXT_MAX);
-    let one = |Seen { name, outcome }| {
+    let one = |Seen { name, units, outcome }| {
         let outcome = match outcome {
             Found::Good => Found::Good,
             Found::Bad(text) => Found::Bad(short(text)),
             Found::CouldNot(text) => Found::CouldNot(short(text)),
         };
-        Seen { name, outcome }
+        Seen { name, units, outcome }
     };
     seen.into_iter().take(CHECKS_MAX).map(one).collect()
 }

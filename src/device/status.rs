@@ -282,6 +282,11 @@ fn summary(
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
             sentence(format!("{} was rolled back {}{why}.", last.work.to, clock::ago(last.at, now)))
         }
+        (State::Failed, Some(last)) if last.work.slot == slot => {
+            let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
+            let other = slot.other();
+            format!("It failed its trial{why}, and slot {other} cannot be loaded: install another.")
+        }
         (State::Failed, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
             sentence(format!("{} was not installed{why}.", last.work.to))

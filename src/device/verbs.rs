@@ -38,6 +38,8 @@ pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     let _lock = world.lock()?;
     let journal = settle(world, sink)?;
     doctor::gate(world)?;
+    // It may have waited for months.
+    world.renew_baseline(true, sink)?;
     let rest = rest(world, journal, &Wish::Switch, None, sink)?;
     refused(&rest)?;
     match &rest.journal.phase {

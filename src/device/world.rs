@@ -251,6 +251,11 @@ impl World {
         })
     }
 
+    /// Whether nobody is at work. Where there is no place for a lock there is nobody.
+    pub fn is_free(&self) -> bool {
+        self.lock().map_or_else(|f| f.code() != ReasonCode::Busy, |_| true)
+    }
+
     /// Seconds since 1970.
     pub fn now(&self) -> u64 {
         clock::unix_seconds()

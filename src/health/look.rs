@@ -3,8 +3,8 @@
 use super::{Check, Kind, Outcome, Seen, probe, units};
 use crate::event::{Event, Sink};
 use crate::model::{ByteLen, printable};
-use crate::sys::host;
 use crate::sys::process::{Children, Ending, Finished, Invocation, Runner};
+use crate::sys::{host, systemd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,22 +29,31 @@ pub trait Remote: Send + Sync {
 /// Looks at everything once, in order.
 pub fn look(checks: &[Check], eyes: &Eyes<'_>) -> Vec<Seen> {
     let one = |check: &Check| {
-        let outcome = eyes.at(check);
+        // Each has its own time; together they may have more than a watchdog's.
+        systemd::waits();
+        let (outcome, units) = eyes.at(check);
         if let Outcome::CouldNot(detail) = &outcome {
             eyes.sink.emit(&Event::Warning { text: format!("check {}: {detail}", check.name) });
         }
-        Seen { name: check.name.clone(), outcome }
+        Seen { name: check.name.clone(), units, outcome }
     };
     checks.iter().map(one).collect()
 }
 
 impl Eyes<'_> {
-    fn at(&self, check: &Check) -> Outcome {
+    fn at(&self, check: &Check) -> units::Found {
+        // The init system's own tool needs no more rights than we have.
         match &check.kind {
-            Kind::Command(command) => self.run(command, check.timeout),
-            // The init system's own tool needs no more rights than we have.
             Kind::Unit(names) => units::active(names, check.timeout, &Children),
             Kind::Steady(names) => units::steady(names, check.timeout, &Children),
+            _ => (self.other(check), Vec::new()),
+        }
+    }
+
+    fn other(&self, check: &Check) -> Outcome {
+        match &check.kind {
+            Kind::Command(command) => self.run(command, check.timeout),
+            Kind::Unit(_) | Kind::Steady(_) => Outcome::CouldNot("it is about units".to_owned()),
             Kind::Http(_) | Kind::Tcp(_) | Kind::Reach(_) => match self.remote {
                 Some(remote) => remote.probe(&check.kind, check.timeout),
                 None => probe::probe(&check.kind, check.timeout),

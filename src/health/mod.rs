@@ -11,7 +11,7 @@ mod window;
 pub use check::{Check, Kind, Need};
 pub use look::{Eyes, Remote, look};
 pub use probe::probe;
-pub use verdict::{Baseline, Seen, Verdict, weigh};
+pub use verdict::{Baseline, Before, Seen, Verdict, weigh};
 pub use window::{Patience, Say, Window};
 
 use serde::{Deserialize, Serialize};

@@ -16,33 +16,43 @@ struct Unit {
     restarts: u32,
 }
 
+/// What was found, and the units that are not as they should be.
+pub(super) type Found = (Outcome, Vec<String>);
+
 /// Whether all of `names` are active.
-pub(super) fn active(names: &[String], timeout: Duration, runner: &dyn Runner) -> Outcome {
+pub(super) fn active(names: &[String], timeout: Duration, runner: &dyn Runner) -> Found {
     let units = match show(names, timeout, runner) {
         Ok(units) => units,
-        Err(why) => return Outcome::CouldNot(why),
+        Err(why) => return (Outcome::CouldNot(why), Vec::new()),
     };
-    let bad: Vec<_> = units.iter().filter(|u| u.active != "active").map(told).collect();
-    match bad.is_empty() && units.len() >= names.len() {
-        true => Outcome::Good,
-        false => Outcome::Bad(bad.join(", ")),
+    let bad: Vec<_> = units.iter().filter(|u| u.active != "active").collect();
+    match units.len() >= names.len() {
+        true => judged(&bad),
+        false => (Outcome::Bad(words(&bad)), Vec::new()),
     }
 }
 
 /// Whether none of `names` is restarted again and again in this boot.
-pub(super) fn steady(names: &[String], timeout: Duration, runner: &dyn Runner) -> Outcome {
+pub(super) fn steady(names: &[String], timeout: Duration, runner: &dyn Runner) -> Found {
     let units = match show(names, timeout, runner) {
         Ok(units) => units,
-        Err(why) => return Outcome::CouldNot(why),
+        Err(why) => return (Outcome::CouldNot(why), Vec::new()),
     };
     let loops = |u: &&Unit| {
         u.restarts >= RESTARTS_MAX || u.result == "start-limit-hit" && u.active == "failed"
     };
-    let bad: Vec<_> = units.iter().filter(loops).map(told).collect();
+    judged(&units.iter().filter(loops).collect::<Vec<_>>())
+}
+
+fn judged(bad: &[&Unit]) -> Found {
     match bad.is_empty() {
-        true => Outcome::Good,
-        false => Outcome::Bad(bad.join(", ")),
+        true => (Outcome::Good, Vec::new()),
+        false => (Outcome::Bad(words(bad)), bad.iter().map(|u| u.id.clone()).collect()),
     }
+}
+
+fn words(units: &[&Unit]) -> String {
+    units.iter().map(|u| told(u)).collect::<Vec<_>>().join(", ")
 }
 
 fn told(unit: &Unit) -> String {
@@ -111,7 +121,7 @@ mod tests {
         "Id=a.service\nActiveState=active\nSubState=running\nResult=success\nNRestarts=0\n";
     const LOOPS: &str = "Id=b.service\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nNRestarts=7\n";
 
-    fn look(text: &'static str, status: i32) -> [Outcome; 2] {
+    fn look(text: &'static str, status: i32) -> [Found; 2] {
         let (names, second) = (["x".to_owned()], Duration::from_secs(1));
         let systemctl = Systemctl(text, status);
         [active(&names, second, &systemctl), steady(&names, second, &systemctl)]
@@ -119,17 +129,19 @@ mod tests {
 
     #[test]
     fn a_unit_that_runs_is_good_and_one_that_loops_is_named() {
-        assert_eq!(look(GOOD, 0), [Outcome::Good, Outcome::Good]);
+        let good = || (Outcome::Good, Vec::new());
+        assert_eq!(look(GOOD, 0), [good(), good()]);
         let said = "b.service is activating (auto-restart, exit-code, restarted 7 times)";
         let both = look(LOOPS, 0);
-        assert_eq!(both, [Outcome::Bad(said.into()), Outcome::Bad(said.into())]);
+        let bad = || (Outcome::Bad(said.into()), vec!["b.service".to_owned()]);
+        assert_eq!(both, [bad(), bad()]);
     }
 
     #[test]
     fn no_word_from_the_init_system_is_not_a_bad_word() {
         let [a, b] = look("", 1);
-        assert_eq!(a, Outcome::CouldNot("systemctl: no bus".to_owned()));
+        assert_eq!(a.0, Outcome::CouldNot("systemctl: no bus".to_owned()));
         assert_eq!(b, a);
-        assert!(matches!(look("", 0)[0], Outcome::Bad(_)), "fewer units than asked for");
+        assert!(matches!(look("", 0)[0].0, Outcome::Bad(_)), "fewer units than asked for");
     }
 }

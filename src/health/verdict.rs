@@ -9,34 +9,51 @@ use std::collections::BTreeMap;
 pub struct Seen {
     /// Its name.
     pub name: String,
+    /// The units that are not as they should be, where it is about units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
     /// What was found.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What passed and what failed while the system before was running: `true` for what passed. What
-/// could not be looked at is not in it.
+/// How one check stood before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Before {
+    /// Whether it passed.
+    Passed(bool),
+    /// It failed, and by these units alone.
+    By(Vec<String>),
+}
+
+/// What passed and what failed while the system before was running. What could not be looked at is
+/// not in it, nor what failed in a system that had not had its own time to become good.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Baseline(pub BTreeMap<String, bool>);
+pub struct Baseline(pub BTreeMap<String, Before>);
 
 impl Baseline {
-    /// What `seen` says of the system that is looked at.
-    pub fn of(seen: &[Seen]) -> Baseline {
+    /// What `seen` says of the system that is looked at; `settled` whether that has been up for as
+    /// long as a trial may take to become good.
+    pub fn of(seen: &[Seen], settled: bool) -> Baseline {
         let known = seen.iter().filter_map(|s| match s.outcome {
-            Outcome::Good => Some((s.name.clone(), true)),
-            Outcome::Bad(_) => Some((s.name.clone(), false)),
+            Outcome::Good => Some((s.name.clone(), Before::Passed(true))),
+            Outcome::Bad(_) if !settled => None,
+            Outcome::Bad(_) if s.units.is_empty() => Some((s.name.clone(), Before::Passed(false))),
+            Outcome::Bad(_) => Some((s.name.clone(), Before::By(s.units.clone()))),
             Outcome::CouldNot(_) => None,
         });
         Baseline(known.collect())
     }
 
-    /// Whether the system goes back if this check fails: what was broken before cannot hold the
-    /// update hostage, and what worked before must work again.
-    pub fn needs(&self, check: &Check) -> bool {
-        match (self.0.get(&check.name), check.need) {
-            (Some(passed), _) => *passed,
-            (None, need) => need == Need::Required,
+    /// Whether the system goes back if this check fails as `seen`: what was broken before cannot
+    /// hold the update hostage, and what worked before must work again.
+    fn needs(&self, check: &Check, seen: &Seen) -> bool {
+        match self.0.get(&check.name) {
+            Some(Before::Passed(passed)) => *passed,
+            Some(Before::By(units)) => seen.units.iter().any(|u| !units.contains(u)),
+            None => check.need == Need::Required,
         }
     }
 }
@@ -72,10 +89,11 @@ pub enum Verdict {
 /// Weighs what was seen. A check that said no weighs more than one that could not be run.
 pub fn weigh(checks: &[Check], seen: &[Seen], baseline: &Baseline) -> Verdict {
     let (mut passed, mut excused, mut could_not) = (0, Vec::new(), None);
-    for Seen { name, outcome } in seen {
-        let needed = checks.iter().find(|c| c.name == *name).is_none_or(|c| baseline.needs(c));
-        let (check, needed) = (name.clone(), needed);
-        match outcome {
+    for one in seen {
+        let known = checks.iter().find(|c| c.name == one.name);
+        let needed = known.is_none_or(|c| baseline.needs(c, one));
+        let check = one.name.clone();
+        match &one.outcome {
             Outcome::Good => passed += 1,
             Outcome::Bad(detail) if needed => {
                 return Verdict::Bad { check, detail: detail.clone() };
@@ -106,7 +124,7 @@ mod tests {
     }
 
     fn seen(name: &str, outcome: Outcome) -> Seen {
-        Seen { name: name.into(), outcome }
+        Seen { name: name.into(), units: Vec::new(), outcome }
     }
 
     fn no() -> Outcome {
@@ -114,7 +132,8 @@ mod tests {
     }
 
     fn verdict(need: Need, before: Option<bool>, now: Outcome) -> Verdict {
-        let baseline = Baseline(before.map(|b| ("x".to_owned(), b)).into_iter().collect());
+        let baseline =
+            Baseline(before.map(|b| ("x".to_owned(), Before::Passed(b))).into_iter().collect());
         weigh(&[check("x", need)], &[seen("x", now)], &baseline)
     }
 
@@ -156,8 +175,27 @@ mod tests {
             seen("b", no()),
             seen("c", Outcome::CouldNot("gone".into())),
         ];
-        let baseline = Baseline::of(&all);
-        assert_eq!(baseline.0.len(), 2);
-        assert_eq!(serde_json::to_string(&baseline).unwrap(), "{\"a\":true,\"b\":false}");
+        let told = |settled| serde_json::to_string(&Baseline::of(&all, settled)).unwrap();
+        assert_eq!(told(true), "{\"a\":true,\"b\":false}");
+        assert_eq!(told(false), "{\"a\":true}", "it has not had its time");
+    }
+
+    #[test]
+    fn what_was_broken_before_excuses_itself_and_nothing_else() {
+        let by = |units: &[&str]| Seen {
+            units: units.iter().map(|&u| u.to_owned()).collect(),
+            ..seen("x", no())
+        };
+        let baseline = Baseline::of(&[by(&["modem.service"])], true);
+        let text = serde_json::to_string(&baseline).unwrap();
+        assert_eq!(text, "{\"x\":[\"modem.service\"]}");
+        assert_eq!(serde_json::from_str::<Baseline>(&text).unwrap(), baseline);
+        for need in [Need::Required, Need::Wanted] {
+            let checks = [check("x", need)];
+            let now = |units: &[&str]| weigh(&checks, &[by(units)], &baseline);
+            assert!(matches!(now(&["modem.service"]), Verdict::Good { .. }), "{need:?}");
+            let both = now(&["modem.service", "app.service"]);
+            assert!(matches!(both, Verdict::Bad { .. }), "{need:?}");
+        }
     }
 }

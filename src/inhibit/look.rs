@@ -88,10 +88,6 @@ impl<'a> Place<'a> {
     }
 }
 
-/// 2026-01-01: no device has run this program before. Images whose files are dated 1970, so that they can be
-/// built again byte by byte, know no better.
-const FIRST: u64 = 1_767_225_600;
-
 /// Looks at everything once.
 pub fn look(settings: &Settings, place: &Place<'_>) -> Found {
     let mut found = Found::default();
@@ -150,7 +146,8 @@ fn outside(settings: &Settings, place: &Place<'_>) -> Option<Held> {
     if settings.windows.is_empty() {
         return None;
     }
-    if place.now < place.earliest.max(FIRST) {
+    // Images whose files are dated 1970, so that they can be built again byte by byte, know no better.
+    if place.now < place.earliest || !clock::is_set(place.now) {
         // It may be right in a moment, and nobody knows which.
         let text = format!("the clock says {}, so nobody has set it", date(place.now));
         return Some(Held { what: What::Clock, text, until: None });

@@ -152,6 +152,7 @@ reasons! {
     HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "Correct the check, or decide yourself: `surefoot commit --force --reason TEXT`.";
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
     Held "HELD" Denied "Automatic updates are stopped on this device." "Say `--hold-ok`, or let them go: `surefoot release`.";
+    ClockUnset "CLOCK_UNSET" Denied "Nobody has set this device's clock." "Set it, or leave the time away: a hold without one lasts until `surefoot release`.";
     Inhibited "INHIBITED" Busy "Something holds automatic updates back for now." "See `surefoot why`; ask again when it is over.";
     DrillUnsafe "DRILL_UNSAFE" Denied "A drill cannot be made here, or not now." "See `surefoot status` and `surefoot doctor`.";
     HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "Its last line says why; the whole of it is in `hooks.json` of the state folder.";

@@ -7,6 +7,14 @@ pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
+/// 2026-01-01: no device has run this program before.
+const FIRST: u64 = 1_767_225_600;
+
+/// Whether this time, in seconds since 1970, is one that a clock can have that somebody has set.
+pub fn is_set(seconds: u64) -> bool {
+    seconds >= FIRST
+}
+
 /// `seconds` since 1970 as `2026-11-21 07:40 UTC`. Clocks before 2001 say so instead: they tell
 /// that nobody has set them.
 pub fn utc(seconds: u64) -> String {

@@ -1,7 +1,8 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, leave_blameless, stands, unknown_txn, unknown_work, updated,
+    arm, begin, end, end_rolled_back, leave_blameless, stands, stranded, unknown_txn, unknown_work,
+    updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -21,9 +22,7 @@ pub fn decide(j: &Journal, f: &Facts) -> Step {
             switching(j, f, work, txn, boot_id, *reboots)
         }
         Phase::Trying { work, txn, spent, .. } => trying(j, f, work, txn, spent),
-        Phase::Returning { work, txn, reason, detail } => {
-            returning(j, f, work, txn, *reason, detail)
-        }
+        Phase::Returning { .. } => returning(j, f),
     }
 }
 
@@ -79,7 +78,7 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (Some(last), true) => {
             let work = Work { slot: f.booted, ..last.work.clone() };
             let reason = last.reason.unwrap_or(ReasonCode::Requested);
-            leave_blameless(j, &work, &txn, reason, &last.detail)
+            leave_blameless(j, f, &work, &txn, reason, &last.detail)
         }
         // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
         (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),
@@ -202,6 +201,6 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
         })),
         (true, false, true) => back(ReasonCode::BootFailed),
         (true, false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, ""),
-        (true, false, false) => Step::Wait, // given up already; the reboot is still to come
+        (true, false, false) => stranded(j, f, work, txn, ReasonCode::BootFailed, ""),
     }
 }

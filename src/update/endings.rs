@@ -5,8 +5,15 @@ use super::journal::{Ended, Journal, Named, Order, Outcome, Phase, Work};
 use crate::model::{Digest, ReasonCode, SlotId, Txn};
 
 /// The denylist is written with the intention, before the flip (DESIGN 9.4).
-pub(super) fn leave(j: &Journal, work: &Work, txn: &Txn, reason: ReasonCode, detail: &str) -> Step {
-    leave_blameless(&blaming(j, work, reason), work, txn, reason, detail)
+pub(super) fn leave(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    leave_blameless(&blaming(j, work, reason), f, work, txn, reason, detail)
 }
 
 /// A release that came back is not tried again by itself, unless it only did as it was told.
@@ -20,13 +27,31 @@ fn blaming(j: &Journal, work: &Work, reason: ReasonCode) -> Journal {
 /// The trial ends, and the release may be tried again.
 pub(super) fn leave_blameless(
     j: &Journal,
+    f: &Facts,
     work: &Work,
     txn: &Txn,
     reason: ReasonCode,
     detail: &str,
 ) -> Step {
     let (work, txn, detail) = (work.clone(), txn.clone(), detail.to_owned());
-    Step::Persist(j.in_phase(Phase::Returning { work, txn, reason, detail }))
+    let boot_id = Some(f.boot_id.clone());
+    Step::Persist(j.in_phase(Phase::Returning { work, txn, reason, detail, boot_id }))
+}
+
+/// The trial is over and the bootloader gave way to it all the same, as the old system cannot be
+/// loaded: this one stays, whatever it is, and the next update replaces the other (DESIGN 9.3).
+pub(super) fn stranded(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: &Txn,
+    reason: ReasonCode,
+    detail: &str,
+) -> Step {
+    let detail = if detail.is_empty() { reason.meaning() } else { detail };
+    let other = work.slot.other();
+    let said = format!("{detail}; slot {other} cannot be loaded, so slot {} stays", work.slot);
+    end(&blaming(j, work, reason), f, Ended::Failed, work.clone(), Some(txn), reason, &said)
 }
 
 pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {

@@ -173,6 +173,10 @@ pub enum Phase {
         reason: ReasonCode,
         /// One line for people.
         detail: String,
+        /// The boot that flips back: a later one that still runs the new system tells that the old
+        /// one cannot be loaded. `None` where an older program wrote this.
+        #[serde(default)]
+        boot_id: Option<String>,
     },
 }
 
@@ -184,7 +188,7 @@ pub enum Ended {
     Updated,
     /// The new system was booted, or should have been, and the old one is back.
     RolledBack,
-    /// The new system was never tried.
+    /// The new system was never tried; or it failed, and there is none to go back to.
     Failed,
 }
 

@@ -1,8 +1,8 @@
 //! The steps of a trial that runs: deciding it, leaving it for a while, going back.
 
-use super::endings::{end, end_rolled_back, leave, leave_blameless, updated};
+use super::endings::{end, end_rolled_back, leave, leave_blameless, stranded, updated};
 use super::facts::{Done, Effect, Facts, Step, Wish};
-use super::journal::{Ended, Journal, Spent, Work};
+use super::journal::{Ended, Journal, Phase, Spent, Work};
 use crate::boot::GIVE_BACK_MAX;
 use crate::model::{ReasonCode, Txn};
 use crate::sys::clock;
@@ -46,7 +46,8 @@ pub(super) fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spe
     match (f.env.trial, home) {
         (_, true) => end_rolled_back(j, f, work, txn, ReasonCode::BootFailed, ""),
         (false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, said),
-        (false, false) => Step::Wait,
+        // Its tries were used up, and it runs again: no boot without a trial was left for it.
+        (false, false) => stranded(j, f, work, txn, ReasonCode::BootFailed, ""),
         (true, false) if f.env.slot != Some(f.booted) => match &f.wish {
             Wish::Settle | Wish::Leave => Step::Wait,
             _ => Step::Refuse(ReasonCode::WrongSlot),
@@ -61,11 +62,11 @@ fn undecided(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spent) -> S
     // given its try back.
     if f.env.bootcount == 0 && !spent.is_of(&f.boot_id) {
         let detail = "the environment still says bootcount=0";
-        return leave_blameless(j, work, txn, ReasonCode::CounterDead, detail);
+        return leave_blameless(j, f, work, txn, ReasonCode::CounterDead, detail);
     }
     if spent.total(&f.boot_id, f.up) >= f.rules.deadline {
         let detail = format!("not decided within {}", clock::span(f.rules.deadline));
-        return leave(j, work, txn, ReasonCode::DeadlinePassed, &detail);
+        return leave(j, f, work, txn, ReasonCode::DeadlinePassed, &detail);
     }
     match (&f.wish, &f.done) {
         (Wish::Settle, _) => Step::Wait,
@@ -74,13 +75,13 @@ fn undecided(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spent) -> S
             Step::Run(Effect::Commit { slot: f.booted, txn: txn.clone() })
         }
         (Wish::Commit(None), Some(Done::Unhealthy(detail))) => {
-            leave(j, work, txn, ReasonCode::HealthFailed, detail)
+            leave(j, f, work, txn, ReasonCode::HealthFailed, detail)
         }
         (Wish::Commit(None), Some(Done::HealthUnknown(_))) => {
             Step::Refuse(ReasonCode::HealthUnknown)
         }
         (Wish::Commit(None), _) => Step::Run(Effect::CheckHealth),
-        (Wish::Rollback(why), _) => leave(j, work, txn, ReasonCode::Requested, why),
+        (Wish::Rollback(why), _) => leave(j, f, work, txn, ReasonCode::Requested, why),
         (Wish::Install(..) | Wish::Switch | Wish::Return(_), _) => {
             Step::Refuse(ReasonCode::TrialPending)
         }
@@ -99,14 +100,11 @@ fn leaving(j: &Journal, f: &Facts, spent: &Spent) -> Step {
     }
 }
 
-pub(super) fn returning(
-    j: &Journal,
-    f: &Facts,
-    work: &Work,
-    txn: &Txn,
-    reason: ReasonCode,
-    detail: &str,
-) -> Step {
+pub(super) fn returning(j: &Journal, f: &Facts) -> Step {
+    let Phase::Returning { work, txn, reason, detail, boot_id } = &j.phase else {
+        return Step::Wait;
+    };
+    let reason = *reason;
     if f.booted != work.slot {
         return end(j, f, Ended::RolledBack, work.clone(), Some(txn), reason, detail);
     }
@@ -114,8 +112,15 @@ pub(super) fn returning(
         let said = "something else committed the trial";
         return end(j, f, Ended::Failed, work.clone(), Some(txn), ReasonCode::WrongSlot, said);
     }
+    let here = boot_id.as_deref() == Some(&f.boot_id);
+    if f.env.trial && !here {
+        return leave_blameless(j, f, work, txn, reason, detail);
+    }
     if f.env.trial {
         return Step::Run(Effect::FallBack { to: work.slot.other(), txn: txn.clone() });
+    }
+    if boot_id.is_some() && !here {
+        return stranded(j, f, work, txn, reason, detail);
     }
     match &f.wish {
         Wish::Settle | Wish::Leave | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,

@@ -103,3 +103,40 @@ fn a_hold_stops_what_is_automatic_and_nothing_else() {
     std::fs::write(bench.path("DEV/run/surefoot/hold"), "").unwrap();
     daemon.surefoot(&["release"]).refused(77, "HELD");
 }
+
+#[test]
+fn what_fails_in_a_system_that_was_just_switched_on_excuses_nothing() {
+    for (up, state) in [("1\n", "rolled-back"), ("900\n", "updated")] {
+        let bench = quick();
+        std::fs::write(bench.path("DEV/run/uptime"), up).unwrap();
+        std::fs::write(bench.path("DEV/run/unhealthy"), "").unwrap();
+        on_trial(&bench, &["--fail"]);
+        let daemon = Kept::start(&bench);
+        match state {
+            "updated" => {
+                daemon.until_state(state);
+                let history = daemon.surefoot(&["history"]).ok().out;
+                assert!(history.contains("self-test"), "{history}");
+            }
+            _ => daemon.until_left(),
+        }
+    }
+}
+
+#[test]
+fn a_program_that_asks_to_wait_with_the_commit_is_asked_again_and_nothing_is_rebooted() {
+    let bench = quick();
+    let answer = bench.path("DEV/answer");
+    let hook =
+        format!("command = [\"/bin/sh\", \"-c\", \"echo x >>{answer}s; exit $(cat {answer})\"]");
+    configure(&bench, &format!("\n[[hook]]\nname = \"robot\"\nat = \"before-commit\"\n{hook}\n"));
+    std::fs::write(&answer, "75").unwrap();
+    on_trial(&bench, &[]);
+    let daemon = Kept::start(&bench);
+    let asked = || std::fs::read(format!("{answer}s")).unwrap_or_default().len() / 2;
+    crate::kept::until("it asks twice", || asked() >= 2);
+    assert_eq!(daemon.status()["state"], "trying");
+    assert!(!daemon.log().contains("can decide nothing"), "{}", daemon.log());
+    std::fs::write(&answer, "0").unwrap();
+    daemon.until_state("updated");
+}

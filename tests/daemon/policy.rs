@@ -62,6 +62,21 @@ fn a_closed_window_and_a_file_hold_the_reboot_back_and_not_the_writing() {
 }
 
 #[test]
+fn nothing_leaves_by_itself_a_system_that_still_has_time_to_become_good() {
+    let bench = quick();
+    std::fs::write(bench.path("DEV/run/uptime"), "0\n").unwrap();
+    std::fs::write(bench.path("DEV/run/unhealthy"), "").unwrap();
+    let daemon = Kept::start(&bench);
+    arrives(&daemon, &bench.release("2.0.0"));
+    until("it tells what it waits for", || {
+        told(&daemon, "the check self-test fails, and this system has")
+    });
+    assert!(!told(&daemon, "rebooting"));
+    std::fs::write(bench.path("DEV/run/uptime"), "900\n").unwrap();
+    until("it reboots", || told(&daemon, "rebooting"));
+}
+
+#[test]
 fn nothing_is_begun_by_itself_on_a_hold_and_a_persons_word_goes_over_it() {
     let bench = quick();
     let daemon = Kept::start(&bench);

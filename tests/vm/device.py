@@ -40,6 +40,7 @@ fallocate -l "$(busybox df -k /data | busybox awk 'END { print $4 - 256 }')KiB" 
 busybox dd if=/dev/zero bs=1k of=/data/rest 2>/dev/null
 busybox df -k /data
 """, 0o755)]
+MISSES = [("/etc/fstab", (HERE / "debian/etc/fstab").read_text() + "PARTLABEL=nowhere /srv ext4 x-systemd.device-timeout=2s 0 2\n", 0o644)]
 CONFIGURATION = (HERE / "debian/etc/surefoot/surefoot.toml").read_text()
 # Ten kills at odd moments from the start on, and the clock of a board whose battery is empty.
 KILLS_AND_1970 = [("/usr/lib/bench/release", """\
@@ -130,6 +131,11 @@ esac
         self.assertIn("BOOT_FAILED", status)
         self.assertRegex(status, "cause .*Kernel panic - not syncing: Attempted to kill init")
         self.assertEqual(sum(line.startswith("[") and "Kernel panic" in line and "end" not in line for line in device.lines), 3)
+
+    def test_a_release_that_ends_in_emergency_mode_comes_back(self):
+        device = self.device(self.disk(trial=board.artifact("2.11.0", MISSES)))
+        self.assertIn("BOOT_FAILED", self.home(device, "2.11.0", tries=3))
+        self.assertEqual(device.said("up version=2.11.0"), [])
 
     def test_a_release_that_fills_the_data_partition_comes_back(self):
         # Installed on the device itself: its daemon has set a little room aside for this day.

@@ -17,12 +17,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Reports that are kept.
 const KEPT: usize = 32;
 
 /// Files that are looked at; a folder with more is somebody's mistake.
 const FILES_MAX: usize = 1000;
+
+/// What had to wait is tried again after so long, whatever happens.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// Nothing in these threads recurses deeply.
 const STACK: usize = 512 * 1024;
@@ -64,12 +68,23 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
     })?;
     let (core, settings) = (core.clone(), settings.clone());
     spawn("inbox", move || {
+        let mut told = None;
         loop {
             let by_hand = brought.load(Ordering::SeqCst);
-            if let Err(failure) = sweep(&settings, by_hand, &core.hub) {
-                core.hub.emit(&Event::Warning { text: format!("inbox: {failure}") });
+            let (event, later) = match sweep(&settings, by_hand) {
+                Ok(None) => (None, false),
+                Ok(Some(ending)) => {
+                    let text = format!("inbox: {}", ending.text);
+                    (Some(Event::Media { text }), waits(&ending))
+                }
+                Err(failure) => (Some(Event::Warning { text: format!("inbox: {failure}") }), true),
+            };
+            if event.is_some() && (!later || event != told) {
+                event.iter().for_each(|e| core.hub.emit(e));
             }
-            bell.wait(None);
+            told = event;
+            // The end of a hold and of what holds back updates is told by nobody.
+            bell.wait(later.then_some(AGAIN));
         }
     })
 }
@@ -111,19 +126,18 @@ fn artifacts(folder: &Path) -> Result<Folder> {
 
 /// Judges what is there, installs what fits, reports, and takes away what is done with. If the
 /// power goes before that, it is all done again and comes to the same.
-fn sweep(settings: &Settings, by_hand: bool, sink: &dyn Sink) -> Result<()> {
+fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<Ending>> {
     let shelf = artifacts(&settings.inbox)?;
     if shelf.0.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let silent = || Failure::new(ReasonCode::DaemonSilent, "the daemon does not answer itself");
     let desk = Remote::find(&settings.run).ok_or_else(silent)?;
     let board = Board::new(settings.run.join("inbox.status"), "inbox");
     let visit = visit(&desk, &shelf, "inbox", by_hand, &board, &Silent);
     board.show(visit.ending.shown, &visit.ending.text, visit.ending.code);
-    sink.emit(&Event::Media { text: format!("inbox: {}", visit.ending.text) });
     if waits(&visit.ending) {
-        return Ok(());
+        return Ok(Some(visit.ending));
     }
     let (status, unknown) = apart(desk.status());
     let report = Report {
@@ -140,7 +154,7 @@ fn sweep(settings: &Settings, by_hand: bool, sink: &dyn Sink) -> Result<()> {
     for (_, _, path) in &shelf.0 {
         std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?;
     }
-    Ok(())
+    Ok(Some(visit.ending))
 }
 
 /// Whether the same files may fare better later, when the device stands elsewhere.

@@ -135,7 +135,8 @@ fn install(
         }
         let told = Following { board, name: &one.name, sink };
         board.show(Shown::Installing, &choice.text, None);
-        let done = patiently(|| shelf.take(*number).and_then(|g| desk.install(g, by, &told)));
+        let done =
+            patiently(board, || shelf.take(*number).and_then(|g| desk.install(g, by, &told)));
         match done {
             Ok(done) => return installed(&one.name, &done),
             Err(failure) => {
@@ -152,13 +153,14 @@ fn install(
     last
 }
 
-/// Somebody else's update ends some time.
-fn patiently(mut act: impl FnMut() -> Result<Installed>) -> Result<Installed> {
+/// Somebody else's update ends some time, and so does what holds back this one.
+fn patiently(board: &Board, mut act: impl FnMut() -> Result<Installed>) -> Result<Installed> {
     let start = Instant::now();
     let mut pause = SOON;
     loop {
         match act() {
-            Err(failure) if failure.code() == ReasonCode::Busy && start.elapsed() < PATIENCE => {
+            Err(failure) if failure.code().class() == Class::Busy && start.elapsed() < PATIENCE => {
+                board.show(Shown::Waiting, failure.detail(), Some(failure.code()));
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LATE);
             }

@@ -106,7 +106,6 @@ fn a_bad_artifact_makes_room_for_the_next_and_nothing_else_does() {
         (ReasonCode::SourceLost, Shown::Lost),
         (ReasonCode::ReadBack, Shown::Refused),
         (ReasonCode::TrialPending, Shown::Waiting),
-        (ReasonCode::Inhibited, Shown::Waiting),
     ] {
         let (ending, asked) = go(&told(&[&[None], &[Some(code)]], none()), true);
         assert_eq!((ending.shown, ending.code), (shown, Some(code)));
@@ -116,13 +115,15 @@ fn a_bad_artifact_makes_room_for_the_next_and_nothing_else_does() {
 
 #[test]
 fn another_update_is_waited_for_and_so_is_a_trial() {
-    let busy = [Some(ReasonCode::Busy), None];
-    let desk = told(&[&busy], none());
-    desk.states.lock().unwrap().extend(["idle", "trying"]);
-    let (ending, asked) = go(&desk, true);
-    assert_eq!(ending.shown, Shown::Done);
-    assert_eq!(asked, ["stick 0", "stick 0"]);
-    assert!(desk.states.lock().unwrap().is_empty(), "it did not look twice");
+    for code in [ReasonCode::Busy, ReasonCode::Inhibited, ReasonCode::HookLater] {
+        let busy = [Some(code), None];
+        let desk = told(&[&busy], none());
+        desk.states.lock().unwrap().extend(["idle", "trying"]);
+        let (ending, asked) = go(&desk, true);
+        assert_eq!(ending.shown, Shown::Done);
+        assert_eq!(asked, ["stick 0", "stick 0"], "{code}");
+        assert!(desk.states.lock().unwrap().is_empty(), "it did not look twice");
+    }
 }
 
 #[test]

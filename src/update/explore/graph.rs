@@ -167,10 +167,14 @@ fn rests(machine: &Machine, world: &World) -> Result<(), Violation> {
     if view.trial {
         return Err(Violation::LeftArmed);
     }
-    if view.slot != world.booted {
+    // The old system is gone, and no longer to blame for what runs; while nothing else can be
+    // loaded that is what there is.
+    let worn = scenario.worn && !world.slots.contains(&Content::Old);
+    let stranded = worn && !machine.loads(world, world.booted.other());
+    if view.slot != world.booted && !stranded {
         return Err(Violation::Degraded);
     }
-    if !runs.is_whole() || runs == Content::First && scenario.nature != Nature::Good {
+    if !runs.is_whole() || runs == Content::First && scenario.nature != Nature::Good && !worn {
         return Err(Violation::BadStays);
     }
     let sound = matches!(scenario.board, Board::Uboot | Board::Script);
@@ -178,6 +182,9 @@ fn rests(machine: &Machine, world: &World) -> Result<(), Violation> {
     // A copy that rots right after arming looks like a board that does not try: a person is asked.
     if sound && world.offered && runs != Content::Second && !gave_up && !world.rotten {
         return Err(Violation::OfferForgotten);
+    }
+    if worn {
+        return Ok(());
     }
     let last = machine.journals.get(world.journal).last.as_ref();
     let ended = last.map(|l| (l.outcome, l.reason));

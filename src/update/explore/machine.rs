@@ -113,6 +113,7 @@ impl Machine {
         let known = match &self.journals.get(journal).phase {
             Phase::Switching { boot_id, .. } => boot_id == "0",
             Phase::Trying { spent, .. } => spent.boot_id.as_deref() == Some("0"),
+            Phase::Returning { boot_id, .. } => boot_id.as_deref() == Some("0"),
             _ => false,
         };
         u8::from(known)

@@ -70,10 +70,12 @@ pub(super) enum Mistake {
     ResumeTrusts,
     /// A trial that runs after its end is flipped back, and nobody asks for the reboot.
     StrayFlippedSilently,
+    /// The old system is waited for, though it cannot be loaded.
+    DeadHomeAwaited,
 }
 
 /// All of them.
-pub(super) const ALL: [Mistake; 30] = [
+pub(super) const ALL: [Mistake; 31] = [
     Mistake::ArmBeforeVerify,
     Mistake::ArmInTwoWrites,
     Mistake::NoTransaction,
@@ -104,6 +106,7 @@ pub(super) const ALL: [Mistake; 30] = [
     Mistake::LargerSerialWins,
     Mistake::ResumeTrusts,
     Mistake::StrayFlippedSilently,
+    Mistake::DeadHomeAwaited,
 ];
 
 /// `decide` with the mistake in it.
@@ -137,6 +140,11 @@ fn before(mistake: Mistake, j: &mut Journal, f: &mut Facts) {
         }
         Mistake::DeadlinePerBoot if f.wish == Wish::Leave => f.up = 0,
         Mistake::DeadlineIgnored => f.rules.deadline = u64::MAX,
+        Mistake::DeadHomeAwaited => {
+            if let Phase::Returning { boot_id, .. } = &mut j.phase {
+                *boot_id = Some(f.boot_id.clone());
+            }
+        }
         Mistake::SupersedeArmed if matches!(j.phase, Phase::Installing(_)) => {
             (f.env.trial, f.env.settled) = (false, true);
         }

@@ -2,7 +2,7 @@
 
 use super::machine::{Machine, Said};
 use super::mistakes;
-use super::world::{Ask, Found, Nature, Violation, World};
+use super::world::{Ask, Content, Found, Nature, Violation, World};
 use crate::update::{Phase, State};
 
 /// The worlds next to one.
@@ -75,6 +75,12 @@ impl Machine {
         }
         if world.ask == Some(Ask::Leave) || !self.on_trial(world)? {
             return Ok(());
+        }
+        let home = self.scenario.home;
+        if self.scenario.worn && world.booted != home && world.content(home).is_whole() {
+            let mut worn = *world;
+            worn.slots[home as usize] = Content::Torn;
+            fate.push(worn);
         }
         if self.scenario.orderly {
             fate.push(World { ask: Some(Ask::Leave), found: Found::Nothing, ..*world });

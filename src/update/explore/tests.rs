@@ -37,6 +37,8 @@ fn scenarios() -> Vec<(Scenario, u8)> {
         all.extend([(person, cuts), (wrap, cuts)]);
     }
     for nature in [Good, Unhealthy, Hangs] {
+        let worn = Scenario { worn: true, offer: true, ..Scenario::of(nature) };
+        all.push((worn, if nature == Hangs { 1 } else { 2 }));
         for board in [Board::Uncounted, Board::Deaf] {
             all.push((usual(nature, board), 3));
         }
@@ -101,6 +103,7 @@ fn caught(mistake: Mistake) -> (Scenario, u8, Violation) {
         M::SerialStuck | M::LargerSerialWins => (wrap, 0, V::WriteWithoutEffect),
         M::ResumeTrusts => (plain(Good), 1, V::ArmedUnverified),
         M::StrayFlippedSilently => (person, 1, V::Degraded),
+        M::DeadHomeAwaited => (Scenario { worn: true, ..plain(Unhealthy) }, 0, V::NeverRests),
     }
 }
 

@@ -91,6 +91,8 @@ pub(super) struct Scenario {
     pub(super) flaky: bool,
     /// A cut may take the newest copy of the environment along, once.
     pub(super) rot: bool,
+    /// The old system is worn out while the new one is tried: nothing loads it any more.
+    pub(super) worn: bool,
     /// The serial of the newest copy at the start.
     pub(super) serial: u8,
     /// The slot that runs at the start.
@@ -107,6 +109,7 @@ impl Scenario {
             person: false,
             flaky: false,
             rot: false,
+            worn: false,
             serial: 100,
             home: SlotId::B,
         }
