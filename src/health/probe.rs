@@ -211,7 +211,14 @@ mod tests {
         let secure = |text| Url::parse(text).map(|u| (u.secure, u.port));
         assert_eq!(secure("https://a/x"), Ok((true, 443)));
         assert_eq!(secure("https://a:8443"), Ok((true, 8443)));
-        for bad in ["ftp://a", "https://", "http://", "http://:80/", "http://a:99999/", "http://a/\r\nX: y"] {
+        for bad in [
+            "ftp://a",
+            "https://",
+            "http://",
+            "http://:80/",
+            "http://a:99999/",
+            "http://a/\r\nX: y",
+        ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
     }
