@@ -164,8 +164,13 @@ fn the_daemon_reports_what_it_has_told_and_answers_when_nothing_else_can() {
     assert_eq!(report(&bench)["status"]["error"]["code"], "TABLE_UNREADABLE");
     // It is asked by whoever is not root; here by its own words.
     let socket = bench.path("DEV/run/surefoot/status.sock");
-    let call =
-        surefoot::control::Call { method: "GET", target: "/v1/doctor", body: "", handed: None };
+    let call = surefoot::control::Call {
+        method: "GET",
+        target: "/v1/doctor",
+        body: "",
+        handed: None,
+        patience: None,
+    };
     let answered = surefoot::control::call(socket.as_ref(), &call).unwrap();
     assert_eq!(answered.status, 200);
     let diagnosis: Value = serde_json::from_str(&answered.lines.rest().unwrap()).unwrap();

@@ -94,7 +94,7 @@ impl Asked {
 
     pub(super) fn release(&self, sink: &dyn Sink) -> Result<String> {
         match self {
-            Asked::Here(world) => device::release(world, sink),
+            Asked::Here(world) => device::release(world, &device::user(), sink),
             Asked::There(daemon) => daemon.act("/v1/release", None, sink).map(|s: Said| s.text),
         }
     }
@@ -115,7 +115,10 @@ impl Asked {
 
     pub(super) fn commit(&self, unchecked: Option<String>, sink: &dyn Sink) -> Result<Answer> {
         match self {
-            Asked::Here(world) => device::commit(world, unchecked, sink),
+            Asked::Here(world) => {
+                let unchecked = unchecked.map(|why| device::signed(&why, &device::user()));
+                device::commit(world, unchecked, sink)
+            }
             Asked::There(daemon) => {
                 let forced = |r: String| format!("{}&force=1", parameter("reason", &r));
                 let reason = unchecked.map_or_else(String::new, forced);
@@ -126,7 +129,10 @@ impl Asked {
 
     pub(super) fn rollback(&self, reason: &str, sink: &dyn Sink) -> Result<Answer> {
         match self {
-            Asked::Here(world) => device::rollback(world, reason, &device::user(), sink),
+            Asked::Here(world) => {
+                let by = device::user();
+                device::rollback(world, &device::signed(reason, &by), &by, sink)
+            }
             Asked::There(daemon) => {
                 daemon.act(&format!("/v1/rollback{}", parameter("reason", reason)), None, sink)
             }

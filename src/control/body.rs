@@ -1,6 +1,7 @@
 //! A request's body, as it comes.
 
 use super::head::Length;
+use crate::sys::unix::Flow;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub struct Body {
     left: Left,
     expects: bool,
     whole: Arc<AtomicBool>,
+    flow: Flow,
 }
 
 enum Left {
@@ -30,14 +32,21 @@ enum Left {
 const LINE_MAX: usize = 64;
 
 impl Body {
-    pub(super) fn new(stream: UnixStream, ahead: Vec<u8>, length: Length, expects: bool) -> Body {
+    /// Of a stream whose client may be silent for `patience`.
+    pub(super) fn new(
+        stream: UnixStream,
+        ahead: Vec<u8>,
+        length: Length,
+        expects: bool,
+        patience: Duration,
+    ) -> Body {
         let left = match length {
             Length::Bytes(0) => Left::End,
             Length::Bytes(n) => Left::Bytes(n, false),
             Length::Chunked => Left::Size,
         };
         let whole = Arc::new(AtomicBool::new(matches!(left, Left::End)));
-        Body { stream, ahead, left, expects, whole }
+        Body { stream, ahead, left, expects, whole, flow: Flow::within(patience) }
     }
 
     /// Becomes true when it is read to its end.
@@ -45,8 +54,9 @@ impl Body {
         self.whole.clone()
     }
 
-    /// For how long the client may be silent from here on.
-    pub fn wait_for(&self, most: Duration) -> Result<()> {
+    /// For how long the client may be silent from here on, or nearly so.
+    pub fn wait_for(&mut self, most: Duration) -> Result<()> {
+        self.flow = Flow::within(most);
         self.stream.set_read_timeout(Some(most))
     }
 
@@ -59,31 +69,6 @@ impl Body {
         }
     }
 
-    /// All of it as text, at most `limit` bytes, and none of it later than the client may be late
-    /// with its next byte.
-    pub fn text(&mut self, limit: u64) -> Result<String> {
-        let patience = self.stream.read_timeout()?;
-        let due = patience.map(|p| Instant::now() + p);
-        let (mut text, mut block) = (Vec::new(), [0; 4096]);
-        loop {
-            if let Some(due) = due {
-                let left = due.saturating_duration_since(Instant::now());
-                self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-                if left.is_zero() {
-                    return Err(ErrorKind::TimedOut.into());
-                }
-            }
-            match self.read(&mut block)? {
-                0 => break,
-                n => text.extend_from_slice(&block[..n]),
-            }
-            if text.len() as u64 > limit {
-                return Err(Error::new(ErrorKind::InvalidData, "the body is too long"));
-            }
-        }
-        String::from_utf8(text).map_err(|_| Error::new(ErrorKind::InvalidData, "not text"))
-    }
-
     fn raw(&mut self, buf: &mut [u8]) -> Result<usize> {
         if !self.ahead.is_empty() {
             let n = buf.len().min(self.ahead.len());
@@ -92,7 +77,10 @@ impl Body {
             return Ok(n);
         }
         self.invite()?;
-        match self.stream.read(buf)? {
+        let start = Instant::now();
+        let n = self.stream.read(buf)?;
+        self.flow.came(n, start.elapsed())?;
+        match n {
             0 if !buf.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
             n => Ok(n),
         }
@@ -172,7 +160,8 @@ mod tests {
         there.write_all(rest).unwrap();
         drop(there);
         let mut out = Vec::new();
-        Body::new(here, ahead.to_vec(), length, false).read_to_end(&mut out)?;
+        Body::new(here, ahead.to_vec(), length, false, Duration::from_secs(5))
+            .read_to_end(&mut out)?;
         Ok(out)
     }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// What is asked.
 pub struct Call<'a> {
@@ -15,6 +16,8 @@ pub struct Call<'a> {
     pub body: &'a str,
     /// A descriptor to hand over.
     pub handed: Option<BorrowedFd<'a>>,
+    /// For how long nothing may come; `None` waits for ever.
+    pub patience: Option<Duration>,
 }
 
 /// The answer's beginning; the rest is still to be read.
@@ -44,6 +47,8 @@ const LINE_MAX: usize = 8 * 1024 * 1024;
 /// Asks, and waits for the beginning of the answer. An error means that nobody answers here.
 pub fn call(socket: &Path, call: &Call<'_>) -> Result<Answered> {
     let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(call.patience)?;
+    stream.set_write_timeout(call.patience)?;
     let head = format!(
         "{} {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         call.method,

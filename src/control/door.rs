@@ -5,13 +5,13 @@ use super::body::Body;
 use super::head::{HEAD_MAX, Head, Parsed, parse};
 use super::reply::{Reply, refusal};
 use crate::sys::unix::{self, Peer, Ready, wait};
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a socket allows to whoever may open it.
@@ -43,6 +43,25 @@ pub struct Limits {
     pub patience: Duration,
 }
 
+impl Limits {
+    /// How many of the places at the door one user may have; the rest is for others.
+    fn share_waiting(&self, uid: u32) -> usize {
+        if uid == ROOT { self.waiting } else { self.waiting / 2 }
+    }
+
+    /// Whether somebody who has `own` of `all` long answers may have one more: nobody takes more
+    /// than half, and two places are always left for root.
+    fn admits(&self, uid: u32, own: usize, all: usize) -> bool {
+        match uid {
+            ROOT => all < self.lasting,
+            _ => own < self.lasting / 2 && all < self.lasting.saturating_sub(2),
+        }
+    }
+}
+
+/// Who looks after the device may always ask.
+const ROOT: u32 = 0;
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits { waiting: 128, lasting: 8, patience: Duration::from_secs(5) }
@@ -63,8 +82,11 @@ pub struct Door {
     handler: Arc<dyn Handler>,
     waiting: Vec<Waiting>,
     brief: SyncSender<(Request, Reply)>,
-    lasting: Arc<AtomicUsize>,
+    lasting: Arc<Lasting>,
 }
+
+/// Who has how many long answers.
+type Lasting = Mutex<BTreeMap<u32, usize>>;
 
 struct Waiting {
     stream: UnixStream,
@@ -89,7 +111,7 @@ impl Door {
             let (queue, handler) = (queue.clone(), handler.clone());
             spawn("answer", move || work(&queue, &*handler))?;
         }
-        let (waiting, lasting) = (Vec::new(), Arc::new(AtomicUsize::new(0)));
+        let (waiting, lasting) = (Vec::new(), Arc::default());
         let mut door = Door { listener, may, limits, handler, waiting, brief, lasting };
         spawn("door", move || {
             loop {
@@ -122,8 +144,25 @@ impl Door {
             }
             patient
         });
+        self.thin_out();
         if ready.listener {
             self.accept();
+        }
+    }
+
+    /// Whoever has more than his share and still says nothing loses the eldest.
+    fn thin_out(&mut self) {
+        let mut have: BTreeMap<u32, usize> = BTreeMap::new();
+        let limits = self.limits;
+        // The eldest stand first: from the end, so that the youngest are counted before them.
+        for place in (0..self.waiting.len()).rev() {
+            let uid = self.waiting[place].peer.uid;
+            let own = have.entry(uid).or_default();
+            *own += 1;
+            if *own > limits.share_waiting(uid) {
+                let gone = self.waiting.remove(place);
+                refuse(&gone.stream, 503, "Too many wait at a time.");
+            }
         }
     }
 
@@ -143,6 +182,11 @@ impl Door {
             if stream.set_nonblocking(true).is_ok() {
                 let (since, bytes) = (Instant::now(), Vec::new());
                 self.waiting.push(Waiting { stream, peer, since, bytes, handed: None });
+            }
+            // Most have said all already: they are heard before anybody is sent away.
+            let own = self.waiting.iter().filter(|w| w.peer.uid == peer.uid).count();
+            if own > self.limits.share_waiting(peer.uid) {
+                return;
             }
         }
     }
@@ -179,12 +223,15 @@ impl Door {
         }
         let Ok(back) = stream.try_clone() else { return };
         let (lasts, ahead) = (self.handler.lasts(&head), whole.bytes.split_off(len));
-        let place = Place::take(&self.lasting);
-        if lasts && place.number >= self.limits.lasting {
+        let place = match lasts {
+            true => Place::take(&self.lasting, whole.peer.uid, &self.limits),
+            false => None,
+        };
+        if lasts && place.is_none() {
             let _ = Reply::new(back).json(503, &refusal("Too many long answers at a time."));
             return;
         }
-        let body = Body::new(stream, ahead, head.length, head.expects);
+        let body = Body::new(stream, ahead, head.length, head.expects, self.limits.patience);
         let (peer, handed, may) = (whole.peer, whole.handed, self.may);
         // Only a thread of its own has the time to wait for the rest of a body.
         let reply = match lasts {
@@ -193,7 +240,6 @@ impl Door {
         };
         let request = Request { head, body, handed, peer, may };
         if !lasts {
-            drop(place);
             // Waits while all are busy: whoever comes meanwhile waits in the kernel's queue.
             let _ = self.brief.send((request, reply));
             return;
@@ -209,19 +255,28 @@ impl Door {
 
 /// A place among the long answers; free again when it is dropped.
 struct Place {
-    of: Arc<AtomicUsize>,
-    number: usize,
+    of: Arc<Lasting>,
+    uid: u32,
 }
 
 impl Place {
-    fn take(of: &Arc<AtomicUsize>) -> Place {
-        Place { number: of.fetch_add(1, Ordering::SeqCst), of: of.clone() }
+    fn take(of: &Arc<Lasting>, uid: u32, limits: &Limits) -> Option<Place> {
+        let mut have = of.lock().unwrap_or_else(PoisonError::into_inner);
+        let (own, all) = (have.get(&uid).copied().unwrap_or(0), have.values().sum());
+        limits.admits(uid, own, all).then(|| {
+            have.insert(uid, own + 1);
+            Place { of: of.clone(), uid }
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.of.fetch_sub(1, Ordering::SeqCst);
+        let mut have = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        match have.get_mut(&self.uid) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(have.remove(&self.uid)),
+        }
     }
 }
 
@@ -278,4 +333,31 @@ fn work(queue: &Mutex<Receiver<(Request, Reply)>>, handler: &dyn Handler) {
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_takes_half_of_the_places_and_root_always_finds_one() {
+        let (limits, have) = (Limits::default(), Arc::<Lasting>::default());
+        let mut places = Vec::new();
+        let mut taken = |uid: u32| {
+            let mut n = 0;
+            while let Some(place) = Place::take(&have, uid, &limits) {
+                places.push(place);
+                n += 1;
+            }
+            n
+        };
+        assert_eq!([taken(1000), taken(1001), taken(1002)], [4, 2, 0]);
+        assert_eq!(taken(ROOT), 2);
+        places.remove(0);
+        assert!(Place::take(&have, 1001, &limits).is_none(), "the last two are root's");
+        assert!(Place::take(&have, ROOT, &limits).is_some());
+        drop(places);
+        assert!(have.lock().unwrap().is_empty());
+        assert_eq!((limits.share_waiting(1000), limits.share_waiting(ROOT)), (64, 128));
+    }
 }

@@ -41,10 +41,14 @@ impl Handler for Echo {
                 file.read_to_string(&mut text).unwrap();
                 reply.json(200, &text).unwrap();
             }
-            _ => match request.body.text(64 * 1024) {
-                Ok(text) => reply.text(200, "text/plain", &text).unwrap(),
-                Err(_) => reply.json(400, &"bad").unwrap(),
-            },
+            _ => {
+                let mut text = String::new();
+                let read = (&mut request.body).take(64 * 1024 + 1).read_to_string(&mut text);
+                match read.is_ok_and(|n| n <= 64 * 1024) {
+                    true => reply.text(200, "text/plain", &text).unwrap(),
+                    false => reply.json(400, &"bad").unwrap(),
+                }
+            }
         }
     }
 }
@@ -66,7 +70,7 @@ fn hasty() -> Limits {
 }
 
 fn ask(place: &Place, method: &str, target: &str, body: &str) -> (u16, String) {
-    let call = Call { method, target, body, handed: None };
+    let call = Call { method, target, body, handed: None, patience: None };
     let answered = super::call(&place.socket, &call).unwrap();
     (answered.status, answered.lines.rest().unwrap())
 }
@@ -91,7 +95,7 @@ fn documents_lines_and_descriptors_come_through() {
     file.write_all(b"in the file").unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
     let handed = Some(file.as_fd());
-    let call = Call { method: "POST", target: "/handed", body: "", handed };
+    let call = Call { method: "POST", target: "/handed", body: "", handed, patience: None };
     let answered = super::call(&place.socket, &call).unwrap();
     assert_eq!(answered.lines.rest().unwrap(), "\"in the file\"\n");
 }
@@ -99,7 +103,7 @@ fn documents_lines_and_descriptors_come_through() {
 #[test]
 fn lines_that_break_off_are_no_whole_answer() {
     let place = door(Limits::default());
-    let call = Call { method: "GET", target: "/broken", body: "", handed: None };
+    let call = Call { method: "GET", target: "/broken", body: "", handed: None, patience: None };
     let answered = super::call(&place.socket, &call).unwrap();
     assert!(answered.lines.rest().is_err());
 }

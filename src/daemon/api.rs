@@ -2,7 +2,7 @@
 //! `POST` has something done. With `?progress=1` a `POST` is answered with JSON lines, events as
 //! they come and the answer last.
 
-use super::core::Core;
+use super::core::{Core, Rings};
 use super::hub::Pace;
 use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The version of what can be asked for: raised when something goes away or changes its meaning.
 const API: u32 = 1;
 
-/// For how long an artifact that comes as a stream may pause.
+/// For how long an artifact that comes as a stream may pause, or nearly so.
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// Answers what comes through the control sockets.
@@ -111,6 +111,8 @@ impl Api {
     }
 
     fn perform(&self, mut request: Request, reply: Reply) -> std::io::Result<()> {
+        // Whoever asked has the answer before the device reboots, or is gone.
+        let _rings = Rings(&self.core.bell);
         let streamed = match flag(&request.head, "progress") {
             Ok(streamed) => streamed,
             Err(failure) => return document(Err(failure), reply),
@@ -118,36 +120,28 @@ impl Api {
         let _ = request.body.wait_for(SILENCE);
         if !streamed {
             let told = Told { core: &self.core, stream: Mutex::default() };
-            let done = document(self.act(request, &told), reply);
-            self.core.bell.ring();
-            return done;
+            return document(self.act(request, &told), reply);
         }
         request.body.invite()?;
         let stream = Mutex::new((Some(reply.lines()?), Pace::default()));
         let told = Told { core: &self.core, stream };
         let result = self.act(request, &told);
         let (stream, _) = told.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut stream) = stream else {
-            self.core.bell.ring();
-            return Ok(());
-        };
+        let Some(mut stream) = stream else { return Ok(()) };
         let last = match result {
             Ok(answer) => RawValue::from_string(answer)
                 .map_err(Into::into)
                 .and_then(|answer| stream.line(&Last { v: 1, answer })),
             Err(failure) => stream.line(&refusal(&failure)),
         };
-        let ended = last.and_then(|()| stream.end());
-        // Whoever asked has the answer before the device reboots, or is gone.
-        self.core.bell.ring();
-        ended
+        last.and_then(|()| stream.end())
     }
 
     fn act(&self, request: Request, sink: &dyn Sink) -> Result<String> {
         let head = request.head.clone();
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
-        let by = of("by").map_or_else(|| host::user_name(request.peer.uid), |b| printable(b, 40));
+        let by = who(&request);
         // Reading may take as long as it likes; what changes something waits for the keeper.
         let _turn = (head.path != "/v1/judge").then(|| self.core.request());
         let world = self.core.world()?;
@@ -169,7 +163,7 @@ impl Api {
                 let kind = kind.map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
                 device::drill(&world, kind, &by, sink).and_then(|a| text(&a))
             }
-            "/v1/release" => device::release(&world, sink)
+            "/v1/release" => device::release(&world, &by, sink)
                 .and_then(|said| text(&json!({ "v": 1, "text": said }))),
             "/v1/switch" | "/v1/confirm" => device::switch(&world, sink).and_then(|a| text(&a)),
             "/v1/commit" => {
@@ -177,11 +171,12 @@ impl Api {
                 if force && reason().is_none() {
                     return Err(usage("`force` needs a `reason`, for the record".to_owned()));
                 }
-                let unchecked = reason().filter(|_| force);
+                let unchecked = reason().filter(|_| force).map(|why| device::signed(&why, &by));
                 device::commit(&world, unchecked, sink).and_then(|a| text(&a))
             }
             "/v1/rollback" => {
                 let why = reason().unwrap_or_else(|| "a person asked for it".to_owned());
+                let why = device::signed(&why, &by);
                 device::rollback(&world, &why, &by, sink).and_then(|a| text(&a))
             }
             path => Err(unknown(path)),
@@ -191,6 +186,17 @@ impl Api {
             self.core.hub.emit(&Event::Refused { reason, text });
         }
         result
+    }
+}
+
+/// Who asks, by the kernel's word. Only root is believed to ask for somebody else; of others both
+/// names are told.
+fn who(request: &Request) -> String {
+    let user = host::user_name(request.peer.uid);
+    match request.head.parameter("by") {
+        Some(by) if request.peer.uid == 0 => printable(by, 40),
+        Some(by) if by != user => printable(&format!("{by} ({user})"), 80),
+        _ => user,
     }
 }
 
@@ -231,7 +237,7 @@ fn source(request: Request) -> Result<Source> {
     };
     Ok(match FileSource::opened(fd.into(), "the file handed over") {
         Ok(file) => Source::Open(Arc::new(file)),
-        Err(pipe) => Source::Stream(Box::new(Patient { file: pipe, most: SILENCE })),
+        Err(pipe) => Source::Stream(Box::new(Patient::new(pipe, SILENCE))),
     })
 }
 

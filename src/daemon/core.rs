@@ -92,7 +92,8 @@ impl Core {
         let half = systemd::watchdog().map(|w| w / 2);
         let due = pause.map(|p| Instant::now() + p);
         loop {
-            if half.is_some() {
+            let working = self.at_work.load(Ordering::SeqCst) > 0;
+            if half.is_some() && is_advancing(working, systemd::since_progress()) {
                 systemd::alive();
             }
             let left = due.map(|d| d.saturating_duration_since(Instant::now()));
@@ -130,6 +131,23 @@ impl Core {
     }
 }
 
+/// Longer than any request goes without an event or a byte, or waits for something with a deadline.
+const STALL: Duration = Duration::from_secs(15 * 60);
+
+/// Whether what is to be done is being done: nobody at work has nothing to do.
+fn is_advancing(working: bool, since_progress: Duration) -> bool {
+    !working || since_progress < STALL
+}
+
+/// Rings when it is dropped: whatever a request came to, and be it a defect, the keeper looks.
+pub(super) struct Rings<'a>(pub(super) &'a Bell);
+
+impl Drop for Rings<'_> {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
+}
+
 /// Something has changed: look again.
 #[derive(Default)]
 pub(super) struct Bell {
@@ -156,5 +174,32 @@ impl Bell {
             None => self.heard.wait_while(rung, still).unwrap_or_else(PoisonError::into_inner),
         };
         std::mem::take(&mut *rung)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_request_that_nothing_comes_of_feeds_no_watchdog() {
+        assert!(is_advancing(false, STALL * 2), "with nothing to do nothing goes on");
+        assert!(is_advancing(true, STALL - Duration::from_secs(1)));
+        assert!(!is_advancing(true, STALL));
+        systemd::progress();
+        assert!(systemd::since_progress() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_request_that_ends_in_a_defect_wakes_the_keeper() {
+        let bell = Arc::new(Bell::default());
+        let other = bell.clone();
+        let request = std::thread::spawn(move || {
+            let _rings = Rings(&other);
+            panic!("on purpose");
+        });
+        assert!(request.join().is_err());
+        assert!(bell.wait(Some(Duration::ZERO)));
     }
 }

@@ -136,6 +136,7 @@ fn kept(inner: &Inner, after: u64) -> Vec<Numbered> {
 
 impl Sink for Hub {
     fn emit(&self, event: &Event) {
+        systemd::progress();
         let mut inner = self.inner();
         if !inner.pace.admits(event) {
             return;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A daemon that answers.
 pub struct Remote {
@@ -30,6 +31,9 @@ struct Refusal {
 struct Last<T> {
     answer: T,
 }
+
+/// An answer that takes longer will not come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Remote {
     /// The daemon whose sockets are in `folder`; `None` if nobody listens there, and then whoever
@@ -59,7 +63,9 @@ impl Remote {
 
     /// Asks a question: `GET` of a target.
     pub fn ask<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
-        let call = Call { method: "GET", target, body: "", handed: None };
+        // Reading a whole slot back takes as long as it takes.
+        let patience = (!target.starts_with("/v1/verify")).then_some(PATIENCE);
+        let call = Call { method: "GET", target, body: "", handed: None, patience };
         let answered = self.call("status.sock", &call)?;
         let good = answered.status == 200;
         let text = answered.lines.rest().reason(ReasonCode::DaemonSilent, "the answer")?;
@@ -78,8 +84,8 @@ impl Remote {
     ) -> Result<T> {
         let joint = if target.contains('?') { '&' } else { '?' };
         let target = &format!("{target}{joint}progress=1");
-        let answered =
-            self.call("control.sock", &Call { method: "POST", target, body: "", handed })?;
+        let call = Call { method: "POST", target, body: "", handed, patience: None };
+        let answered = self.call("control.sock", &call)?;
         let mut lines = answered.lines;
         loop {
             let line = lines.line().reason(ReasonCode::DaemonSilent, "the answer")?;
@@ -99,7 +105,7 @@ impl Remote {
     pub fn events(&self, after: u64, follow: bool) -> Result<Events> {
         let follow = if follow { "&follow=1" } else { "" };
         let target = &format!("/v1/events?after={after}{follow}");
-        let call = Call { method: "GET", target, body: "", handed: None };
+        let call = Call { method: "GET", target, body: "", handed: None, patience: None };
         Ok(Events { lines: self.call("status.sock", &call)?.lines })
     }
 }

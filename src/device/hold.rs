@@ -103,7 +103,7 @@ pub fn hold(
 }
 
 /// Lets automatic updates go. What the configuration or a file stops stays stopped: `HELD` says so.
-pub fn release(world: &World, sink: &dyn Sink) -> Result<String> {
+pub fn release(world: &World, by: &str, sink: &dyn Sink) -> Result<String> {
     let _lock = world.lock()?;
     // Ended before any clock began: no clock that goes backwards brings it to life again.
     let over = Hold { v: 1, by: String::new(), reason: String::new(), until: Some(0), at: 0 };
@@ -112,7 +112,7 @@ pub fn release(world: &World, sink: &dyn Sink) -> Result<String> {
     if let Some(hold) = world.hold() {
         return Err(Failure::new(ReasonCode::Held, hold.text()));
     }
-    let text = "Automatic updates are let go.".to_owned();
+    let text = format!("Automatic updates are let go by {}.", printable(by, REASON_MAX));
     sink.emit(&Event::Hold { held: false, text: text.clone() });
     Ok(text)
 }

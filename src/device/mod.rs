@@ -48,6 +48,6 @@ pub use report::report;
 pub use report_text::text as report_text;
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
-    come_to_rest, commit, decide, history, reboot, rollback, shutdown, switch, verify_slot,
+    come_to_rest, commit, decide, history, reboot, rollback, shutdown, signed, switch, verify_slot,
 };
 pub use world::World;

@@ -10,6 +10,7 @@ use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::update::{Done, Journal, Order, Outcome, Phase, Rest, State, Wish, Work, at_rest};
+use std::time::Duration;
 
 pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
     Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
@@ -57,6 +58,11 @@ fn ended(journal: &Journal) -> Failure {
         Some(Outcome { reason: Some(code), detail, .. }) => Failure::new(*code, detail),
         _ => Failure::new(ReasonCode::NotStaged, ReasonCode::NotStaged.meaning()),
     }
+}
+
+/// A reason for the record, and who gave it.
+pub fn signed(reason: &str, by: &str) -> String {
+    format!("{reason} (by {by})")
 }
 
 /// Decides the trial: runs the checks and commits, or with `unchecked` commits and records who
@@ -123,7 +129,8 @@ pub fn shutdown(world: &World, sink: &dyn Sink) -> Result<String> {
     if !undecided || !facts.env.trial || facts.env.slot != Some(booted) {
         return Ok("No trial is under way: nothing to do.\n".to_owned());
     }
-    let _lock = world.lock()?;
+    // A look or a request ends soon, and nobody asks again.
+    let _lock = world.lock_within(Duration::from_secs(5))?;
     let rest = rest(world, world.load_journal(), &Wish::Leave, None, sink)?;
     let boot = world.boot.look()?;
     Ok(match &rest.journal.phase {

@@ -11,7 +11,7 @@ use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
 use crate::sys::AlignedBuf;
-use crate::sys::lock::FileLock;
+use crate::sys::lock::{FileLock, Holder, holder};
 use crate::sys::process::{Children, Runner};
 use crate::sys::{clock, durable, host, mounts};
 use crate::trust::{Trust, Verified};
@@ -235,9 +235,14 @@ impl World {
         }
     }
 
-    /// The one lock that everything that writes holds; `BUSY` at once if somebody else does.
-    /// `STATE_NOT_DURABLE` if the state folder cannot hold it.
+    /// The one lock that everything that writes holds; `BUSY` if somebody else does and goes on for
+    /// longer than a look takes. `STATE_NOT_DURABLE` if the state folder cannot hold it.
     pub fn lock(&self) -> Result<FileLock> {
+        self.lock_within(Duration::from_millis(200))
+    }
+
+    /// The same, waiting for so long.
+    pub fn lock_within(&self, patience: Duration) -> Result<FileLock> {
         self.state_is_durable()?;
         let state = &self.settings.device.state;
         let refuse = |what: String| Failure::new(ReasonCode::StateNotDurable, what);
@@ -245,15 +250,15 @@ impl World {
             let made = std::fs::create_dir(state);
             made.map_err(|e| refuse(format!("{}: {e}", state.display())))?;
         }
-        FileLock::take(&state.join("lock"), Duration::ZERO).map_err(|f| match f.code() {
+        FileLock::take(&state.join("lock"), patience).map_err(|f| match f.code() {
             ReasonCode::Busy | ReasonCode::NoSpace => f,
             _ => refuse(f.detail().to_owned()),
         })
     }
 
-    /// Whether nobody is at work. Where there is no place for a lock there is nobody.
+    /// Whether nobody is at work, as far as can be seen without making or holding anything.
     pub fn is_free(&self) -> bool {
-        self.lock().map_or_else(|f| f.code() != ReasonCode::Busy, |_| true)
+        holder(&self.settings.device.state.join("lock")).map_or(true, |by| by == Holder::Nobody)
     }
 
     /// Seconds since 1970.

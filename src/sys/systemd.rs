@@ -8,6 +8,8 @@ use std::io::{Error, Result, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where journald listens (systemd.io/JOURNAL_NATIVE_PROTOCOL).
@@ -41,6 +43,25 @@ pub fn stopping() {
     told(&[NotifyState::Stopping]);
 }
 
+/// Milliseconds from the first look at this clock to the last progress of any thread.
+static PROGRESS: AtomicU64 = AtomicU64::new(0);
+
+fn clock() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Something goes on, whoever does it.
+pub fn progress() {
+    let now = u64::try_from(clock().as_millis()).unwrap_or(u64::MAX);
+    PROGRESS.store(now, Ordering::Relaxed);
+}
+
+/// How long nothing has gone on.
+pub fn since_progress() -> Duration {
+    clock().saturating_sub(Duration::from_millis(PROGRESS.load(Ordering::Relaxed)))
+}
+
 thread_local! {
     /// When this thread, if it is the service's driver, last said that it is alive.
     static DRIVER: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -54,6 +75,7 @@ pub fn drives() {
 /// Called while something with a deadline is waited for: tells the watchdog now and then, if this
 /// is the driver's thread.
 pub fn waits() {
+    progress();
     if DRIVER.get().is_some_and(|told| told.elapsed() >= OFTEN) {
         DRIVER.set(Some(Instant::now()));
         alive();

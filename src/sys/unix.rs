@@ -2,16 +2,14 @@
 
 #![allow(unsafe_code)]
 
-use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, getsockopt, recvmsg, sendmsg, sockopt,
-};
-use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Result};
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, getsockopt, sendmsg, sockopt};
+use std::io::{ErrorKind, IoSlice, Read, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Who opened a connection, by the kernel's word (unix(7), `SO_PEERCRED`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,25 +28,46 @@ pub fn peer(stream: &UnixStream) -> Result<Peer> {
     Ok(Peer { uid: found.uid(), gid: found.gid(), pid: found.pid() })
 }
 
-/// At most so many descriptors are taken out of one message; the kernel drops the rest.
-const FDS_MAX: usize = 4;
+/// A message carries no more descriptors (`SCM_MAX_FD` of the kernel).
+const FDS_MAX: usize = 253;
 
 /// Some bytes, and a descriptor if one came with them; 0 bytes is the end. Of several descriptors
 /// the first is kept and the others are closed.
+///
+/// By the system call itself: a wrapper that refuses a message whose descriptors did not all fit,
+/// be it into its buffer or into this process, leaves the others open for ever.
 pub fn receive(stream: &UnixStream, buf: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-    let mut space = cmsg_space!([RawFd; FDS_MAX]);
-    let mut parts = [IoSliceMut::new(buf)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<UnixAddr>(stream.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    // A header and the descriptors, aligned as a header must be.
+    let mut space = [0_u64; 2 + FDS_MAX.div_ceil(2)];
+    let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: a header of zeros is an empty one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = space.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&space);
+    // SAFETY: every pointer in the message is to something that outlives the call, with its length.
+    let n = unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+    let n = usize::try_from(n).map_err(|_| std::io::Error::last_os_error())?;
     let mut came = Vec::new();
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = part {
-            // SAFETY: the kernel has just made these descriptors for this process, and nothing
-            // else knows them: each is owned here, once.
-            came.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+    // SAFETY: the kernel has filled `space` with whole headers, each followed by what its length
+    // says; the descriptors in them are new in this process, and each is owned here, once.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(header) = at.as_ref() {
+            if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let first = libc::CMSG_DATA(at);
+                let before = first.addr() - at.addr();
+                let count = header.cmsg_len.saturating_sub(before) / size_of::<RawFd>();
+                for index in 0..count {
+                    let fd = first.cast::<RawFd>().add(index).read_unaligned();
+                    came.push(OwnedFd::from_raw_fd(fd));
+                }
+            }
+            at = libc::CMSG_NXTHDR(&raw const message, at);
         }
     }
-    Ok((message.bytes, came.into_iter().next()))
+    Ok((n, came.into_iter().next()))
 }
 
 /// Sends some of `bytes`, and with them a descriptor. Returns how many went.
@@ -113,29 +132,75 @@ pub fn wait_unless_gone(bell: &UnixStream, line: &UnixStream) -> Result<bool> {
     }
 }
 
-/// Reads from what may fall silent: nothing for so long is an error.
+/// Whether enough comes: whoever sends a byte now and then holds up everybody as one who is silent
+/// does. Only the time that is spent waiting counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    most: Duration,
+    waited: Duration,
+    bytes: usize,
+}
+
+/// The least that comes while somebody has waited for as long as he would wait for one byte.
+const LEAST: usize = 64 * 1024;
+
+impl Flow {
+    /// Of one that may be waited for so long.
+    pub fn within(most: Duration) -> Flow {
+        Flow { most, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// For how long the next byte may be waited for.
+    pub fn most(&self) -> Duration {
+        self.most
+    }
+
+    /// So many bytes came after so long.
+    pub fn came(&mut self, bytes: usize, waited: Duration) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.waited += waited;
+        match (self.bytes >= LEAST, self.waited >= self.most) {
+            (true, _) => *self = Flow::within(self.most),
+            (false, true) => return Err(ErrorKind::TimedOut.into()),
+            (false, false) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Reads from what may fall silent, or nearly so: that is an error.
 #[derive(Debug)]
 pub struct Patient {
-    /// What is read.
-    pub file: std::fs::File,
-    /// For how long it may be silent.
-    pub most: Duration,
+    file: std::fs::File,
+    flow: Flow,
+}
+
+impl Patient {
+    /// Reads this file, waiting for so long at most.
+    pub fn new(file: std::fs::File, most: Duration) -> Patient {
+        Patient { file, flow: Flow::within(most) }
+    }
 }
 
 impl Read for Patient {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         loop {
-            let left = self.most.saturating_sub(start.elapsed()).as_millis();
+            let left = self.flow.most().saturating_sub(start.elapsed()).as_millis();
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
             match poll(&mut polled, left) {
-                Ok(0) if start.elapsed() >= self.most => return Err(ErrorKind::TimedOut.into()),
+                Ok(0) if start.elapsed() >= self.flow.most() => {
+                    return Err(ErrorKind::TimedOut.into());
+                }
                 Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return self.file.read(buf),
+                Ok(_) => break,
                 Err(errno) => return Err(errno.into()),
             }
         }
+        let n = self.file.read(buf)?;
+        self.flow.came(n, start.elapsed())?;
+        Ok(n)
     }
 }
 
@@ -160,13 +225,39 @@ mod tests {
     fn silence_is_an_error_after_its_time_and_an_end_is_an_end() {
         let (here, there) = UnixStream::pair().unwrap();
         let file = std::fs::File::from(OwnedFd::from(here));
-        let mut patient = Patient { file, most: Duration::from_millis(50) };
+        let mut patient = Patient::new(file, Duration::from_millis(50));
         (&there).write_all(b"abc").unwrap();
         let mut buf = [0; 8];
         assert_eq!(patient.read(&mut buf).unwrap(), 3);
         assert_eq!(patient.read(&mut buf).unwrap_err().kind(), ErrorKind::TimedOut);
         drop(there);
         assert_eq!(patient.read(&mut buf).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_trickle_is_an_error_as_silence_is_and_a_slow_stream_is_none() {
+        let mut flow = Flow::within(Duration::from_secs(2));
+        let second = Duration::from_secs(1);
+        assert!(flow.came(1, second).is_ok());
+        assert!(flow.came(1, second).is_err(), "two bytes in two seconds");
+        let mut flow = Flow::within(Duration::from_secs(2));
+        for _ in 0..100 {
+            flow.came(LEAST / 2, second - Duration::from_millis(1)).unwrap();
+        }
+        flow.came(1, Duration::ZERO).unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        let file = std::fs::File::from(OwnedFd::from(here));
+        let mut patient = Patient::new(file, Duration::from_millis(60));
+        let trickle = std::thread::spawn(move || {
+            while (&there).write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let mut text = Vec::new();
+        assert_eq!(patient.read_to_end(&mut text).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(text.len() < 60, "{} bytes", text.len());
+        drop(patient);
+        trickle.join().unwrap();
     }
 
     #[test]

@@ -3,9 +3,12 @@
 
 use crate::common::Bench;
 use crate::kept::{Kept, answer, until};
+use crate::skip::skipped;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{BufRead, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use surefoot::sys::unix::send_with;
@@ -244,6 +247,132 @@ fn of_two_descriptors_the_first_counts_and_none_leaks() {
     assert_eq!((status, &document["plan"]["version"]), (200, &"2.0.0".into()), "{text}");
     drop(stream);
     until("both are closed", || open() <= before);
+    // As many as a message carries, and more than a careless reader has room for.
+    for many in [5, 253] {
+        for socket in ["status.sock", "control.sock"].repeat(5) {
+            let stream = daemon.connect(socket);
+            let fds = vec![zero.as_raw_fd(); many];
+            let parts = [std::io::IoSlice::new(b"GET /v1/status HT")];
+            let rights = [ControlMessage::ScmRights(&fds)];
+            sendmsg::<()>(stream.as_raw_fd(), &parts, &rights, MsgFlags::empty(), None).unwrap();
+            drop(stream);
+        }
+        until("all are closed", || open() <= before);
+    }
+    answers(&daemon);
+}
+
+/// Another user of this machine, with this group, runs a program.
+fn as_user(uid: u32, group: u32, words: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("setpriv");
+    command.arg(format!("--reuid={uid}")).arg(format!("--regid={group}")).arg("--clear-groups");
+    command.args(words);
+    command
+}
+
+#[test]
+fn strangers_stay_outside_readers_only_ask_and_who_orders_is_named() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("three users of the sockets: not root");
+    }
+    const READERS: u32 = 61_234;
+    const CONTROL: u32 = 61_235;
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    // As the units and the package's groups set them.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bench.dir.path(), open.clone()).unwrap();
+    std::fs::set_permissions(bench.path("DEV"), open.clone()).unwrap();
+    std::fs::set_permissions(bench.path("DEV/run"), open.clone()).unwrap();
+    std::fs::set_permissions(&daemon.folder, open).unwrap();
+    for (socket, group) in [("status.sock", READERS), ("control.sock", CONTROL)] {
+        let path = daemon.folder.join(socket);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
+        std::os::unix::fs::chown(&path, None, Some(group)).unwrap();
+    }
+    let asked = |group: u32, socket: &str, words: &[&str], target: &str| {
+        let path = daemon.folder.join(socket);
+        let target = format!("http://surefoot{target}");
+        let curl = ["curl", "-sS", "--unix-socket", path.to_str().unwrap()];
+        let all = [&curl[..], words, &[&target]].concat();
+        let done = as_user(group, group, &all).output().unwrap();
+        let text = String::from_utf8(done.stdout).unwrap();
+        done.status.success().then(|| serde_json::from_str::<serde_json::Value>(&text).unwrap())
+    };
+    for socket in ["status.sock", "control.sock"] {
+        assert_eq!(asked(60_000, socket, &[], "/v1/status"), None, "a stranger is in");
+    }
+    assert_eq!(asked(READERS, "status.sock", &[], "/v1/status").unwrap()["state"], "idle");
+    assert_eq!(asked(READERS, "control.sock", &[], "/v1/status"), None, "a reader is in");
+    let post = &["-X", "POST"];
+    let no = asked(READERS, "status.sock", post, "/v1/hold").unwrap();
+    assert_eq!(no["error"]["code"], "NOT_ALLOWED");
+    // Nobody but root is believed to be somebody else.
+    let held = asked(CONTROL, "control.sock", post, "/v1/hold").unwrap();
+    assert_eq!(held["by"], format!("uid {CONTROL}"), "{held}");
+    let held = asked(CONTROL, "control.sock", post, "/v1/hold?by=root").unwrap();
+    assert_eq!(held["by"], format!("root (uid {CONTROL})"), "{held}");
+    let (_, held) = daemon.ask("control.sock", "POST", "/v1/hold?by=stick");
+    assert_eq!(held["by"], "stick");
+    daemon.surefoot(&["install", &bench.release("2.0.0"), "--hold-ok", "--stage"]).ok();
+    asked(CONTROL, "control.sock", post, "/v1/rollback?reason=enough").unwrap();
+    let last = daemon.status()["last"].clone();
+    assert_eq!(last["detail"], format!("enough (by uid {CONTROL})"), "{last}");
+    let told = asked(CONTROL, "control.sock", post, "/v1/release").unwrap();
+    assert_eq!(told["text"], format!("Automatic updates are let go by uid {CONTROL}."));
+}
+
+#[test]
+fn a_thousand_silent_connections_of_one_user_keep_nobody_else_out() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("a thousand connections of another user: not root");
+    }
+    let bench = Bench::new();
+    let daemon = Kept::start(&bench);
+    for path in [
+        bench.dir.path(),
+        bench.path("DEV").as_ref(),
+        bench.path("DEV/run").as_ref(),
+        &daemon.folder,
+    ] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let socket = daemon.folder.join("status.sock");
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
+    // A thousand that say nothing more, and followers of events for as long as they are let.
+    let script = r#"
+import resource, socket, sys, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (1100, 1100))
+def one(words):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    try: s.sendall(words)
+    except OSError: pass  # sent away already
+    return s
+kept = [one(b"GET /v1/events?follow=1 HTTP/1.1\r\n\r\n") for _ in range(8)]
+print("follows", flush=True)
+for _ in range(1000): kept.append(one(b"GET /v1/st"))
+print("full", flush=True)
+time.sleep(60)
+"#;
+    // The system's own: what is first in the path may be in a folder that nobody else reads.
+    let words = ["/usr/bin/python3", "-c", script, socket.to_str().unwrap()];
+    let mut crowd =
+        as_user(61_236, 61_236, &words).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(crowd.stdout.take().unwrap()).lines();
+    let followed = said.next().unwrap().unwrap();
+    let full = said.next().unwrap().unwrap();
+    assert_eq!((followed.as_str(), full.as_str()), ("follows", "full"));
+    let first = Instant::now();
+    for _ in 0..20 {
+        answers(&daemon);
+        let (status, report) = daemon.ask("status.sock", "GET", "/v1/report");
+        assert_eq!(status, 200, "{report}");
+    }
+    assert!(first.elapsed() < Duration::from_secs(30), "{:?}", first.elapsed());
+    assert!(crowd.try_wait().unwrap().is_none(), "the crowd has gone");
+    crowd.kill().unwrap();
+    crowd.wait().unwrap();
 }
 
 #[test]
