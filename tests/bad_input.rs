@@ -254,6 +254,16 @@ fn state_and_configuration() {
     std::fs::write(&config, text.replace("\"demo\"", "5")).unwrap();
     let said = bench.surefoot(&["status"]).refused(78, "CONFIG_INVALID");
     assert!(said.err.contains("surefoot.toml:"), "names the line: {}", said.err);
+    // Files that it names and that are not there: each with the line that names it.
+    let hook = "[[hook]]\nname = \"gate\"\nat = \"before-install\"\ncommand = [\"./gate\"]";
+    let lines = text.trim_end().lines().count();
+    std::fs::write(&config, format!("{}\n{hook}\n", text.trim_end())).unwrap();
+    std::fs::rename(bench.path("DEV/trust.toml"), bench.path("away")).unwrap();
+    let said = bench.surefoot(&["config", "check"]).refused(78, "CONFIG_INVALID");
+    let gate = format!("surefoot.toml:{}: hook.gate: ", lines + 1);
+    assert!(said.err.contains(&gate) && said.err.contains("/gate is not there"), "{}", said.err);
+    assert!(said.err.contains("trust.file: "), "{}", said.err);
+    std::fs::rename(bench.path("away"), bench.path("DEV/trust.toml")).unwrap();
     std::fs::write(&config, text).unwrap();
     bench.surefoot(&["config", "check"]).ok();
     std::fs::write(bench.path("DEV/run/booted"), "c\n").unwrap();

@@ -68,6 +68,18 @@ fn a_drill_comes_home_and_the_release_is_still_welcome() {
 }
 
 #[test]
+fn a_drill_that_nobody_came_back_from_blames_no_release_later_either() {
+    let bench = updated_twice();
+    bench.surefoot(&["drill", "panic"]).ok();
+    (0..4).for_each(|_| drop(bench.reboot(&[])));
+    daemon_until(&bench, |s| !s["drill"].is_null());
+    // Another one is begun and abandoned: the journal speaks of that now, the environment does not.
+    bench.surefoot(&["install", &bench.release("3.0.0"), "--stage"]).ok();
+    bench.surefoot(&["rollback"]).ok();
+    bench.surefoot(&["install", &bench.release("2.0.0"), "--allow-older"]).ok();
+}
+
+#[test]
 fn a_person_cannot_commit_a_drill_by_its_checks() {
     let bench = updated_twice();
     bench.surefoot(&["drill", "unhealthy"]).ok();

@@ -317,12 +317,14 @@ fn wait(asked: &Asked, state: &str, timeout: &str) -> Result<String> {
 fn configuration(config: Option<PathBuf>, what: &ConfigVerb) -> std::result::Result<String, End> {
     let loaded = load(&place(config))?;
     match what {
-        ConfigVerb::Check if loaded.unknown.is_empty() => {
-            Ok("The configuration is sound.\n".to_owned())
-        }
         ConfigVerb::Check => {
-            let keys = loaded.unknown.join(", ");
-            Err(Failure::new(ReasonCode::ConfigInvalid, format!("unknown settings: {keys}")).into())
+            let mut wrong: Vec<_> =
+                loaded.unknown.iter().map(|k| format!("unknown setting: {k}")).collect();
+            wrong.extend(loaded.missing());
+            match wrong.is_empty() {
+                true => Ok("The configuration is sound.\n".to_owned()),
+                false => Err(Failure::new(ReasonCode::ConfigInvalid, wrong.join("; ")).into()),
+            }
         }
         ConfigVerb::Show { origin } => Ok(render::configuration(&loaded, *origin)),
     }

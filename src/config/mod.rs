@@ -7,6 +7,7 @@
 mod fragment;
 mod line;
 mod load;
+mod missing;
 mod settings;
 
 pub use fragment::Fragment;

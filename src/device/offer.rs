@@ -6,7 +6,7 @@ use crate::artifact::{Release, read_head};
 use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::install::{Plan, check_length, check_stored, plan};
-use crate::model::{Digest, Result};
+use crate::model::{Digest, Result, Txn};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Order, Standing, Work, wanted};
@@ -55,12 +55,15 @@ pub(super) fn weigh(
     // Where the journal knows how a transaction ended, it also knows whether the release is to blame.
     let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
     let ended = ended.and_then(|l| l.txn.as_ref());
+    // A drill leaves its own in the environment, long after the journal speaks of something else.
+    let drilled = world.certificate().and_then(|c| c.txn);
+    let blamed = |txn: &&Txn| ended != Some(*txn) && drilled.as_ref() != Some(*txn);
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
         floor: world.floor_epoch(),
         denied: &journal.denied,
-        given_up: boot.fallback.as_ref().filter(|txn| ended != Some(*txn)),
+        given_up: boot.fallback.as_ref().filter(blamed),
     };
     wanted(&offered, &digest, &standing, allowed)?;
     Ok((plan, world.move_into(slot, digest, offered, Order::default())))

@@ -41,7 +41,7 @@ pub enum Kind {
     Unit(Vec<String>),
     /// None of these services is restarted again and again; `*` means all.
     Steady(Vec<String>),
-    /// An HTTP server answers this URL with a status from 200 to 399.
+    /// An HTTP or HTTPS server answers this URL with a status from 200 to 399.
     Http(String),
     /// Something accepts a TCP connection at `host:port`.
     Tcp(String),

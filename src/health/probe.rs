@@ -3,13 +3,16 @@
 
 use super::{Kind, Outcome};
 use crate::model::printable;
+use crate::sys::process::{Children, Ending, Invocation, Runner};
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// `http://host:port/path`, taken apart.
+/// `http://host:port/path` or `https://…`, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Url<'a> {
+    secure: bool,
     host: &'a str,
     port: u16,
     path: &'a str,
@@ -17,8 +20,11 @@ pub(super) struct Url<'a> {
 
 impl Url<'_> {
     pub(super) fn parse(text: &str) -> Result<Url<'_>, String> {
-        let bad = || format!("`{text}` is not a URL that begins with http://");
-        let rest = text.strip_prefix("http://").ok_or_else(bad)?;
+        let bad = || format!("`{text}` is not a URL that begins with http:// or https://");
+        let (secure, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").ok_or_else(bad)?),
+        };
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(format!("`{}` is not a URL", printable(text, 100)));
         }
@@ -28,11 +34,11 @@ impl Url<'_> {
         };
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !place.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
-            _ => (place, 80),
+            _ => (place, if secure { 443 } else { 80 }),
         };
         match host.is_empty() {
             true => Err(bad()),
-            false => Ok(Url { host, port, path }),
+            false => Ok(Url { secure, host, port, path }),
         }
     }
 }
@@ -58,9 +64,9 @@ pub fn probe(kind: &Kind, timeout: Duration) -> Outcome {
             }
             Outcome::Bad(said.join("; "))
         }
-        Kind::Http(url) => match ask(url, due) {
-            Ok(200..400) => Outcome::Good,
-            Ok(status) => Outcome::Bad(format!("{url} answered {status}")),
+        Kind::Http(url) => match Url::parse(url) {
+            Ok(parts) if parts.secure => securely(url, timeout),
+            Ok(parts) => answered(url, ask(url, &parts, due)),
             Err(why) => Outcome::Bad(why),
         },
         _ => Outcome::CouldNot("this is not looked at over the network".to_owned()),
@@ -86,9 +92,44 @@ fn connect(place: &str, due: Instant) -> Result<TcpStream, String> {
     Err(last)
 }
 
+fn answered(url: &str, status: Result<u16, String>) -> Outcome {
+    match status {
+        Ok(200..400) => Outcome::Good,
+        Ok(status) => Outcome::Bad(format!("{url} answered {status}")),
+        Err(why) => Outcome::Bad(why),
+    }
+}
+
+/// The same over TLS: by the image's own client, with the authorities that the image trusts.
+fn securely(url: &str, timeout: Duration) -> Outcome {
+    let seconds = format!("{:.3}", timeout.as_secs_f64());
+    let words = ["curl", "-qsSg", "--max-time", &seconds, "--proto", "=https"];
+    let answer = ["--output", "/dev/null", "--write-out", "%{http_code}", url];
+    let command: Vec<_> = words.iter().chain(&answer).map(|&w| w.to_owned()).collect();
+    let call = Invocation {
+        command: &command,
+        folder: Path::new("/"),
+        environment: &[],
+        input: b"",
+        deadline: timeout + Duration::from_secs(1),
+        keep: 4096,
+    };
+    let done = match Children.run(&call) {
+        Ok(done) => done,
+        Err(e) => return Outcome::CouldNot(format!("curl, which {url} is asked with: {e}")),
+    };
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let status = said(&done.stdout).parse().ok().filter(|_| done.ending == Ending::Exit(0));
+    let why = || match said(&done.stderr) {
+        text if text.is_empty() => format!("{url}: no answer in time"),
+        text => format!("{url}: {}", printable(&text, 200)),
+    };
+    answered(url, status.ok_or_else(why))
+}
+
 /// The status of the answer; its body is not read.
-fn ask(url: &str, due: Instant) -> Result<u16, String> {
-    let Url { host, port, path } = Url::parse(url)?;
+fn ask(url: &str, parts: &Url<'_>, due: Instant) -> Result<u16, String> {
+    let Url { host, port, path, .. } = parts;
     let mut stream = connect(&format!("{host}:{port}"), due)?;
     let told = |e: std::io::Error| format!("{url}: {e}");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -167,7 +208,17 @@ mod tests {
         assert_eq!(url("http://a/b/c?d"), Ok(("a", 80, "/b/c?d")));
         assert_eq!(url("http://[::1]:8080"), Ok(("[::1]", 8080, "/")));
         assert_eq!(url("http://[::1]/x"), Ok(("[::1]", 80, "/x")));
-        for bad in ["https://a", "http://", "http://:80/", "http://a:99999/", "http://a/\r\nX: y"] {
+        let secure = |text| Url::parse(text).map(|u| (u.secure, u.port));
+        assert_eq!(secure("https://a/x"), Ok((true, 443)));
+        assert_eq!(secure("https://a:8443"), Ok((true, 8443)));
+        for bad in [
+            "ftp://a",
+            "https://",
+            "http://",
+            "http://:80/",
+            "http://a:99999/",
+            "http://a/\r\nX: y",
+        ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
     }

@@ -42,7 +42,7 @@ fn errand(words: &[String]) -> Option<(Errand, Option<u64>)> {
             let files = files.split(',').map(|f| f.parse().ok()).collect::<Option<_>>()?;
             Errand::Serve { place: place.parse().ok()?, files }
         }
-        ["fat-write", place] => Errand::Write { place: place.parse().ok()? },
+        ["fat-write", place, ..] => Errand::Write { place: place.parse().ok()? },
         _ => return None,
     };
     Some((errand, unplug))

@@ -15,7 +15,7 @@ const BLOCK: u64 = 32 << 10;
 pub(super) struct Disk {
     file: &'static File,
     len: u64,
-    /// How many reads succeed before the medium is gone; for tests of exactly that.
+    /// How many reads and writes succeed before the medium is gone; for tests of exactly that.
     left: Cell<Option<u64>>,
 }
 
@@ -31,15 +31,21 @@ impl Disk {
 
     /// Fills `buf` from `offset`; nothing past the end is there.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.is_there()?;
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn is_there(&self) -> Result<()> {
         match self.left.get() {
             Some(0) => return Err(Error::other("the medium is gone")),
             Some(left) => self.left.set(Some(left - 1)),
             None => {}
         }
-        self.file.read_exact_at(buf, offset)
+        Ok(())
     }
 
     pub(super) fn write(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        self.is_there()?;
         self.file.write_all_at(buf, offset)
     }
 

@@ -135,7 +135,7 @@ impl Stick {
 
     fn list(&self, place: usize) -> Result<Answer> {
         let mut words = vec!["fat-read".to_owned(), "list".to_owned(), place.to_string()];
-        words.extend(unplug());
+        words.extend(unplug("SUREFOOT_SIM_UNPLUG"));
         let (stream, child) = self.child(&words)?;
         let text = read_all(&stream, LIST_PATIENCE);
         let end = child.end(END_PATIENCE);
@@ -154,7 +154,7 @@ impl Stick {
         let files: Vec<_> = candidate.files.iter().map(usize::to_string).collect();
         let mut words = ["fat-read", "serve"].map(str::to_owned).to_vec();
         words.extend([place.to_string(), files.join(",")]);
-        words.extend(unplug());
+        words.extend(unplug("SUREFOOT_SIM_UNPLUG"));
         let (stream, child) = self.child(&words)?;
         Ok(Serving { stream, child })
     }
@@ -177,7 +177,8 @@ impl Stick {
             return Err(told("the stick was exchanged".to_owned()));
         }
         let (here, there) = UnixStream::pair().reason(ReasonCode::Io, "a socket")?;
-        let words = ["fat-write".to_owned(), place.to_string()];
+        let mut words = vec!["fat-write".to_owned(), place.to_string()];
+        words.extend(unplug("SUREFOOT_SIM_UNPLUG_REPORT"));
         let child = cage::start(&words, device.into(), there.into());
         let child = child.reason(ReasonCode::Io, "starting the writer")?;
         let sent = here
@@ -231,11 +232,10 @@ fn read_all(mut stream: &UnixStream, patience: Duration) -> std::result::Result<
 }
 
 /// In a build with the simulator, `SUREFOOT_SIM_UNPLUG=N` is the stick that is pulled after N
-/// reads.
-fn unplug() -> Option<String> {
+/// reads, and `SUREFOOT_SIM_UNPLUG_REPORT=N` after N reads and writes of the writer.
+fn unplug(variable: &str) -> Option<String> {
     if !cfg!(feature = "sim") {
         return None;
     }
-    let reads = std::env::var("SUREFOOT_SIM_UNPLUG").ok()?;
-    Some(format!("--unplug={reads}"))
+    Some(format!("--unplug={}", std::env::var(variable).ok()?))
 }

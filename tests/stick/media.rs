@@ -147,6 +147,14 @@ impl Medium {
         tool("mtype", &["-i", &self.place(), &format!("::{name}")])
     }
 
+    /// The bytes of a file on it.
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        let out = self.path.with_extension("copy");
+        let out = out.to_str().unwrap();
+        tool("mcopy", &["-no", "-i", &self.place(), &format!("::{name}"), out]);
+        std::fs::read(out).unwrap()
+    }
+
     /// The names in the root.
     pub(crate) fn names(&self) -> Vec<String> {
         let listed = tool("mdir", &["-b", "-i", &self.place(), "::"]);

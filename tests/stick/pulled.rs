@@ -78,6 +78,42 @@ fn pulled_at_random_moments_a_fresh_device_each_time_finishes_with_the_same_byte
 }
 
 #[test]
+fn pulled_while_the_report_is_written_it_keeps_its_files_and_gets_a_whole_one_the_next_time() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 32, 40);
+    let artifact = bench.release("2.0.0");
+    stick.put(&artifact, "x.surefoot");
+    stick.put(&artifact, "holiday.jpg");
+    bench.surefoot(&["stick", stick.text()]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+    // A report stands there from the installation: it is replaced.
+    let fresh = crate::common::read(stick.path.to_str().unwrap());
+    let mut moments = 0;
+    loop {
+        std::fs::write(&stick.path, &fresh).unwrap();
+        let after = [("SUREFOOT_SIM_UNPLUG_REPORT", moments.to_string())];
+        let after = after.each_ref().map(|(name, n)| (*name, n.as_str()));
+        let said = bench.surefoot_with(&["stick", stick.text()], &after, b"").ok();
+        let whole = !said.out.contains("No report is on the stick: ");
+        for name in ["x.surefoot", "holiday.jpg"] {
+            let (own, there) = (crate::common::read(&artifact), stick.bytes(name));
+            assert!(own == there, "{name} is another one, after {moments} reads and writes");
+        }
+        bench.surefoot(&["stick", stick.text()]).ok();
+        assert!(stick.report().contains("ALREADY_INSTALLED"), "{}", stick.report());
+        assert_eq!(stick.json()["result"]["code"], "ALREADY_INSTALLED", "after {moments}");
+        if whole {
+            break;
+        }
+        moments += 1;
+        assert!(moments < 500, "it never ends");
+    }
+    assert!(moments > 10, "only {moments} moments");
+    println!("note: pulled at {moments} moments of writing");
+}
+
+#[test]
 fn a_lamp_sees_that_it_was_pulled() {
     let bench = Bench::new();
     let stick = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 16, 20);
