@@ -144,7 +144,7 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
         let tries = facts.limit.map_or_else(String::new, |l| format!(" in any of its {l} tries"));
         if let Some(dog) = dog {
             let text = format!(
-                "it hung before its black box was there{tries}; the watchdog ({}) reset it",
+                "it hung before its black box was there; the watchdog ({}) reset it, and nothing was written{tries}",
                 dog.identity
             );
             return cause(CauseKind::Hang, text);
@@ -306,7 +306,7 @@ mod tests {
             (
                 Facts { watchdog: Some(&bit), ..FACTS },
                 CauseKind::Hang,
-                "it hung before its black box was there in any of its 3 tries; the watchdog (i6300ESB timer) reset it",
+                "it hung before its black box was there; the watchdog (i6300ESB timer) reset it, and nothing was written in any of its 3 tries",
             ),
             (
                 Facts { boots: &hung, ..FACTS },

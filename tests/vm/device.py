@@ -180,7 +180,7 @@ esac
         device = self.device(self.disk(trial=board.artifact("2.3.0", HANGS), tries=2))
         status = self.home(device, "2.3.0", tries=2)
         self.assertIn("BOOT_FAILED", status)
-        self.assertRegex(status, r"(?m)^cause +it hung before its black box was there in any of its 2 tries; the watchdog \(i6300ESB timer\) reset it$")
+        self.assertRegex(status, r"(?m)^cause +it hung before its black box was there; the watchdog \(i6300ESB timer\) reset it, and nothing was written")
         self.assertEqual(len(device.said("init hangs")), 2)
 
     def test_a_release_that_hangs_before_there_is_a_watchdog_needs_the_plug_each_time(self):
