@@ -112,6 +112,13 @@ impl Core {
         Ok(None)
     }
 
+    /// The same for a device that cannot be looked at.
+    pub(super) fn reboot_blindly(&self, why: &str) -> Result<()> {
+        self.hub.emit(&Event::Rebooting { text: why.to_owned() });
+        systemd::status(&format!("rebooting: {why}"));
+        crate::sys::host::restart()
+    }
+
     /// For the guard, which ends a trial that nobody decides: there is nothing to decide.
     pub(super) fn mark_decided(&self, world: &World) {
         let mark = world.settings.run.join("decided");

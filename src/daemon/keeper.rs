@@ -3,6 +3,7 @@
 
 use super::core::Core;
 use super::metrics::Metrics;
+use super::stranded;
 use crate::device::{self, Departure, State, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
@@ -50,7 +51,7 @@ impl Keeper {
                     }
                     self.failures = self.failures.saturating_add(1);
                     let since = *self.failing.get_or_insert_with(Instant::now);
-                    match strand(core, since.elapsed()) {
+                    match stranded::leave(core, since.elapsed()) {
                         true => None,
                         false => Some((SOON * self.failures).min(LATE)),
                     }
@@ -207,15 +208,4 @@ impl Keeper {
             core.hub.emit(&Event::Check { name: name.clone(), passed, text });
         }
     }
-}
-
-/// A system on trial that cannot even write down what it decides is left by its counter: this boot
-/// has failed. Says whether it was.
-fn strand(core: &Core, failing: Duration) -> bool {
-    let Ok(world) = core.world() else { return false };
-    let over = failing >= world.settings.patience.deadline;
-    if !over || !device::is_undecided(&world).unwrap_or(false) {
-        return false;
-    }
-    core.reboot(&world, "this system can decide nothing; this boot of its trial has failed").is_ok()
 }

@@ -11,6 +11,7 @@ mod probe;
 mod remote;
 mod routes;
 mod run;
+mod stranded;
 
 pub use hub::{Follower, Hub, Numbered};
 pub use media::{Seen, stick, stick_gone};

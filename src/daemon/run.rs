@@ -25,11 +25,15 @@ pub fn run(place: Where) -> Result<()> {
     let settings = match load(&place) {
         Ok(loaded) => loaded.settings,
         Err(failure) => {
-            // Whoever mends it finds us trying again soon; nobody is helped by an endless hurry.
-            systemd::ready();
+            // Not ready: who asks whether this device is looked after is told the truth. Whoever
+            // mends it finds us trying again soon; nobody is helped by an endless hurry.
             systemd::status(&failure.to_string());
             eprintln!("surefoot: {failure}");
             std::thread::sleep(HURRY);
+            if load(&place).is_err() && super::stranded::leave_unsettled() {
+                // The end comes from outside.
+                std::thread::sleep(HURRY);
+            }
             return Err(failure);
         }
     };

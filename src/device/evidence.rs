@@ -43,8 +43,8 @@ impl Questions<'_> {
         let list = ["systemctl", "list-units", "--state=failed,auto-restart", "--plain"];
         let listed = self.ask(&[&list[..], &["--no-legend", "--no-pager"]].concat());
         let listed = listed.iter().filter_map(|l| l.split_whitespace().next());
-        let mut names: Vec<&str> = asked_for.iter().map(String::as_str).collect();
-        for name in listed {
+        let mut names: Vec<&str> = Vec::new();
+        for name in asked_for.iter().map(String::as_str).chain(listed) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(units[1].unit, "u1.service");
         assert_eq!(units[1].lines[0], "[    1.0] h u[7]: ?[31mno?");
         assert!(units[1].lines[1].ends_with("--lines=20 --unit=u1.service"), "{units:?}");
-        let asked_for = ["app.service".to_owned(), "u1.service".to_owned()];
+        let asked_for = ["app.service", "u1.service", "app.service"].map(str::to_owned);
         let units = Questions::new(&Machine(Some(2))).units(&asked_for);
         let names: Vec<_> = units.iter().map(|u| u.unit.as_str()).collect();
         assert_eq!(names, ["app.service", "u1.service", "u0.service"]);

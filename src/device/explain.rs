@@ -56,6 +56,8 @@ pub struct BootStory {
     pub grave: Option<String>,
     /// Whether the daemon was up.
     pub daemon: bool,
+    /// What was missing when systemd gave up and went into emergency mode.
+    pub emergency: Option<String>,
     /// Why nothing follows; `None` where it ended without a word.
     pub end: Option<String>,
 }
@@ -137,10 +139,18 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
     if let Some(line) = facts.pstore.iter().find(|l| l.contains("Kernel panic")) {
         return cause(CauseKind::Panic, format!("the kernel panicked: {}", bare(line)));
     }
+    let dog = facts.watchdog.filter(|dog| dog.bootstatus & CARD_RESET != 0);
     let Some(last) = facts.boots.last() else {
         let tries = facts.limit.map_or_else(String::new, |l| format!(" in any of its {l} tries"));
+        if let Some(dog) = dog {
+            let text = format!(
+                "it hung before its black box was there; the watchdog ({}) reset it, and nothing was written{tries}",
+                dog.identity
+            );
+            return cause(CauseKind::Hang, text);
+        }
         let text = format!(
-            "reset or power loss before its kernel wrote anything{tries}, like a pulled plug; or no kernel could be loaded"
+            "reset or power loss before its black box wrote anything{tries}, like a pulled plug; or no kernel could be loaded, or its configuration could not be read"
         );
         return cause(CauseKind::NoTrace, text);
     };
@@ -148,6 +158,10 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
         return cause(CauseKind::Panic, format!("the kernel panicked: {}", bare(line)));
     }
     let count = last.bootcount.map_or_else(String::new, |n| format!(" in boot {n}{limit}"));
+    if let Some(line) = &last.emergency {
+        let text = format!("it ended in emergency mode, last{count}: \"{}\"", bare(line));
+        return cause(CauseKind::Undecided, text);
+    }
     if let Some(end) = &last.end {
         let text = format!("it was restarted before it was decided, last{count}: {end}");
         return cause(CauseKind::Undecided, text);
@@ -160,15 +174,15 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
     };
     let grave = last.grave.as_ref().filter(|g| last.last.as_ref() != Some(g));
     let grave = grave.map_or_else(String::new, |g| format!("; before that \"{}\"", bare(g)));
-    match facts.watchdog {
-        Some(dog) if dog.bootstatus & CARD_RESET != 0 => {
+    match dog {
+        Some(dog) => {
             let text = format!(
                 "it hung{phase}{when}{count}: {line}{grave}; the watchdog ({}) reset it",
                 dog.identity
             );
             cause(CauseKind::Hang, text)
         }
-        _ => {
+        None => {
             let text = format!(
                 "it ended without a word{phase}{when}{count}: {line}{grave}; it hung until it was reset, or the power went"
             );
@@ -182,12 +196,15 @@ pub(super) fn story(log: &BootLog) -> BootStory {
     let own = || log.lines.iter().filter(|l| l.kind != Kind::Pstore);
     let grave = |l: &&Line| GRAVE.iter().any(|word| l.text.contains(word));
     let daemon = |l: &Line| l.kind == Kind::Journal && l.text.contains(" surefoot[");
+    let init: Vec<&Line> = own().filter(|l| l.text.contains(" systemd[1]: ")).collect();
+    let emergency = init.windows(2).find(|two| two[1].text.contains(EMERGENCY));
     BootStory {
         bootcount: log.head.bootcount,
         seconds: own().next_back().and_then(|l| seconds(&l.text)),
         last: own().next_back().map(|l| l.text.clone()),
         grave: own().rfind(grave).map(|l| l.text.clone()),
         daemon: own().any(daemon),
+        emergency: emergency.map(|two| two[0].text.clone()),
         end: log.end.as_ref().map(|(_, text)| text.clone()),
     }
 }
@@ -204,6 +221,9 @@ const GRAVE: [&str; 9] = [
     "blocked for more than",
     "Out of memory: Killed",
 ];
+
+/// systemd's word before emergency mode; the one before it names the file system.
+const EMERGENCY: &str = "Dependency failed for local-fs.target";
 
 /// `[   12.345678] text` or `<3>[   12.345678] text` without what stands before the text.
 fn bare(line: &str) -> String {
@@ -262,6 +282,8 @@ mod tests {
             [BootStory { grave: Some("[   11.9] Kernel panic - x".into()), ..hung[0].clone() }];
         let ordered = [BootStory { end: Some("stopped in good order".into()), ..boot("bye") }];
         let mute = [BootStory::default()];
+        let missing = Some("[    4.4] host systemd[1]: Dependency failed for srv.mount".into());
+        let emergency = [BootStory { emergency: missing, ..ordered[0].clone() }];
         let panic = ["-- dmesg-ramoops-0 --", "<0>[   9.1] Kernel panic - not syncing: no init"]
             .map(str::to_owned);
         let oops_only = ["<1>[   9.1] BUG: unable to handle page fault".to_owned()];
@@ -272,14 +294,20 @@ mod tests {
             units: vec![],
             outcome: Outcome::CouldNot("no answer".into()),
         }];
-        let table: [(Facts<'_>, CauseKind, &str); 16] = [
+        let table: [(Facts<'_>, CauseKind, &str); 19] = [
             (Facts { drill: true, ..FACTS }, CauseKind::NoTrace, "a drill: reset or power loss"),
             (
                 FACTS,
                 CauseKind::NoTrace,
-                "before its kernel wrote anything in any of its 3 tries, like a pulled plug",
+                "before its black box wrote anything in any of its 3 tries, like a pulled plug",
             ),
             (Facts { limit: None, ..FACTS }, CauseKind::NoTrace, "wrote anything, like"),
+            (Facts { watchdog: Some(&none), ..FACTS }, CauseKind::NoTrace, "like a pulled plug"),
+            (
+                Facts { watchdog: Some(&bit), ..FACTS },
+                CauseKind::Hang,
+                "it hung before its black box was there; the watchdog (i6300ESB timer) reset it, and nothing was written in any of its 3 tries",
+            ),
             (
                 Facts { boots: &hung, ..FACTS },
                 CauseKind::UncleanEnd,
@@ -312,6 +340,11 @@ mod tests {
                 Facts { boots: &ordered, ..FACTS },
                 CauseKind::Undecided,
                 "restarted before it was decided, last in boot 3 of 3: stopped in good order",
+            ),
+            (
+                Facts { boots: &emergency, ..FACTS },
+                CauseKind::Undecided,
+                "emergency mode, last in boot 3 of 3: \"host systemd[1]: Dependency failed for srv.mount\"",
             ),
             (Facts { boots: &mute, ..FACTS }, CauseKind::UncleanEnd, "it said nothing"),
             (
@@ -361,12 +394,19 @@ mod tests {
                 line(Kind::Pstore, "<0>[ 3.0] Kernel panic of the boot before"),
                 line(Kind::Kernel(1), "[    7.100000] BUG: scheduling while atomic"),
                 line(Kind::Journal, "[    8.000000] host surefoot[9]: trying: x"),
+                line(Kind::Journal, "[    8.100000] host systemd[1]: Failed to mount srv.mount."),
+                line(Kind::Kernel(6), "[    8.200000] usb 1-1: new device"),
+                line(
+                    Kind::Journal,
+                    "[    8.300000] host systemd[1]: Dependency failed for local-fs.target.",
+                ),
                 line(Kind::Journal, "[    9.500000] host web[7]: bye"),
             ],
             end: None,
         };
         let story = story(&log);
         assert_eq!((story.seconds, story.daemon, story.end), (Some(9), true, None));
+        assert!(story.emergency.unwrap().ends_with("Failed to mount srv.mount."));
         assert!(story.grave.unwrap().contains("scheduling") && story.last.unwrap().contains("bye"));
         assert_eq!(put_aside(&[&log]).len(), 1);
         let mut first = log.clone();

@@ -76,6 +76,26 @@ fn the_init_system_hears_when_it_is_ready_and_where_it_stands() {
 }
 
 #[test]
+fn a_daemon_without_a_configuration_is_not_ready_and_says_why() {
+    let bench = Bench::new();
+    let init = Init::new(&bench);
+    std::fs::write(bench.path("DEV/broken.toml"), "this is no configuration").unwrap();
+    let mut daemon = std::process::Command::new(env!("CARGO_BIN_EXE_surefoot"))
+        .args(["--config", &bench.path("DEV/broken.toml"), "daemon"])
+        .env("NOTIFY_SOCKET", &init.path)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let said = init.hears(Duration::from_secs(1));
+    assert!(daemon.try_wait().unwrap().is_none(), "it hurries");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    assert!(!said.iter().any(|l| l == "READY=1"), "{said:?}");
+    let text = said.iter().find_map(|l| l.strip_prefix("STATUS=")).unwrap_or_default();
+    assert!(text.contains("broken.toml:1: "), "{said:?}");
+}
+
+#[test]
 fn the_watchdog_is_fed_twice_in_its_time() {
     let bench = Bench::new();
     let init = Init::new(&bench);

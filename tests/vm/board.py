@@ -142,14 +142,17 @@ class Board:
                              boot_files=[("boot.scr", bench.boot_scr())], env=variables)
         return out
 
-    def disk(self, name, trial=None, files=(), data=True, past=()):
+    def disk(self, name, trial=None, files=(), data=True, past=(), tries=None):
         """A disk of its own: the factory's, with these files in its data partition, and the artifacts of `past` installed and kept
-        one after the other, and that of `trial` installed and armed.
+        one after the other, and that of `trial` installed and armed. A trial has three tries, or `tries`.
 
         The trial is installed by the same program, on the image: what the board would do in a minute takes a second.
         """
         out = self.work / f"{name}.img"
         bench.run("cp", "--sparse=always", self.factory(), out)
+        if tries:
+            copies = map(bench.env_unpack, bench.env_read(out))
+            bench.env_write(out, [bench.env_pack({**variables, "bootlimit": tries}, serial) for serial, variables in copies])
         folder = self.work / f"{name}.data"
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "surefoot").mkdir(parents=True)
@@ -272,7 +275,8 @@ class Device:
                       f"base={clock or '2026-06-01T12:00:00'},clock=vm", "-device", "qemu-xhci,id=usb",
                       "-qmp", f"unix:{self.socket},server=on,wait=off"]
         if stick:
-            self.extra += ["-drive", f"if=none,id=stick,format=raw,file={stick}"]
+            # Not -drive: its image would go with the first pull.
+            self.extra += ["-blockdev", f"driver=raw,node-name=stick,file.driver=file,file.filename={stick}"]
         self.machine = None
 
     def until(self, pattern, timeout=600):
@@ -327,6 +331,9 @@ class Device:
 
     def plug_stick(self):
         self.qmp("device_add", driver="usb-storage", id="stick", drive="stick", removable=True)
+
+    def pull_stick(self):
+        self.qmp("device_del", id="stick")
 
     def off(self):
         if self.machine:

@@ -7,6 +7,7 @@
 
 Nobody is logged in: the daemon alone tries, commits and goes back. The console tells what it does (debian/usr/lib/bench/watch).
 """
+import json
 import os
 import re
 import subprocess
@@ -42,6 +43,36 @@ busybox df -k /data
 """, 0o755)]
 MISSES = [("/etc/fstab", (HERE / "debian/etc/fstab").read_text() + "PARTLABEL=nowhere /srv ext4 x-systemd.device-timeout=2s 0 2\n", 0o644)]
 CONFIGURATION = (HERE / "debian/etc/surefoot/surefoot.toml").read_text()
+# The integrator's programs: asked, and told; a good one, one that is not ready yet, and two that nobody would write.
+PROGRAMS = [("asked", "before-install", "10s"), ("later", "before-commit", "10s"), ("floods", "after-commit", "2s"), ("hangs", "after-commit", "2s")]
+HOOKS = [("/etc/surefoot/surefoot.toml", CONFIGURATION + "".join(f"""
+[[hook]]
+name = "{name}"
+at = "{moment}"
+command = ["/usr/lib/bench/hook", "{name}"]
+timeout = "{timeout}"
+""" for name, moment, timeout in PROGRAMS) + """
+[[health.check]]
+name = "program"
+command = ["/usr/lib/bench/hook", "check"]
+""", 0o644)]
+COMMITTED = re.search(r"## committed.*?MESSAGE_ID=(\w+)", (bench.TOP / "docs/events.md").read_text(), re.S)[1]
+# What docs/integrator.md tells to check, on a board that takes so long to start that a stick is seen meanwhile.
+STARTED = [("/usr/lib/bench/lan", "#!/bin/sh\nsleep 10\n" + (HERE / "debian/usr/lib/bench/lan").read_text(), 0o755), ("/etc/surefoot/surefoot.toml", CONFIGURATION + """
+[[health.check]]
+name = "services"
+command = ["/usr/bin/systemctl", "is-system-running", "--wait"]
+timeout = "2m"
+""", 0o644)]
+# First the slots have other names than the disk says, and then nobody can read the configuration at all. Nobody looks on.
+LOST = [("/usr/lib/bench/release", """\
+#!/bin/sh
+mkdir -p /run/surefoot
+[ ! -e /data/once ] || echo "this is no configuration" >/run/surefoot/lost.toml
+[ -e /data/once ] || printf '[slots]\na = ["system-a"]\nb = ["system-b"]\n' >/run/surefoot/lost.toml
+touch /data/once
+echo "BENCH lost $(busybox head -n 1 /run/surefoot/lost.toml)"
+""", 0o755), ("/usr/lib/bench/watch", "#!/bin/sh\nexec sleep infinity\n", 0o755)]
 # Ten kills at odd moments from the start on, and the clock of a board whose battery is empty.
 KILLS_AND_1970 = [("/usr/lib/bench/release", """\
 #!/bin/sh
@@ -83,19 +114,25 @@ class Alone(unittest.TestCase):
         script = INSTALL + """\
 case $(cat /etc/version) in
     1.0.0) install /data/good --reboot;;
-    2.0.0) [ -e /data/tried ] || { surefoot wait updated --timeout 5m
-        /usr/lib/bench/cost; touch /data/tried; install /data/deaf --reboot; };;
+    2.0.0) if [ -e /data/tried ]; then cat /data/asked; else
+        surefoot wait updated --timeout 5m; /usr/lib/bench/looks COMMITTED
+        touch /data/tried; install /data/deaf --reboot; fi;;
 esac
-"""
-        files = [("script", script, 0o755), ("good", board.artifact("2.0.0"), 0o644), ("deaf", board.artifact("2.2.0", ELSEWHERE), 0o644)]
+""".replace("COMMITTED", COMMITTED)
+        files = [("script", script, 0o755), ("good", board.artifact("2.0.0", HOOKS), 0o644), ("deaf", board.artifact("2.2.0", ELSEWHERE), 0o644)]
         device = self.device(self.disk(files=files), clock="2040-01-01T00:00:00")
         device.until("BENCH up version=2.0.0 surefoot.slot=b clock=2040-01-01")
         device.until("state updated")
         device.until("BENCH END")
         self.assertRegex(device.status(), r"(?m)^slot b +runs +2.0.0")
-        print("\n" + "\n".join(device.said("cost ")))
-        # On this machine a millisecond is a million instructions, a third of a millisecond on a desktop.
-        self.assertLess(int(re.search(r"cost itself=(\d+)", "\n".join(device.said("cost")))[1]), 250)
+        self.programs_were_run(device)
+        self.answers(device)
+        said, = device.said("cost itself=")
+        print(f"\n{said}")
+        spent = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", said)}
+        # On this machine a millisecond is a million instructions, a third of a millisecond on a desktop. What the checks of the integrator
+        # run (systemctl, systemd-run, the eyes on the network) is told and not counted: that is as many as there are checks.
+        self.assertLess(spent["itself"] + spent["blackbox"] - spent["cage"], 300)
         device.until("BENCH up version=2.2.0 surefoot.slot=a")
         device.until("BENCH up version=2.0.0 surefoot.slot=b")
         device.until("BENCH END")
@@ -104,6 +141,34 @@ esac
         self.assertRegex(status, "(?m)^state +rolled-back$")
         self.assertRegex(status, "HEALTH_FAILED: lan: 192.0.2.2:80")
         self.assertEqual([v for _, v in device.boots()], ["1.0.0", "2.0.0", "2.2.0", "2.0.0"])
+        environment, told = device.said("BENCH asked")[0].split(" ", 1)[1].split("{", 1)
+        told = json.loads("{" + told)
+        self.assertLessEqual({"moment": "before-install", "hook": "asked", "slot": "a", "booted": "b", "version": "2.2.0",
+                              "from_version": "2.0.0", "state_folder": "/data/surefoot", "timeout": 10}.items(), told.items())
+        for name, key in (("MOMENT", "moment"), ("SLOT", "slot"), ("VERSION", "version"), ("DIGEST", "digest"), ("STATE_FOLDER", "state_folder")):
+            self.assertIn(f"SUREFOOT_{name}={told[key]}", environment.split())
+
+    def programs_were_run(self, device):
+        """The programs of HOOKS, by what the device has kept of them: each in a unit of its own, and ended with all that it started."""
+        runs = json.loads(device.said("BENCH hooks")[0].split(" ", 1)[1])["runs"]
+        self.assertEqual([(r["name"], r["answer"], r["ended"]) for r in runs],
+                         [("later", "later", "exit status 75"), ("later", "go", "exit status 0"), ("floods", "veto", "not finished after 2 s"),
+                          ("hangs", "veto", "not finished after 2 s")])
+        self.assertIn("the line still runs", runs[0]["output"])
+        self.assertIn(len(runs[2]["output"]), (16 * 1024, 16 * 1024 + 1), "cut, and the last line ended")
+        self.assertEqual(device.said("BENCH left"), ["left"])
+        self.assertRegex(device.said("BENCH cgroup")[0], r"system.slice/run-\w+.service")
+
+    def answers(self, device):
+        """What debian/usr/lib/bench/looks has asked."""
+        findings = json.loads(device.said("BENCH doctor")[0].split(" ", 1)[1])["findings"]
+        print("\n" + "\n".join(f"{f['level']}: {f['topic']}: {f['text']}" for f in findings if f["level"] != "good"))
+        self.assertEqual([f["level"] for f in findings if f["topic"] == "systemd"], ["good"])
+        self.assertNotIn("blocking", [f["level"] for f in findings])
+        self.assertEqual(len(device.said("BENCH report")[0].split()), 13)
+        self.assertEqual(device.said("BENCH refused"), ["refused"])
+        self.assertEqual(device.said("BENCH journal"), ["journal slot b stays"])
+        self.assertRegex(device.said("BENCH why")[0], "the line runs")
 
     def test_a_release_whose_service_restarts_for_ever_comes_back(self):
         device = self.device(self.disk(trial=board.artifact("2.1.0", LOOPS)))
@@ -112,30 +177,41 @@ esac
         self.assertIn("the database is of a newer version", status)
 
     def test_a_release_that_hangs_is_reset_by_the_watchdog_that_its_initramfs_started(self):
-        device = self.device(self.disk(trial=board.artifact("2.3.0", HANGS)))
-        self.assertIn("BOOT_FAILED", self.home(device, "2.3.0", tries=3))
-        self.assertEqual(len(device.said("init hangs")), 3)
+        device = self.device(self.disk(trial=board.artifact("2.3.0", HANGS), tries=2))
+        status = self.home(device, "2.3.0", tries=2)
+        self.assertIn("BOOT_FAILED", status)
+        self.assertRegex(status, r"(?m)^cause +it hung before its black box was there; the watchdog \(i6300ESB timer\) reset it, and nothing was written")
+        self.assertEqual(len(device.said("init hangs")), 2)
 
-    def test_a_release_that_hangs_before_there_is_a_watchdog_needs_the_plug_three_times(self):
+    def test_a_release_that_hangs_before_there_is_a_watchdog_needs_the_plug_each_time(self):
         initramfs = rootfs.initramfs("ext4", init="#!/bin/busybox sh\necho BENCH nobody watches\nexec /bin/busybox sleep 1000000\n")
-        device = self.device(self.disk(trial=board.artifact("2.6.0", [("/boot/initrd.img", initramfs, 0o644)])))
-        for _ in range(3):
+        device = self.device(self.disk(trial=board.artifact("2.6.0", [("/boot/initrd.img", initramfs, 0o644)]), tries=2))
+        for _ in range(2):
             device.until("BENCH nobody watches")
             self.assertRaisesRegex(AssertionError, "no line", device.until, "U-Boot 20", 5)
             device.pull_the_plug("the kernel hangs, and nothing feeds or starts a watchdog")
-        self.assertIn("BOOT_FAILED", self.home(device, "2.6.0", tries=3))
+        status = self.home(device, "2.6.0", tries=2)
+        self.assertIn("BOOT_FAILED", status)
+        self.assertRegex(status, "(?m)^cause .*like a pulled plug")
 
     def test_a_release_that_panics_comes_back(self):
-        device = self.device(self.disk(trial=board.artifact("2.4.0", PANICS)))
-        status = self.home(device, "2.4.0", tries=3)
+        device = self.device(self.disk(trial=board.artifact("2.4.0", PANICS), tries=2))
+        status = self.home(device, "2.4.0", tries=2)
         self.assertIn("BOOT_FAILED", status)
         self.assertRegex(status, "cause .*Kernel panic - not syncing: Attempted to kill init")
-        self.assertEqual(sum(line.startswith("[") and "Kernel panic" in line and "end" not in line for line in device.lines), 3)
+        self.assertEqual(sum(line.startswith("[") and "Kernel panic" in line and "end" not in line for line in device.lines), 2)
 
     def test_a_release_that_ends_in_emergency_mode_comes_back(self):
-        device = self.device(self.disk(trial=board.artifact("2.11.0", MISSES)))
-        self.assertIn("BOOT_FAILED", self.home(device, "2.11.0", tries=3))
+        device = self.device(self.disk(trial=board.artifact("2.11.0", MISSES), tries=2))
+        status = self.home(device, "2.11.0", tries=2)
+        self.assertIn("BOOT_FAILED", status)
+        self.assertRegex(status, r'(?m)^cause +it ended in emergency mode, last in boot 2 of 2: ".*Dependency failed for srv.mount - /srv."$')
         self.assertEqual(device.said("up version=2.11.0"), [])
+
+    def test_a_release_that_cannot_read_its_own_configuration_comes_back(self):
+        device = self.device(self.disk(trial=board.artifact("2.12.0", LOST), tries=2))
+        self.assertIn("BOOT_FAILED", self.home(device, "2.12.0", tries=2))
+        self.assertEqual(device.said("lost "), ["lost [slots]", "lost this is no configuration"])
 
     def test_a_release_that_fills_the_data_partition_comes_back(self):
         # Installed on the device itself: its daemon has set a little room aside for this day.
@@ -156,7 +232,7 @@ esac
 [ $(cat /etc/version) != 2.9.0 ] || [ -e /data/drilled ] || { sleep 3; touch /data/drilled; sync; surefoot drill hang; }
 """
         past = [board.artifact("2.8.0"), board.artifact("2.9.0")]
-        device = self.device(self.disk(files=[("script", script, 0o755)], past=past))
+        device = self.device(self.disk(files=[("script", script, 0o755)], past=past, tries=2))
         device.until("BENCH up version=2.9.0 surefoot.slot=a")
         device.until("BENCH up version=2.8.0 surefoot.slot=b")
         device.until("BENCH up version=2.9.0 surefoot.slot=a")
@@ -164,7 +240,7 @@ esac
         device.until("BENCH drill .*rollback proven on this board, hang: [0-9]+ s")
         device.until("BENCH END")
         self.assertIn("a drill:", device.status())
-        self.assertEqual(device.tries("b"), 3)
+        self.assertEqual(device.tries("b"), 2)
 
     def measured(self, device):
         """The two looks of debian/usr/lib/bench/measure."""
@@ -198,11 +274,14 @@ esac
         self.assertLess(later - spent, 100_000)
 
     def test_a_stick_brings_an_update_and_takes_the_report(self):
-        if subprocess.run([board.host, "stick", "--help"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-            self.skipTest("this surefoot knows no sticks")
-        image = stick(board.work / "stick.img", [("V3.surefoot", board.artifact("3.0.0"))], 80)
+        image = stick(board.work / "stick.img", [("V3.surefoot", board.artifact("3.0.0", STARTED))], 80)
         device = self.device(self.disk(), stick=image)
         device.until("BENCH .* state idle")
+        device.plug_stick()
+        # Pulled in the middle of the writing, and put in again.
+        device.until("BENCH .* writing [3-6]. %")
+        device.pull_stick()
+        device.until("BENCH .*SOURCE_LOST")
         device.plug_stick()
         device.until("BENCH up version=3.0.0 surefoot.slot=b")
         device.until("BENCH .* state updated")
