@@ -163,7 +163,8 @@ fn rollback_in_every_state() {
     let said = bench.surefoot(&["rollback", "--reason", "the screen is dark"]).ok();
     assert!(said.out.contains("Slot a"), "says what it returns to: {}", said.out);
     assert_eq!(bench.reboot(&[]), "a");
-    assert_eq!(bench.status()["last"]["detail"], "the screen is dark");
+    let why = format!("the screen is dark (by {})", surefoot::sys::host::user());
+    assert_eq!(bench.status()["last"]["detail"], why);
     bench.surefoot(&["install", &artifact]).refused(65, "ROLLED_BACK_BEFORE");
     bench.update_to("2.1.0");
     bench.surefoot(&["rollback"]).ok(); // after a commit: an ordinary trial of the old system
