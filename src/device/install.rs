@@ -98,6 +98,13 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         return Ok(answer);
     }
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
+    if let Phase::Staged(old) | Phase::Switching { work: old, .. } = &journal.phase
+        && ask.order.automatic
+        && old.to.release_counter > work.to.release_counter
+    {
+        let text = format!("{} is older than {}, which waits already", work.to, old.to);
+        return Err(Failure::new(ReasonCode::VersionOlder, text));
+    }
     let work = Work { order: ask.order, ..work };
     let resumes = matches!(
         &journal.phase,
@@ -175,10 +182,13 @@ fn already(
         .then(|| Installed::Done(installed_answer(state, work)))
 }
 
-/// Who asks again may ask for another time of the reboot.
+/// Who asks again may ask for another time of the reboot; what comes by itself changes nothing that a
+/// person has asked for.
 fn reorder(world: &World, journal: &mut crate::update::Journal, order: &Order) -> Result<()> {
     match &mut journal.phase {
-        Phase::Switching { work, .. } | Phase::Staged(work) if work.order != *order => {
+        Phase::Switching { work, .. } | Phase::Staged(work)
+            if work.order != *order && (work.order.automatic || !order.automatic) =>
+        {
             work.order = order.clone();
             world.journal.save(journal)
         }

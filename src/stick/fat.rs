@@ -170,8 +170,10 @@ pub(super) fn write(disk: Rc<Disk>, range: Range<u64>, files: &[(String, Vec<u8>
             continue;
         }
         let mut file = volume.root_dir().create_file(name)?;
-        file.truncate()?;
+        // What is too long is cut off last: the first cluster is never let go. A stick that is pulled
+        // in between may come back with another file where a cut chain was, which a second cut frees.
         file.write_all(content)?;
+        file.truncate()?;
         file.flush()?;
     }
     volume.unmount()?;

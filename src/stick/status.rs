@@ -78,6 +78,11 @@ impl Board {
     pub fn gone(&self) {
         let word = std::fs::read_to_string(&self.path).unwrap_or_default();
         let state = word.lines().next().and_then(|l| l.strip_prefix("state="));
+        // What is shown may be of the next one.
+        let named = word.lines().find_map(|l| l.strip_prefix("device="));
+        if named.is_some_and(|device| device != self.device) {
+            return;
+        }
         match state {
             Some("reading" | "installing") => {
                 let text = "pulled before the end: put it in again, and it goes on";
@@ -102,7 +107,7 @@ impl Board {
 
     /// Whoever reads finds the old file or the new one.
     fn put(&self, text: &str) {
-        let beside = self.path.with_extension("new");
+        let beside = self.path.with_extension(format!("new{}", std::process::id()));
         let put = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &self.path));
         if let Err(error) = put {
             log::info!("{}: {error}", self.path.display());

@@ -77,6 +77,22 @@ fn nothing_leaves_by_itself_a_system_that_still_has_time_to_become_good() {
 }
 
 #[test]
+fn an_older_one_that_comes_by_itself_replaces_nothing_that_waits() {
+    let bench = quick();
+    configure(&bench, "[update]\nconfirm = true\n");
+    let daemon = Kept::start(&bench);
+    assert_eq!(arrives(&daemon, &bench.release("5.0.0"))["state"], "staged");
+    let answer = arrives(&daemon, &bench.release("4.0.0"));
+    assert_eq!(answer["error"]["code"], "VERSION_OLDER", "{answer:#}");
+    assert_eq!(arrives(&daemon, &bench.release("6.0.0"))["state"], "staged");
+    // A person may, and what he has asked for stays as he asked for it.
+    daemon.surefoot(&["install", &bench.release("4.0.0")]).ok();
+    assert_eq!(arrives(&daemon, &bench.release("4.0.0"))["state"], "switching");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(!told(&daemon, "rebooting"), "he wanted to be asked");
+}
+
+#[test]
 fn nothing_is_begun_by_itself_on_a_hold_and_a_persons_word_goes_over_it() {
     let bench = quick();
     let daemon = Kept::start(&bench);

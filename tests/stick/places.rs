@@ -19,6 +19,7 @@ fn an_artifact_is_found_in_every_partitioning_and_the_report_stands_beside_it() 
             assert_eq!(stick.json()["result"]["state"], "done");
             stick.is_sound();
             bench.surefoot(&["rollback"]).ok();
+            bench.surefoot(&["stick", "--gone", stick.text()]).ok();
         }
     }
 }

@@ -9,11 +9,12 @@ use crate::daemon::Remote;
 use crate::daemon::core::{Bell, Core};
 use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
-use crate::stick::{Board, Shown, is_artifact};
-use crate::sys::durable;
+use crate::stick::{Board, Shown, Verdict, is_artifact};
 use crate::sys::wait::{Watch, any};
+use crate::sys::{durable, host};
+use std::fs::Metadata;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,12 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
         return Ok(());
     }
     let told = || folder.display().to_string();
+    // What cannot be taken away would be done again and again. Root without capabilities is held to
+    // the permissions as anybody is.
+    if !host::writable(folder) {
+        let text = format!("{} cannot be emptied: it must be writable for root", told());
+        return Err(Failure::new(ReasonCode::Io, text));
+    }
     // Before the first look: what comes in between is seen by one of the two.
     let arrivals = Watch::folder(folder).reason(ReasonCode::Io, told())?;
     let bell = Arc::new(Bell::default());
@@ -94,11 +101,19 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     builder.spawn(work).map(drop).reason(ReasonCode::Io, name)
 }
 
-struct Folder(Vec<(String, u64, PathBuf)>);
+/// Name, length, and which file that was.
+struct Folder(Vec<(String, u64, PathBuf, Inode)>);
+
+/// Device and number: another file may come under the same name.
+type Inode = (u64, u64);
+
+fn inode(about: &Metadata) -> Inode {
+    (about.dev(), about.ino())
+}
 
 impl Shelf for Folder {
     fn offers(&self) -> Vec<(String, u64)> {
-        self.0.iter().map(|(name, len, _)| (printable(name, 120), *len)).collect()
+        self.0.iter().map(|(name, len, ..)| (printable(name, 120), *len)).collect()
     }
 
     fn take(&self, number: usize) -> Result<Goods> {
@@ -110,13 +125,13 @@ impl Shelf for Folder {
 /// Whole artifacts in the folder, by name. No links: they could lead anywhere.
 fn artifacts(folder: &Path) -> Result<Folder> {
     let entries = std::fs::read_dir(folder).reason(ReasonCode::Io, folder.display())?;
-    let mut found: Vec<(String, u64, PathBuf)> = Vec::new();
+    let mut found: Vec<(String, u64, PathBuf, Inode)> = Vec::new();
     for entry in entries.take(FILES_MAX).flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         match entry.metadata() {
             Ok(about) if about.is_file() && is_artifact(&name) => {
-                let at = found.partition_point(|(other, _, _)| *other < name);
-                found.insert(at, (name, about.len(), entry.path()));
+                let at = found.partition_point(|(other, ..)| *other < name);
+                found.insert(at, (name, about.len(), entry.path(), inode(&about)));
             }
             _ => {}
         }
@@ -151,17 +166,28 @@ fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<Ending>> {
         result: (&visit.ending).into(),
     };
     file(&settings.device.state.join("outbox"), &report)?;
-    for (_, _, path) in &shelf.0 {
-        std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?;
+    for ((_, _, path, known), judged) in shelf.0.iter().zip(&report.candidates) {
+        let same = std::fs::symlink_metadata(path).is_ok_and(|about| inode(&about) == *known);
+        if same && !may_fit_later(&judged.verdict) {
+            std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?;
+        }
     }
     Ok(Some(visit.ending))
 }
 
 /// Whether the same files may fare better later, when the device stands elsewhere.
 fn waits(ending: &Ending) -> bool {
-    let class = ending.code.map(|c| c.class());
-    let later = matches!(class, Some(Class::Busy | Class::Denied | Class::Retry));
-    ending.shown == Shown::Waiting || (ending.shown == Shown::Refused && later)
+    let later = ending.code.is_some_and(is_passing);
+    let refused = matches!(ending.shown, Shown::Refused | Shown::Lost);
+    ending.shown == Shown::Waiting || (refused && later)
+}
+
+fn is_passing(code: ReasonCode) -> bool {
+    matches!(code.class(), Class::Busy | Class::Denied | Class::Retry)
+}
+
+fn may_fit_later(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused { code, .. } if is_passing(*code))
 }
 
 /// Puts a report into the outbox as the next in number, and takes the oldest away.

@@ -85,8 +85,16 @@ pub fn stick(place: &Where, path: &Path, sink: &dyn Sink) -> Result<Seen> {
 pub fn stick_gone(place: &Where, path: &Path) -> Result<()> {
     let settings = load(place)?.settings;
     board(&settings, path).gone();
+    // Whatever is put in from now on, a person has put in.
+    let mark = settings.run.join(TAKEN_OUT);
+    if let Err(error) = std::fs::write(&mark, host::boot_id().unwrap_or_default()) {
+        log::info!("{}: {error}", mark.display());
+    }
     Ok(())
 }
+
+/// Names the last boot in which one was taken out.
+const TAKEN_OUT: &str = "stick.out";
 
 fn board(settings: &Settings, path: &Path) -> Board {
     Board::new(settings.run.join("stick.status"), &path.display().to_string())
@@ -120,15 +128,11 @@ fn is_our_own(settings: &Settings, stick: &Stick) -> bool {
     own.is_ok_and(|own| own == stick.identity())
 }
 
-/// Whether a stick was seen in this boot before: the first one may have been in all the time.
+/// Whether a stick was taken out in this boot: before that all may have been in from its start,
+/// however many there are.
 fn put_in_by_hand(settings: &Settings) -> bool {
-    let mark = settings.run.join("stick.seen");
     let boot = host::boot_id().unwrap_or_default();
-    let known = std::fs::read_to_string(&mark).is_ok_and(|text| text == boot);
-    if !known && let Err(error) = std::fs::write(&mark, &boot) {
-        log::info!("{}: {error}", mark.display());
-    }
-    known
+    std::fs::read_to_string(settings.run.join(TAKEN_OUT)).is_ok_and(|text| text == boot)
 }
 
 struct OnStick<'a> {

@@ -98,7 +98,15 @@ fn wait_until_decided(desk: &dyn Desk, board: &Board) -> Result<Status> {
     let start = Instant::now();
     let mut pause = SOON;
     loop {
-        let status = desk.status()?;
+        let status = match desk.status() {
+            // One that was killed comes back.
+            Err(f) if f.code() == ReasonCode::DaemonSilent && start.elapsed() < PATIENCE => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LATE);
+                continue;
+            }
+            status => status?,
+        };
         if status.state != State::Trying {
             return Ok(status);
         }
@@ -153,13 +161,18 @@ fn install(
     last
 }
 
+/// What ends by itself; a daemon that was killed comes back and goes on where it stopped.
+fn ends(failure: &Failure) -> bool {
+    failure.code().class() == Class::Busy || failure.code() == ReasonCode::DaemonSilent
+}
+
 /// Somebody else's update ends some time, and so does what holds back this one.
 fn patiently(board: &Board, mut act: impl FnMut() -> Result<Installed>) -> Result<Installed> {
     let start = Instant::now();
     let mut pause = SOON;
     loop {
         match act() {
-            Err(failure) if failure.code().class() == Class::Busy && start.elapsed() < PATIENCE => {
+            Err(failure) if ends(&failure) && start.elapsed() < PATIENCE => {
                 board.show(Shown::Waiting, failure.detail(), Some(failure.code()));
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LATE);

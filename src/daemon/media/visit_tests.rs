@@ -115,7 +115,9 @@ fn a_bad_artifact_makes_room_for_the_next_and_nothing_else_does() {
 
 #[test]
 fn another_update_is_waited_for_and_so_is_a_trial() {
-    for code in [ReasonCode::Busy, ReasonCode::Inhibited, ReasonCode::HookLater] {
+    for code in
+        [ReasonCode::Busy, ReasonCode::Inhibited, ReasonCode::HookLater, ReasonCode::DaemonSilent]
+    {
         let busy = [Some(code), None];
         let desk = told(&[&busy], none());
         desk.states.lock().unwrap().extend(["idle", "trying"]);
