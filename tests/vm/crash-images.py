@@ -56,7 +56,7 @@ MISTAKES = {
     fn settle""")]),
     "a release that came back is not remembered": ("unhealthy", [
         ("src/update/journal.rs", "            denied.push(Denied { digest, reason });", "            let _ = (&mut denied, reason);"),
-        ("src/device/offer.rs", "given_up: boot.fallback.as_ref().filter(blamed),", "given_up: boot.fallback.as_ref().filter(|_| false && ended.is_none()),")]),
+        ("src/device/offer.rs", "given_up: boot.fallback.as_ref().filter(blamed),", "given_up: boot.fallback.as_ref().filter(|txn| false && blamed(txn)),")]),
 }
 
 
