@@ -160,7 +160,10 @@ impl Flow {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited += waited;
         match (self.bytes >= LEAST, self.waited >= self.most) {
-            (true, _) => *self = Flow::within(self.most),
+            (true, _) => {
+                *self = Flow::within(self.most);
+                super::systemd::progress();
+            }
             (false, true) => return Err(ErrorKind::TimedOut.into()),
             (false, false) => {}
         }

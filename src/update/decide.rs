@@ -1,8 +1,8 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, leave_blameless, stands, stranded, unknown_txn, unknown_work,
-    updated,
+    arm, begin, end, end_rolled_back, leave_blameless, stands, stranded_untold, unknown_txn,
+    unknown_work, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -201,6 +201,6 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
         })),
         (true, false, true) => back(ReasonCode::BootFailed),
         (true, false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, ""),
-        (true, false, false) => stranded(j, f, work, txn, ReasonCode::BootFailed, ""),
+        (true, false, false) => stranded_untold(j, f, work, txn),
     }
 }

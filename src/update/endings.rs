@@ -40,6 +40,7 @@ pub(super) fn leave_blameless(
 
 /// The trial is over and the bootloader gave way to it all the same, as the old system cannot be
 /// loaded: this one stays, whatever it is, and the next update replaces the other (DESIGN 9.3).
+/// Who is to blame is settled before.
 pub(super) fn stranded(
     j: &Journal,
     f: &Facts,
@@ -51,7 +52,13 @@ pub(super) fn stranded(
     let detail = if detail.is_empty() { reason.meaning() } else { detail };
     let other = work.slot.other();
     let said = format!("{detail}; slot {other} cannot be loaded, so slot {} stays", work.slot);
-    end(&blaming(j, work, reason), f, Ended::Failed, work.clone(), Some(txn), reason, &said)
+    end(j, f, Ended::Failed, work.clone(), Some(txn), reason, &said)
+}
+
+/// The same, found out only now: its tries were used up before it could decide anything.
+pub(super) fn stranded_untold(j: &Journal, f: &Facts, work: &Work, txn: &Txn) -> Step {
+    let reason = ReasonCode::BootFailed;
+    stranded(&blaming(j, work, reason), f, work, txn, reason, "")
 }
 
 pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {

@@ -1,6 +1,8 @@
 //! The steps of a trial that runs: deciding it, leaving it for a while, going back.
 
-use super::endings::{end, end_rolled_back, leave, leave_blameless, stranded, updated};
+use super::endings::{
+    end, end_rolled_back, leave, leave_blameless, stranded, stranded_untold, updated,
+};
 use super::facts::{Done, Effect, Facts, Step, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
 use crate::boot::GIVE_BACK_MAX;
@@ -47,7 +49,7 @@ pub(super) fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spe
         (_, true) => end_rolled_back(j, f, work, txn, ReasonCode::BootFailed, ""),
         (false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, said),
         // Its tries were used up, and it runs again: no boot without a trial was left for it.
-        (false, false) => stranded(j, f, work, txn, ReasonCode::BootFailed, ""),
+        (false, false) => stranded_untold(j, f, work, txn),
         (true, false) if f.env.slot != Some(f.booted) => match &f.wish {
             Wish::Settle | Wish::Leave => Step::Wait,
             _ => Step::Refuse(ReasonCode::WrongSlot),

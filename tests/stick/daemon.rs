@@ -117,6 +117,30 @@ fn the_inbox_is_a_stick_too() {
 }
 
 #[test]
+fn a_file_that_takes_the_name_of_one_that_is_being_installed_is_not_taken_away_unread() {
+    let bench = Bench::new();
+    let inbox = bench.path("DEV/state/inbox");
+    std::fs::create_dir_all(&inbox).unwrap();
+    // The next delivery arrives in the middle of the first one's installation, under the same name.
+    let (next, place) = (bench.path("DEV/state/next"), format!("{inbox}/update.surefoot"));
+    let config = bench.path("DEV/surefoot.toml");
+    let hook = format!(
+        "\n[[hook]]\nname = \"transport\"\nat = \"before-install\"\n\
+         command = [\"/bin/sh\", \"-c\", \"[ ! -e {next} ] || mv {next} {place}\"]\n"
+    );
+    let text = std::fs::read_to_string(&config).unwrap() + &hook;
+    std::fs::write(&config, text).unwrap();
+    std::fs::copy(bench.release("3.0.0"), &next).unwrap();
+    std::fs::copy(bench.release("2.0.0"), bench.path("DEV/state/coming")).unwrap();
+    std::fs::rename(bench.path("DEV/state/coming"), &place).unwrap();
+    let _daemon = Daemon::start(&bench);
+    until("the second one is installed", || {
+        bench.status()["slots"]["b"]["version"] == "3.0.0" && bench.status()["state"] == "switching"
+    });
+    until("it is taken away", || !std::path::Path::new(&place).exists());
+}
+
+#[test]
 fn the_outbox_does_not_grow_for_ever() {
     let bench = Bench::new();
     let (inbox, outbox) = (bench.path("DEV/state/inbox"), bench.path("DEV/state/outbox"));

@@ -80,9 +80,9 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
             let by_hand = brought.load(Ordering::SeqCst);
             let (event, later) = match sweep(&settings, by_hand) {
                 Ok(None) => (None, false),
-                Ok(Some(ending)) => {
+                Ok(Some((ending, left))) => {
                     let text = format!("inbox: {}", ending.text);
-                    (Some(Event::Media { text }), waits(&ending))
+                    (Some(Event::Media { text }), left)
                 }
                 Err(failure) => (Some(Event::Warning { text: format!("inbox: {failure}") }), true),
             };
@@ -140,8 +140,9 @@ fn artifacts(folder: &Path) -> Result<Folder> {
 }
 
 /// Judges what is there, installs what fits, reports, and takes away what is done with. If the
-/// power goes before that, it is all done again and comes to the same.
-fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<Ending>> {
+/// power goes before that, it is all done again and comes to the same. Also says whether something
+/// is left to be looked at again.
+fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<(Ending, bool)>> {
     let shelf = artifacts(&settings.inbox)?;
     if shelf.0.is_empty() {
         return Ok(None);
@@ -152,7 +153,7 @@ fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<Ending>> {
     let visit = visit(&desk, &shelf, "inbox", by_hand, &board, &Silent);
     board.show(visit.ending.shown, &visit.ending.text, visit.ending.code);
     if waits(&visit.ending) {
-        return Ok(Some(visit.ending));
+        return Ok(Some((visit.ending, true)));
     }
     let (status, unknown) = apart(desk.status());
     let report = Report {
@@ -166,13 +167,16 @@ fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<Ending>> {
         result: (&visit.ending).into(),
     };
     file(&settings.device.state.join("outbox"), &report)?;
+    // One that came meanwhile, or that nobody has judged, is the next look's.
+    let mut left = shelf.0.len() > report.candidates.len();
     for ((_, _, path, known), judged) in shelf.0.iter().zip(&report.candidates) {
         let same = std::fs::symlink_metadata(path).is_ok_and(|about| inode(&about) == *known);
-        if same && !may_fit_later(&judged.verdict) {
-            std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?;
+        match same && !may_fit_later(&judged.verdict) {
+            true => std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?,
+            false => left = true,
         }
     }
-    Ok(Some(visit.ending))
+    Ok(Some((visit.ending, left)))
 }
 
 /// Whether the same files may fare better later, when the device stands elsewhere.
