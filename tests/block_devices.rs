@@ -189,6 +189,29 @@ fn a_slot_that_is_mounted_or_swapped_to_is_refused() {
 }
 
 #[test]
+fn a_read_only_disk_is_called_so_before_anything_is_written_and_where_it_is() {
+    if !is_root() {
+        return;
+    }
+    let card = Card::new();
+    let disk = card.disk();
+    let slot = disk.table().unwrap().partitions[1].clone();
+    disk.rehearse(&slot).unwrap();
+    let node = card.part("2");
+    run("blockdev", &["--setro", node.to_str().unwrap()]);
+    let failure = disk.rehearse(&slot).unwrap_err();
+    assert_eq!(failure.code(), ReasonCode::DiskReadOnly, "{failure}");
+    assert!(failure.detail().contains(node.to_str().unwrap()), "{failure}");
+    // And a write that is tried all the same says no other code.
+    if let Ok(key) = card.key() {
+        let failure = key.device().write_at(0, &[0; 4096]).and_then(|()| key.device().flush());
+        assert_eq!(failure.unwrap_err().code(), ReasonCode::DiskReadOnly);
+    }
+    run("blockdev", &["--setrw", node.to_str().unwrap()]);
+    disk.rehearse(&slot).unwrap();
+}
+
+#[test]
 fn a_kernel_that_sees_other_partitions_than_the_table_is_refused() {
     if !is_root() {
         return;

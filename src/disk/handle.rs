@@ -1,6 +1,6 @@
 //! The disk of a device: read by everybody, written in parts by those who may.
 
-use super::medium::Medium;
+use super::medium::{Medium, rehearse_writing};
 use super::{BlockDevice, Partition, PartitionTable, Window, read_table};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::blk::{Access, Identity};
@@ -133,17 +133,21 @@ impl Disk {
         }
     }
 
-    /// Whether a partition could be held alone: opens its node as a writer would, but for reading.
+    /// Whether a partition could be held alone and written: opens its node as a writer would, but
+    /// for reading, and asks the kernel whether it may be written.
     pub fn rehearse(&self, partition: &Partition) -> Result<()> {
         if let Some(why) = self.in_use(partition)? {
             let text = format!("partition {} is {why}", partition.name);
             return Err(Failure::new(ReasonCode::SlotMounted, text));
         }
-        let Kind::Device(disk) = &self.kind else {
-            return Ok(());
+        let disk = match &self.kind {
+            Kind::Device(disk) => disk,
+            Kind::Image(..) => return rehearse_writing(&self.path),
+            Kind::Given(..) => return Ok(()),
         };
         let found = self.kernel_partition(*disk, partition)?;
         let node = found.map_or_else(|| self.path.clone(), |f| f.node);
+        rehearse_writing(&node)?;
         Medium::open(&node, Access::ReadAlone).map(drop)
     }
 

@@ -3,6 +3,8 @@
 use super::BlockDevice;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::blk::{Access, Blk, Identity};
+use crate::sys::host;
+use crate::sys::mounts::{self, DeviceNumber};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,11 +29,15 @@ impl Medium {
         self.blk.identity()
     }
 
-    fn place<T>(&self, doing: &str, offset: u64, result: std::io::Result<T>) -> Result<T> {
+    pub(super) fn place<T>(&self, doing: &str, offset: u64, result: std::io::Result<T>) -> Result<T> {
         result.map_err(|e| {
             let code = match e.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
                 ErrorKind::InvalidInput => ReasonCode::LayoutInvalid,
+                // EPERM: `blockdev --setro`, or a disk in use that the kernel protects.
+                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                    ReasonCode::DiskReadOnly
+                }
                 _ => ReasonCode::Io,
             };
             let hint = match e.kind() {
@@ -48,19 +54,33 @@ impl Medium {
     }
 }
 
-fn failed_open(path: &Path, access: Access, e: &std::io::Error) -> Failure {
+pub(super) fn failed_open(path: &Path, access: Access, e: &std::io::Error) -> Failure {
     let code = match e.kind() {
         ErrorKind::ResourceBusy => ReasonCode::SlotMounted,
         ErrorKind::WouldBlock => ReasonCode::Busy,
+        ErrorKind::ReadOnlyFilesystem => ReasonCode::DiskReadOnly,
+        ErrorKind::PermissionDenied => ReasonCode::DiskDenied,
         _ => ReasonCode::DiskMissing,
     };
     let hint = match (code, access) {
         (ReasonCode::SlotMounted, _) => ": mounted or in use",
-        (ReasonCode::DiskMissing, Access::Read | Access::ReadAlone) => " for reading",
-        (ReasonCode::DiskMissing, _) => " for writing",
-        _ => "",
+        (ReasonCode::Busy, _) => "",
+        (_, Access::Read | Access::ReadAlone) => " for reading",
+        (_, Access::WriteAlone | Access::WriteShared) => " for writing",
     };
     Failure::new(code, format!("cannot open {}{hint}: {e}", path.display()))
+}
+
+/// Whether `path` could be written now, as far as can be seen without opening it for writing: the
+/// kernel tells other programs of each such opening of a device.
+pub(crate) fn rehearse_writing(path: &Path) -> Result<()> {
+    if let Ok(Identity::Device(rdev)) = Identity::of(path)
+        && mounts::is_read_only(DeviceNumber::from_rdev(rdev))
+    {
+        let why = format!("{} is read-only", path.display());
+        return Err(Failure::new(ReasonCode::DiskReadOnly, why));
+    }
+    host::may_write(path).map_err(|e| failed_open(path, Access::WriteShared, &e))
 }
 
 impl BlockDevice for Medium {

@@ -5,10 +5,11 @@ mod skip;
 
 use super::conformance::suite;
 use super::fake::{FakeDevice, Op, Survivors, gpt_disk};
-use super::medium::Medium;
+use super::medium::{Medium, failed_open};
 use super::{BlockDevice, Disk, Window, open_image, open_image_writable};
 use crate::model::{ReasonCode, Result};
 use crate::sys::blk::{Access, Blk};
+use std::io::Error;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,6 +136,36 @@ fn what_is_no_disk_is_refused_and_never_made() {
         }
     }
     assert!(!missing.exists());
+}
+
+/// `EROFS` and `EACCES` are told from a disk that is not there: their remedies differ.
+#[test]
+fn a_disk_that_is_read_only_or_forbidden_is_not_a_missing_one() {
+    // EROFS, EACCES, EPERM, ENOENT, ENXIO, EBUSY.
+    for (error, code) in [
+        (30, ReasonCode::DiskReadOnly),
+        (13, ReasonCode::DiskDenied),
+        (1, ReasonCode::DiskDenied),
+        (2, ReasonCode::DiskMissing),
+        (6, ReasonCode::DiskMissing),
+        (16, ReasonCode::SlotMounted),
+    ] {
+        let failure = failed_open(Path::new("/dev/x"), Access::WriteAlone, &Error::from_raw_os_error(error));
+        assert_eq!(failure.code(), code, "{failure}");
+    }
+    // EROFS, EPERM, EIO, ENOSPC.
+    for (error, code) in [
+        (30, ReasonCode::DiskReadOnly),
+        (1, ReasonCode::DiskReadOnly),
+        (5, ReasonCode::Io),
+        (28, ReasonCode::NoSpace),
+    ] {
+        let (file, keep) = on_file(&on_disk(), LEN);
+        drop(keep);
+        let medium = Medium::open(file.path(), Access::Read).unwrap();
+        let failure = medium.place::<()>("writing", 0, Err(Error::from_raw_os_error(error))).unwrap_err();
+        assert_eq!(failure.code(), code, "{failure}");
+    }
 }
 
 #[test]

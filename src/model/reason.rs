@@ -167,7 +167,9 @@ reasons! {
     Requested "REQUESTED" Denied "A person asked for it." "Nothing to do.";
     Unknown "UNKNOWN" Denied "A newer updater wrote a reason that this one does not know." "Ask the release that wrote it: `surefoot history` there.";
     // Disk and slots.
-    DiskMissing "DISK_MISSING" Config "The disk cannot be opened." "Check `[device] disk` and its permissions.";
+    DiskMissing "DISK_MISSING" Config "The disk cannot be opened." "Check `[device] disk`.";
+    DiskReadOnly "DISK_READ_ONLY" Device "The disk cannot be written: it or its file system is read-only." "See what made it read-only: `dmesg`, `blockdev --getro DISK`, a switch on the card, or a file system mounted read-only over the image.";
+    DiskDenied "DISK_DENIED" Config "This process may not open the disk." "Run it as root, or ask the daemon; a unit needs `DeviceAllow=block-* rw` and the path in `ReadWritePaths=`.";
     TableUnreadable "TABLE_UNREADABLE" Device "Neither copy of the partition table can be trusted." "Restore the partition table with `sgdisk`; the running system is untouched.";
     LayoutInvalid "LAYOUT_INVALID" Config "The partitions overlap, leave the disk or carry one name twice." "Correct the partition table or `[slots]`.";
     SlotMissing "SLOT_MISSING" Config "A partition named in `[slots]` does not exist." "Correct `[slots]` or the partition names: `sgdisk -p DISK`.";

@@ -137,6 +137,12 @@ pub fn writable(folder: &Path) -> bool {
     nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
+/// Whether this process may write a file or device that exists: its permissions, and a filesystem
+/// that is mounted read-only (`EROFS`).
+pub fn may_write(path: &Path) -> std::io::Result<()> {
+    Ok(nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)?)
+}
+
 /// Bytes that an ordinary user may still write to the filesystem of `path`.
 pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let found = nix::sys::statvfs::statvfs(path)?;

@@ -142,6 +142,11 @@ fn same(rdev: u64, device: DeviceNumber) -> bool {
     rdev != 0 && DeviceNumber::from_rdev(rdev) == device
 }
 
+/// Whether the kernel refuses writes to a block device: a card's switch, `blockdev --setro`.
+pub fn is_read_only(device: DeviceNumber) -> bool {
+    number_in(&device.sysfs().join("ro")) == Some(1)
+}
+
 /// The text of `/proc/cmdline`.
 pub fn kernel_command_line() -> Result<String> {
     let text = std::fs::read("/proc/cmdline")?;

@@ -2,7 +2,7 @@
 //! partition of its own, in an eMMC boot partition, in a file on FAT or ext4.
 
 use super::CopyPlace;
-use crate::disk::{BlockDevice, Disk, open_device, open_in_place};
+use crate::disk::{BlockDevice, Disk, open_device, open_in_place, rehearse_writing};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::blk::{ForceRo, Identity, create_file};
 use crate::sys::mounts::{self, DeviceNumber};
@@ -37,6 +37,11 @@ impl Place {
             Some(disk) => !disk.is_image(),
             None => matches!(Identity::of(&self.device), Ok(Identity::Device(_))),
         }
+    }
+
+    /// True for a disk that was handed in, which need not be a file of that name.
+    fn is_given(&self) -> bool {
+        self.disk.is_some() && !self.device.exists()
     }
 
     /// Offset in the device, bytes. `None` if it would start before the first byte.
@@ -115,8 +120,18 @@ impl Place {
         if self.is_missing_file() {
             return Ok(());
         }
+        match ForceRo::may_lift(&self.device) {
+            // It is protected until the very write.
+            Some(lifted) => {
+                let protected = || format!("{} cannot be made writable", self.device.display());
+                lifted.reason(ReasonCode::DiskReadOnly, protected())?;
+            }
+            None if self.is_given() => {}
+            None => rehearse_writing(&self.device)?,
+        }
         let device = match &self.disk {
             Some(disk) => disk.writable()?,
+            None if self.is_device() => self.open()?,
             None => open_in_place(&self.device)?,
         };
         let misplaced = |why: &str| {

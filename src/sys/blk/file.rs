@@ -35,6 +35,8 @@ pub fn open_foreign(path: &Path, write: bool) -> Result<File> {
     Ok(file)
 }
 
+const SYSFS: &str = "/sys/block";
+
 /// An eMMC boot partition made writable; protected again when dropped.
 #[derive(Debug)]
 pub struct ForceRo {
@@ -42,22 +44,33 @@ pub struct ForceRo {
 }
 
 impl ForceRo {
-    /// Lifts the protection of `/dev/mmcblkNbootM`; `None` for any other path, and where it is
-    /// not protected.
+    /// Lifts the protection of `/dev/mmcblkNbootM`, by whatever link it is named; `None` for any
+    /// other path, and where it is not protected.
     pub fn lift(device: &Path) -> Result<Option<ForceRo>> {
-        ForceRo::lift_in(Path::new("/sys/block"), device)
+        ForceRo::lift_in(Path::new(SYSFS), device)
+    }
+
+    /// Whether a path names an eMMC boot partition, and its protection could be lifted for a
+    /// write; `None` for any other path.
+    pub fn may_lift(device: &Path) -> Option<Result<()>> {
+        let switch = ForceRo::switch(Path::new(SYSFS), device)?;
+        Some(crate::sys::host::may_write(&switch))
+    }
+
+    /// The switch of an eMMC boot partition; `None` for any other path. The name of the node
+    /// itself tells, as a link may have any name.
+    fn switch(sysfs: &Path, device: &Path) -> Option<PathBuf> {
+        let node = std::fs::canonicalize(device).unwrap_or_else(|_| device.to_owned());
+        let name = node.file_name()?.to_str()?;
+        let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+        let (card, part) = name.strip_prefix("mmcblk")?.split_once("boot")?;
+        (digits(card) && digits(part)).then(|| sysfs.join(name).join("force_ro"))
     }
 
     fn lift_in(sysfs: &Path, device: &Path) -> Result<Option<ForceRo>> {
-        let Some(name) = device.file_name().and_then(|n| n.to_str()) else {
+        let Some(switch) = ForceRo::switch(sysfs, device) else {
             return Ok(None);
         };
-        let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-        let parts = name.strip_prefix("mmcblk").and_then(|n| n.split_once("boot"));
-        if !parts.is_some_and(|(card, part)| digits(card) && digits(part)) {
-            return Ok(None);
-        }
-        let switch = sysfs.join(name).join("force_ro");
         match std::fs::read_to_string(&switch)?.trim() {
             "0" => Ok(None),
             "1" => {
@@ -97,6 +110,10 @@ mod tests {
         assert!(lift("/dev/mmcblk0boot1").is_none(), "already lifted");
         drop(lifted);
         assert_eq!(state(), "1");
+        // A link has any name; the node that it leads to tells.
+        let link = dir.path().join("bootenv");
+        std::os::unix::fs::symlink(dir.path().join("mmcblk0boot1"), &link).unwrap();
+        drop(ForceRo::lift_in(dir.path(), &link).unwrap().expect("a boot partition"));
         let missing = ForceRo::lift_in(dir.path(), Path::new("/dev/mmcblk7boot0"));
         assert!(missing.is_err());
     }
