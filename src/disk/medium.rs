@@ -29,7 +29,12 @@ impl Medium {
         self.blk.identity()
     }
 
-    pub(super) fn place<T>(&self, doing: &str, offset: u64, result: std::io::Result<T>) -> Result<T> {
+    pub(super) fn place<T>(
+        &self,
+        doing: &str,
+        offset: u64,
+        result: std::io::Result<T>,
+    ) -> Result<T> {
         result.map_err(|e| {
             let code = match e.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,

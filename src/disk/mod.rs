@@ -12,8 +12,8 @@ mod table;
 
 pub use device::{BlockDevice, Window};
 pub use handle::Disk;
-pub(crate) use medium::{open_in_place, rehearse_writing};
 pub use medium::{open_device, open_image, open_image_writable};
+pub(crate) use medium::{open_in_place, rehearse_writing};
 pub use table::{Partition, PartitionTable, TableKind, read_table};
 
 #[cfg(test)]

@@ -150,7 +150,8 @@ fn a_disk_that_is_read_only_or_forbidden_is_not_a_missing_one() {
         (6, ReasonCode::DiskMissing),
         (16, ReasonCode::SlotMounted),
     ] {
-        let failure = failed_open(Path::new("/dev/x"), Access::WriteAlone, &Error::from_raw_os_error(error));
+        let failure =
+            failed_open(Path::new("/dev/x"), Access::WriteAlone, &Error::from_raw_os_error(error));
         assert_eq!(failure.code(), code, "{failure}");
     }
     // EROFS, EPERM, EIO, ENOSPC.
@@ -163,7 +164,8 @@ fn a_disk_that_is_read_only_or_forbidden_is_not_a_missing_one() {
         let (file, keep) = on_file(&on_disk(), LEN);
         drop(keep);
         let medium = Medium::open(file.path(), Access::Read).unwrap();
-        let failure = medium.place::<()>("writing", 0, Err(Error::from_raw_os_error(error))).unwrap_err();
+        let failure =
+            medium.place::<()>("writing", 0, Err(Error::from_raw_os_error(error))).unwrap_err();
         assert_eq!(failure.code(), code, "{failure}");
     }
 }
