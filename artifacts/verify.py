@@ -38,18 +38,35 @@ def point(raw):
 
 def same(a, b): return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
 def small(a): return same(mul(8, a), (0, 1, 1, 0))
+def prime(a): return not small(a) and same(mul(L, a), (0, 1, 1, 0))
 
 def signed(public, message, signature):
     key, r, s = point(public), point(signature[:32]), int.from_bytes(signature[32:], "little")
-    if s >= L or small(key) or small(r): raise ValueError("degenerate signature or key")
+    if s >= L or small(r): raise ValueError("degenerate signature")
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
     gy = 4 * pow(5, -1, P) % P
     gx = recover_x(gy, 0)
     if not same(mul(s, (gx, gy, 1, gx * gy % P)), add(r, mul(k, key))): raise ValueError("signature does not match")
 
+def key_id_of(public): return hashlib.sha256(b"SUREFOOT-KEY-v1" + public).digest()
+
+def load_trust(path):
+    trust, seen, keys = tomllib.load(open(path, "rb")), set(), {"root": {}, "release": {}}
+    revoked = set(trust.get("revoked", []))
+    for k in trust["keys"]:
+        public = bytes.fromhex(k["public"])
+        mirrored = public[:31] + bytes([public[31] ^ 0x80])
+        assert len(public) == 32 and k["alg"] == "ed25519" and key_id_of(public).hex() == k["id"], "trust file: key"
+        assert prime(point(public)), "trust file: a key that is not of prime order"
+        assert not seen & {public, mirrored}, "trust file: one secret under two keys"
+        assert not revoked & {k["id"], key_id_of(mirrored).hex()}, "trust file: a revoked key"
+        seen.add(public)
+        keys[k["role"]][key_id_of(public)] = public
+    for role in keys: assert 1 <= trust["thresholds"][role] <= len(keys[role]), "trust file: threshold"
+    return trust, keys["release"]
+
 def main(artifact, trust_file):
-    trust = tomllib.load(open(trust_file, "rb"))
-    keys = {bytes.fromhex(k["id"]): bytes.fromhex(k["public"]) for k in trust["keys"] if k["role"] == "release"}
+    trust, keys = load_trust(trust_file)
     data = open(artifact, "rb").read()
     magic, form, header_len, body_len, table_len, n, zero = struct.unpack_from("<8sHHIIB11s", data)
     assert magic == b"\x89SFT\r\n\x1a\n" and form == 1 and zero == bytes(11), "header"
@@ -65,7 +82,6 @@ def main(artifact, trust_file):
         assert alg == 1 and zero == bytes(7) and key_id not in seen, "signature record"
         seen.add(key_id)
         if key_id in keys and key_id.hex() not in trust.get("revoked", []):
-            assert hashlib.sha256(b"SUREFOOT-KEY-v1" + keys[key_id]).digest() == key_id, "key id"
             signed(keys[key_id], statement, signature)
             good.add(keys[key_id])
     assert len(good) >= trust["thresholds"]["release"] >= 1, "too few signatures by trusted keys"

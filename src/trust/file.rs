@@ -2,6 +2,7 @@
 
 use super::Role;
 use super::entry::{KeyText, TrustedKey, accept};
+use super::key::id_of;
 use crate::model::{Failure, Identifier, KeyId, ReasonCode, Result, WithReason};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -96,8 +97,16 @@ impl Trust {
             if !seen.insert(*key.public.as_bytes()) {
                 return invalid(format!("key {} is listed twice", key.id));
             }
+            let mirrored = key.public.mirrored();
+            if seen.contains(&mirrored) {
+                let twin = id_of(&mirrored);
+                return invalid(format!("keys {} and {twin} have one secret half", key.id));
+            }
             if self.revoked.contains(&key.id) {
                 return invalid(format!("key {} is listed and revoked", key.id));
+            }
+            if self.revoked.contains(&id_of(&mirrored)) {
+                return invalid(format!("key {} has the secret half of a revoked key", key.id));
             }
         }
         for role in [Role::Root, Role::Release] {
@@ -239,18 +248,36 @@ mod tests {
         }
     }
 
+    /// The entry of any 32 bytes, with the id that belongs to them.
+    fn entry(public: &[u8; 32]) -> String {
+        let (id, hex) = (id_of(public), crate::model::Digest(*public));
+        format!("[[keys]]\nid = '{id}'\nrole = 'release'\nalg = 'ed25519'\npublic = '{hex}'\n")
+    }
+
+    #[test]
+    fn one_secret_is_one_signer_whatever_its_public_keys_are() {
+        use curve25519_dalek::constants::EIGHT_TORSION;
+        let own = SigningKey::from_bytes(&[2; 32]).verifying_key().to_edwards();
+        let other = SigningKey::from_bytes(&[3; 32]).verifying_key();
+        let (root, first) = (key(1, "root"), entry(own.compress().as_bytes()));
+        let with = |public: &[u8; 32]| file(1, 2, &[root.clone(), first.clone(), entry(public)]);
+        assert!(Trust::parse(&with(other.as_bytes())).is_ok());
+        let cousins = EIGHT_TORSION.iter().flat_map(|t| [own + t, -own + t]);
+        for (n, cousin) in cousins.enumerate() {
+            assert_eq!(code(&with(cousin.compress().as_bytes())), ReasonCode::TrustInvalid, "{n}");
+        }
+        // Nor does a revoked key come back with the other sign.
+        let mirrored = file(1, 1, &[root, entry((-own).compress().as_bytes())]);
+        assert!(Trust::parse(&mirrored).is_ok());
+        let revoked = format!("version = 1\nrevoked = ['{}']", id_of(own.compress().as_bytes()));
+        assert_eq!(code(&mirrored.replace("version = 1", &revoked)), ReasonCode::TrustInvalid);
+    }
+
     #[test]
     fn a_weak_key_is_refused_however_it_is_named() {
         let mut identity = [0u8; 32];
         identity[0] = 1;
-        let hex = crate::model::Digest(identity).to_string();
-        let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-        sha2::Digest::update(&mut hash, b"SUREFOOT-KEY-v1");
-        sha2::Digest::update(&mut hash, identity);
-        let id = KeyId(sha2::Digest::finalize(hash).into());
-        let weak =
-            format!("[[keys]]\nid = '{id}'\nrole = 'release'\nalg = 'ed25519'\npublic = '{hex}'\n");
-        let failure = Trust::parse(&file(1, 1, &[key(1, "root"), weak])).unwrap_err();
+        let failure = Trust::parse(&file(1, 1, &[key(1, "root"), entry(&identity)])).unwrap_err();
         assert_eq!(failure.code(), ReasonCode::TrustInvalid);
         assert!(failure.detail().contains("weak"), "{failure}");
     }
@@ -260,6 +287,12 @@ mod tests {
         let text = include_str!("../../artifacts/test-keys/trust.toml");
         assert!(Trust::parse_with(text, true).is_ok());
         let failure = Trust::parse_with(text, false).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::TestKey);
+        // Its secret half is as well known when it is written with the other sign.
+        let published = Trust::parse_with(text, true).unwrap();
+        let release = published.keys_of(Role::Release).next().unwrap();
+        let mirrored = file(1, 1, &[key(1, "root"), entry(&release.public.mirrored())]);
+        let failure = Trust::parse_with(&mirrored, false).unwrap_err();
         assert_eq!(failure.code(), ReasonCode::TestKey);
     }
 }

@@ -30,8 +30,9 @@ pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
     /// Takes the 32 bytes of RFC 8032. Refuses points of small order (under the identity point
-    /// *any* message verifies) and encodings that are not the canonical one (one key under two
-    /// ids would count twice towards a threshold).
+    /// *any* message verifies), encodings that are not the canonical one, and points outside of
+    /// the prime-order group: with a point of order 2, 4 or 8 added to its key, one secret signs
+    /// under several ids, and would count several times towards a threshold.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<PublicKey> {
         let refuse = |why| Failure::new(ReasonCode::KeyUnusable, why);
         let key = VerifyingKey::from_bytes(bytes)
@@ -41,6 +42,12 @@ impl PublicKey {
         }
         if key.to_edwards().compress().as_bytes() != bytes {
             return Err(refuse("the public key is not in its canonical encoding"));
+        }
+        if !key.to_edwards().is_torsion_free() {
+            return Err(refuse(
+                "the public key is outside of the prime-order group: its secret half can sign \
+                 under other keys too",
+            ));
         }
         Ok(PublicKey(key))
     }
@@ -58,6 +65,14 @@ impl PublicKey {
         self.0.as_bytes()
     }
 
+    /// The same key with the other sign, −A for A. The secret half of one is, with its own sign
+    /// changed, the secret half of the other.
+    pub(super) fn mirrored(&self) -> [u8; 32] {
+        let mut bytes = *self.as_bytes();
+        bytes[31] ^= 0x80;
+        bytes
+    }
+
     /// 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> String {
         crate::model::Digest(*self.as_bytes()).to_string()
@@ -65,10 +80,7 @@ impl PublicKey {
 
     /// SHA-256(`SUREFOOT-KEY-v1` ‖ key).
     pub fn id(&self) -> KeyId {
-        let mut hash = Sha256::new();
-        hash.update(b"SUREFOOT-KEY-v1");
-        hash.update(self.as_bytes());
-        KeyId(hash.finalize().into())
+        id_of(self.as_bytes())
     }
 
     /// Whether `signature` is this key's over `message`. Strict: R of small order, S not below
@@ -76,6 +88,13 @@ impl PublicKey {
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
+}
+
+pub(super) fn id_of(public: &[u8; 32]) -> KeyId {
+    let mut hash = Sha256::new();
+    hash.update(b"SUREFOOT-KEY-v1");
+    hash.update(public);
+    KeyId(hash.finalize().into())
 }
 
 #[cfg(test)]
@@ -107,6 +126,23 @@ mod tests {
             let mut bytes = minus_one;
             bytes[0] = low;
             assert!(PublicKey::from_bytes(&bytes).is_err(), "{low:02x}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_mixed_order_is_refused() {
+        use curve25519_dalek::constants::EIGHT_TORSION;
+        for seed in 1..=3 {
+            let secret = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+            let own = secret.verifying_key().to_edwards();
+            assert!(PublicKey::from_bytes(own.compress().as_bytes()).is_ok());
+            // Entry 0 is the identity: the key itself.
+            for (n, torsion) in EIGHT_TORSION.iter().enumerate().skip(1) {
+                let mixed = (own + torsion).compress();
+                let failure = PublicKey::from_bytes(mixed.as_bytes()).unwrap_err();
+                assert_eq!(failure.code(), ReasonCode::KeyUnusable, "{n}");
+                assert!(failure.detail().contains("prime-order group"), "{n}: {failure}");
+            }
         }
     }
 
