@@ -2,7 +2,7 @@
 
 use super::cut::{Cutter, DEFAULT_AVERAGE, Piece};
 use super::{
-    Chunk, ChunkTable, Codec, MAX_TABLE_LEN, Payload, PayloadKind, RECORD_LEN, image_digest,
+    Chunk, ChunkTable, Codec, MAX_CHUNK_LEN, MAX_TABLE_LEN, Payload, PayloadKind, RECORD_LEN, image_digest,
 };
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, WithReason};
 use sha2::{Digest as _, Sha256};
@@ -206,6 +206,9 @@ impl Compressor {
         let mut context = CCtx::create();
         for parameter in [
             CParameter::CompressionLevel(level),
+            // The longest chunk: low levels have a shorter window, and then zstd writes a frame of
+            // several segments, which no reader takes.
+            CParameter::WindowLog(MAX_CHUNK_LEN.ilog2()),
             CParameter::ContentSizeFlag(true),
             CParameter::ChecksumFlag(false),
         ] {
@@ -241,4 +244,39 @@ fn store(plain: Vec<u8>, bytes: Vec<u8>) -> Stored {
     };
     let chunk = Chunk { plain_len, stored_len: length(&bytes)?, codec, plain: plain_hash, stored };
     Ok((chunk, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Decoder;
+
+    #[test]
+    fn every_level_and_chunk_size_makes_frames_that_a_reader_takes() {
+        // Nothing here ends a chunk before its longest, but for the noise at the end.
+        let mut image = b"one foot on firm ground, ".repeat((1 << 20) / 20);
+        image.extend((0..9000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_be_bytes()));
+        let mut decoder = Decoder::new().unwrap();
+        for average in [16, 32, 64, 128, 256].map(|kib| kib << 10) {
+            let mut longest = 0;
+            for level in 1..=22 {
+                let mut stored = Vec::new();
+                let packing = Packing { level, average, threads: 1 };
+                let images = vec![Image::rootfs(&image[..])];
+                let packed = pack(images, packing, &mut stored, &|_| ()).unwrap();
+                let (mut rest, mut plain) = (&stored[..], Vec::new());
+                for chunk in &packed.table.chunks {
+                    let (mine, after) = rest.split_at(chunk.stored_len as usize);
+                    let mut out = vec![0; chunk.plain_len as usize];
+                    let decoded = decoder.decode(chunk, mine, &mut out);
+                    decoded.unwrap_or_else(|f| panic!("level {level}, {average}: {f}"));
+                    plain.extend(out);
+                    rest = after;
+                    longest = longest.max(chunk.plain_len);
+                }
+                assert!(plain == image, "level {level}, {average}");
+            }
+            assert_eq!(longest, 4 * average);
+        }
+    }
 }
