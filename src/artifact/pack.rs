@@ -2,7 +2,8 @@
 
 use super::cut::{Cutter, DEFAULT_AVERAGE, Piece};
 use super::{
-    Chunk, ChunkTable, Codec, MAX_CHUNK_LEN, MAX_TABLE_LEN, Payload, PayloadKind, RECORD_LEN, image_digest,
+    Chunk, ChunkTable, Codec, MAX_CHUNK_LEN, MAX_TABLE_LEN, Payload, PayloadKind, RECORD_LEN,
+    image_digest,
 };
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, WithReason};
 use sha2::{Digest as _, Sha256};
