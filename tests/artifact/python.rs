@@ -83,7 +83,7 @@ fn sign_as(public: &[u8; 32], seed: u8, message: &[u8]) -> [u8; 64] {
         let r = EdwardsPoint::mul_base(&nonce).compress();
         let challenge = Sha512::new().chain_update(r.as_bytes()).chain_update(public);
         let challenge = Scalar::from_hash(challenge.chain_update(message));
-        if challenge.as_bytes()[0] % 8 == 0 {
+        if challenge.as_bytes()[0].trailing_zeros() >= 3 {
             let mut signature = [0; 64];
             signature[..32].copy_from_slice(r.as_bytes());
             signature[32..].copy_from_slice((nonce + challenge * secret).as_bytes());
