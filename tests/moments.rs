@@ -118,19 +118,22 @@ fn a_first_boot_that_says_no_sends_the_release_home_and_a_good_one_is_not_repeat
     assert_eq!(bench.reboot(&[]), "b");
     heard(&bench);
     answers(&bench, "before-commit", Some(75));
-    bench.surefoot(&["commit"]).refused(77, "HEALTH_UNKNOWN");
-    bench.surefoot(&["commit"]).refused(77, "HEALTH_UNKNOWN");
+    bench.surefoot(&["commit"]).refused(75, "HOOK_LATER");
+    bench.surefoot(&["commit"]).refused(75, "HOOK_LATER");
     assert_eq!(heard(&bench), ["first-boot", "before-commit", "before-commit"]);
     answers(&bench, "before-commit", Some(1));
-    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
-    assert!(said.err.contains("before-commit before-commit"), "{}", said.err);
+    let said = bench.surefoot(&["commit"]).refused(77, "HOOK_VETO");
+    let told = "hook before-commit at before-commit: exit status 1: not while baking";
+    assert!(said.err.contains(told), "{}", said.err);
+    let status = bench.surefoot(&["status"]).ok().out;
+    assert!(!status.contains("health check failed"), "a hook is no health check: {status}");
     assert_eq!(bench.reboot(&[]), "a");
     answers(&bench, "before-commit", None);
     answers(&bench, "first-boot", Some(9));
     bench.surefoot(&["install", &bench.release("2.1.0")]).ok();
     assert_eq!(bench.reboot(&[]), "b");
-    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
-    assert!(said.err.contains("first-boot first-boot: exit status 9"), "{}", said.err);
+    let said = bench.surefoot(&["commit"]).refused(77, "HOOK_VETO");
+    assert!(said.err.contains("hook first-boot at first-boot: exit status 9"), "{}", said.err);
     assert_eq!(bench.reboot(&[]), "a");
     // A person's word goes over theirs.
     bench.surefoot(&["install", &bench.release("2.2.0")]).ok();

@@ -101,14 +101,25 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
         let how = match ended {
+            _ if status.last.drill.is_some() => "a drill came home from",
             Ended::Updated => "updated to",
             Ended::RolledBack => "rolled back from",
             Ended::Failed => "did not install",
         };
         let _ = writeln!(out, "last     {how} {to}, {}", crate::device::utc(at));
-        if let Some(reason) = status.last.reason {
-            let detail = status.last.detail.as_deref().unwrap_or("");
+        if let Some(reason) = status.last.reason.filter(|_| status.last.drill.is_none()) {
+            // Several have a line each.
+            let count = status.last.against.count();
+            let several = count > 1;
+            let all = format!("{count} said no");
+            let detail = match several {
+                true => all.as_str(),
+                false => status.last.detail.as_deref().unwrap_or(""),
+            };
             let _ = writeln!(out, "reason   {reason}: {detail}");
+            for failing in status.last.against.failing.iter().filter(|_| several) {
+                let _ = writeln!(out, "         {}", failing.text());
+            }
         } else if let Some(detail) = &status.last.detail {
             let _ = writeln!(out, "         {detail}");
         }
@@ -208,11 +219,15 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
     let mut out = String::new();
     for end in outcomes {
         let how = match end.outcome {
+            _ if end.drilled().is_some() => "drill",
             Ended::Updated => "updated",
             Ended::RolledBack => "rolled back",
             Ended::Failed => "failed",
         };
-        let reason = end.reason.map_or(String::new(), |r| format!("  {r}"));
+        let reason = match (end.drilled(), end.reason) {
+            (Some(_), _) => "  came home, rollback proven".to_owned(),
+            (None, reason) => reason.map_or(String::new(), |r| format!("  {r}")),
+        };
         let by = match end.work.order.by.as_str() {
             "" => String::new(),
             by => format!("  by {by}"),

@@ -125,7 +125,10 @@ impl Keeper {
                 Ok(()) => {
                     core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
                 }
-                Err(later) if later.code() == ReasonCode::HookLater => Ok(Some(LATE)),
+                Err(later) if later.code() == ReasonCode::HookLater => {
+                    self.wait(core, &[Wait::new("hook", later.detail())]);
+                    Ok(Some(LATE))
+                }
                 Err(later) if later.code() == ReasonCode::HealthUnknown => {
                     self.wait(core, &[Wait::new("checks", later.detail())]);
                     Ok(Some(LATE / 4))
@@ -153,18 +156,20 @@ impl Keeper {
     fn trial(&mut self, core: &Core, world: &World) -> Result<Option<Duration>> {
         let drill = device::on_trial(world)?.and_then(|(work, _)| work.order.drill);
         if let Some(kind) = drill {
-            let detail = format!("{} on purpose", kind.as_str());
-            return self.decide(core, world, Verdict::Bad { check: "drill".to_owned(), detail });
+            return self.decide(core, world, device::on_purpose(kind));
         }
         {
             let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
             match device::first_boot(world, &core.hub) {
                 Ok(None) => {}
+                Ok(Some(Verdict::CouldNot(later))) => {
+                    self.wait(core, &[Wait::new("hook", later.text())]);
+                    return Ok(Some(LATE / 4));
+                }
                 Ok(Some(verdict)) => {
                     drop(_turn);
                     return self.decide(core, world, verdict);
                 }
-                Err(later) if later.code() == ReasonCode::HookLater => return Ok(Some(LATE / 4)),
                 Err(failure) => return Err(failure),
             }
         }
@@ -181,14 +186,17 @@ impl Keeper {
         }
     }
 
-    fn decide(&self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
+    fn decide(&mut self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
         let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
         match device::decide(world, verdict, &core.hub) {
             Ok(_) => {}
             // It is on its way back already; the next turn reboots.
-            Err(f) if f.code() == ReasonCode::HealthFailed => {}
+            Err(f) if matches!(f.code(), ReasonCode::HealthFailed | ReasonCode::HookVeto) => {}
             // The integrator's program is not ready for it.
-            Err(f) if f.code() == ReasonCode::HealthUnknown => return Ok(Some(LATE / 4)),
+            Err(f) if matches!(f.code(), ReasonCode::HealthUnknown | ReasonCode::HookLater) => {
+                self.wait(core, &[Wait::new("hook", f.detail())]);
+                return Ok(Some(LATE / 4));
+            }
             Err(f) => return Err(f),
         }
         Ok(Some(Duration::ZERO))

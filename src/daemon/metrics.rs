@@ -91,15 +91,30 @@ fn render(status: &Status, outcomes: &[Outcome], resident: Option<u64>) -> Strin
         out.sample("surefoot_trial_left_seconds", &[], left);
     }
     out.family("surefoot_updates", "counter", "Moves that ended, by the history that is kept.");
+    // A drill is no update, and its return no alarm.
+    let updates = || outcomes.iter().filter(|o| o.drilled().is_none());
     let ends = [
         (Ended::Updated, "updated"),
         (Ended::RolledBack, "rolled-back"),
         (Ended::Failed, "failed"),
     ];
     for (ended, word) in ends {
-        let count = outcomes.iter().filter(|o| o.outcome == ended).count();
+        let count = updates().filter(|o| o.outcome == ended).count();
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         out.sample("surefoot_updates_total", &[("outcome", word)], count);
+    }
+    let drills = outcomes.len() - updates().count();
+    let about = "Drills that came home, by the history that is kept.";
+    out.family("surefoot_drills", "counter", about);
+    out.sample("surefoot_drills_total", &[], u64::try_from(drills).unwrap_or(u64::MAX));
+    let against = status.last.against.failing.iter().filter(|_| status.last.drill.is_none());
+    let mut names: Vec<&str> = against.map(|f| f.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if !names.is_empty() {
+        let about = "1 for each check or hook that said no to the last release.";
+        out.family("surefoot_last_failing", "gauge", about);
+        names.iter().for_each(|name| out.sample("surefoot_last_failing", &[("name", name)], 1));
     }
     if let Some(at) = status.last.at {
         let name = "surefoot_last_update_timestamp_seconds";

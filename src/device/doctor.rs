@@ -1,5 +1,6 @@
 //! Would a bad update come back on this board? Every finding with its remedy.
 
+use super::departure::standing;
 use super::world::{World, find_booted};
 use super::{doctor_machine, doctor_state};
 use crate::boot::uboot::{EnvStore, UbootControl};
@@ -225,7 +226,11 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         out.warn("floor", text, remedy);
     }
     doctor_machine::look(world, &Children, out);
-    doctor_state::drill(world.certificate().as_ref(), out);
+    let certificate = match standing(world) {
+        Ok((journal, _)) => world.certified(&journal),
+        Err(_) => world.certificate(),
+    };
+    doctor_state::drill(certificate.as_ref(), out);
 }
 
 /// The grade alone, for `status`.

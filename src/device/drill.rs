@@ -6,10 +6,10 @@ use super::verbs::{go_back, settle};
 use super::world::World;
 use crate::event::Sink;
 use crate::health::Verdict;
-use crate::model::{Failure, ReasonCode, Result, Txn, WithReason};
+use crate::model::{Against, By, Failing, Failure, ReasonCode, Result, Txn, WithReason};
 use crate::sys::process::Invocation;
 use crate::sys::{clock, durable, host};
-use crate::update::{Drill, Ended, Order, Outcome, Reboot, Target};
+use crate::update::{Drill, Journal, Order, Outcome, Phase, Reboot, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +37,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// How it came home: `unhealthy, home after 94 s`.
+    pub(super) fn home(&self) -> String {
+        let after = self.seconds.map_or_else(String::new, |s| format!(" after {s} s"));
+        format!("{}, home{after}", self.kind.as_str())
+    }
+
     /// One line for people.
     pub fn text(&self) -> String {
         let took = self.seconds.map_or_else(|| "came home".to_owned(), |s| format!("{s} s"));
@@ -68,20 +74,31 @@ impl World {
 
     /// Writes the certificate of a drill that has just come home; once.
     pub(super) fn certify(&self, last: &Outcome) -> Result<()> {
-        let Some(kind) = last.work.order.drill.filter(|_| last.outcome == Ended::RolledBack) else {
-            return Ok(());
-        };
+        let Some(certificate) = self.earned(last) else { return Ok(()) };
+        let text = serde_json::to_string(&certificate).reason(ReasonCode::Internal, "drill")?;
+        durable::write(&self.certificate_file(), text.as_bytes())
+    }
+
+    /// The certificate as it stands, or as the next start will write it: who asks right after the
+    /// drill is answered as who asks later.
+    pub(super) fn certified(&self, journal: &Journal) -> Option<Certificate> {
+        let idle = journal.phase == Phase::Idle;
+        let earned = journal.last.as_ref().filter(|_| idle).and_then(|last| self.earned(last));
+        earned.or_else(|| self.certificate())
+    }
+
+    /// What a drill that came home has earned and nobody has written down yet.
+    fn earned(&self, last: &Outcome) -> Option<Certificate> {
+        let kind = last.drilled()?;
         if self.certificate().is_some_and(|c| c.txn == last.txn) {
-            return Ok(());
+            return None;
         }
         let begun = durable::read(&self.begun_file(), LIMIT).ok().flatten();
         let begun: Begun = begun.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
         let at = self.now();
         let seconds = at.checked_sub(begun.at).filter(|s| *s < LONGEST);
         let (reason, txn) = (last.reason, last.txn.clone());
-        let certificate = Certificate { v: 1, kind, seconds, at, reason, txn };
-        let text = serde_json::to_string(&certificate).reason(ReasonCode::Internal, "drill")?;
-        durable::write(&self.certificate_file(), text.as_bytes())
+        Some(Certificate { v: 1, kind, seconds, at, reason, txn })
     }
 }
 
@@ -124,6 +141,12 @@ pub fn drill(world: &World, kind: Drill, by: &str, sink: &dyn Sink) -> Result<An
     Ok(Answer { text, ..answer })
 }
 
+/// What is said of a system that misbehaves because it was told to.
+pub fn on_purpose(kind: Drill) -> Verdict {
+    let said = format!("{} on purpose", kind.as_str());
+    Verdict::Bad(Against::one(Failing::by(By::Drill, "drill", &said)))
+}
+
 /// Makes this system misbehave. A machine that still runs afterwards has not, and its verdict is
 /// the same.
 pub(super) fn misbehave(world: &World, kind: Drill) -> Verdict {
@@ -147,5 +170,5 @@ pub(super) fn misbehave(world: &World, kind: Drill) -> Verdict {
         let _ = world.runner.run(&call);
         std::thread::sleep(Duration::from_secs(120));
     }
-    Verdict::Bad { check: "drill".to_owned(), detail: format!("{} on purpose", kind.as_str()) }
+    on_purpose(kind)
 }

@@ -2,15 +2,17 @@
 
 use crate::blackbox::{BootLog, Kind, Line};
 use crate::health::{Outcome, Seen};
-use crate::model::{ReasonCode, printable};
+use crate::model::{Against, Failing, ReasonCode, printable};
 use serde::{Deserialize, Serialize};
 
 /// The kinds of causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CauseKind {
-    /// A health check said no.
+    /// Health checks said no.
     Check,
+    /// A program of the integrator said no.
+    Hook,
     /// It was not decided in time.
     Deadline,
     /// A person sent it back.
@@ -81,6 +83,8 @@ pub(super) struct Facts<'a> {
     pub(super) reason: ReasonCode,
     /// What it says to it.
     pub(super) detail: &'a str,
+    /// What spoke against it.
+    pub(super) against: &'a Against,
     /// What the checks said last, if anybody looked.
     pub(super) checks: &'a [Seen],
     /// The boots in the black box.
@@ -112,14 +116,24 @@ fn found(facts: &Facts<'_>) -> Cause {
     };
     match facts.reason {
         ReasonCode::HealthFailed => {
-            cause(CauseKind::Check, format!("a health check failed: {}", said()))
+            let failed = match facts.against.count() {
+                0 | 1 => "a health check failed".to_owned(),
+                count => format!("{count} health checks failed"),
+            };
+            cause(CauseKind::Check, format!("{failed}: {}", said()))
+        }
+        ReasonCode::HookVeto => {
+            cause(CauseKind::Hook, format!("a program of the integrator said no: {}", said()))
         }
         ReasonCode::DeadlinePassed => {
-            let failing = facts.checks.iter().find_map(|s| match &s.outcome {
+            let failing = Against::all(facts.checks.iter().filter_map(|s| match &s.outcome {
                 Outcome::Good => None,
-                Outcome::Bad(why) | Outcome::CouldNot(why) => Some(format!("{}: {why}", s.name)),
-            });
-            let failing = failing.map_or_else(String::new, |f| format!("; still failing: {f}"));
+                Outcome::Bad(why) | Outcome::CouldNot(why) => Some(Failing::check(&s.name, why)),
+            }));
+            let failing = match failing.is_empty() {
+                true => String::new(),
+                false => format!("; still failing: {}", failing.text()),
+            };
             cause(CauseKind::Deadline, format!("{}{failing}", said()))
         }
         ReasonCode::Requested => {
@@ -253,9 +267,12 @@ pub(super) fn put_aside(logs: &[&BootLog]) -> Vec<String> {
 mod tests {
     use super::*;
 
+    static NOTHING: Against = Against { failing: Vec::new(), more: 0 };
+
     const FACTS: Facts<'_> = Facts {
         reason: ReasonCode::BootFailed,
         detail: "",
+        against: &NOTHING,
         checks: &[],
         boots: &[],
         limit: Some(3),

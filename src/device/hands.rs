@@ -6,9 +6,9 @@ use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
-use crate::hooks::Permission;
+use crate::hooks::{Moment, Permission};
 use crate::install::{Job, Plan, Report, Reuse};
-use crate::model::{Failure, ReasonCode, Result, SlotId};
+use crate::model::{Against, Failing, Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
 use crate::source::Input;
 use crate::trust::Verified;
@@ -174,10 +174,8 @@ impl DeviceHands<'_, '_> {
             Verdict::Unchecked => {
                 Done::Healthy("no check is configured; a person decided".to_owned())
             }
-            Verdict::Bad { check, detail } => Done::Unhealthy(format!("{check}: {detail}")),
-            Verdict::CouldNot { check, detail } => {
-                Done::HealthUnknown(format!("{check}: {detail}"))
-            }
+            Verdict::Bad(against) => Done::Unhealthy(against),
+            Verdict::CouldNot(against) => Done::HealthUnknown(against),
         }
     }
 
@@ -187,8 +185,8 @@ impl DeviceHands<'_, '_> {
             Ok(Some(verdict)) => verdict,
             Ok(None) => self.world.judge(self.sink),
             Err(failure) => {
-                let detail = failure.detail().to_owned();
-                Verdict::CouldNot { check: "first-boot".to_owned(), detail }
+                let failing = Failing::check("first-boot", &failure.to_string());
+                Verdict::CouldNot(Against::one(failing))
             }
         }
     }
@@ -201,10 +199,10 @@ impl DeviceHands<'_, '_> {
         match moments::before_commit(self.world, self.sink) {
             Permission::Go => verdict,
             Permission::Veto { name, text } => {
-                Verdict::Bad { check: format!("before-commit {name}"), detail: text }
+                Verdict::Bad(moments::hook(Moment::BeforeCommit, &name, &text))
             }
             Permission::Later { name, text } => {
-                Verdict::CouldNot { check: format!("before-commit {name}"), detail: text }
+                Verdict::CouldNot(moments::hook(Moment::BeforeCommit, &name, &text))
             }
         }
     }
@@ -235,10 +233,15 @@ pub(super) fn rest_with(
     let was_on_trial = matches!(journal.phase, Phase::Trying { .. } | Phase::Switching { .. });
     let mut hands = DeviceHands { world, booted, cargo, up: world.up(), verdict, sink };
     let rest = drive(journal, wish, &mut hands)?;
-    if let Phase::Returning { work, reason, .. } = &rest.journal.phase
+    if let Phase::Returning { work, reason, against, .. } = &rest.journal.phase
         && was_on_trial
     {
-        sink.emit(&Event::RolledBack { slot: work.slot.other(), reason: *reason });
+        sink.emit(&Event::RolledBack {
+            slot: work.slot.other(),
+            reason: *reason,
+            against: against.clone(),
+            drill: work.order.drill.is_some(),
+        });
     }
     if let Some(last) = &rest.journal.last {
         if let Err(failure) = world.certify(last) {

@@ -6,9 +6,9 @@ use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Context, Hands, Hook, Log, Moment, Permission, run};
-use crate::model::{Digest, ReasonCode, Result, Txn, WithReason};
+use crate::model::{Against, By, Digest, Failing, ReasonCode, Result, Txn, WithReason};
 use crate::sys::durable;
-use crate::update::{Outcome, Work};
+use crate::update::{Drill, Outcome, Work};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -27,7 +27,8 @@ pub(super) fn asked(world: &World, moment: Moment, work: &Work, sink: &dyn Sink)
 /// Tells how a move ended.
 pub(super) fn told(world: &World, moment: Moment, last: &Outcome, sink: &dyn Sink) {
     let known = context(world, &last.work);
-    let context = Context { txn: last.txn.clone(), reason: last.reason, ..known };
+    let against = last.against.clone();
+    let context = Context { txn: last.txn.clone(), reason: last.reason, against, ..known };
     ask(world, &world.settings.hooks, moment, context, sink);
 }
 
@@ -40,6 +41,8 @@ fn context(world: &World, work: &Work) -> Context {
         digest: Some(work.digest).filter(|d| *d != Digest::NONE),
         txn: None,
         reason: None,
+        against: Against::default(),
+        drill: work.order.drill.map(Drill::as_str),
         by: work.order.by.clone(),
         state: world.settings.device.state.clone(),
     }
@@ -72,9 +75,14 @@ fn prepared_file(world: &World) -> PathBuf {
     world.settings.device.state.join("first-boot.json")
 }
 
+/// A hook that speaks against a system, by its name and moment.
+pub(super) fn hook(moment: Moment, name: &str, text: &str) -> Against {
+    Against::one(Failing::by(By::Hook, &format!("{name} at {moment}"), text))
+}
+
 /// The post-install step that came with the release on trial: each of its programs is run until it
 /// has ended well once, and noted then; a power cut repeats the one that it met. A verdict means
-/// that one said no; `HOOK_LATER` that one is not ready.
+/// that one said no, or is not ready.
 pub fn first_boot(world: &World, sink: &dyn Sink) -> Result<Option<Verdict>> {
     let moment = Moment::FirstBoot;
     let Some((work, txn)) = on_trial(world)? else { return Ok(None) };
@@ -95,12 +103,11 @@ pub fn first_boot(world: &World, sink: &dyn Sink) -> Result<Option<Verdict>> {
         match ask(world, std::slice::from_ref(hook), moment, context, sink) {
             Permission::Go => prepared.done.push(hook.name.to_string()),
             Permission::Veto { name, text } => {
-                return Ok(Some(Verdict::Bad {
-                    check: format!("first-boot {name}"),
-                    detail: text,
-                }));
+                return Ok(Some(Verdict::Bad(self::hook(moment, &name, &text))));
             }
-            later => return later.failure(moment).map_or(Ok(None), Err),
+            Permission::Later { name, text } => {
+                return Ok(Some(Verdict::CouldNot(self::hook(moment, &name, &text))));
+            }
         }
         let text = serde_json::to_vec(&prepared).reason(ReasonCode::Internal, "first boot")?;
         durable::write(&prepared_file(world), &text)?;

@@ -11,7 +11,9 @@ use crate::blackbox::{self, Kind, pstore};
 use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::health::{Outcome as Found, Seen};
-use crate::model::{Digest, ReasonCode, Result, SlotId, Txn, WithReason, printable};
+use crate::model::{
+    Against, Digest, Failing, ReasonCode, Result, SlotId, Txn, WithReason, printable,
+};
 use crate::sys::durable;
 use crate::sys::process::{Children, Runner};
 use crate::update::{Ended, Journal, Outcome, Phase, Work};
@@ -39,15 +41,6 @@ pub enum By {
     Return,
 }
 
-/// The check that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedCheck {
-    /// Its name.
-    pub name: String,
-    /// What it said.
-    pub detail: String,
-}
-
 /// Everything that is kept of a trial that ended badly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Postmortem {
@@ -67,8 +60,11 @@ pub struct Postmortem {
     pub reason: ReasonCode,
     /// Why.
     pub cause: Cause,
-    /// The check that failed.
-    pub check: Option<FailedCheck>,
+    /// The first check that failed, for readers of the first shape.
+    pub check: Option<Failing>,
+    /// Everything that spoke against it.
+    #[serde(flatten)]
+    pub against: Against,
     /// What all checks said.
     pub checks: Vec<Seen>,
     /// Units that had failed.
@@ -98,8 +94,11 @@ pub struct Summary {
     pub kind: CauseKind,
     /// Why, in words.
     pub text: String,
-    /// The check that failed.
+    /// The first check that failed, for readers of the first shape.
     pub check: Option<String>,
+    /// All that failed, by their whole names.
+    #[serde(default)]
+    pub checks: Vec<String>,
     /// Units that had failed.
     pub units: Vec<String>,
     /// Last words, of the first failed unit or else of the kernel.
@@ -119,7 +118,7 @@ impl Postmortem {
             },
             None if panicked => self.pstore.iter().collect(),
             // The kernel's warnings explain an end of the kernel's, and not a check.
-            None if self.cause.kind == CauseKind::Check => Vec::new(),
+            None if matches!(self.cause.kind, CauseKind::Check | CauseKind::Hook) => Vec::new(),
             None => self.kernel.iter().collect(),
         };
         // The end is what counts; of a dying kernel, its panic.
@@ -129,6 +128,7 @@ impl Postmortem {
             kind: self.cause.kind,
             text: self.cause.text.clone(),
             check: self.check.as_ref().map(|c| c.name.clone()),
+            checks: self.against.failing.iter().map(|f| f.name.clone()).collect(),
             units: self.units.iter().map(|u| u.unit.clone()).collect(),
             lines: lines.into_iter().skip(from).take(SHOWN).cloned().collect(),
         }
@@ -173,11 +173,12 @@ fn load(world: &World) -> Option<Postmortem> {
 /// nothing; what fails here is told and stops nothing.
 pub(super) fn follow(world: &World, journal: &Journal, booted: SlotId, sink: &dyn Sink) {
     let made = match &journal.phase {
-        Phase::Returning { work, txn, reason, detail, .. } if work.slot == booted => {
+        Phase::Returning { work, txn, reason, detail, against, .. } if work.slot == booted => {
             let known = load(world).is_some_and(|p| p.is_of(Some(txn), work));
             let runner: &dyn Runner = &Children;
             let asked = (!world.disk.is_image()).then_some(runner);
-            (!known).then(|| before_leaving(world, work, txn, *reason, detail, asked))
+            let why = Why { reason: *reason, detail, against };
+            (!known).then(|| before_leaving(world, work, txn, &why, asked))
         }
         Phase::Idle => match &journal.last {
             Some(last) if last.outcome == Ended::RolledBack && last.work.slot != booted => {
@@ -211,20 +212,28 @@ pub fn postmortem(world: &World, journal: &Journal) -> Option<Postmortem> {
     }
 }
 
+/// What the journal says of a trial that is left.
+struct Why<'a> {
+    reason: ReasonCode,
+    detail: &'a str,
+    against: &'a Against,
+}
+
 fn before_leaving(
     world: &World,
     work: &Work,
     txn: &Txn,
-    reason: ReasonCode,
-    detail: &str,
+    why: &Why<'_>,
     runner: Option<&dyn Runner>,
 ) -> Postmortem {
+    let Why { reason, detail, against } = *why;
     let checks = bounded(world.last_seen());
     let questions = runner.map(Questions::new);
     let boot = world.boot.look().ok();
     let facts = Facts {
         reason,
         detail,
+        against,
         checks: &checks,
         boots: &[],
         limit: None,
@@ -241,7 +250,8 @@ fn before_leaving(
         slot: work.slot,
         reason,
         cause: explain(&facts),
-        check: failed_check(reason, detail),
+        check: against.failing.first().cloned(),
+        against: against.clone(),
         units: questions.as_ref().map_or_else(Vec::new, |q| q.units(&failing_units(&checks))),
         kernel: questions.as_ref().map_or_else(Vec::new, Questions::kernel),
         checks,
@@ -274,6 +284,7 @@ fn after_return(world: &World, last: &Outcome) -> Postmortem {
     let facts = Facts {
         reason,
         detail: &last.detail,
+        against: &last.against,
         checks: &[],
         boots: &boots,
         limit: bootlimit,
@@ -296,7 +307,8 @@ fn after_return(world: &World, last: &Outcome) -> Postmortem {
         slot: last.work.slot,
         reason,
         cause: explain(&facts),
-        check: failed_check(reason, &last.detail),
+        check: last.against.failing.first().cloned(),
+        against: last.against.clone(),
         checks: Vec::new(),
         units: Vec::new(),
         bootcount: head.and_then(|h| h.bootcount),
@@ -308,12 +320,6 @@ fn after_return(world: &World, last: &Outcome) -> Postmortem {
         watchdog: dog,
         at: world.now(),
     }
-}
-
-/// `check: detail`, as a verdict is written down.
-fn failed_check(reason: ReasonCode, detail: &str) -> Option<FailedCheck> {
-    let (name, detail) = detail.split_once(": ").filter(|_| reason == ReasonCode::HealthFailed)?;
-    Some(FailedCheck { name: name.to_owned(), detail: printable(detail, TEXT_MAX) })
 }
 
 /// The units that are not as a check wants them.
@@ -331,7 +337,11 @@ fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
         };
         Seen { name, units, outcome }
     };
-    seen.into_iter().take(CHECKS_MAX).map(one).collect()
+    // Whatever is left out, it is none of those that failed.
+    let (good, mut kept): (Vec<_>, Vec<_>) =
+        seen.into_iter().partition(|s| s.outcome == Found::Good);
+    kept.extend(good);
+    kept.into_iter().take(CHECKS_MAX).map(one).collect()
 }
 
 impl World {

@@ -7,9 +7,9 @@ use super::hold::Hold;
 use super::postmortem::{Summary, postmortem};
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
-use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
+use crate::model::{Against, Digest, ReasonCode, Result, SlotId, Txn};
 use crate::sys::clock;
-use crate::update::{Ended, Journal, Phase, State, Wish, at_rest};
+use crate::update::{Drill, Ended, Journal, Phase, State, Wish, at_rest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,6 +60,12 @@ pub struct LastEnd {
     pub reason: Option<ReasonCode>,
     /// One line for people.
     pub detail: Option<String>,
+    /// Every check and hook that said no.
+    #[serde(flatten)]
+    pub against: Against,
+    /// The drill that it was, if the device came home from one: no alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
     /// From which release.
     pub from: Option<String>,
     /// To which.
@@ -161,11 +167,15 @@ pub fn status(world: &World) -> Result<Status> {
         _ => next_step(&journal, booted, &boot),
     };
     let rollback = super::doctor::grade(world, &boot);
-    let summary = summary(&journal, booted, &slots, rollback, trial.as_ref(), &next, world.now());
+    let certificate = world.certified(&journal);
+    let seen = Seen { booted, slots: &slots, rollback, trial: trial.as_ref(), next: &next };
+    let summary = summary(&journal, &seen, certificate.as_ref(), world.now());
     let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
         outcome: Some(l.outcome),
         reason: l.reason,
         detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
+        against: l.against.clone(),
+        drill: l.drilled(),
         from: Some(l.work.from.to_string()),
         to: Some(l.work.to.to_string()),
         slot: Some(l.work.slot),
@@ -186,8 +196,10 @@ pub fn status(world: &World) -> Result<Status> {
         trial,
         next,
         last,
-        postmortem: postmortem(world, &journal).map(|p| p.summary()),
-        drill: world.certificate(),
+        postmortem: postmortem(world, &journal)
+            .filter(|_| !is_drill(&journal))
+            .map(|p| p.summary()),
+        drill: certificate,
         hold: world.hold(),
     })
 }
@@ -252,15 +264,28 @@ fn next_step(journal: &Journal, booted: Option<SlotId>, boot: &BootFacts) -> Nex
     }
 }
 
+/// Whether what comes back, or came back last, was to do so.
+fn is_drill(journal: &Journal) -> bool {
+    let work = journal.work().or(journal.last.as_ref().map(|l| &l.work));
+    work.is_some_and(|w| w.order.drill.is_some())
+}
+
+/// What a summary is made of, besides the journal.
+struct Seen<'a> {
+    booted: Option<SlotId>,
+    slots: &'a BTreeMap<SlotId, SlotView>,
+    rollback: Grade,
+    trial: Option<&'a Trial>,
+    next: &'a NextStep,
+}
+
 fn summary(
     journal: &Journal,
-    booted: Option<SlotId>,
-    slots: &BTreeMap<SlotId, SlotView>,
-    rollback: Grade,
-    trial: Option<&Trial>,
-    next: &NextStep,
+    seen: &Seen<'_>,
+    certificate: Option<&Certificate>,
     now: u64,
 ) -> String {
+    let Seen { booted, slots, rollback, trial, next } = *seen;
     let Some(slot) = booted else {
         return "Which slot runs is not known for certain, so nothing will be written. Run `surefoot doctor`.".to_owned();
     };
@@ -277,7 +302,12 @@ fn summary(
         }
         _ => String::new(),
     };
+    let drilled = journal.last.as_ref().filter(|l| l.drilled().is_some());
     let fate = match (State::of(journal), &journal.last) {
+        _ if journal.phase == Phase::Idle && drilled.is_some() => {
+            let took = certificate.map_or_else(|| "the device came home".to_owned(), |c| c.home());
+            format!("The drill ended: {took}; rollback proven.")
+        }
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
             sentence(format!("{} was rolled back {}{why}.", last.work.to, clock::ago(last.at, now)))

@@ -18,9 +18,7 @@ pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
 
 fn refused(rest: &Rest) -> Result<()> {
     match (rest.refused, &rest.done) {
-        (Some(ReasonCode::HealthUnknown), Some(Done::HealthUnknown(what))) => {
-            Err(Failure::new(ReasonCode::HealthUnknown, what))
-        }
+        (Some(code), Some(Done::HealthUnknown(against))) => Err(Failure::new(code, against.text())),
         (Some(code), _) => Err(Failure::new(code, code.meaning())),
         (None, _) => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! One example of each kind of event. docs/events.md is made of them.
 
 use super::{Event, Phase};
-use crate::model::{ReasonCode, SlotId, State};
+use crate::model::{Against, Failing, ReasonCode, SlotId, State};
 
 /// Each kind of event once, with what it means.
 pub fn examples() -> Vec<(&'static str, Event)> {
@@ -35,8 +35,13 @@ pub fn examples() -> Vec<(&'static str, Event)> {
         ),
         ("The trial ended well: the slot stays.", Event::Committed { slot: SlotId::B }),
         (
-            "The device goes back to `slot`; `reason` is a [reason code](reason-codes.md).",
-            Event::RolledBack { slot: SlotId::A, reason: ReasonCode::HealthFailed },
+            "The device goes back to `slot`; `reason` is a [reason code](reason-codes.md). `failing` has every check or hook that said no, at most eight; `failing_more` counts the others. A drill has `\"drill\":true` and `PRIORITY=5`.",
+            Event::RolledBack {
+                slot: SlotId::A,
+                reason: ReasonCode::HealthFailed,
+                against: Against::one(Failing::check("web: front", "answered 503")),
+                drill: false,
+            },
         ),
         (
             "Something that was asked for was refused or failed. Nothing that boots has changed.",

@@ -41,11 +41,15 @@ impl Event {
             Event::Committed { slot } => {
                 told("dd83a35958a045e985b3af52736936e4", "5", format!("slot {slot} stays"))
             }
-            Event::RolledBack { slot, reason } => told(
-                "ffbd367c39284eeb96b5f81b374b9842",
-                "3",
-                format!("back to slot {slot}: {reason}"),
-            ),
+            Event::RolledBack { slot, reason, against, drill } => {
+                let said = match against.is_empty() {
+                    true => String::new(),
+                    false => format!(": {}", against.text()),
+                };
+                let (priority, drill) = if *drill { ("5", "a drill: ") } else { ("3", "") };
+                let line = format!("{drill}back to slot {slot}: {reason}{said}");
+                told("ffbd367c39284eeb96b5f81b374b9842", priority, line)
+            }
             Event::Refused { reason, text } => {
                 told("626835a434c747029facdddad73deba0", "4", format!("{text} [{reason}]"))
             }

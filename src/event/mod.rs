@@ -7,7 +7,7 @@ mod id;
 pub use examples::examples;
 pub use id::Told;
 
-use crate::model::{ReasonCode, SlotId, State, Version};
+use crate::model::{Against, ReasonCode, SlotId, State, Version};
 use serde::{Deserialize, Serialize};
 
 /// A phase of an installation, in the order in which they happen; one that goes on after a cut
@@ -97,6 +97,12 @@ pub enum Event {
         slot: SlotId,
         /// Why.
         reason: ReasonCode,
+        /// What spoke against the system that is left, where something did.
+        #[serde(flatten)]
+        against: Against,
+        /// It was a drill, and goes as it should.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drill: bool,
     },
     /// An installation, or another request, was refused or failed; nothing that boots has changed.
     Refused {

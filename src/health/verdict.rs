@@ -1,6 +1,7 @@
 //! What all checks together mean: pure.
 
 use super::{Check, Need, Outcome};
+use crate::model::{Against, Failing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -70,45 +71,55 @@ pub enum Verdict {
     },
     /// No check is configured: nobody has looked.
     Unchecked,
-    /// A needed check said no.
-    Bad {
-        /// Its name.
-        check: String,
-        /// How it ended, and the end of what it printed.
-        detail: String,
-    },
-    /// A needed check could not be run, which is another thing than a bad system.
-    CouldNot {
-        /// Its name.
-        check: String,
-        /// Why.
-        detail: String,
-    },
+    /// Needed checks said no: all of them, and then those that could not be run.
+    Bad(Against),
+    /// Needed checks could not be run, which is another thing than a bad system.
+    CouldNot(Against),
+}
+
+impl Verdict {
+    /// What could not be looked at until the time is over counts as bad then (DESIGN 9.20).
+    pub(super) fn at_the_end(self) -> Verdict {
+        match self {
+            Verdict::CouldNot(Against { failing, more }) => {
+                let failing = failing.iter().map(|f| silent(&f.name, &f.detail)).collect();
+                Verdict::Bad(Against { failing, more })
+            }
+            verdict => verdict,
+        }
+    }
+}
+
+/// One that gave no answer, beside those that said no.
+fn silent(name: &str, why: &str) -> Failing {
+    Failing::check(name, &format!("could not be run: {why}"))
 }
 
 /// Weighs what was seen. A check that said no weighs more than one that could not be run.
 pub fn weigh(checks: &[Check], seen: &[Seen], baseline: &Baseline) -> Verdict {
-    let (mut passed, mut excused, mut could_not) = (0, Vec::new(), None);
+    let (mut passed, mut excused) = (0, Vec::new());
+    let (mut bad, mut could_not) = (Vec::new(), Vec::new());
     for one in seen {
         let known = checks.iter().find(|c| c.name == one.name);
         let needed = known.is_none_or(|c| baseline.needs(c, one));
-        let check = one.name.clone();
         match &one.outcome {
             Outcome::Good => passed += 1,
-            Outcome::Bad(detail) if needed => {
-                return Verdict::Bad { check, detail: detail.clone() };
-            }
-            Outcome::CouldNot(detail) if needed => {
-                let first = Verdict::CouldNot { check, detail: detail.clone() };
-                could_not.get_or_insert(first);
-            }
-            _ => excused.push(check),
+            Outcome::Bad(detail) if needed => bad.push(Failing::check(&one.name, detail)),
+            Outcome::CouldNot(detail) if needed => could_not.push((&one.name, detail)),
+            _ => excused.push(one.name.clone()),
         }
     }
-    match could_not {
-        Some(silent) => silent,
-        None if checks.is_empty() => Verdict::Unchecked,
-        None => Verdict::Good { passed, excused },
+    if !bad.is_empty() {
+        bad.extend(could_not.iter().map(|(name, why)| silent(name, why)));
+        return Verdict::Bad(Against::all(bad));
+    }
+    match could_not.is_empty() {
+        false => {
+            let failing = could_not.iter().map(|(name, why)| Failing::check(name, why));
+            Verdict::CouldNot(Against::all(failing))
+        }
+        true if checks.is_empty() => Verdict::Unchecked,
+        true => Verdict::Good { passed, excused },
     }
 }
 
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_was_broken_before_holds_nothing_hostage_and_what_worked_must_work() {
-        let bad = |v: Verdict| matches!(v, Verdict::Bad { .. });
+        let bad = |v: Verdict| matches!(v, Verdict::Bad(_));
         // (need, before) -> whether a failure now is one.
         for (need, before, fails) in [
             (Need::Required, None, true),
@@ -162,10 +173,20 @@ mod tests {
         let none = Baseline::default();
         let silent = seen("a", Outcome::CouldNot("gone".into()));
         let verdict = weigh(&checks, &[silent.clone(), seen("b", no())], &none);
-        assert_eq!(verdict, Verdict::Bad { check: "b".into(), detail: "no".into() });
+        let Verdict::Bad(against) = verdict else { panic!("{verdict:?}") };
+        assert_eq!(against.text(), "b: no; a: could not be run: gone");
         let verdict = weigh(&checks, &[silent, seen("b", Outcome::Good)], &none);
-        assert!(matches!(verdict, Verdict::CouldNot { .. }));
+        assert!(matches!(verdict, Verdict::CouldNot(_)));
         assert_eq!(weigh(&[], &[], &none), Verdict::Unchecked);
+    }
+
+    #[test]
+    fn every_failing_check_is_told_with_its_whole_name() {
+        let checks = ["web: front", "db", "modem"].map(|name| check(name, Need::Required));
+        let all = [seen("web: front", no()), seen("db", no()), seen("modem", Outcome::Good)];
+        let Verdict::Bad(against) = weigh(&checks, &all, &Baseline::default()) else { panic!() };
+        let names: Vec<_> = against.failing.iter().map(|f| f.name.as_str()).collect();
+        assert_eq!(names, ["web: front", "db"]);
     }
 
     #[test]
@@ -195,7 +216,7 @@ mod tests {
             let now = |units: &[&str]| weigh(&checks, &[by(units)], &baseline);
             assert!(matches!(now(&["modem.service"]), Verdict::Good { .. }), "{need:?}");
             let both = now(&["modem.service", "app.service"]);
-            assert!(matches!(both, Verdict::Bad { .. }), "{need:?}");
+            assert!(matches!(both, Verdict::Bad(_)), "{need:?}");
         }
     }
 }

@@ -55,16 +55,8 @@ impl Window {
                 }
             }
             Verdict::Unchecked => Say::Again(LONGEST),
-            Verdict::Bad { .. } | Verdict::CouldNot { .. } if late => {
-                Say::Decided(match verdict {
-                    // What could not be looked at until now counts as bad now (DESIGN 9.20).
-                    Verdict::CouldNot { check, detail } => {
-                        Verdict::Bad { check, detail: format!("could not be run: {detail}") }
-                    }
-                    verdict => verdict,
-                })
-            }
-            Verdict::Bad { .. } | Verdict::CouldNot { .. } => {
+            Verdict::Bad(_) | Verdict::CouldNot(_) if late => Say::Decided(verdict.at_the_end()),
+            Verdict::Bad(_) | Verdict::CouldNot(_) => {
                 self.good_since = None;
                 Say::Again(pause.min(patience.deadline - now).max(Duration::from_millis(100)))
             }
@@ -75,6 +67,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Against, Failing};
 
     const PATIENCE: Patience =
         Patience { stable: Duration::from_secs(30), deadline: Duration::from_secs(300) };
@@ -83,8 +76,12 @@ mod tests {
         Verdict::Good { passed: 1, excused: vec![] }
     }
 
+    fn against(detail: &str) -> Against {
+        Against::one(Failing::check("x", detail))
+    }
+
     fn bad() -> Verdict {
-        Verdict::Bad { check: "x".into(), detail: "no".into() }
+        Verdict::Bad(against("no"))
     }
 
     /// Looks as told until it is decided; `at` says what is seen when. Returns when, and what.
@@ -120,9 +117,9 @@ mod tests {
 
     #[test]
     fn what_could_not_be_looked_at_is_bad_at_the_deadline() {
-        let silent = |_| Verdict::CouldNot { check: "x".into(), detail: "gone".into() };
+        let silent = |_| Verdict::CouldNot(against("gone"));
         let (when, verdict, _) = run(silent);
-        let bad = Verdict::Bad { check: "x".into(), detail: "could not be run: gone".into() };
+        let bad = Verdict::Bad(against("could not be run: gone"));
         assert_eq!((when, verdict), (300, bad));
     }
 

@@ -1,7 +1,7 @@
 //! What a hook is told: in its environment and, in full, as JSON on its standard input.
 
 use super::{Hook, Moment};
-use crate::model::{Digest, ReasonCode, SlotId, Txn, Version, printable};
+use crate::model::{Against, Digest, Failing, ReasonCode, SlotId, Txn, Version, printable};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -22,6 +22,10 @@ pub struct Context {
     pub txn: Option<Txn>,
     /// Why the device went back.
     pub reason: Option<ReasonCode>,
+    /// What spoke against the release that was left.
+    pub against: Against,
+    /// The drill that it was: nobody needs to be alarmed.
+    pub drill: Option<&'static str>,
     /// Who asked for it: `uid 0`, `stick`, `daemon`.
     pub by: String,
     /// The folder that outlives updates.
@@ -41,6 +45,8 @@ struct Told<'a> {
     digest: Option<Digest>,
     txn: &'a Option<Txn>,
     reason: Option<ReasonCode>,
+    failing: &'a [Failing],
+    drill: Option<&'static str>,
     by: &'a str,
     state_folder: String,
     timeout: u64,
@@ -55,12 +61,17 @@ impl Context {
         // A program that reads its input by the line gets one line, whoever asked.
         let by = printable(&self.by, 256);
         let folder = self.state.display().to_string();
+        let failing: Vec<&str> = self.against.failing.iter().map(|f| f.name.as_str()).collect();
         let variables = [
             ("SUREFOOT_MOMENT", hook.at.to_string()),
             ("SUREFOOT_SLOT", text(self.slot)),
             ("SUREFOOT_VERSION", text(self.version.as_ref())),
             ("SUREFOOT_FROM_VERSION", text(self.from_version.as_ref())),
             ("SUREFOOT_DIGEST", text(self.digest)),
+            ("SUREFOOT_REASON", text(self.reason)),
+            // One on each line.
+            ("SUREFOOT_FAILING", failing.join("\n")),
+            ("SUREFOOT_DRILL", text(self.drill)),
             ("SUREFOOT_BY", by.clone()),
             ("SUREFOOT_STATE_FOLDER", folder.clone()),
         ];
@@ -76,6 +87,8 @@ impl Context {
             digest: self.digest,
             txn: &self.txn,
             reason: self.reason,
+            failing: &self.against.failing,
+            drill: self.drill,
             by: &by,
             state_folder: folder,
             timeout: hook.timeout.as_secs(),
@@ -107,6 +120,8 @@ mod tests {
             digest: Some(Digest::of(b"x")),
             txn: Some(Txn::new(&Digest::of(b"x"), 1)),
             reason: Some(ReasonCode::HealthFailed),
+            against: Against::all([Failing::check("web: front", "no"), Failing::check("db", "no")]),
+            drill: Some("hang"),
             by: "uid 0".into(),
             state: "/data/surefoot".into(),
         };
@@ -117,10 +132,19 @@ mod tests {
             (json["reason"].as_str(), json["booted"].as_str()),
             (Some("HEALTH_FAILED"), Some("a"))
         );
-        assert_eq!(variables.len(), 7);
+        assert_eq!(variables.len(), 10);
         for (name, value) in variables {
             let key = name.strip_prefix("SUREFOOT_").unwrap().to_lowercase();
-            assert_eq!(json[&key], value, "{key}");
+            match key.as_str() {
+                "failing" => {
+                    assert_eq!(value, "web: front\ndb");
+                    assert_eq!(
+                        json[&key][0],
+                        serde_json::json!({"name": "web: front", "detail": "no", "by": "check"})
+                    );
+                }
+                _ => assert_eq!(json[&key], value, "{key}"),
+            }
             assert!(!value.is_empty(), "{key}");
         }
     }

@@ -5,6 +5,9 @@ use super::{ReasonCode, printable};
 /// The result of everything in this crate that can fail for a reason worth naming.
 pub type Result<T> = std::result::Result<T, Failure>;
 
+/// Room for every failing check by its name ([`super::Against`]).
+const DETAIL_MAX: usize = 4096;
+
 /// Why something did not happen. The code decides exit status, retry and log level; the detail
 /// is one printable line that says what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +20,7 @@ impl Failure {
     /// A failure with its stable code and one line for people. Foreign bytes in `detail` are
     /// made printable here, so that no caller can forget (threat: escape sequences in a log).
     pub fn new(code: ReasonCode, detail: impl AsRef<str>) -> Self {
-        Failure { code, detail: printable(detail.as_ref(), 512) }
+        Failure { code, detail: printable(detail.as_ref(), DETAIL_MAX) }
     }
 
     /// The stable reason code.

@@ -1,5 +1,6 @@
 //! The nouns two or more rooms share: parse, compare, print. This room never does I/O.
 
+mod against;
 mod claim;
 mod duration;
 mod failure;
@@ -8,6 +9,7 @@ mod reason;
 mod state;
 mod text;
 
+pub use against::{Against, By, Failing};
 pub use claim::{CopyClaim, EnvClaims};
 pub use duration::{duration, parse_duration, size};
 pub use failure::{Failure, Result, WithReason};

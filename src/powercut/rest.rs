@@ -155,7 +155,11 @@ impl Device<'_> {
                 .map_err(said("coming to rest"))?;
             let done = match state {
                 State::Trying => match patiently(|| device::commit(&world, None, &Nowhere)) {
-                    Err(f) if f.code() == ReasonCode::HealthFailed => Ok(true),
+                    Err(f)
+                        if matches!(f.code(), ReasonCode::HealthFailed | ReasonCode::HookVeto) =>
+                    {
+                        Ok(true)
+                    }
                     other => other.map(|_| false),
                 },
                 State::Installing => self.install(&world, &self.new.path, false).map(|()| false),

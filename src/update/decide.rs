@@ -1,8 +1,8 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, leave_blameless, stands, stranded_untold, unknown_txn,
-    unknown_work, updated,
+    arm, begin, end, end_rolled_back, leave_blameless, stands, stranded_untold, telling,
+    unknown_txn, unknown_work, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -78,7 +78,7 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (Some(last), true) => {
             let work = Work { slot: f.booted, ..last.work.clone() };
             let reason = last.reason.unwrap_or(ReasonCode::Requested);
-            leave_blameless(j, f, &work, &txn, reason, &last.detail)
+            telling(leave_blameless(j, f, &work, &txn, reason, &last.detail), &last.against)
         }
         // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
         (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),

@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, Step, Target, Wish};
 use super::journal::{Ended, Journal, Named, Order, Outcome, Phase, Work};
-use crate::model::{Digest, ReasonCode, SlotId, Txn};
+use crate::model::{Against, Digest, ReasonCode, SlotId, Txn};
 
 /// The denylist is written with the intention, before the flip (DESIGN 9.4).
 pub(super) fn leave(
@@ -35,7 +35,19 @@ pub(super) fn leave_blameless(
 ) -> Step {
     let (work, txn, detail) = (work.clone(), txn.clone(), detail.to_owned());
     let boot_id = Some(f.boot_id.clone());
-    Step::Persist(j.in_phase(Phase::Returning { work, txn, reason, detail, boot_id }))
+    let against = Against::default();
+    Step::Persist(j.in_phase(Phase::Returning { work, txn, reason, detail, boot_id, against }))
+}
+
+/// The same step, and what spoke against the system as data.
+pub(super) fn telling(step: Step, said: &Against) -> Step {
+    let Step::Persist(mut journal) = step else { return step };
+    match (&mut journal.phase, &mut journal.last) {
+        (Phase::Returning { against, .. }, _) => *against = said.clone(),
+        (Phase::Idle, Some(last)) => last.against = said.clone(),
+        _ => {}
+    }
+    Step::Persist(journal)
 }
 
 /// The trial is over and the bootloader gave way to it all the same, as the old system cannot be
@@ -100,6 +112,7 @@ pub(super) fn updated(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &str
             Wish::Commit(Some(why)) => format!("committed without checks: {why}"),
             _ => said.to_owned(),
         },
+        against: Against::default(),
         at: f.now,
     };
     Step::Persist(Journal {
@@ -135,6 +148,7 @@ pub(super) fn end(
         txn: txn.cloned(),
         reason: Some(reason),
         detail: detail.to_owned(),
+        against: Against::default(),
         at: f.now,
     };
     Step::Persist(Journal { last: Some(last), ..j.in_phase(Phase::Idle) })

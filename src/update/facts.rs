@@ -2,7 +2,7 @@
 
 use super::journal::{Journal, Work};
 use crate::boot::GIVE_BACK_MAX;
-use crate::model::{Digest, ReasonCode, SlotId, Txn};
+use crate::model::{Against, Digest, ReasonCode, SlotId, Txn};
 
 /// What the bootloader's environment says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -89,10 +89,10 @@ pub enum Done {
     NotWritten(ReasonCode, String),
     /// All checks passed, or there is none and a person decided; the line says which.
     Healthy(String),
-    /// A check said no.
-    Unhealthy(String),
-    /// A check could not be run.
-    HealthUnknown(String),
+    /// Checks or a hook said no.
+    Unhealthy(Against),
+    /// Checks could not be run, or a hook asks to be asked later.
+    HealthUnknown(Against),
 }
 
 /// What the machine can see. Read afresh before every decision.

@@ -71,6 +71,7 @@ mod tests {
             txn: None,
             reason: None,
             detail: "x".repeat(500),
+            against: Default::default(),
             at,
         }
     }

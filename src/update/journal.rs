@@ -1,6 +1,6 @@
 //! What survives a power cut. It is written before the effect that it announces.
 
-use crate::model::{Digest, ReasonCode, SlotId, Txn, Version};
+use crate::model::{Against, Digest, ReasonCode, SlotId, Txn, Version};
 use serde::{Deserialize, Serialize};
 
 /// A release by what orders it.
@@ -177,6 +177,9 @@ pub enum Phase {
         /// one cannot be loaded. `None` where an older program wrote this.
         #[serde(default)]
         boot_id: Option<String>,
+        /// What spoke against it, where something did; empty where an older program wrote this.
+        #[serde(flatten)]
+        against: Against,
     },
 }
 
@@ -205,8 +208,18 @@ pub struct Outcome {
     pub reason: Option<ReasonCode>,
     /// One line for people; for a commit without checks, who said so.
     pub detail: String,
+    /// What spoke against it, where something did; empty where an older program wrote this.
+    #[serde(flatten)]
+    pub against: Against,
     /// Seconds since 1970 by the clock of that moment.
     pub at: u64,
+}
+
+impl Outcome {
+    /// The drill that ended as it should: the device came home. That is no alarm.
+    pub fn drilled(&self) -> Option<Drill> {
+        self.work.order.drill.filter(|_| self.outcome == Ended::RolledBack)
+    }
 }
 
 /// A release that is not tried again by itself (DESIGN 9.17).

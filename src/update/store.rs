@@ -197,7 +197,15 @@ mod tests {
 
     fn ended(outcome: Ended) -> Journal {
         let (work, detail) = (work(), String::new());
-        let last = Outcome { outcome, work, txn: None, reason: None, detail, at: 0 };
+        let last = Outcome {
+            outcome,
+            work,
+            txn: None,
+            reason: None,
+            detail,
+            against: Default::default(),
+            at: 0,
+        };
         Journal { last: Some(last), ..journal(1) }
     }
 

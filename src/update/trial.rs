@@ -1,7 +1,7 @@
 //! The steps of a trial that runs: deciding it, leaving it for a while, going back.
 
 use super::endings::{
-    end, end_rolled_back, leave, leave_blameless, stranded, stranded_untold, updated,
+    end, end_rolled_back, leave, leave_blameless, stranded, stranded_untold, telling, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -76,11 +76,12 @@ fn undecided(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spent) -> S
         (Wish::Commit(Some(_)), _) | (Wish::Commit(None), Some(Done::Healthy(_))) => {
             Step::Run(Effect::Commit { slot: f.booted, txn: txn.clone() })
         }
-        (Wish::Commit(None), Some(Done::Unhealthy(detail))) => {
-            leave(j, f, work, txn, ReasonCode::HealthFailed, detail)
+        (Wish::Commit(None), Some(Done::Unhealthy(against))) => {
+            let left = leave(j, f, work, txn, against.no(), &against.text());
+            telling(left, against)
         }
-        (Wish::Commit(None), Some(Done::HealthUnknown(_))) => {
-            Step::Refuse(ReasonCode::HealthUnknown)
+        (Wish::Commit(None), Some(Done::HealthUnknown(against))) => {
+            Step::Refuse(against.no_answer())
         }
         (Wish::Commit(None), _) => Step::Run(Effect::CheckHealth),
         (Wish::Rollback(why), _) => leave(j, f, work, txn, ReasonCode::Requested, why),
@@ -103,12 +104,13 @@ fn leaving(j: &Journal, f: &Facts, spent: &Spent) -> Step {
 }
 
 pub(super) fn returning(j: &Journal, f: &Facts) -> Step {
-    let Phase::Returning { work, txn, reason, detail, boot_id } = &j.phase else {
+    let Phase::Returning { work, txn, reason, detail, boot_id, against } = &j.phase else {
         return Step::Wait;
     };
     let reason = *reason;
     if f.booted != work.slot {
-        return end(j, f, Ended::RolledBack, work.clone(), Some(txn), reason, detail);
+        let home = end(j, f, Ended::RolledBack, work.clone(), Some(txn), reason, detail);
+        return telling(home, against);
     }
     if !f.env.trial && f.env.slot != Some(work.slot.other()) {
         let said = "something else committed the trial";
@@ -116,13 +118,13 @@ pub(super) fn returning(j: &Journal, f: &Facts) -> Step {
     }
     let here = boot_id.as_deref() == Some(&f.boot_id);
     if f.env.trial && !here {
-        return leave_blameless(j, f, work, txn, reason, detail);
+        return telling(leave_blameless(j, f, work, txn, reason, detail), against);
     }
     if f.env.trial {
         return Step::Run(Effect::FallBack { to: work.slot.other(), txn: txn.clone() });
     }
     if boot_id.is_some() && !here {
-        return stranded(j, f, work, txn, reason, detail);
+        return telling(stranded(j, f, work, txn, reason, detail), against);
     }
     match &f.wish {
         Wish::Settle | Wish::Leave | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,

@@ -6,6 +6,12 @@ use crate::model::State;
 impl State {
     /// The word of a journal at rest.
     pub fn of(journal: &Journal) -> State {
+        // A drill that came home has changed nothing: what runs now ran before it.
+        if let (Phase::Idle, Some(last)) = (&journal.phase, &journal.last)
+            && last.drilled().is_some()
+        {
+            return if last.work.from.version.is_some() { State::Updated } else { State::Idle };
+        }
         match (&journal.phase, journal.last.as_ref().map(|l| l.outcome)) {
             (Phase::Installing(_), _) => State::Installing,
             (Phase::Staged(_), _) => State::Staged,

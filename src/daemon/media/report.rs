@@ -147,13 +147,14 @@ impl Report {
 fn last(status: &Status) -> Option<String> {
     let (last, ended) = (&status.last, status.last.outcome?);
     let how = match ended {
+        _ if last.drill.is_some() => "a drill came home from",
         Ended::Updated => "updated to",
         Ended::RolledBack => "rolled back from",
         Ended::Failed => "did not install",
     };
     let to = last.to.as_deref().unwrap_or("a system that nobody remembers");
     let mut out = format!("{how} {to}, {}", last.at.map_or_else(String::new, utc));
-    if let Some(reason) = last.reason {
+    if let Some(reason) = last.reason.filter(|_| last.drill.is_none()) {
         let _ = write!(out, ": {} [{reason}]", last.detail.as_deref().unwrap_or_default());
     }
     Some(out)

@@ -3,7 +3,7 @@
 use super::machine::{Machine, Said};
 use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
-use crate::model::{Digest, ReasonCode, SlotId};
+use crate::model::{Against, Digest, Failing, ReasonCode, SlotId};
 use crate::update::{
     Allowed, Done, EnvView, Facts, Journal, Named, Phase, Rules, Standing, State, Step, Target,
     Then, Wish, Work, wanted,
@@ -72,6 +72,7 @@ impl Machine {
             content => Target::Recorded(content.digest()),
         };
         let line = || "x".to_owned();
+        let against = || Against::one(Failing::check("x", "no"));
         Facts {
             booted: q.booted,
             boot_id: q.boot.to_string(),
@@ -91,8 +92,8 @@ impl Machine {
                 Found::Written => Some(Done::Written),
                 Found::NotWritten => Some(Done::NotWritten(ReasonCode::ReadBack, line())),
                 Found::Healthy => Some(Done::Healthy(line())),
-                Found::Unhealthy => Some(Done::Unhealthy(line())),
-                Found::Unknown => Some(Done::HealthUnknown(line())),
+                Found::Unhealthy => Some(Done::Unhealthy(against())),
+                Found::Unknown => Some(Done::HealthUnknown(against())),
             },
             up: u64::from(q.up),
             rules: Rules { deadline: u64::from(self.scenario.deadline()), ..Rules::default() },

@@ -142,8 +142,10 @@ impl Machine {
         match &journal.phase {
             Phase::Idle if ended => Ok(()),
             Phase::Returning { work, reason, .. } => {
-                let to_blame =
-                    matches!(reason, ReasonCode::HealthFailed | ReasonCode::DeadlinePassed);
+                let to_blame = matches!(
+                    reason,
+                    ReasonCode::HealthFailed | ReasonCode::HookVeto | ReasonCode::DeadlinePassed
+                );
                 // Where the journal was lost nobody knows the release by its whole name.
                 let nameless = work.digest == crate::model::Digest::NONE;
                 match !to_blame || nameless || self.denies(world, &work.digest) {

@@ -65,7 +65,15 @@ impl Machine {
         let (env, serial) = (self.envs.number(env), self.scenario.serial);
         let (work, detail) = (work(Content::Old, home), String::new());
         let outcome = Ended::Updated;
-        let last = Some(Outcome { outcome, work, txn: Some(txn), reason: None, detail, at: 0 });
+        let last = Some(Outcome {
+            outcome,
+            work,
+            txn: Some(txn),
+            reason: None,
+            detail,
+            against: Default::default(),
+            at: 0,
+        });
         let journal = Journal { attempts: 1, last, ..Journal::default() };
         World {
             on: true,

@@ -1,0 +1,112 @@
+//! What people and programs are told: all of it, in whole names, and no alarm where there is none.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+use common::Bench;
+use std::os::unix::fs::PermissionsExt;
+
+fn configure(bench: &Bench, more: &str) {
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(common::read(&config)).unwrap();
+    std::fs::write(&config, text + more).unwrap();
+}
+
+fn program(bench: &Bench, name: &str, script: &str) {
+    let path = bench.path(&format!("DEV/{name}"));
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn shell_check(name: &str, script: &str) -> String {
+    let words = serde_json::to_string(&["/bin/sh", "-c", script]).unwrap();
+    format!("\n[[health.check]]\nname = \"{name}\"\ncommand = {words}\n")
+}
+
+fn on_trial(bench: &Bench, version: &str) {
+    bench.surefoot(&["install", &bench.release(version)]).ok();
+    bench.reboot(&[]);
+}
+
+#[test]
+fn every_failing_check_is_told_everywhere_with_its_whole_name() {
+    let bench = Bench::new();
+    program(&bench, "told.sh", "cat >told.json; echo \"$SUREFOOT_FAILING\" >told.txt");
+    let hook = "\n[[hook]]\nname = \"tell\"\nat = \"after-rollback\"\ncommand = [\"./told.sh\"]\n";
+    configure(&bench, hook);
+    on_trial(&bench, "2.0.0");
+    configure(&bench, &shell_check("web: front", "echo answered 503; exit 4"));
+    configure(&bench, &shell_check("db", "echo no table; exit 1"));
+    let both = ["web: front: exit status 4: answered 503", "db: exit status 1: no table"];
+    let all = |text: &str| both.iter().all(|b| text.contains(b));
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(all(&said.err), "{}", said.err);
+    bench.reboot(&[]);
+    let status = bench.status();
+    let names = |list: &serde_json::Value| -> Vec<String> {
+        let name = |f: &serde_json::Value| f["name"].as_str().unwrap().to_owned();
+        list.as_array().unwrap().iter().map(name).collect()
+    };
+    assert_eq!(names(&status["last"]["failing"]), ["web: front", "db"], "{status:#}");
+    assert_eq!(status["postmortem"]["check"], "web: front");
+    assert_eq!(status["postmortem"]["checks"], serde_json::json!(["web: front", "db"]));
+    for words in [&["status"][..], &["history"], &["report"], &["status", "--json"]] {
+        let said = bench.surefoot(words).ok().out;
+        assert!(all(&said), "{words:?}: {said}");
+    }
+    let history = bench.surefoot(&["history", "--json"]).ok().json();
+    assert_eq!(names(&history["history"][0]["failing"]), ["web: front", "db"], "{history:#}");
+    let report = bench.surefoot(&["report", "--json"]).ok().json();
+    assert_eq!(names(&report["postmortem"]["failing"]), ["web: front", "db"]);
+    bench.surefoot(&["switch"]);
+    let told = std::fs::read_to_string(bench.path("DEV/told.txt")).unwrap();
+    assert_eq!(told, "web: front\ndb\n");
+    let told: serde_json::Value =
+        serde_json::from_slice(&common::read(&bench.path("DEV/told.json"))).unwrap();
+    assert_eq!(names(&told["failing"]), ["web: front", "db"]);
+    assert_eq!(told["reason"], "HEALTH_FAILED");
+}
+
+#[test]
+fn more_failing_checks_than_anybody_reads_are_counted() {
+    let bench = Bench::new();
+    on_trial(&bench, "2.0.0");
+    for n in 0..12 {
+        configure(&bench, &shell_check(&format!("c{n}"), "exit 1"));
+    }
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(said.err.contains("c7: exit status 1; and 4 more"), "{}", said.err);
+    bench.reboot(&[]);
+    let last = bench.status()["last"].clone();
+    assert_eq!((last["failing"].as_array().unwrap().len(), &last["failing_more"]), (8, &4.into()));
+}
+
+#[test]
+fn a_drill_is_no_alarm_and_the_doctor_knows_at_once() {
+    let bench = Bench::new();
+    bench.update_to("2.0.0");
+    bench.update_to("2.1.0");
+    bench.surefoot(&["drill"]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert_eq!(bench.reboot(&[]), "a");
+    // Nobody has written anything since the reboot.
+    let doctor = bench.surefoot(&["doctor"]).ok().out;
+    assert!(doctor.contains("rollback proven on this board, unhealthy"), "{doctor}");
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["last"]["drill"]),
+        (&"updated".into(), &"unhealthy".into())
+    );
+    assert!(status["postmortem"].is_null(), "{status:#}");
+    let summary = status["summary"].as_str().unwrap();
+    assert!(summary.contains("The drill ended: unhealthy, home after"), "{summary}");
+    assert!(summary.ends_with("; rollback proven."), "{summary}");
+    for words in ["status", "history"] {
+        let said = bench.surefoot(&[words]).ok().out;
+        let alarming = ["rolled back", "HEALTH_FAILED", "failed"].iter().any(|w| said.contains(w));
+        assert!(!alarming, "{words}: {said}");
+    }
+    let history = bench.surefoot(&["history", "--json"]).ok().json();
+    assert_eq!(history["history"][2]["work"]["order"]["drill"], "unhealthy", "{history:#}");
+}
