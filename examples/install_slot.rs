@@ -20,7 +20,7 @@ use surefoot::artifact::{Provenance, read_head};
 use surefoot::disk::Disk;
 use surefoot::event::Nowhere;
 use surefoot::install::{
-    Job, Reuse, Target, check_stored, installed, plan, verify_slot, write_slot,
+    Depth, Job, Reuse, Target, check_file, installed, plan, verify_slot, write_slot,
 };
 use surefoot::model::{CopyClaim, EnvClaims, Result, SlotId};
 use surefoot::slot::{Inactive, Layout, SlotNames};
@@ -90,7 +90,7 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
     };
     let plan = plan(&release, &device, surefoot::disk::BlockDevice::len(target.device()))?;
     let start = Instant::now();
-    check_stored(&*source, &release, &Nowhere)?;
+    check_file(&*source, &release, Depth::Stored, &Nowhere)?;
     println!("checked after {:?}", start.elapsed());
     let reuse = match how {
         "resume" => Reuse::Resume,

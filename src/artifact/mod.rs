@@ -21,7 +21,7 @@ pub use check::{Checked, check_payload};
 pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
 #[cfg(feature = "forge")]
 pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
-pub use decode::Decoder;
+pub use decode::{Decoder, check_stored};
 pub use head::{FIXED_HEADER_LEN, MAGIC, Unverified, read_head};
 pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
 pub use record::{Installed, PlainChunk, read_record};

@@ -9,7 +9,7 @@ use super::offer::{self, Offer};
 use super::world::World;
 use crate::event::Sink;
 use crate::hooks::Moment;
-use crate::install::{Plan, Reuse, check_stored};
+use crate::install::{Depth, Plan, Reuse, check_file};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
 use crate::update::{Allowed, Done, Order, Phase, Reboot, State, Then, Wish, Work, at_rest};
@@ -117,7 +117,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
     if let Input::Seekable(source) = &input
         && (ask.dry_run || !resumes)
     {
-        check_stored(&**source, &release, sink)?;
+        check_file(&**source, &release, Depth::Stored, sink)?;
     }
     if ask.dry_run {
         return Ok(Installed::Plan { v: 1, dry_run: true, slot: work.slot, plan });

@@ -5,7 +5,7 @@ use super::world::{World, named};
 use crate::artifact::{Release, read_head};
 use crate::boot::BootControl;
 use crate::event::Sink;
-use crate::install::{Plan, check_length, check_stored, plan};
+use crate::install::{Depth, Plan, check_file, check_length, plan};
 use crate::model::{Digest, Result, Txn};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
@@ -88,7 +88,7 @@ pub struct Judgement {
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let (offer, judgement) = look_at(world, source)?;
     if let Input::Seekable(source) = &offer.input {
-        check_stored(&**source, &offer.release, sink)?;
+        check_file(&**source, &offer.release, Depth::Decoded, sink)?;
     }
     Ok(judgement)
 }

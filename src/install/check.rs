@@ -1,13 +1,13 @@
-//! Every stored byte of an artifact checked against its signed hash, before anything
-//! destructive (DESIGN 9.16): a refused file changes nothing.
+//! Every stored byte of an artifact checked against its signed hash, and the form of every frame,
+//! before anything destructive (DESIGN 9.16): a refused file changes nothing.
 
 use super::medium::{THREADS, on_threads};
 use super::progress::Progress;
 use super::small;
 use super::spans::Places;
-use crate::artifact::{Chunk, Codec, Release};
+use crate::artifact::{Chunk, Decoder, Release};
 use crate::event::{Phase, Sink};
-use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result};
 use crate::source::Fetch;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,21 +15,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Stored bytes that one thread reads at a stretch, where its chunks are not larger.
 const STRETCH: u64 = 512 << 10;
 
-/// Reads all of an artifact and checks its length and every stored chunk, those for other
-/// hardware too: a file that is damaged anywhere is refused before the first destructive byte.
-/// `TRUNCATED`, `TRAILING_BYTES`, `CHUNK_CORRUPT`; `SOURCE_LOST` if the source fails.
-pub fn check_stored(source: &dyn Fetch, release: &Release, sink: &dyn Sink) -> Result<()> {
-    check_length(source, release)?;
-    let places = Places::new(&release.table.chunks, release.payload_offset());
-    check_chunks(source, &places, |_| true, sink)
+/// How far a chunk is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Its stored bytes are the signed ones, and exactly one frame of the form that a decoder takes.
+    /// Damage on the way is always found so.
+    Stored,
+    /// It also decodes to the signed bytes: what a signer can have done wrong.
+    Decoded,
 }
 
-/// Checks the stored bytes of the chunks that `wanted` names. `CHUNK_CORRUPT`, and what the
-/// source says.
+/// Reads all of an artifact and checks its length and every chunk, those for other hardware too: a
+/// file that is damaged anywhere is refused before the first destructive byte. `TRUNCATED`,
+/// `TRAILING_BYTES`, `CHUNK_CORRUPT`; `SOURCE_LOST` if the source fails.
+pub fn check_file(
+    source: &dyn Fetch,
+    release: &Release,
+    depth: Depth,
+    sink: &dyn Sink,
+) -> Result<()> {
+    check_length(source, release)?;
+    let places = Places::new(&release.table.chunks, release.payload_offset());
+    check_chunks(source, &places, |_| true, depth, sink)
+}
+
+/// Checks the chunks that `wanted` names. `CHUNK_CORRUPT`, and what the source says.
 pub(super) fn check_chunks(
     source: &dyn Fetch,
     places: &Places,
     wanted: impl Fn(usize) -> bool,
+    depth: Depth,
     sink: &dyn Sink,
 ) -> Result<()> {
     let runs = runs(places, wanted);
@@ -38,6 +53,10 @@ pub(super) fn check_chunks(
     let next = AtomicUsize::new(0);
     on_threads(THREADS, || {
         let mut stored = Vec::new();
+        let mut decoding = match depth {
+            Depth::Stored => None,
+            Depth::Decoded => Some((Decoder::new()?, Vec::new())),
+        };
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let bytes = places.stored(run);
             stored.resize(small(bytes.end - bytes.start), 0);
@@ -46,7 +65,14 @@ pub(super) fn check_chunks(
             for index in run.clone() {
                 let chunk = &places.chunks[index];
                 let (mine, after) = rest.split_at(chunk.stored_len as usize);
-                check(index, chunk, mine)?;
+                match &mut decoding {
+                    Some((decoder, plain)) if !chunk.is_zero() => {
+                        plain.resize(chunk.plain_len as usize, 0);
+                        let decoded = decoder.decode(chunk, mine, plain);
+                        decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+                    }
+                    _ => check(index, chunk, mine)?,
+                }
                 rest = after;
             }
             progress.add(bytes.end - bytes.start);
@@ -72,15 +98,9 @@ pub fn check_length(source: &dyn Fetch, release: &Release) -> Result<()> {
     }
 }
 
-/// One chunk's stored bytes against their signed hash.
+/// One chunk's stored bytes: `CHUNK_CORRUPT` with the chunk's number.
 pub(super) fn check(index: usize, chunk: &Chunk, stored: &[u8]) -> Result<()> {
-    if chunk.codec == Codec::Zero || Digest::of(stored) == chunk.stored {
-        return Ok(());
-    }
-    Err(Failure::new(
-        ReasonCode::ChunkCorrupt,
-        format!("chunk {index} does not match its signed hash"),
-    ))
+    crate::artifact::check_stored(chunk, stored).map_err(|f| f.at(format_args!("chunk {index}")))
 }
 
 /// The wanted chunks, neighbours in runs of about [`STRETCH`] stored bytes.

@@ -1,6 +1,6 @@
 //! From what is asked to what is written: look at the slot first, then decide, then write.
 
-use super::check::{check_chunks, check_length};
+use super::check::{Depth, check_chunks, check_length};
 use super::plan::Plan;
 use super::reuse::{Reuse, kept};
 use super::spans::Places;
@@ -67,7 +67,7 @@ impl<'a> Job<'a> {
 
 impl Prepared<'_> {
     /// Checks the stored bytes of every missing chunk against their signed hashes, where the
-    /// source can be read twice: what [`super::check_stored`] is to a first installation
+    /// source can be read twice: what [`super::check_file`] is to a first installation
     /// (DESIGN 9.16), for one that goes on.
     ///
     /// The chunks that stand in the slot are not looked at in the source. Their plain bytes were
@@ -77,9 +77,13 @@ impl Prepared<'_> {
     /// left in the slot that an early refusal could spare.
     pub fn check_missing(&self) -> Result<()> {
         match &self.input {
-            Input::Seekable(source) => {
-                check_chunks(&**source, &self.order.places, |i| !self.kept[i], self.sink)
-            }
+            Input::Seekable(source) => check_chunks(
+                &**source,
+                &self.order.places,
+                |i| !self.kept[i],
+                Depth::Stored,
+                self.sink,
+            ),
             Input::Stream(_) => Ok(()),
         }
     }

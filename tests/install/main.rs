@@ -13,7 +13,7 @@ mod world;
 use std::sync::Mutex;
 use surefoot::artifact::Release;
 use surefoot::event::{Event, Phase, Sink};
-use surefoot::install::{Reuse, SlotVerdict, check_stored, installed, verify_slot};
+use surefoot::install::{Depth, Reuse, SlotVerdict, check_file, installed, verify_slot};
 use surefoot::source::Fetch;
 use world::{Device, Draft, image, nowhere, of_file, of_stream, trust};
 
@@ -81,7 +81,7 @@ fn progress_is_told_in_order_and_comes_to_its_total() {
     let (release, input) = of_file(&artifact);
     let source = world::Memory(artifact.clone());
     let release: &Release = &release;
-    check_stored(&source as &dyn Fetch, release, &heard).unwrap();
+    check_file(&source as &dyn Fetch, release, Depth::Stored, &heard).unwrap();
     let (release, _) = of_file(&artifact);
     device.write_to(&release, input, Reuse::Resume, &heard).unwrap();
     let mut totals = Vec::new();

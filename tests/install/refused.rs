@@ -1,7 +1,7 @@
 //! What is refused, and that it changes nothing.
 
 use crate::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream};
-use surefoot::install::{Reuse, check_stored};
+use surefoot::install::{Depth, Reuse, check_file};
 use surefoot::model::{ReasonCode, Result};
 
 #[track_caller]
@@ -44,21 +44,104 @@ fn every_damaged_byte_of_a_file_is_found_before_anything_is_written() {
     let (release, _) = of_file(&artifact);
     let payload = release.payload_offset() as usize..artifact.len();
     assert!(payload.len() > 20_000);
-    check_stored(&Memory(artifact.clone()), &release, nowhere()).unwrap();
+    check_file(&Memory(artifact.clone()), &release, Depth::Stored, nowhere()).unwrap();
     for at in payload.clone().step_by(1499).chain([payload.end - 1]) {
         let mut damaged = artifact.clone();
         damaged[at] ^= 1;
-        let found = check_stored(&Memory(damaged), &release, nowhere());
+        let found = check_file(&Memory(damaged), &release, Depth::Stored, nowhere());
         refused(found, ReasonCode::ChunkCorrupt);
     }
     for cut in payload.clone().step_by(20_011) {
         let short = Memory(artifact[..cut].to_vec());
-        refused(check_stored(&short, &release, nowhere()), ReasonCode::Truncated);
+        refused(check_file(&short, &release, Depth::Stored, nowhere()), ReasonCode::Truncated);
     }
     let mut long = artifact.clone();
     long.push(0);
-    let found = check_stored(&Memory(long), &release, nowhere());
+    let found = check_file(&Memory(long), &release, Depth::Stored, nowhere());
     refused(found, ReasonCode::TrailingBytes);
+}
+
+fn frame(plain: &[u8], checksum: bool) -> Vec<u8> {
+    let mut context = zstd_safe::CCtx::create();
+    context.set_parameter(zstd_safe::CParameter::ChecksumFlag(checksum)).unwrap();
+    let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    context.compress2(&mut bytes, plain).unwrap();
+    bytes
+}
+
+/// What a signer may have made of a chunk: what it is, and how its frame is changed.
+type Form = (&'static str, fn(&[u8], &mut Vec<u8>));
+
+#[test]
+fn a_frame_of_another_form_is_found_before_anything_is_written() {
+    let image = image(6, 1 << 20);
+    let draft = Draft::new("1.0").rootfs(&image);
+    let forms: [Form; 10] = [
+        ("one byte more", |_, f| f.push(0)),
+        ("a skippable frame after", |_, f| f.extend(b"\x50\x2a\x4d\x18\x04\0\0\0skip")),
+        ("an empty frame after", |_, f| f.extend(frame(b"", false))),
+        ("two frames", |p, f| {
+            let (one, two) = p.split_at(p.len() / 2);
+            *f = [frame(one, false), frame(two, false)].concat();
+        }),
+        ("a window instead of one segment", |_, f| {
+            f[4] &= !0x20;
+            f.insert(5, 21 << 3);
+        }),
+        ("a length that is too high", |p, f| *f = frame(&[p, b"x"].concat(), false)),
+        ("a length that is too low", |p, f| *f = frame(&p[1..], false)),
+        ("a frame cut short", |_, f| f.truncate(f.len() - 1)),
+        ("a checksum that is not there", |_, f| f[4] |= 4),
+        ("a reserved bit", |_, f| f[4] |= 8),
+    ];
+    let device = Device::new();
+    let before = device.disk_bytes();
+    for (what, change) in forms {
+        let artifact = draft.build_storing(change);
+        let (release, _) = of_file(&artifact);
+        for depth in [Depth::Stored, Depth::Decoded] {
+            let found = check_file(&Memory(artifact.clone()), &release, depth, nowhere());
+            assert_eq!(found.unwrap_err().code(), ReasonCode::ChunkCorrupt, "{what}");
+        }
+        // What goes on after a cut looks at the missing chunks only, and as closely.
+        let input = of_file(&artifact).1;
+        let checked = device
+            .with_job(&release, input, Reuse::Resume, nowhere(), |j| j.prepare()?.check_missing());
+        assert_eq!(checked.unwrap_err().code(), ReasonCode::ChunkCorrupt, "{what}");
+    }
+    assert!(device.disk_bytes() == before);
+    // A frame that brings its own checksum is one of the form.
+    let artifact = draft.build_storing(|p, f| *f = frame(p, true));
+    let (release, input) = of_file(&artifact);
+    check_file(&Memory(artifact), &release, Depth::Stored, nowhere()).unwrap();
+    device.write(&release, input, Reuse::Nothing).unwrap();
+    assert!(device.slot_bytes().starts_with(&image));
+}
+
+#[test]
+fn what_decodes_to_other_bytes_is_the_artifacts_fault_and_not_the_mediums() {
+    let forms: [Form; 2] = [
+        ("other bytes of the same length", |p, f| {
+            let mut other = p.to_vec();
+            other[p.len() / 2] ^= 1;
+            *f = frame(&other, false);
+        }),
+        ("a wrong checksum", |p, f| {
+            *f = frame(p, true);
+            *f.last_mut().unwrap() ^= 1;
+        }),
+    ];
+    for (what, change) in forms {
+        let artifact = Draft::new("1.0").rootfs(&image(7, 1 << 20)).build_storing(change);
+        let (release, input) = of_file(&artifact);
+        let whole = check_file(&Memory(artifact.clone()), &release, Depth::Decoded, nowhere());
+        assert_eq!(whole.unwrap_err().code(), ReasonCode::ChunkCorrupt, "{what}");
+        for input in [input, of_stream(&artifact).1] {
+            let device = Device::new();
+            let failure = device.write(&release, input, Reuse::Nothing).unwrap_err();
+            assert_eq!(failure.code(), ReasonCode::ChunkCorrupt, "{what}: {failure}");
+        }
+    }
 }
 
 #[test]

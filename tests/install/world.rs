@@ -5,12 +5,12 @@ use std::io::Cursor;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use surefoot::artifact::write::{Draft as Head, Image, Packing, pack};
-use surefoot::artifact::{Provenance, Release, read_head};
+use surefoot::artifact::write::{Draft as Head, Image, Packed, Packing, pack};
+use surefoot::artifact::{Chunk, Codec, Decoder, Provenance, Release, read_head};
 use surefoot::disk::{BlockDevice, Disk, Window};
 use surefoot::event::{Nowhere, Sink};
 use surefoot::install::{Job, Report, Reuse, Target, plan, write_slot};
-use surefoot::model::{CopyClaim, EnvClaims, Identifier, Result, SlotId};
+use surefoot::model::{CopyClaim, Digest, EnvClaims, Identifier, Result, SlotId};
 use surefoot::provision::{Card, Counter, make};
 use surefoot::slot::record::RECORD_LEN;
 use surefoot::slot::{Inactive, Layout, SlotNames};
@@ -115,13 +115,39 @@ impl Draft {
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {
+        self.build_with(|_, _| ())
+    }
+
+    /// The same where the last compressed chunk is stored in another form, and signed like that:
+    /// `change` gets its plain bytes and its frame.
+    pub(crate) fn build_storing(&self, change: impl Fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+        self.build_with(|packed, payload| {
+            let is_frame = |c: &Chunk| c.codec == Codec::Zstd;
+            let index = packed.table.chunks.iter().rposition(is_frame).unwrap();
+            let (before, from) = packed.table.chunks.split_at_mut(index);
+            let at = before.iter().map(|c| c.stored_len as usize).sum::<usize>();
+            let chunk = &mut from[0];
+            let end = at + chunk.stored_len as usize;
+            let mut frame = payload[at..end].to_vec();
+            let mut plain = vec![0; chunk.plain_len as usize];
+            Decoder::new().unwrap().decode(chunk, &frame, &mut plain).unwrap();
+            change(&plain, &mut frame);
+            chunk.stored_len = frame.len() as u32;
+            chunk.stored = Digest::of(&frame);
+            payload.splice(at..end, frame);
+            packed.payloads[0].stored_size = payload.len() as u64;
+        })
+    }
+
+    fn build_with(&self, change: impl FnOnce(&mut Packed, &mut Vec<u8>)) -> Vec<u8> {
         let mut payload = Vec::new();
         let images = self.images.iter().map(|(image, hardware)| Image {
             hardware: hardware.clone(),
             ..Image::rootfs(Cursor::new(image.clone()))
         });
         let packing = Packing { level: 3, average: 32 << 10, threads: 2 };
-        let packed = pack(images.collect(), packing, &mut payload, &|_| ()).unwrap();
+        let mut packed = pack(images.collect(), packing, &mut payload, &|_| ()).unwrap();
+        change(&mut packed, &mut payload);
         let head = Head {
             product: name(self.product),
             compatible: vec![name(self.compatible)],
