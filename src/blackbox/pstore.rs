@@ -2,9 +2,8 @@
 //! and told apart from what was there before.
 
 use crate::model::{ReasonCode, Result, WithReason, printable};
-use crate::sys::durable;
+use crate::sys::{durable, files};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -71,7 +70,7 @@ fn record(path: &Path) -> Option<Record> {
     if !dump && !name.starts_with("console-") {
         return None;
     }
-    let mut file = File::open(path).ok()?;
+    let mut file = files::foreign(path).ok()?;
     let len = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(len.saturating_sub(TAIL))).ok()?;
     let mut bytes = Vec::new();

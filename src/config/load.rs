@@ -3,6 +3,7 @@
 use super::line::line_of;
 use super::{Fragment, Settings};
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::files;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,7 @@ pub fn load(place: &Where) -> Result<Loaded> {
 }
 
 fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|e| {
+    files::foreign_text(file, files::SMALL).map_err(|e| {
         let code = match e.kind() {
             std::io::ErrorKind::NotFound => ReasonCode::ConfigMissing,
             _ => ReasonCode::ConfigInvalid,

@@ -3,6 +3,7 @@
 use super::Loaded;
 use super::line::line_of;
 use crate::health::Kind;
+use crate::sys::files;
 use std::path::PathBuf;
 use toml::{Table, Value};
 
@@ -42,7 +43,8 @@ impl Loaded {
     /// `file:line: `, or nothing for a default.
     fn place_of(&self, key: &str) -> String {
         let Some(file) = self.origin.get(key) else { return String::new() };
-        let line = std::fs::read_to_string(file).ok().and_then(|text| line_in(&text, key));
+        let line =
+            files::foreign_text(file, files::SMALL).ok().and_then(|text| line_in(&text, key));
         let line = line.map_or_else(String::new, |n| format!(":{n}"));
         format!("{}{line}: ", file.display())
     }

@@ -6,8 +6,8 @@ use crate::config::{Settings, Where, load};
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::Result;
-use crate::sys::systemd;
 use crate::sys::transient::Units;
+use crate::sys::{durable, systemd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
     Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -123,9 +123,9 @@ impl Core {
     pub(super) fn mark_decided(&self, world: &World) {
         let mark = world.settings.run.join("decided");
         if !mark.exists()
-            && let Err(error) = std::fs::write(&mark, b"")
+            && let Err(error) = durable::publish(&mark, b"")
         {
-            log::warn!("{}: {error}", mark.display());
+            log::warn!("{error}");
         }
     }
 

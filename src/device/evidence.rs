@@ -3,6 +3,7 @@
 
 use super::explain::Watchdog;
 use crate::model::printable;
+use crate::sys::files;
 use crate::sys::process::{Ending, Invocation, Runner};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -96,7 +97,7 @@ impl Questions<'_> {
 
 /// What a watchdog says in sysfs, in its folder.
 pub(super) fn watchdog(folder: &Path) -> Option<Watchdog> {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let read = |name: &str| files::kernel_text(folder.join(name)).ok();
     let number = |text: String| match text.trim().strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
         None => text.trim().parse().ok(),

@@ -12,7 +12,7 @@ use crate::boot::uboot::{CopyState, EnvStore};
 use crate::config::{Loaded, Settings, Where, load};
 use crate::disk::Disk;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
-use crate::sys::{clock, durable, host, mounts};
+use crate::sys::{clock, durable, files, host, mounts};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -182,8 +182,8 @@ fn file(path: &Path, limit: u64) -> Value {
 fn kernel() -> Value {
     let line = mounts::kernel_command_line().map_err(|e| e.to_string());
     let line = line.map_or_else(|e| json!({ "error": e }), |l| json!(command_line(&l)));
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let release = files::kernel_text("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let system = files::foreign_text("/etc/os-release".as_ref(), files::SMALL).unwrap_or_default();
     let name = system.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="));
     let name = name.map(|n| printable(n.trim_matches('"'), 200));
     json!({

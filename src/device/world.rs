@@ -13,7 +13,7 @@ use crate::slot::{self, Layout, SlotNames};
 use crate::sys::AlignedBuf;
 use crate::sys::lock::{FileLock, Holder, holder};
 use crate::sys::process::{Children, Runner};
-use crate::sys::{clock, durable, host, mounts};
+use crate::sys::{clock, durable, files, host, mounts};
 use crate::trust::{Trust, Verified};
 use crate::update::{
     FloorStore, History, Journal, JournalStore, Named, Order, Stored, Target, Work,
@@ -113,7 +113,7 @@ impl World {
         let said = booted.with_file_name("uptime");
         let since = replaced(booted);
         if since.is_some() && replaced(&said) >= since {
-            let text = std::fs::read_to_string(&said).unwrap_or_default();
+            let text = files::foreign_text(&said, 64).unwrap_or_default();
             return text.trim().parse().unwrap_or(0);
         }
         since.and_then(|t| t.elapsed().ok()).map_or(0, |t| t.as_secs())
@@ -123,7 +123,7 @@ impl World {
     pub fn trust(&self) -> Result<Trust> {
         let file = &self.settings.trust_file;
         let limit = u64::try_from(crate::trust::MAX_TRUST_LEN).unwrap_or(u64::MAX);
-        let bytes = durable::read(file, limit)
+        let bytes = durable::read_foreign(file, limit)
             .map_err(|f| Failure::new(ReasonCode::TrustInvalid, f.detail()))?;
         let missing = || Failure::new(ReasonCode::TrustMissing, format!("no {}", file.display()));
         let text = String::from_utf8(bytes.ok_or_else(missing)?).map_err(|_| {

@@ -173,7 +173,7 @@ fn date(now: u64) -> String {
 
 /// The zone of this device; without a file that can be read it is Greenwich's, as for everybody else.
 fn local(file: &Path) -> LocalTime {
-    let bytes = durable::read(file, zone::LIMIT).ok().flatten();
+    let bytes = durable::read_foreign(file, zone::LIMIT).ok().flatten();
     bytes.and_then(|bytes| LocalTime::parse(&bytes)).unwrap_or(LocalTime::UTC)
 }
 

@@ -1,5 +1,6 @@
 //! Reading what the kernel says in small files: never much, and whatever stands there.
 
+use crate::sys::files;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +10,7 @@ const MOST: usize = 1_024;
 /// The first line of a small file; `None` if it cannot be read or is no text.
 pub(super) fn line(file: &Path) -> Option<String> {
     let mut bytes = Vec::new();
-    // A FIFO would hold us.
-    let is_file = std::fs::metadata(file).is_ok_and(|m| m.is_file());
-    let open = is_file.then(|| std::fs::File::open(file).ok()).flatten()?;
-    open.take(128).read_to_end(&mut bytes).ok()?;
+    files::foreign(file).ok()?.take(128).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     Some(text.lines().next()?.trim().to_owned()).filter(|l| !l.is_empty())
 }

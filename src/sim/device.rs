@@ -66,7 +66,7 @@ impl Device {
         let bad = |why: String| {
             Failure::new(ReasonCode::ConfigInvalid, format!("{}: {why}", path.display()))
         };
-        let bytes = durable::read(&path, 1 << 16)?.unwrap_or_default();
+        let bytes = durable::read_foreign(&path, 1 << 16)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
         let soldered: Soldered = toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))?;
         match soldered.counter.as_str() {
@@ -88,7 +88,7 @@ impl Device {
     /// bytes: offset and length.
     fn copies(&self, len: u64) -> Result<[(u64, u64); 2]> {
         let path = self.path("fw_env.config");
-        let text = durable::read(&path, 1 << 16)?.unwrap_or_default();
+        let text = durable::read_foreign(&path, 1 << 16)?.unwrap_or_default();
         let config = FwEnvConfig::parse(&String::from_utf8_lossy(&text))
             .map_err(|f| f.at(path.display()))?;
         let place = |offset: i64| match u64::try_from(offset) {

@@ -3,7 +3,7 @@
 use super::Layout;
 use crate::disk::Disk;
 use crate::model::{Failure, ReasonCode, Result, SlotId, WithReason};
-use crate::sys::mounts;
+use crate::sys::{files, mounts};
 use std::path::Path;
 
 fn unknown(why: impl AsRef<str>) -> Failure {
@@ -56,8 +56,9 @@ pub fn root_partition(disk: &Disk) -> Result<Option<(u64, u64)>> {
 /// The slot that a simulated device runs: the letter on the first line of the file that
 /// `[device] booted` names.
 pub fn booted_from_file(path: &Path) -> Result<SlotId> {
-    let text = std::fs::read_to_string(path)
+    let text = files::read_own(path, 4096)
         .reason(ReasonCode::BootedUnknown, format!("reading {}", path.display()))?;
+    let text = String::from_utf8_lossy(&text);
     let first = text.lines().next().unwrap_or_default();
     first.trim().parse().map_err(|why: String| unknown(why).at(path.display()))
 }

@@ -2,6 +2,7 @@
 //! say what board it runs on.
 
 use crate::model::{Failure, Identifier, ReasonCode, Result};
+use crate::sys::files;
 use crate::sys::process::{Ending, Invocation, run};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub fn revision(
 ) -> Result<Identifier> {
     let unknown = |what: String| Failure::new(ReasonCode::HardwareUnknown, what);
     let from_file = |path: &Path| {
-        let read = std::fs::read(path).map_err(|e| unknown(format!("{}: {e}", path.display())));
+        let read = files::read_foreign(path, 4096)
+            .map_err(|e| unknown(format!("{}: {e}", path.display())));
         read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     };
     let text = match source {

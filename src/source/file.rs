@@ -2,6 +2,7 @@
 
 use super::Fetch;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::files;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -21,15 +22,13 @@ impl FileSource {
     /// is a stream: `-`), `SOURCE_LOST` if it cannot be read.
     pub fn open(path: &Path) -> Result<FileSource> {
         let name = path.display().to_string();
-        // Look before opening: opening a named pipe would wait for its writer.
-        let about = std::fs::metadata(path).map_err(|e| open_failed(&name, &e))?;
-        if !about.is_file() {
-            return Err(Failure::new(
+        let file = files::foreign(path).map_err(|e| match e.kind() {
+            ErrorKind::InvalidInput => Failure::new(
                 ReasonCode::NoSuchFile,
-                format!("{name} is not an ordinary file; use `-` to read standard input"),
-            ));
-        }
-        let file = File::open(path).map_err(|e| open_failed(&name, &e))?;
+                format!("{name} {e}; use `-` to read standard input"),
+            ),
+            _ => open_failed(&name, &e),
+        })?;
         let len = file.metadata().reason(ReasonCode::SourceLost, &name)?.len();
         Ok(FileSource { file, len, name })
     }

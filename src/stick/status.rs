@@ -1,6 +1,7 @@
 //! A file that a program with a lamp or a display can follow.
 
 use crate::model::{ReasonCode, printable};
+use crate::sys::{durable, files};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -76,7 +77,8 @@ impl Board {
 
     /// The stick is gone: pulled before the end if it was still needed.
     pub fn gone(&self) {
-        let word = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let word = files::read_own(&self.path, 16 * 1024).unwrap_or_default();
+        let word = String::from_utf8_lossy(&word);
         let state = word.lines().next().and_then(|l| l.strip_prefix("state="));
         // What is shown may be of the next one.
         let named = word.lines().find_map(|l| l.strip_prefix("device="));
@@ -107,10 +109,8 @@ impl Board {
 
     /// Whoever reads finds the old file or the new one.
     fn put(&self, text: &str) {
-        let beside = self.path.with_extension(format!("new{}", std::process::id()));
-        let put = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &self.path));
-        if let Err(error) = put {
-            log::info!("{}: {error}", self.path.display());
+        if let Err(failure) = durable::publish(&self.path, text.as_bytes()) {
+            log::info!("{failure}");
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Files that are either the old or the new one after a power cut.
 
+use super::files;
 use super::power::{self, Deed};
 use crate::model::{Failure, ReasonCode, Result};
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What is set aside for a day on which somebody else has filled the disk: so many files of this
@@ -32,8 +33,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_strictly(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = &beside(path);
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);
-    let open =
-        || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(beside);
+    let open = || files::new(beside, 0o600);
     let file = power::telling(Deed::Create(beside), open).map_err(|e| told("create", &e))?;
     fill(&file, path, bytes)?;
     replace(beside, path)
@@ -70,11 +70,12 @@ fn spare(path: &Path, bytes: &[u8]) -> Option<Result<()>> {
     let beside = &beside(path);
     let folder = folder_of(path);
     let taken = RESERVED.map(|n| folder.join(format!("reserve.{n}"))).find(|reserve| {
-        power::acting(Deed::Rename(reserve, beside), || fs::rename(reserve, beside)).is_ok()
+        files::own(reserve).is_ok()
+            && power::acting(Deed::Rename(reserve, beside), || fs::rename(reserve, beside)).is_ok()
     });
     taken?;
     let told = |error: &std::io::Error| io_failure("write", path, error);
-    let done = OpenOptions::new().write(true).open(beside).map_err(|e| told(&e)).and_then(|file| {
+    let done = files::own_to_change(beside, 0o600).map_err(|e| told(&e)).and_then(|file| {
         // Overwritten first and cut to length then: at no time does it need a block.
         fill(&file, path, bytes)?;
         file.set_len(bytes.len() as u64).and_then(|()| file.sync_all()).map_err(|e| told(&e))?;
@@ -101,9 +102,11 @@ pub fn reserve(folder: &Path) {
 /// Replaces a file that anybody may read and nobody needs after a reboot: whole at every moment,
 /// and not waited for.
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside = &beside(path);
-    let open = OpenOptions::new().write(true).create(true).truncate(true).open(beside);
-    let mut file = open.map_err(|e| io_failure("create", path, &e))?;
+    // Several processes may show something here, each whole.
+    let mut beside = beside(path).into_os_string();
+    beside.push(std::process::id().to_string());
+    let beside = Path::new(&beside);
+    let mut file = files::new(beside, 0o644).map_err(|e| io_failure("create", path, &e))?;
     // Whatever the mask of this process says.
     file.set_permissions(fs::Permissions::from_mode(0o644))
         .and_then(|()| file.write_all(bytes))
@@ -114,8 +117,8 @@ pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Appends one line to `path` and syncs it. A cut may leave a torn last line: readers drop it.
 pub fn append_line(path: &Path, line: &str) -> Result<()> {
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);
-    let end = fs::metadata(path).map(|m| m.len());
-    let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let end = fs::symlink_metadata(path).map(|m| m.len());
+    let open = || files::own_to_append(path, 0o600);
     let file = match end {
         Ok(_) => open(),
         Err(_) => power::telling(Deed::Create(path), open),
@@ -132,22 +135,23 @@ pub fn append_line(path: &Path, line: &str) -> Result<()> {
     }
 }
 
-/// The whole file, at most `limit` bytes of it; `None` if it does not exist. A longer file is an
-/// error: nothing that this program wrote is that long.
+/// The whole of a file of ours, at most `limit` bytes; `None` if it does not exist. A longer file is
+/// an error: nothing that this program wrote is that long.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    let told = |error: &std::io::Error| io_failure("read", path, error);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(told(&e)),
-    };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| told(&e))?;
-    if bytes.len() as u64 > limit {
-        let what = format!("{} is longer than {limit} bytes", path.display());
-        return Err(Failure::new(ReasonCode::Io, what));
+    found(path, files::read_own(path, limit))
+}
+
+/// The same of a file that other people or programs write.
+pub fn read_foreign(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    found(path, files::read_foreign(path, limit))
+}
+
+fn found(path: &Path, read: std::io::Result<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_failure("read", path, &e)),
     }
-    Ok(Some(bytes))
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {

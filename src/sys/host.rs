@@ -1,5 +1,6 @@
 //! The machine as a whole: which boot this is, and ending it.
 
+use super::files;
 use crate::model::{ReasonCode, Result, WithReason};
 use nix::sys::reboot::{RebootMode, reboot};
 use std::path::Path;
@@ -7,32 +8,32 @@ use std::time::Duration;
 
 /// The kernel's id of this boot (proc(5), `random/boot_id`).
 pub fn boot_id() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let text = files::kernel_text("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
 }
 
 /// Seconds since this boot began, suspended ones included (proc(5), `uptime`); 0 if unknown.
 pub fn uptime() -> u64 {
-    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let text = files::kernel_text("/proc/uptime").unwrap_or_default();
     text.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0)
 }
 
 /// Memory of this process that is in memory (proc(5), `status`), bytes.
 pub fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let text = files::kernel_text("/proc/self/status").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// What this machine is called in its network; empty if unknown.
 pub fn name() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let text = files::kernel_text("/proc/sys/kernel/hostname").unwrap_or_default();
     text.trim().to_owned()
 }
 
 /// The id of this installation (machine-id(5)). It is not to be shown to strangers as it is.
 pub fn machine_id() -> Option<String> {
-    let text = std::fs::read_to_string("/etc/machine-id").ok()?;
+    let text = files::kernel_text("/etc/machine-id").ok()?;
     Some(text.trim().to_owned()).filter(|t| t.len() == 32)
 }
 
@@ -48,7 +49,7 @@ pub fn hold_off_termination() {
 
 /// What people call a user: the name in `/etc/passwd`, else `uid 1000`.
 pub fn user_name(uid: u32) -> String {
-    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let text = files::kernel_text("/etc/passwd").unwrap_or_default();
     let of_uid = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
     let name = text.lines().find(of_uid).and_then(|line| line.split(':').next());
     name.map_or_else(|| format!("uid {uid}"), str::to_owned)

@@ -17,13 +17,7 @@ impl FileLock {
     /// Takes the lock on `path`, creating the file; waits for `patience` at most.
     /// `BUSY` if another process holds it.
     pub fn take(path: &Path, patience: Duration) -> Result<FileLock> {
-        let open = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path);
+        let open = super::files::own_to_change(path, 0o600);
         let mut file = open.map_err(|e| super::durable::io_failure("open the lock", path, &e))?;
         let start = Instant::now();
         loop {

@@ -7,6 +7,7 @@ pub mod blk;
 pub mod cage;
 pub mod clock;
 pub mod durable;
+pub mod files;
 mod filter;
 pub mod host;
 pub mod kmsg;

@@ -1,6 +1,7 @@
 //! What the kernel says about mounts, swap, partitions and its command line. Parsers take text;
 //! the functions that open files say so.
 
+use super::files;
 use std::io::Result;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -96,8 +97,8 @@ fn unescape(text: &str) -> String {
 
 /// All mounts of this mount namespace.
 pub fn mounts() -> Result<Vec<Mount>> {
-    let text = std::fs::read("/proc/self/mountinfo")?;
-    Ok(parse_mountinfo(&String::from_utf8_lossy(&text)))
+    let text = files::kernel_text("/proc/self/mountinfo")?;
+    Ok(parse_mountinfo(&text))
 }
 
 /// The device of the root file system, if it lies on one; `None` for an overlay or a memory file
@@ -126,7 +127,7 @@ pub fn in_use(device: DeviceNumber) -> Result<Option<String>> {
         }
     }
     // Absent where the kernel is built without swap.
-    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let swaps = files::kernel_text("/proc/swaps").unwrap_or_default();
     for line in swaps.lines().skip(1) {
         let path = unescape(line.split_whitespace().next().unwrap_or_default());
         if std::fs::metadata(path).is_ok_and(|s| same(s.rdev(), device)) {
@@ -149,8 +150,8 @@ pub fn is_read_only(device: DeviceNumber) -> bool {
 
 /// The text of `/proc/cmdline`.
 pub fn kernel_command_line() -> Result<String> {
-    let text = std::fs::read("/proc/cmdline")?;
-    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+    let text = files::kernel_text("/proc/cmdline")?;
+    Ok(text.trim_end().to_owned())
 }
 
 /// A partition as the kernel has it, in bytes of its disk.
@@ -170,12 +171,12 @@ pub struct KernelPartition {
 const SYSFS_SECTOR: u64 = 512;
 
 fn number_in(path: &Path) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    files::kernel_text(path).ok()?.trim().parse().ok()
 }
 
 fn partition_in(folder: &Path) -> Option<KernelPartition> {
     number_in(&folder.join("partition"))?;
-    let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let text = |name: &str| files::kernel_text(folder.join(name)).ok();
     let uevent = text("uevent")?;
     let node = uevent.lines().find_map(|l| l.strip_prefix("DEVNAME="))?;
     Some(KernelPartition {
@@ -197,7 +198,7 @@ pub fn under(device: DeviceNumber) -> DeviceNumber {
         let (Some(only), None) = (slaves.next(), slaves.next()) else {
             break;
         };
-        let number = std::fs::read_to_string(only.path().join("dev"));
+        let number = files::kernel_text(only.path().join("dev"));
         match number.ok().and_then(|n| n.parse().ok()) {
             Some(next) => device = next,
             None => break,
@@ -219,7 +220,7 @@ pub fn partitions_of(disk: DeviceNumber) -> Vec<KernelPartition> {
 pub fn disk_of(partition: DeviceNumber) -> Option<(DeviceNumber, KernelPartition)> {
     let folder = std::fs::canonicalize(partition.sysfs()).ok()?;
     let place = partition_in(&folder)?;
-    let disk = std::fs::read_to_string(folder.parent()?.join("dev")).ok()?;
+    let disk = files::kernel_text(folder.parent()?.join("dev")).ok()?;
     Some((disk.parse().ok()?, place))
 }
 
@@ -231,11 +232,11 @@ pub fn image_in_use(image: &Path, range: std::ops::Range<u64>) -> Result<Option<
         return Ok(None);
     };
     for folder in entries.filter_map(|e| e.ok()).map(|e| e.path()) {
-        let backing = std::fs::read_to_string(folder.join("loop/backing_file"));
+        let backing = files::kernel_text(folder.join("loop/backing_file"));
         if !backing.is_ok_and(|b| Path::new(b.trim_end_matches('\n')) == image) {
             continue;
         }
-        let Some(device) = std::fs::read_to_string(folder.join("dev"))
+        let Some(device) = files::kernel_text(folder.join("dev"))
             .ok()
             .and_then(|t| t.parse::<DeviceNumber>().ok())
         else {

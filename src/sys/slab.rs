@@ -1,10 +1,11 @@
 //! A file that has its whole length from the beginning and is written in place: a disk that
 //! becomes full later does not stop it, and a write in it moves nothing but its own bytes.
 
+use super::files;
 use super::power::{self, Deed};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Result;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// How much is made to zeros at once.
@@ -22,10 +23,7 @@ impl Slab {
     /// and so have their place on the medium.
     pub fn open(path: &Path, len: u64) -> Result<Slab> {
         let fresh = !path.exists();
-        let open = || {
-            let mut how = OpenOptions::new();
-            how.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-        };
+        let open = || files::own_to_change(path, 0o600);
         let file = if fresh { power::telling(Deed::Create(path), open)? } else { open()? };
         let found = file.metadata()?.len();
         let slab = Slab { file, len };

@@ -9,6 +9,7 @@ use super::place::Place;
 use super::{Env, FwEnvConfig, choose};
 use crate::disk::Disk;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +105,8 @@ impl EnvStore {
     /// if it cannot be read or understood.
     pub fn open(path: &Path, disk: Option<Arc<Disk>>) -> Result<EnvStore> {
         let place = || format!("{}", path.display());
-        let text = std::fs::read_to_string(path).reason(ReasonCode::EnvConfig, place())?;
+        let text =
+            files::foreign_text(path, files::SMALL).reason(ReasonCode::EnvConfig, place())?;
         let config = FwEnvConfig::parse(&text).map_err(|f| f.at(place()))?;
         let base = path.parent().unwrap_or(Path::new("."));
         Ok(EnvStore::new(&config, base, disk))

@@ -9,9 +9,9 @@ use crate::device::World;
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick};
-use crate::sys::blk;
 use crate::sys::host;
 use crate::sys::lock::FileLock;
+use crate::sys::{blk, durable, files};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -87,8 +87,8 @@ pub fn stick_gone(place: &Where, path: &Path) -> Result<()> {
     board(&settings, path).gone();
     // Whatever is put in from now on, a person has put in.
     let mark = settings.run.join(TAKEN_OUT);
-    if let Err(error) = std::fs::write(&mark, host::boot_id().unwrap_or_default()) {
-        log::info!("{}: {error}", mark.display());
+    if let Err(error) = durable::publish(&mark, host::boot_id().unwrap_or_default().as_bytes()) {
+        log::info!("{error}");
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn is_our_own(settings: &Settings, stick: &Stick) -> bool {
 /// however many there are.
 fn put_in_by_hand(settings: &Settings) -> bool {
     let boot = host::boot_id().unwrap_or_default();
-    std::fs::read_to_string(settings.run.join(TAKEN_OUT)).is_ok_and(|text| text == boot)
+    files::read_own(&settings.run.join(TAKEN_OUT), 4096).is_ok_and(|text| text == boot.as_bytes())
 }
 
 struct OnStick<'a> {
