@@ -150,10 +150,10 @@ fn names_that_lead_nowhere() {
     );
     no.refused(78, "CONFIG_MISSING");
     // Standard input that is closed, or ends too early.
-    bench.surefoot_with(&["install", "-"], &[], b"").refused(65, "TRUNCATED");
+    bench.surefoot_with(&["install", "-"], &[], b"").refused(69, "SOURCE_LOST");
     let half = common::read(&bench.release("2.0.0"));
     let before = bench.firm_ground();
-    bench.surefoot_with(&["install", "-"], &[], &half[..half.len() / 2]).refused(65, "TRUNCATED");
+    bench.surefoot_with(&["install", "-"], &[], &half[..half.len() / 2]).refused(69, "SOURCE_LOST");
     assert!(bench.firm_ground() == before);
     assert_eq!(bench.status()["slots"]["b"]["bootable"], false, "a torn slot says so");
     assert_eq!(bench.reboot(&[]), "a");

@@ -125,7 +125,7 @@ fn a_stream_that_ended_early_is_finished_from_a_file_or_another_stream() {
         let artifact = artifact(&bench, "2.0.0", 7);
         let bytes = common::read(&artifact);
         let part = bytes.len() * 3 / 4;
-        bench.surefoot_with(&["install", "-"], &[], &bytes[..part]).refused(65, "TRUNCATED");
+        bench.surefoot_with(&["install", "-"], &[], &bytes[..part]).refused(69, "SOURCE_LOST");
         is_interrupted(&bench);
         let report = if by_file {
             install(&bench, &artifact)
@@ -166,7 +166,7 @@ fn a_stick_that_was_pulled_goes_on_where_it_stopped_once_it_is_back() {
     let mut install_it = UnderWay::start(&bench, &stick);
     let stood = install_it.until_written(carried(&bench, &artifact) / 2);
     std::fs::OpenOptions::new().write(true).open(&stick).unwrap().set_len(5000).unwrap();
-    install_it.ended().refused(65, "TRUNCATED");
+    install_it.ended().refused(69, "SOURCE_LOST");
     is_interrupted(&bench);
     // Plugged in while it is still being copied, it is refused, and costs nothing.
     let disk = common::read(&bench.path("DEV/disk.img"));

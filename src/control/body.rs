@@ -1,8 +1,9 @@
 //! A request's body, as it comes.
 
 use super::head::Length;
-use crate::sys::unix::Flow;
+use crate::sys::unix::{Flow, readable};
 use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +79,7 @@ impl Body {
         }
         self.invite()?;
         let start = Instant::now();
+        readable(self.stream.as_fd(), self.flow.most())?;
         let n = self.stream.read(buf)?;
         self.flow.came(n, start.elapsed())?;
         match n {

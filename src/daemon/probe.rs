@@ -2,7 +2,7 @@
 
 use crate::health::{Kind, Outcome, Remote, probe};
 use crate::model::Result;
-use crate::sys::{systemd, wait};
+use crate::sys::{stop, systemd, wait};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -23,9 +23,6 @@ const LINE_MAX: u64 = 64 * 1024;
 
 /// How much later than its own time an answer may come.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// How long is waited without a word to the watchdog.
-const SLICE: Duration = Duration::from_secs(5);
 
 /// The socket at which units with a network are started, one for each connection.
 pub(super) struct Window {
@@ -48,8 +45,11 @@ impl Window {
         line.push('\n');
         stream.write_all(line.as_bytes())?;
         // Whoever asks may have a watchdog of less patience than the question.
-        while !wait::any(&[stream.as_fd()], Some(SLICE))?.first().is_some_and(|ready| *ready) {
+        // Or be told to stop.
+        while !wait::any(&[stream.as_fd()], Some(stop::SLICE))?.first().is_some_and(|ready| *ready)
+        {
             systemd::waits();
+            stop::look_reading()?;
             if Instant::now() >= due {
                 return Err(ErrorKind::TimedOut.into());
             }

@@ -6,7 +6,7 @@ use crate::artifact::{Release, read_head};
 use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
-use crate::model::{Digest, Result, Txn};
+use crate::model::{Digest, Failure, ReasonCode, Result, Txn};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Order, Standing, Work, wanted};
@@ -27,14 +27,24 @@ pub(super) fn open(world: &World, source: Source) -> Result<Offer> {
     let mut input = match source {
         Source::File(path) => Input::Seekable(Arc::new(FileSource::open(&path)?)),
         Source::Open(fetch) => Input::Seekable(fetch),
-        Source::Stdin => Input::Stream(crate::source::stdin()),
+        Source::Stdin => Input::Stream(crate::source::stdin()?),
         Source::Stream(stream) => Input::Stream(stream),
     };
     let head = match &mut input {
         Input::Seekable(fetch) => read_head(&mut Sequential::new(&**fetch))?,
-        Input::Stream(stream) => read_head(stream)?,
+        Input::Stream(stream) => read_head(stream).map_err(cut_short)?,
     };
     Ok(Offer { release: head.verify(&trust)?, input })
+}
+
+/// A stream that ends too soon is not a short artifact: its sender went away, and may come again.
+fn cut_short(failure: Failure) -> Failure {
+    match failure.code() {
+        ReasonCode::Truncated => {
+            Failure::new(ReasonCode::SourceLost, format!("the stream ended: {}", failure.detail()))
+        }
+        _ => failure,
+    }
 }
 
 /// The plan for this device, and the move it makes. Refuses what is not for this device or not

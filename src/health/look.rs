@@ -4,7 +4,7 @@ use super::{Check, Kind, Outcome, Seen, probe, units};
 use crate::event::{Event, Sink};
 use crate::model::{ByteLen, printable};
 use crate::sys::process::{Children, Ending, Finished, Invocation, Runner};
-use crate::sys::{host, systemd};
+use crate::sys::{host, stop, systemd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ pub trait Remote: Send + Sync {
 /// Looks at everything once, in order.
 pub fn look(checks: &[Check], eyes: &Eyes<'_>) -> Vec<Seen> {
     let one = |check: &Check| {
+        // Nobody waits for the answer any more.
+        if stop::is_set() {
+            let outcome = Outcome::CouldNot("it was stopped".to_owned());
+            return Seen { name: check.name.clone(), units: Vec::new(), outcome };
+        }
         // Each has its own time; together they may have more than a watchdog's.
         systemd::waits();
         let (outcome, units) = eyes.at(check);
@@ -56,7 +61,11 @@ impl Eyes<'_> {
             Kind::Unit(_) | Kind::Steady(_) => Outcome::CouldNot("it is about units".to_owned()),
             Kind::Http(_) | Kind::Tcp(_) | Kind::Reach(_) => match self.remote {
                 Some(remote) => remote.probe(&check.kind, check.timeout),
-                None => probe::probe(&check.kind, check.timeout),
+                None => {
+                    let (kind, timeout) = (check.kind.clone(), check.timeout);
+                    let looked = stop::unless_set(move || probe::probe(&kind, timeout));
+                    looked.unwrap_or_else(|| Outcome::CouldNot("it was stopped".to_owned()))
+                }
             },
             Kind::File(path) => match std::fs::metadata(self.folder.join(path)) {
                 Ok(_) => Outcome::Good,
@@ -101,6 +110,7 @@ fn describe(done: &Finished, deadline: Duration) -> String {
         Ending::Exit(status) => format!("exit status {status}"),
         Ending::Signal(signal) => format!("killed by signal {signal}"),
         Ending::Deadline => format!("not finished after {} s", deadline.as_secs()),
+        Ending::Stopped => "ended, as the work that it was a part of was stopped".to_owned(),
     };
     let spoken = if done.stderr.is_empty() { &done.stdout } else { &done.stderr };
     let text = String::from_utf8_lossy(spoken);

@@ -152,6 +152,7 @@ fn ending(done: &Finished, hook: &Hook) -> String {
         Ending::Exit(status) => format!("exit status {status}"),
         Ending::Signal(signal) => format!("killed by signal {signal}"),
         Ending::Deadline => format!("not finished after {} s", hook.timeout.as_secs()),
+        Ending::Stopped => "ended, as the work that it was asked about was stopped".to_owned(),
     }
 }
 

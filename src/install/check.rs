@@ -9,6 +9,7 @@ use crate::artifact::{Chunk, Decoder, Release};
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::Fetch;
+use crate::sys::stop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,6 +59,7 @@ pub(super) fn check_chunks(
             Depth::Decoded => Some((Decoder::new()?, Vec::new())),
         };
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            stop::look()?;
             let bytes = places.stored(run);
             stored.resize(small(bytes.end - bytes.start), 0);
             source.read_at(bytes.start, &mut stored)?;

@@ -158,11 +158,12 @@ impl Tape<'_> {
     }
 }
 
-/// A stream that ended too early is no artifact; one that failed may work next time.
+/// A stream that ended too early has lost its sender, as one that failed has: both may bring the
+/// rest the next time.
 fn lost(chunk: usize, error: &std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        let detail = format!("the stream ended at or after chunk {chunk}");
-        return Failure::new(ReasonCode::Truncated, detail);
-    }
-    Failure::new(ReasonCode::SourceLost, format!("chunk {chunk}: {error}"))
+    let detail = match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => format!("the stream ended at or after chunk {chunk}"),
+        _ => format!("chunk {chunk}: {error}"),
+    };
+    Failure::new(ReasonCode::SourceLost, detail)
 }

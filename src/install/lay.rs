@@ -4,7 +4,7 @@ use super::spans::Span;
 use super::{FIRST_LEN, small};
 use crate::disk::BlockDevice;
 use crate::model::Result;
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, stop};
 use std::ops::Range;
 
 /// Room that a span's buffer has before its first byte, so that the buffer starts where a block
@@ -105,11 +105,17 @@ impl<'a> Layer<'a> {
     }
 }
 
+/// Zeros that one call makes: a card that has to write them takes less than a second for so many.
+const ZEROED: u64 = 8 << 20;
+
 /// Makes a range of the image read as zeros. Those in the first 128 KiB are zeros already.
 pub(super) fn zero(device: &dyn BlockDevice, range: &Range<u64>) -> Result<()> {
-    let start = range.start.max(FIRST_LEN);
-    if start < range.end {
-        device.zero(start, range.end - start)?;
+    let mut start = range.start.max(FIRST_LEN);
+    while start < range.end {
+        stop::look()?;
+        let end = range.end.min((start / ZEROED + 1) * ZEROED);
+        device.zero(start, end - start)?;
+        start = end;
     }
     Ok(())
 }

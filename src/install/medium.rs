@@ -6,7 +6,7 @@ use super::spans::Places;
 use crate::artifact::{Chunk, Codec};
 use crate::disk::BlockDevice;
 use crate::model::Result;
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, stop};
 use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,6 +45,7 @@ impl<'a> MediumReader<'a> {
         let block = self.device.block_size() as u64;
         let mut at = range.start;
         while at < range.end {
+            stop::look()?;
             let first = at - at % block;
             let room = first + self.buf.len() as u64;
             let last = range.end.next_multiple_of(block).min(self.device.len());
@@ -197,8 +198,10 @@ pub(super) fn standing(
 
 /// Runs `work` on `count` threads and returns the first failure.
 pub(super) fn on_threads(count: usize, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    let carried = stop::carried();
+    let carried_on = || carried.over(&work);
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..count).map(|_| scope.spawn(&work)).collect();
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(carried_on)).collect();
         let mine = work();
         others.into_iter().fold(mine, |first, other| {
             let other = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));

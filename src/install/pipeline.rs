@@ -20,7 +20,7 @@ use super::spans::{Places, SPAN_MAX, Span, Work};
 use crate::artifact::Decoder;
 use crate::disk::BlockDevice;
 use crate::model::Result;
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, stop};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -61,18 +61,18 @@ impl Pipeline<'_> {
         let (written, to_read) = channel();
         let to_read = Mutex::new(to_read);
         let line = Line::new(self.device, self.places, spans, &self.readers, written);
+        let carried = stop::carried();
+        let works = || {
+            let end = End(&line, &buffers);
+            match self.work(&feed, &line, &buffers) {
+                Ok(()) => std::mem::forget(end),
+                Err(failure) => self.readers.fail(failure),
+            }
+        };
         std::thread::scope(|scope| {
             for _ in 0..WAITING_THREADS {
-                scope.spawn(|| {
-                    let stop = Stop(&line, &buffers);
-                    match self.work(&feed, &line, &buffers) {
-                        Ok(()) => std::mem::forget(stop),
-                        Err(failure) => self.readers.fail(failure),
-                    }
-                });
-            }
-            for _ in 0..WAITING_THREADS {
-                scope.spawn(|| self.readers.read_back(&to_read));
+                scope.spawn(|| carried.over(works));
+                scope.spawn(|| carried.over(|| self.readers.read_back(&to_read)));
             }
         });
         self.readers.go_on()?;
@@ -123,9 +123,9 @@ impl Pipeline<'_> {
 }
 
 /// Lets everybody go who waits for a worker that failed, or that panicked.
-struct Stop<'a, 'l>(&'a Line<'l>, &'a Buffers);
+struct End<'a, 'l>(&'a Line<'l>, &'a Buffers);
 
-impl Drop for Stop<'_, '_> {
+impl Drop for End<'_, '_> {
     fn drop(&mut self) {
         self.0.stop();
         self.1.close();

@@ -5,6 +5,7 @@ use super::medium::{MediumReader, STRETCH};
 use super::spans::Places;
 use crate::disk::BlockDevice;
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::stop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -122,8 +123,9 @@ impl<'a> Readers<'a> {
         first.get_or_insert(failure);
     }
 
-    /// The first failure, if there is one.
+    /// The first failure, if there is one; or the word to stop.
     pub(super) fn go_on(&self) -> Result<()> {
+        stop::look()?;
         let first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         first.clone().map_or(Ok(()), Err)
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// An ordinary file. Its length is taken once, when it is opened: a file that shrinks while it
-/// is read is `TRUNCATED`, one that grows keeps its signed part.
+/// is read is `SOURCE_LOST`, one that grows keeps its signed part.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
@@ -69,7 +69,10 @@ impl Fetch for FileSource {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.file.read_exact_at(buf, offset).map_err(|e| {
             let code = match e.kind() {
-                ErrorKind::UnexpectedEof => ReasonCode::Truncated,
+                // It was longer when it was opened: what is being copied anew may be whole later.
+                ErrorKind::UnexpectedEof if offset.saturating_add(buf.len() as u64) > self.len => {
+                    ReasonCode::Truncated
+                }
                 _ => ReasonCode::SourceLost,
             };
             Failure::new(code, format!("{} at byte {offset}: {e}", self.name))
@@ -108,5 +111,8 @@ mod tests {
         let source = FileSource::open(&path).unwrap();
         let lost = source.read_at(1, &mut [0; 4]).unwrap_err();
         assert_eq!(lost.code(), ReasonCode::Truncated);
+        std::fs::write(&path, b"01").unwrap();
+        let lost = source.read_at(1, &mut [0; 3]).unwrap_err();
+        assert_eq!(lost.code(), ReasonCode::SourceLost, "it shrank");
     }
 }

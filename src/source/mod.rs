@@ -5,7 +5,8 @@ pub mod file;
 
 pub use file::FileSource;
 
-use crate::model::Result;
+use crate::model::{ReasonCode, Result, WithReason};
+use crate::sys::unix::Stdin;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -33,9 +34,10 @@ pub enum Input {
     Stream(Box<dyn Read + Send>),
 }
 
-/// Standard input as it comes: locked per read, so that whoever reads it last reads all of it.
-pub fn stdin() -> Box<dyn Read + Send> {
-    Box::new(std::io::stdin())
+/// Standard input as it comes, by whoever reads it: nothing is kept between two reads.
+pub fn stdin() -> Result<Box<dyn Read + Send>> {
+    let stdin = Stdin::of_this_process().reason(ReasonCode::SourceLost, "standard input")?;
+    Ok(Box::new(stdin))
 }
 
 /// Reads a [`Fetch`] from the front, for parsers that take a stream.

@@ -10,6 +10,7 @@ use super::PIECE_MAX;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::Fetch;
 use crate::sys::cage::Caged;
+use crate::sys::unix::readable;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -84,21 +85,34 @@ impl Served {
 
 fn lost(name: &str, offset: u64, error: &std::io::Error) -> Failure {
     let what = match error.kind() {
-        std::io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            "no answer in time".to_owned()
+        }
         std::io::ErrorKind::UnexpectedEof => "the medium is gone".to_owned(),
         _ => error.to_string(),
     };
     Failure::new(ReasonCode::SourceLost, format!("{name} at byte {offset}: {what}"))
 }
 
+/// The socket as one reads it who may be told to stop.
+struct Watched<'a>(&'a UnixStream);
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        readable(self.0.as_fd(), self.0.read_timeout()?.unwrap_or(PATIENCE))?;
+        self.0.read(buf)
+    }
+}
+
 /// `len` is what is asked for; `buf` is what is awaited.
-fn ask(mut stream: &UnixStream, offset: u64, len: usize, buf: &mut [u8]) -> std::io::Result<()> {
+fn ask(stream: &UnixStream, offset: u64, len: usize, buf: &mut [u8]) -> std::io::Result<()> {
+    let mut stream = Watched(stream);
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
     let mut asked = [0; 16];
     asked[..4].copy_from_slice(&ASKED);
     asked[4..8].copy_from_slice(&number(len));
     asked[8..].copy_from_slice(&offset.to_le_bytes());
-    stream.write_all(&asked)?;
+    stream.0.write_all(&asked)?;
     let mut head = [0; 8];
     stream.read_exact(&mut head)?;
     if head[..4] != [0; 4] {

@@ -33,6 +33,7 @@ impl FileLock {
                 let text = format!("{} is locked by another update", path.display());
                 return Err(Failure::new(ReasonCode::Busy, text));
             }
+            super::stop::look()?;
             std::thread::sleep(Duration::from_millis(20));
         }
     }

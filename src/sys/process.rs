@@ -39,6 +39,8 @@ pub enum Ending {
     Signal(i32),
     /// It was killed at its deadline.
     Deadline,
+    /// It was ended with the work that it was a part of.
+    Stopped,
 }
 
 /// A process that has ended.
@@ -114,6 +116,12 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         if start.elapsed() >= call.deadline {
             break Some(Ending::Deadline);
         }
+        if super::stop::is_set() {
+            if let Ok(group) = group {
+                dismiss(&child, group)?;
+            }
+            break Some(Ending::Stopped);
+        }
         super::systemd::waits();
         std::thread::sleep(Duration::from_millis(5));
     };
@@ -133,6 +141,20 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     }
     let [stdout, stderr] = heard.map(|h| h.take());
     Ok(Finished { ending, stdout, stderr })
+}
+
+/// How long a program has for its farewell where the work that it was a part of is stopped: less
+/// than the second in which whoever stopped it has an answer.
+pub const FAREWELL: Duration = Duration::from_millis(400);
+
+/// Asks a program, and all it has started, to end, and waits a moment for it.
+fn dismiss(child: &Child, group: Pid) -> std::io::Result<()> {
+    let _gone_already = killpg(group, Signal::SIGTERM);
+    let start = Instant::now();
+    while !ended(child)? && start.elapsed() < FAREWELL {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// Whether a child has ended, without taking its end from whoever waits for it.
@@ -207,6 +229,37 @@ mod tests {
         let done = sh("sleep 60 & sleep 60", 100, b"").unwrap();
         assert_eq!(done.ending, Ending::Deadline);
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_program_ends_with_the_work_that_it_is_a_part_of() {
+        use crate::model::{Failure, ReasonCode};
+        use crate::sys::stop::Stop;
+        let folder = tempfile::tempdir().unwrap();
+        let (begun, told) = (folder.path().join("begun"), folder.path().join("told"));
+        let waits = format!(
+            "trap 'echo bye >{}; exit 0' TERM; touch {}; while :; do sleep 0.01; done",
+            told.display(),
+            begun.display()
+        );
+        for script in [waits.as_str(), &format!("trap '' TERM; {waits}")] {
+            let stop = Stop::default();
+            let flag = stop.clone();
+            let seen = begun.clone();
+            let word = std::thread::spawn(move || {
+                while !seen.exists() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                flag.set(Failure::new(ReasonCode::Requested, "enough"));
+            });
+            let done = stop.over(|| sh(script, 600_000, b"")).unwrap();
+            word.join().unwrap();
+            assert_eq!(done.ending, Ending::Stopped);
+            assert_eq!(std::fs::read_to_string(&told).unwrap(), "bye\n", "it was asked first");
+            std::fs::remove_file(&begun).unwrap();
+        }
+        let deaf = sh("trap '' TERM; kill -9 $$", 5_000, b"").unwrap();
+        assert_eq!(deaf.ending, Ending::Signal(9));
     }
 
     #[test]

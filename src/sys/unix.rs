@@ -188,22 +188,45 @@ impl Patient {
 impl Read for Patient {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
         let start = Instant::now();
-        loop {
-            let left = self.flow.most().saturating_sub(start.elapsed()).as_millis();
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut polled, left) {
-                Ok(0) if start.elapsed() >= self.flow.most() => {
-                    return Err(ErrorKind::TimedOut.into());
-                }
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => break,
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        readable(self.file.as_fd(), self.flow.most())?;
         let n = self.file.read(buf)?;
         self.flow.came(n, start.elapsed())?;
         Ok(n)
+    }
+}
+
+/// Waits until there is something to read, or an end: `TimedOut` where that takes longer than
+/// `most`, and an error where the work that this thread takes part in is to end.
+pub fn readable(fd: BorrowedFd<'_>, most: Duration) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        super::stop::look_reading()?;
+        let left = most.saturating_sub(start.elapsed());
+        if super::wait::any(&[fd], Some(left.min(super::stop::SLICE)))?.contains(&true) {
+            return Ok(());
+        }
+        if start.elapsed() >= most {
+            return Err(ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// Standard input, read as it comes; a wait for it ends with the work.
+#[derive(Debug)]
+pub struct Stdin(std::fs::File);
+
+impl Stdin {
+    /// Of this process.
+    pub fn of_this_process() -> Result<Stdin> {
+        Ok(Stdin(std::io::stdin().as_fd().try_clone_to_owned()?.into()))
+    }
+}
+
+impl Read for Stdin {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        // Whoever fills it may take as long as he likes.
+        readable(self.0.as_fd(), Duration::MAX)?;
+        self.0.read(buf)
     }
 }
 

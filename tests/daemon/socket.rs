@@ -213,7 +213,7 @@ fn what_is_handed_over_is_read_as_a_file_or_refused() {
         code
     };
     refused(File::open(bench.dir.path()).unwrap().as_fd(), "a folder");
-    assert_eq!(refused(File::open("/dev/null").unwrap().as_fd(), "nothing"), "TRUNCATED");
+    assert_eq!(refused(File::open("/dev/null").unwrap().as_fd(), "nothing"), "SOURCE_LOST");
     assert_eq!(refused(File::open("/dev/zero").unwrap().as_fd(), "zeros"), "NOT_AN_ARTIFACT");
     let only_writable = File::create(bench.path("w")).unwrap();
     refused(only_writable.as_fd(), "a file that is open for writing");

@@ -48,6 +48,7 @@ impl EnvLock {
             match try_lock(&file) {
                 Ok(true) => return Ok(EnvLock { _file: Some(file) }),
                 Ok(false) if started.elapsed() < deadline => {
+                    crate::sys::stop::look()?;
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Ok(false) => {

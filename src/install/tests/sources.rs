@@ -77,7 +77,7 @@ fn a_stream_must_end_where_the_table_ends() {
         let device = FakeDevice::new(fixture.old_slot());
         let input = Input::Stream(Box::new(Cursor::new(fixture.payload[..cut].to_vec())));
         let result = fixture.write(&device, input, Reuse::Nothing);
-        assert_eq!(code(result), "TRUNCATED", "cut at {cut}");
+        assert_eq!(code(result), "SOURCE_LOST", "cut at {cut}");
         assert!(!offers_something(&device.contents()));
         tried += 1;
     }
