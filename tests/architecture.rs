@@ -273,3 +273,52 @@ fn the_map_holds_nothing_but_rooms() {
     let strange: Vec<String> = source.words().filter(|w| !allowed.contains(w)).collect();
     assert!(strange.is_empty(), "lib.rs says more than which rooms there are: {strange:?}");
 }
+
+/// The files that the module at `file` declares, and those that they declare.
+fn compiled(file: &Path, is_root: bool, out: &mut BTreeSet<PathBuf>) {
+    let Ok(text) = std::fs::read_to_string(file) else { return };
+    out.insert(file.to_owned());
+    let here = file.parent().unwrap();
+    let below = match file.file_stem().unwrap().to_str().unwrap() {
+        "mod" => here.to_owned(),
+        _ if is_root => here.to_owned(),
+        name => here.join(name),
+    };
+    let mut path = None;
+    for line in text.lines().map(str::trim) {
+        let word = line.trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        if let Some(quoted) = line.strip_prefix("#[path = \"") {
+            path = quoted.strip_suffix("\"]").map(|p| here.join(p));
+        } else if let Some(name) = word.strip_prefix("mod ").and_then(|w| w.strip_suffix(';')) {
+            let named = [below.join(format!("{name}.rs")), below.join(name).join("mod.rs")];
+            for file in path.take().map_or(named.to_vec(), |p| vec![p]) {
+                compiled(&file, false, out);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_of_tests_is_compiled() {
+    let cargo = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(cargo.contains("autotests = false"));
+    let mut there = BTreeSet::new();
+    let roots = cargo.lines().filter_map(|l| l.strip_prefix("path = \"tests/")?.strip_suffix('"'));
+    for path in roots {
+        compiled(&root().join("tests").join(path), true, &mut there);
+    }
+    let mut folders = vec![root().join("tests")];
+    let mut missing = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|x| x == "rs") && !there.contains(&path) {
+                missing.push(path);
+            }
+        }
+    }
+    assert!(there.len() > 50, "only {} files", there.len());
+    assert!(missing.is_empty(), "no program has them, see `mod` in tests/main.rs: {missing:?}");
+}

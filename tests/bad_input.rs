@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::{Bench, SLOT, image};
+use crate::common::{self, Bench, SLOT, image};
 
 /// What is offered is refused with `reason`, changes nothing, and the good one installs after.
 fn refuses(bench: &Bench, artifact: &str, code: i32, reason: &str) {

@@ -4,8 +4,7 @@
 // Helpers outside #[test] count as shipped code for the lint; a test may panic.
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/skip.rs"]
-mod skip;
+use crate::common::skip;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

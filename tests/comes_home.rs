@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-#[path = "common/skip.rs"]
-mod skip;
-#[path = "common/tmpfs.rs"]
-mod tmpfs;
-use common::Bench;
+use crate::common;
+use crate::common::Bench;
+use crate::common::skip;
+use crate::common::tmpfs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,6 @@
 //! The life of an update, as a person at the console lives it.
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 
 #[test]
 fn a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_replaces_it() {

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 use std::os::unix::fs::PermissionsExt;
 
 /// A device with one program at every moment. It writes down its moment, and answers with the

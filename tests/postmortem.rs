@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 
 /// Writes after which no verb of this file is still writing.
 const WRITES_MAX: usize = 200;

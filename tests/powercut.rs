@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 
 #[test]
 fn every_image_of_a_short_run_comes_to_rest_and_the_device_stays_as_it_was() {

@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-#[path = "daemon/kept.rs"]
-#[allow(dead_code, reason = "each test file uses its own part")]
-mod kept;
-#[path = "common/skip.rs"]
-mod skip;
+use crate::common;
+use crate::common::kept;
+use crate::common::skip;
 
-use common::{Bench, Said, run};
+use crate::common::{Bench, Said, run};
 use kept::{Kept, until};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;

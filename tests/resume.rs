@@ -3,15 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-#[path = "common/skip.rs"]
-mod skip;
-#[path = "common/tmpfs.rs"]
-mod tmpfs;
-#[path = "common/under_way.rs"]
-mod under_way;
+use crate::common;
+use crate::common::skip;
+use crate::common::tmpfs;
+use crate::common::under_way;
 
-use common::Bench;
+use crate::common::Bench;
 use std::time::{Duration, Instant};
 use surefoot::sys::power::CUT_VARIABLE;
 use under_way::UnderWay;

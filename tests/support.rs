@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 use serde_json::Value;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::{self, Bench};
 
 /// Puts a line into the device's configuration.
 fn configure(bench: &Bench, text: &str) {

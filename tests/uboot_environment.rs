@@ -3,11 +3,9 @@
 // Helpers outside #[test] count as shipped code for the lint; a test may panic.
 #![allow(clippy::unwrap_used)]
 
-mod uboot_bench;
-
+use crate::uboot_bench::{Bench, PLACES, Random, SIZE, factory, text};
 use std::collections::BTreeMap;
 use surefoot::boot::uboot::{Env, choose};
-use uboot_bench::{Bench, PLACES, Random, SIZE, factory, text};
 
 #[test]
 fn fw_printenv_reads_what_we_write() {

@@ -3,12 +3,10 @@
 // Helpers outside #[test] count as shipped code for the lint; a test may panic.
 #![allow(clippy::unwrap_used)]
 
-mod uboot_bench;
-
+use crate::uboot_bench::{Bench, SIZE, factory, tool};
 use std::path::Path;
 use std::process::Command;
 use surefoot::boot::uboot::{CopyState, Env, EnvStore, FwEnvConfig};
-use uboot_bench::{Bench, SIZE, factory, tool};
 
 #[test]
 fn mkenvimage_makes_the_same_bytes() {

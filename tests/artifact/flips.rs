@@ -1,6 +1,6 @@
 //! H12 and R12: no byte of an artifact is "don't care".
 
-use crate::stranger::{judge, parts, trust};
+use super::stranger::{judge, parts, trust};
 use std::collections::BTreeSet;
 
 #[test]

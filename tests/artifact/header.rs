@@ -1,6 +1,6 @@
 //! H: the header, before anything is believed.
 
-use crate::stranger::{parts, refused, trust};
+use super::stranger::{parts, refused, trust};
 use std::io::Read;
 use surefoot::artifact::read_head;
 use surefoot::model::ReasonCode::{

@@ -1,6 +1,6 @@
 //! M: a manifest that enough keys have signed and that breaks the format all the same.
 
-use crate::stranger::{Parts, TOP, judge, parts, payload_text, raw, refused, trust, zeros};
+use super::stranger::{Parts, TOP, judge, parts, payload_text, raw, refused, trust, zeros};
 use std::time::Instant;
 use surefoot::artifact::read_head;
 use surefoot::model::ReasonCode::{self, ManifestInvalid, NoPayload, TableInvalid, UpdaterTooOld};
@@ -126,8 +126,8 @@ fn m13_m14_text_that_is_meant_to_hurt_is_refused_quickly() {
     let mut raw_body = text.into_bytes();
     *raw_body.last_mut().unwrap() = 0xff;
     let table = not_utf8.table();
-    let said = crate::stranger::statement(2, &raw_body, &table);
-    let head = crate::stranger::head(&raw_body, &table, &[crate::stranger::record(2, &said)]);
+    let said = super::stranger::statement(2, &raw_body, &table);
+    let head = super::stranger::head(&raw_body, &table, &[super::stranger::record(2, &said)]);
     refused(&head, &trust(1), ManifestInvalid);
 }
 

@@ -1,6 +1,6 @@
 //! P: chunks, their table and their order.
 
-use crate::stranger::{
+use super::stranger::{
     Parts, Piece, TOP, frame, judge, parts, payload_text, raw, refused, trust, with, zeros, zstd,
     zstd_as,
 };
@@ -135,11 +135,11 @@ fn reserved_bytes_of_a_record_are_zero() {
     for at in 9..16 {
         let mut table = good.table();
         table[at] = 1;
-        let said = crate::stranger::statement(2, good.body.as_bytes(), &table);
-        let head = crate::stranger::head(
+        let said = super::stranger::statement(2, good.body.as_bytes(), &table);
+        let head = super::stranger::head(
             good.body.as_bytes(),
             &table,
-            &[crate::stranger::record(2, &said)],
+            &[super::stranger::record(2, &said)],
         );
         refused(&head, &trust(1), TableInvalid);
     }

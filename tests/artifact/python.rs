@@ -1,6 +1,6 @@
 //! artifacts/verify.py, written from the description alone, comes to the same verdicts.
 
-use crate::stranger::{
+use super::stranger::{
     Parts, hex, judge, key_id, parts, raw_record, record, secret, trust, trust_text,
 };
 use curve25519_dalek::constants::EIGHT_TORSION;
@@ -77,7 +77,7 @@ fn a_verifier_of_another_language_agrees() {
 /// A signature under A + T by the secret half of A. It verifies where the challenge is a multiple of
 /// T's order, which one nonce in eight brings.
 fn sign_as(public: &[u8; 32], seed: u8, message: &[u8]) -> [u8; 64] {
-    let secret = crate::stranger::secret(seed).to_scalar();
+    let secret = super::stranger::secret(seed).to_scalar();
     for nonce in 1u64.. {
         let nonce = Scalar::from(nonce);
         let r = EdwardsPoint::mul_base(&nonce).compress();

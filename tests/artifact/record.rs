@@ -1,6 +1,6 @@
 //! The slot record proves what was installed without the artifact, and nothing else.
 
-use crate::stranger::{parts, trust};
+use super::stranger::{parts, trust};
 use surefoot::artifact::{Release, read_head, read_record};
 use surefoot::model::ReasonCode;
 use surefoot::trust::Verified;

@@ -1,6 +1,6 @@
 //! S: who has signed, and what.
 
-use crate::stranger::{
+use super::stranger::{
     Parts, hex, judge, key_id, parts, raw_record, record, refused, secret, statement, trust,
     trust_text,
 };

@@ -2,6 +2,12 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+pub mod kept;
+pub mod media;
+pub mod skip;
+pub mod tmpfs;
+pub mod under_way;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

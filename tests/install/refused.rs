@@ -1,6 +1,6 @@
 //! What is refused, and that it changes nothing.
 
-use crate::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream};
+use super::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream};
 use surefoot::install::{Depth, Reuse, check_file};
 use surefoot::model::{ReasonCode, Result};
 

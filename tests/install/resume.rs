@@ -1,6 +1,6 @@
 //! Going on: what is looked at, what is fetched, and what refuses it.
 
-use crate::world::{Device, Draft, Memory, ROOM, image, nowhere, release_of};
+use super::world::{Device, Draft, Memory, ROOM, image, nowhere, release_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use surefoot::install::{Report, Reuse};

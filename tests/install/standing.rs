@@ -1,6 +1,6 @@
 //! What stands in a slot: used again, compared, and named.
 
-use crate::world::{Device, Draft, ROOM, image, nowhere, of_file, strange_trust, trust};
+use super::world::{Device, Draft, ROOM, image, nowhere, of_file, strange_trust, trust};
 use surefoot::install::{Reuse, SlotVerdict, installed, verify_slot};
 use surefoot::model::ReasonCode;
 

@@ -1,7 +1,7 @@
 //! A released program itself, built from its commit, after a newer one has had its trial.
 
+use super::recording::{Release, releases};
 use crate::common::{Bench, Said, run};
-use crate::recording::{Release, releases};
 use crate::skip;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -110,7 +110,7 @@ fn the_old_program_reads_what_the_new_one_left_when_its_boots_were_used_up() {
 fn the_old_program_goes_on_with_what_the_new_one_has_committed_or_interrupted() {
     with_each("a commit and an interruption", |release, old| {
         let artifacts = release.artifacts();
-        let bench = crate::scenes::play("installing", &artifacts);
+        let bench = super::scenes::play("installing", &artifacts);
         assert_eq!(old(&bench, &["status", "--json"]).ok().json()["state"], "installing");
         old(&bench, &["install", &artifacts.second]).ok();
         assert_eq!(bench.reboot(&[]), "a");

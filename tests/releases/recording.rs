@@ -1,8 +1,8 @@
 //! The recorded releases, and recording one.
 
+use super::scenes::{Artifacts, Files, NAMES, files, journal, play};
+use super::shape::Words;
 use crate::common::{Bench, read};
-use crate::scenes::{Artifacts, Files, NAMES, files, journal, play};
-use crate::shape::Words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -97,7 +97,7 @@ fn record(folder: &Path) {
     }
     let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().unwrap().stdout;
     let about = format!(
-        "# Recorded by `UPDATE_GOLDEN=1 cargo test --test releases`; never changed (docs/compatibility.md).\n\
+        "# Recorded by `UPDATE_GOLDEN=1 cargo test --test promises releases::`; never changed (docs/compatibility.md).\n\
          version = \"{}\"\n# The tag, if there is one, else this commit is built and run by `./check --full`.\n\
          commit = \"{}\"\n# The number on the first line of a journal.\njournal = {format}\n",
         env!("CARGO_PKG_VERSION"),

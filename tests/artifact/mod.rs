@@ -17,6 +17,4 @@ mod payload;
 mod python;
 mod record;
 mod signatures;
-#[path = "../common/skip.rs"]
-mod skip;
 mod stranger;

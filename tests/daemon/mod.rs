@@ -6,16 +6,9 @@
     reason = "a test that fails may panic"
 )]
 
-#[path = "../common/mod.rs"]
-mod common;
-
-#[path = "../common/skip.rs"]
-mod skip;
-
 mod clients;
 mod decides;
 mod idle;
-mod kept;
 mod kills;
 mod metrics;
 mod notify;

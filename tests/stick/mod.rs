@@ -4,12 +4,8 @@
 #![allow(clippy::cast_possible_truncation, reason = "the media of a test are small")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod chosen;
 mod daemon;
 mod hostile;
-mod media;
 mod places;
 mod pulled;

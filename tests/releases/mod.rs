@@ -1,18 +1,15 @@
 //! What a release has written, every later program reads; what today's program writes, every
-//! release reads (docs/compatibility.md). `UPDATE_GOLDEN=1 cargo test --test releases` records a
+//! release reads (docs/compatibility.md). `UPDATE_GOLDEN=1 cargo test --test promises releases::` records a
 //! release that is not recorded yet; what is recorded is never changed.
 
 // Helpers of a test stand outside #[test] functions; a panic there is the test's verdict.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod older;
 mod recording;
 mod scenes;
 mod shape;
-#[path = "../common/skip.rs"]
-mod skip;
+use crate::common;
 
 use recording::releases;
 use scenes::{files, journal, play, restore};
@@ -23,7 +20,10 @@ use shape::Shape;
 fn a_finished_version_is_recorded() {
     let version = env!("CARGO_PKG_VERSION");
     let recorded = releases().iter().any(|r| r.version == version);
-    assert!(recorded || version.contains('-'), "UPDATE_GOLDEN=1 cargo test --test releases");
+    assert!(
+        recorded || version.contains('-'),
+        "UPDATE_GOLDEN=1 cargo test --test promises releases::"
+    );
 }
 
 /// What each state's device does next, and the word that it then is in.

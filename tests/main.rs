@@ -1,0 +1,30 @@
+//! The promises that take a device: one program, so that all of them share the cores and are linked once. A new file is named here
+//! (`tests/architecture.rs` refuses one that nothing compiles). `cargo test --test promises stick::` runs those of one file.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+mod uboot_bench;
+use common::{kept, media, skip};
+
+mod artifact;
+mod bad_input;
+mod block_devices;
+mod comes_home;
+mod daemon;
+mod https;
+mod install;
+mod life;
+mod moments;
+mod partition_tables;
+mod postmortem;
+mod power_cuts;
+mod powercut;
+mod push;
+mod releases;
+mod resume;
+mod simulator;
+mod stick;
+mod support;
+mod trials;
+mod uboot_environment;
+mod uboot_environment_places;
