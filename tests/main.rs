@@ -25,6 +25,7 @@ mod resume;
 mod simulator;
 mod stick;
 mod support;
+mod told;
 mod trials;
 mod uboot_environment;
 mod uboot_environment_places;

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-mod common;
-use common::Bench;
+use crate::common::Bench;
 use std::os::unix::fs::PermissionsExt;
 
 fn configure(bench: &Bench, more: &str) {
