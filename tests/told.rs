@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-use crate::common::Bench;
+use crate::common::{self, Bench};
 use std::os::unix::fs::PermissionsExt;
 
 fn configure(bench: &Bench, more: &str) {
