@@ -77,6 +77,18 @@ fn the_page_of_reason_codes_is_the_table_in_the_code() {
     );
 }
 
+#[test]
+fn the_reference_of_the_settings_is_the_list_in_the_code() {
+    let page = surefoot::forge::reference();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(root().join("docs/configuration.md"), &page).unwrap();
+    }
+    assert!(
+        read("docs/configuration.md") == page,
+        "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
 fn events_page() -> String {
     let mut page = String::from(
         "# Events\n\n\

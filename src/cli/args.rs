@@ -1,23 +1,25 @@
 //! What can be typed.
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 
 #[derive(Debug, Parser)]
 #[command(
     name = "surefoot",
     version,
+    max_term_width = 100,
     about = "A/B system updates that come back by themselves when they are bad",
     after_help = "\
 Examples:
-  surefoot install update.surefoot       verify it, write it to the other slot, arm it
-  surefoot status                        what runs, what is next, how the last update ended
-  surefoot commit                        run the health checks and keep the new system
-  surefoot rollback                      go back to the other system
-  surefoot doctor                        would a bad update come back on this board?
+  surefoot install update.surefoot   verify, write to the other slot, arm
+  surefoot status                    what runs, what is next, how it ended
+  surefoot commit                    run the checks and keep the new system
+  surefoot rollback                  go back to the other system
+  surefoot doctor                    would a bad update come back?
 
-Exit status: 0 done, 3 nothing new, 64 usage, 65 rejected, 66 no such file, 69 source
-unreachable, 70 bug, 74 device failed, 75 busy, 77 not allowed now, 78 configuration."
+Exit status: 0 done, 3 nothing new, 64 usage, 65 rejected, 66 no such file,
+69 source unreachable, 70 bug, 74 device failed, 75 busy, 77 not allowed now,
+78 configuration."
 )]
 pub(super) struct Cli {
     /// Read this configuration and no other
@@ -44,11 +46,12 @@ pub(super) enum Verb {
     #[command(after_help = "\
 Examples:
   surefoot install update.surefoot            then reboot to try it
-  surefoot install update.surefoot --stage    write and verify only; `surefoot switch` arms it
+  surefoot install update.surefoot --stage    arm it with `surefoot switch`
   curl -sf https://example.com/u | surefoot install -
   surefoot install update.surefoot --dry-run  print the plan, touch nothing
 
-An interrupted installation goes on where it stopped: run the same command again.")]
+An interrupted installation goes on where it stopped: run the same command
+again.")]
     Install(Install),
     /// Arm what is staged: what waits for a person's word, or was installed with --stage
     #[command(visible_alias = "confirm")]
@@ -65,12 +68,19 @@ An interrupted installation goes on where it stopped: run the same command again
     #[command(after_help = "Example:\n  surefoot wait updated --timeout 10m")]
     Wait {
         /// idle, installing, staged, switching, trying, updated, rolled-back or failed
+        #[arg(value_parser = [
+            "idle", "installing", "staged", "switching", "trying", "updated", "rolled-back", "failed",
+        ])]
         state: String,
         /// Give up after this long: 90s, 10m, 2h
         #[arg(long, default_value = "10m", value_name = "TIME")]
         timeout: String,
     },
     /// Run the health checks and keep the new system; if one fails, go back
+    #[command(after_help = "\
+Examples:
+  surefoot commit
+  surefoot commit --force --reason \"the check needs a network\"")]
     Commit {
         /// Keep it without running the checks; needs --reason
         #[arg(long, requires = "reason")]
@@ -82,6 +92,10 @@ An interrupted installation goes on where it stopped: run the same command again
         json: Json,
     },
     /// Abandon what is under way, leave a trial, or return to the other system
+    #[command(after_help = "\
+Examples:
+  surefoot rollback
+  surefoot rollback --reason \"the display stays dark\"")]
     Rollback {
         /// Why, for the record
         #[arg(long, value_name = "TEXT", default_value = "a person asked for it")]
@@ -91,9 +105,10 @@ An interrupted installation goes on where it stopped: run the same command again
     },
     /// Say before an orderly reboot that this boot of a trial has not failed
     #[command(after_help = "\
-For the init system, as its last act while the state folder is still mounted; docs/integrator.md has a
-unit for systemd. In a trial it keeps the time that the trial has run and gives this boot's try back,
-at most 3 times in a trial. Anywhere else it does nothing.")]
+For the init system, as its last act while the state folder is still mounted;
+docs/integrator.md has a unit for systemd. In a trial it keeps the time that
+the trial has run and gives this boot's try back, at most 3 times in a trial.
+Anywhere else it does nothing.")]
     Shutdown,
     /// Compare a slot with its manifest, or ask whether a file would be installed here
     #[command(
@@ -101,6 +116,7 @@ at most 3 times in a trial. Anywhere else it does nothing.")]
     )]
     Verify {
         /// a, b, or a file; the slot that runs if nothing is said
+        #[arg(value_hint = ValueHint::FilePath)]
         what: Option<String>,
         #[command(flatten)]
         json: Json,
@@ -109,7 +125,7 @@ at most 3 times in a trial. Anywhere else it does nothing.")]
     #[command(after_help = "\
 Examples:
   surefoot events --follow            as it happens, for people
-  surefoot events --follow --json     one JSON document a line, for programs")]
+  surefoot events --follow --json     one JSON document a line")]
     Events {
         /// Go on for as long as the daemon runs
         #[arg(short, long)]
@@ -136,8 +152,9 @@ Examples:
   surefoot report                     for people
   surefoot report -o report.json      for programs, and for support
 
-Passwords, tokens and keys in the configuration are left out. It works without the daemon, and also
-where the disk, the environment or the configuration cannot be read: then it says so.")]
+Passwords, tokens and keys in the configuration are left out. It works without
+the daemon, and also where the disk, the environment or the configuration
+cannot be read: then it says so.")]
     Report {
         /// Write it to a file; as JSON if its name ends in `.json`
         #[arg(short, long, value_name = "FILE")]
@@ -151,8 +168,9 @@ Examples:
   surefoot hold --reason \"debugging the driver\"
   surefoot hold --until 2d
 
-`[device] hold = true` in the configuration and the file `hold` in the daemon's folder do the same.
-`surefoot install --hold-ok` still installs. `surefoot release` ends it.")]
+`[device] hold = true` in the configuration and the file `hold` in the
+daemon's folder do the same. `surefoot install --hold-ok` still installs.
+`surefoot release` ends it.")]
     Hold {
         /// End by itself after this long: 90m, 12h, 2d
         #[arg(long, value_name = "TIME")]
@@ -168,7 +186,8 @@ Examples:
 Example:
   surefoot release            ends what `surefoot hold` began
 
-What the configuration or the file `hold` stops stays stopped, and the answer says so.")]
+What the configuration or the file `hold` stops stays stopped, and the answer
+says so.")]
     Release {
         #[command(flatten)]
         json: Json,
@@ -180,11 +199,12 @@ Examples:
   surefoot drill hang         it stands still, and the watchdog must reset it
   surefoot drill panic        its kernel panics
 
-The other slot's verified system is armed, and its trial misbehaves on purpose. The device reboots twice
-or more; what runs now is what runs afterwards. `surefoot doctor` then shows the certificate.")]
+The other slot's verified system is armed, and its trial misbehaves on
+purpose. The device reboots twice or more; what runs now is what runs
+afterwards. `surefoot doctor` then shows the certificate.")]
     Drill {
         /// unhealthy, hang or panic
-        #[arg(default_value = "unhealthy")]
+        #[arg(default_value = "unhealthy", value_parser = ["unhealthy", "hang", "panic"])]
         kind: String,
         #[command(flatten)]
         json: Json,
@@ -192,8 +212,8 @@ or more; what runs now is what runs afterwards. `surefoot doctor` then shows the
     /// Say what stands between now and the update
     #[command(after_help = "\
 Examples:
-  surefoot why                a hold, a time window, a person's word, a trial ...
-  surefoot why --json         the same, with the seconds until it is over where they are known")]
+  surefoot why            a hold, a time window, a person's word, a trial ...
+  surefoot why --json     the same, with the seconds left where they are known")]
     Why {
         #[command(flatten)]
         json: Json,
@@ -201,12 +221,13 @@ Examples:
     /// Install a file on a device in the network, over ssh
     #[command(after_help = "\
 Examples:
-  surefoot push root@gateway update.surefoot            then reboot it to try it
-  surefoot push gateway update.surefoot --reboot        and wait until it has decided
-  surefoot push gateway update.surefoot --remote \"sudo surefoot\" -- -p 2222 -i key
+  surefoot push root@gateway update.surefoot      then reboot it to try it
+  surefoot push gateway update.surefoot --reboot  and wait until it decides
+  surefoot push gateway u.surefoot --remote \"sudo surefoot\" -- -p 2222 -i key
 
-Runs `ssh HOST surefoot install -` with the file as its input. The exit status is the device's own; 69
-if it cannot be reached. After a lost connection run the same command again: it goes on where it stopped.")]
+Runs `ssh HOST surefoot install -` with the file as its input. The exit status
+is the device's own; 69 if it cannot be reached. After a lost connection run
+the same command again: it goes on where it stopped.")]
     Push(Push),
     /// Look after this device: decide trials, answer the control socket; for the init system
     #[command(after_help = "\
@@ -214,13 +235,13 @@ Examples:
   systemctl enable --now surefoot             on a device
   surefoot --config dev/surefoot.toml daemon  on a device of surefoot-sim
 
-It may be killed at any time. Every other command goes through it while it runs; docs/control.md tells
-how other programs speak to it.")]
+It may be killed at any time. Every other command goes through it while it
+runs; docs/control.md tells how other programs speak to it.")]
     Daemon,
     /// Look at a stick, install the newest artifact on it that fits, and leave a report there
     #[command(after_help = "\
 Examples:
-  surefoot stick /dev/sda        as the unit surefoot-stick@sda does when it is put in
+  surefoot stick /dev/sda        as surefoot-stick@sda does when it is put in
   surefoot stick stick.img       the same with an image file
 
 docs/stick.md tells what is looked at and what is written.")]
@@ -238,6 +259,11 @@ docs/stick.md tells what is looked at and what is written.")]
     #[command(hide = true)]
     Probe,
     /// Explain or check the configuration
+    #[command(after_help = "\
+Examples:
+  surefoot config check                          every mistake, with its line
+  surefoot --config new.toml config check        of a file for another machine
+  surefoot config show --origin                  which file set each value")]
     Config {
         #[command(subcommand)]
         what: ConfigVerb,
@@ -246,8 +272,11 @@ docs/stick.md tells what is looked at and what is written.")]
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigVerb {
-    /// Read everything and fail on what is unknown or wrong
-    Check,
+    /// Read everything and name every mistake: what is wrong, unknown or misplaced
+    Check {
+        #[command(flatten)]
+        json: Json,
+    },
     /// Print the merged configuration
     Show {
         /// Say which file set each value
@@ -259,6 +288,7 @@ pub(super) enum ConfigVerb {
 #[derive(Debug, Args)]
 pub(super) struct Install {
     /// The artifact; `-` reads standard input
+    #[arg(value_hint = ValueHint::FilePath)]
     pub(super) artifact: String,
     /// Write and verify, but do not arm
     #[arg(long, conflicts_with = "reboot")]

@@ -40,8 +40,8 @@ impl Asked {
         if let Some(remote) = Remote::find(&loaded.settings.run) {
             return Ok(Asked::There(remote));
         }
-        for key in &loaded.unknown {
-            sink.emit(&Event::Warning { text: format!("unknown setting, ignored: {key}") });
+        for what in &loaded.ignored {
+            sink.emit(&Event::Warning { text: format!("ignored: {what}") });
         }
         World::open(loaded.settings).map(|world| Asked::Here(Box::new(world)))
     }

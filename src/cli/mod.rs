@@ -3,6 +3,7 @@
 
 mod args;
 mod asked;
+mod configuration;
 mod progress;
 mod push;
 mod render;

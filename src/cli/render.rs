@@ -17,7 +17,7 @@ pub(super) fn complain(failure: &Failure) {
     let _ = writeln!(err, "surefoot: {failure}\n  next: {}", failure.code().next_step());
 }
 
-fn json<T: Serialize>(value: &T) -> String {
+pub(super) fn json<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_string_pretty(value);
     text.map_or_else(|_| String::new(), |text| text + "\n")
 }

@@ -2,6 +2,7 @@
 
 use super::args::{Cli, ConfigVerb, Install, Verb};
 use super::asked::Asked;
+use super::configuration::configuration;
 use super::progress::Narrator;
 use super::render;
 use crate::config::{Where, load};
@@ -105,11 +106,12 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Push(_)
         | Verb::Stick { .. }
         | Verb::Blackbox
-        | Verb::Config { .. } => false,
+        | Verb::Config { what: ConfigVerb::Show { .. } } => false,
+        Verb::Config { what: ConfigVerb::Check { json } } => json.json,
     }
 }
 
-fn place(config: Option<PathBuf>) -> Where {
+pub(super) fn place(config: Option<PathBuf>) -> Where {
     config.map_or_else(|| Where::Folders("/".into()), Where::File)
 }
 
@@ -311,27 +313,5 @@ fn wait(asked: &Asked, state: &str, timeout: &str) -> Result<String> {
         std::thread::sleep(pause.min(left));
         // Each look costs the device a millisecond or two.
         pause = (pause * 2).min(Duration::from_secs(2));
-    }
-}
-
-fn configuration(config: Option<PathBuf>, what: &ConfigVerb) -> std::result::Result<String, End> {
-    let own = config.is_none();
-    let loaded = load(&place(config))?;
-    match what {
-        ConfigVerb::Check => {
-            let unknown = loaded.unknown.iter().map(|k| format!("unknown setting: {k}"));
-            let (mut wrong, mut missing) = (unknown.collect::<Vec<_>>(), loaded.missing());
-            // A named file may be meant for another machine, which has what this one lacks.
-            if own {
-                wrong.append(&mut missing);
-            }
-            if !wrong.is_empty() {
-                return Err(Failure::new(ReasonCode::ConfigInvalid, wrong.join("; ")).into());
-            }
-            let notes = missing.iter().map(|m| format!("On this machine: {m}\n"));
-            let notes: String = notes.collect();
-            Ok(format!("The configuration is sound.\n{notes}"))
-        }
-        ConfigVerb::Show { origin } => Ok(render::configuration(&loaded, *origin)),
     }
 }

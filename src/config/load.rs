@@ -1,6 +1,7 @@
 //! Finding the files and merging them, with the origin of each value.
 
 use super::line::line_of;
+use super::mistakes::in_file;
 use super::{Fragment, Settings};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::files;
@@ -30,9 +31,10 @@ pub struct Loaded {
     pub origin: Origin,
     /// The merged values as TOML.
     pub merged: Table,
-    /// Keys nobody knows, as `file:line: key`. They stop nothing at run time: after a rollback the
-    /// old program lives with the new file.
-    pub unknown: Vec<String>,
+    /// What is written and does not count, as `file:line: why`: unknown settings, and files in the
+    /// configuration folders whose names keep them from being read. It stops nothing at run time:
+    /// after a rollback the old program lives with the new file.
+    pub ignored: Vec<String>,
 }
 
 impl Loaded {
@@ -51,10 +53,32 @@ impl Loaded {
     }
 }
 
-/// Reads, merges and validates.
+/// Reads, merges and validates; the first mistake ends it.
 pub fn load(place: &Where) -> Result<Loaded> {
-    let files = match place {
-        Where::File(file) => vec![file.clone()],
+    let mut examined = examine(place)?;
+    match examined.mistakes.is_empty() {
+        true => examined.loaded.ok_or_else(|| {
+            Failure::new(ReasonCode::Internal, "a configuration without a mistake has no meaning")
+        }),
+        false => Err(examined.mistakes.swap_remove(0)),
+    }
+}
+
+/// A configuration and everything that is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// What it means, where that can be told.
+    pub loaded: Option<Loaded>,
+    /// Every mistake, as `file:line: what`; the one that [`load`] ends with is the first.
+    pub mistakes: Vec<Failure>,
+    /// What is written and does not count, as in [`Loaded`].
+    pub ignored: Vec<String>,
+}
+
+/// The same, going on past mistakes. An error means that there is nothing to examine.
+pub fn examine(place: &Where) -> Result<Examined> {
+    let (files, mut ignored) = match place {
+        Where::File(file) => (vec![file.clone()], Vec::new()),
         Where::Folders(root) => in_folders(root),
     };
     let Some(last) = files.last() else {
@@ -66,28 +90,61 @@ pub fn load(place: &Where) -> Result<Loaded> {
         Where::File(_) => absolute_folder(last)?,
         Where::Folders(root) => root.clone(),
     };
-    let (mut merged, mut origin, mut unknown) = (Table::new(), Origin::new(), Vec::new());
+    let (mut merged, mut origin) = (Table::new(), Origin::new());
+    let mut mistakes: Vec<Failure> = Vec::new();
     for file in &files {
-        let text = read(file)?;
+        let text = match read(file) {
+            Ok(text) => text,
+            Err(failure) => {
+                mistakes.push(failure);
+                continue;
+            }
+        };
+        let line =
+            |e: &toml::de::Error| e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
         let invalid = |e: toml::de::Error| {
-            let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
-            let what = format!("{}:{line}: {}", file.display(), e.message());
+            let what = format!("{}:{}: {}", file.display(), line(&e), e.message());
             Failure::new(ReasonCode::ConfigInvalid, what)
+        };
+        let table: Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                mistakes.push(invalid(error));
+                continue;
+            }
         };
         let reader = toml::Deserializer::parse(&text).map_err(invalid)?;
         let mut note = |path: serde_ignored::Path<'_>| {
             let path = path.to_string();
             let line = line_of(&text, &path).map_or_else(String::new, |n| format!(":{n}"));
-            unknown.push(format!("{}{line}: {path}", file.display()));
+            ignored.push(format!("{}{line}: unknown setting `{path}`", file.display()));
         };
-        let _: Fragment = serde_ignored::deserialize(reader, &mut note).map_err(invalid)?;
-        let table: Table = text.parse().map_err(invalid)?;
+        if let Err(error) = serde_ignored::deserialize::<_, _, Fragment>(reader, &mut note) {
+            // Found one by one, for the reader stops at the first.
+            let all = in_file(file, &text, &table, Some((line(&error), error.message())));
+            if all.is_empty() {
+                mistakes.push(invalid(error));
+            }
+            let failure = |what| Failure::new(ReasonCode::ConfigInvalid, what);
+            mistakes.extend(all.into_iter().map(failure));
+            continue;
+        }
         merge(&mut merged, table, "", file, &mut origin);
+    }
+    // What is missing in a file that cannot be read is not missed.
+    if !mistakes.is_empty() {
+        return Ok(Examined { loaded: None, mistakes, ignored });
     }
     let fragment = Fragment::deserialize(merged.clone())
         .map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e.message()))?;
-    let settings = Settings::from_merged(fragment, &folder).map_err(|e| e.at(last.display()))?;
-    Ok(Loaded { settings, origin, merged, unknown })
+    let loaded = match Settings::from_merged(fragment, &folder) {
+        Ok(settings) => Some(Loaded { settings, origin, merged, ignored: ignored.clone() }),
+        Err(wrong) => {
+            mistakes = wrong.into_iter().map(|failure| failure.at(last.display())).collect();
+            None
+        }
+    };
+    Ok(Examined { loaded, mistakes, ignored })
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -107,19 +164,29 @@ fn absolute_folder(file: &Path) -> Result<PathBuf> {
     folder.map(Path::to_owned).ok_or_else(|| Failure::new(ReasonCode::ConfigMissing, text()))
 }
 
-fn in_folders(root: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// The files that count, in the order in which they win; and the ones that a person may have
+/// meant to count, with the reason why they do not.
+fn in_folders(root: &Path) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut files, mut ignored) = (Vec::new(), Vec::new());
     for folder in ["usr/lib/surefoot", "etc/surefoot", "run/surefoot"] {
         let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
-        let mut here: Vec<PathBuf> = entries
-            .map(|e| e.path())
-            .filter(|p| p.extension().is_some_and(|x| x == "toml"))
-            .filter(|p| p.file_name().is_some_and(|n| n != "trust.toml"))
-            .collect();
+        let mut here: Vec<PathBuf> = entries.map(|e| e.path()).collect();
         here.sort();
-        files.extend(here);
+        for path in here.into_iter().filter(|p| p.file_name().is_some_and(|n| n != "trust.toml")) {
+            match path.extension().is_some_and(|x| x == "toml") {
+                true => files.push(path),
+                false => ignored.extend(why_not_read(&path)),
+            }
+        }
     }
-    files
+    (files, ignored)
+}
+
+/// Why a file in a configuration folder is not read, if it looks like a configuration.
+fn why_not_read(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let meant = name.contains("toml") || name.contains("conf") || name.ends_with(".d");
+    meant.then(|| format!("{}: not read: its name does not end in `.toml`", path.display()))
 }
 
 /// Tables are merged, lists of named tables by name; anything else is replaced, so that an empty
@@ -198,9 +265,45 @@ mod tests {
     #[test]
     fn an_unknown_key_is_told_but_stops_nothing() {
         let (_dir, loaded) = one(&format!("{BASE}colour = \"red\"\n[weather]\nrain = true\n"));
-        let unknown = loaded.unwrap().unknown.join(" ");
-        assert!(unknown.contains("surefoot.toml:5: device.colour"), "{unknown}");
-        assert!(unknown.contains("surefoot.toml:6: weather"), "{unknown}");
+        let unknown = loaded.unwrap().ignored.join(" ");
+        assert!(unknown.contains("surefoot.toml:5: unknown setting `device.colour`"), "{unknown}");
+        assert!(unknown.contains("surefoot.toml:6: unknown setting `weather`"), "{unknown}");
+    }
+
+    #[test]
+    fn a_file_whose_name_keeps_it_from_being_read_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("etc/surefoot");
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, told) in [
+            ("a.toml", false),
+            ("trust.toml", false),
+            ("20-hold.conf", true),
+            ("b.toml.bak", true),
+            ("B.TOML", true),
+            ("surefoot.d", true),
+            ("README", false),
+        ] {
+            std::fs::write(folder.join(name), BASE).unwrap();
+            let ignored = load(&Where::Folders(dir.path().to_owned())).map(|l| l.ignored);
+            let ignored = ignored.unwrap().into_iter().any(|i| i.contains(&format!("/{name}: ")));
+            assert_eq!(ignored, told, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("surefoot.toml");
+        std::fs::write(&file, "[slots]\na = []\n[trial]\nclean_reboots = 9\n").unwrap();
+        let mistakes = examine(&Where::File(file)).unwrap().mistakes;
+        let told: Vec<String> = mistakes.iter().map(|f| f.detail().to_owned()).collect();
+        let what =
+            ["device.product", "device.compatible", "device.disk", "slots.a", "clean_reboots"];
+        assert_eq!(told.len(), what.len(), "{told:?}");
+        for (told, what) in told.iter().zip(what) {
+            assert!(told.contains(what), "{told:?}");
+        }
     }
 
     #[test]
@@ -244,7 +347,7 @@ mod tests {
             assert!(told.contains(said) && told.contains("surefoot.toml"), "{text}: {told}");
         }
         let (_dir, loaded) = one(&format!("{BASE}{full}colour = \"red\"\n"));
-        assert!(loaded.unwrap().unknown[0].contains("colour"));
+        assert!(loaded.unwrap().ignored[0].contains("colour"));
     }
 
     #[test]
@@ -263,7 +366,7 @@ mod tests {
             assert!(told.detail().contains(said), "{text}: {told}");
             assert!(told.detail().contains("surefoot.toml:"), "{text}: {told}");
         }
-        assert!(inhibit("wether = 1").1.unwrap().unknown[0].contains("inhibit.wether"));
+        assert!(inhibit("wether = 1").1.unwrap().ignored[0].contains("inhibit.wether"));
     }
 
     #[test]

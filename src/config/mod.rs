@@ -8,8 +8,11 @@ mod fragment;
 mod line;
 mod load;
 mod missing;
+mod mistakes;
+#[cfg(any(feature = "forge", test))]
+pub mod reference;
 mod settings;
 
 pub use fragment::Fragment;
-pub use load::{Loaded, Origin, Where, load};
+pub use load::{Examined, Loaded, Origin, Where, examine, load};
 pub use settings::{DeviceSettings, Settings};

@@ -6,7 +6,7 @@ use crate::boot::GIVE_BACK_MAX;
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
-use crate::model::{Failure, Identifier, ReasonCode, Result};
+use crate::model::{Failure, Identifier, ReasonCode};
 use crate::slot::HardwareSource;
 use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
@@ -72,11 +72,18 @@ pub struct DeviceSettings {
 }
 
 impl Settings {
-    /// The meaning of the merged fragments; relative paths are resolved against `folder`.
-    pub fn from_merged(merged: Fragment, folder: &Path) -> Result<Settings> {
-        fn need<T>(value: Option<T>, key: &str) -> Result<T> {
-            let text = format!("`{key}` is not set");
-            value.ok_or_else(|| Failure::new(ReasonCode::ConfigInvalid, text))
+    /// The meaning of the merged fragments, or everything that is wrong with them; relative paths
+    /// are resolved against `folder`.
+    pub fn from_merged(merged: Fragment, folder: &Path) -> Result<Settings, Vec<Failure>> {
+        let mut wrong = Vec::new();
+        let mut refuse = |text: String| wrong.push(Failure::new(ReasonCode::ConfigInvalid, text));
+        let needed = [
+            (merged.device.product.is_none(), "device.product"),
+            (merged.device.compatible.is_none(), "device.compatible"),
+            (merged.device.disk.is_none(), "device.disk"),
+        ];
+        for (_, key) in needed.into_iter().filter(|(missing, _)| *missing) {
+            refuse(format!("`{key}` is not set"));
         }
         let path = |value: Option<PathBuf>, default: &str| {
             folder.join(value.unwrap_or_else(|| PathBuf::from(default)))
@@ -87,40 +94,45 @@ impl Settings {
         let slots = [names(merged.slots.a, "rootfs-a"), names(merged.slots.b, "rootfs-b")];
         if slots.iter().any(Vec::is_empty) || slots[0].len() != slots[1].len() {
             let text = "`slots.a` and `slots.b` must name equally many partitions, at least one";
-            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
-        }
-        if slots[0].len() > 1 {
+            refuse(text.to_owned());
+        } else if slots[0].len() > 1 {
             let text = "slots of several partitions are not written by this version; name one each";
-            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+            refuse(text.to_owned());
         }
         let mut seen = std::collections::BTreeSet::new();
         if let Some(twice) = merged.health.check.iter().find(|c| !seen.insert(&c.name)) {
-            let text = format!("two health checks are named `{}`", twice.name);
-            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+            refuse(format!("two health checks are named `{}`", twice.name));
         }
         if merged.health.check.iter().any(|c| c.name == CAN_UPDATE_AGAIN) {
-            let text = format!("the health check `{CAN_UPDATE_AGAIN}` is built in");
-            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+            refuse(format!("the health check `{CAN_UPDATE_AGAIN}` is built in"));
         }
-        check_all(&merged.hook).map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e))?;
+        if let Err(text) = check_all(&merged.hook) {
+            refuse(text);
+        }
         let relative = |hook: &&Hook| hook.command.iter().take(1).any(|p| !p.starts_with('/'));
         if merged.device.booted.is_none()
             && let Some(hook) = merged.hook.iter().find(relative)
         {
-            let text = format!("hook `{}`: name its program by the full path", hook.name);
-            return Err(Failure::new(ReasonCode::ConfigInvalid, text));
+            refuse(format!("hook `{}`: name its program by the full path", hook.name));
         }
-        let state = path(merged.device.state, "/data/surefoot");
+        let trial = rules(&merged.trial, &mut refuse);
+        let device = merged.device;
+        let (Some(product), Some(compatible), Some(disk), true) =
+            (device.product, device.compatible, device.disk, wrong.is_empty())
+        else {
+            return Err(wrong);
+        };
+        let state = path(device.state, "/data/surefoot");
         let inbox = merged.inbox.folder.map_or_else(|| state.join("inbox"), |f| folder.join(f));
         Ok(Settings {
             device: DeviceSettings {
-                product: need(merged.device.product, "device.product")?,
-                compatible: need(merged.device.compatible, "device.compatible")?,
-                hardware: merged.device.hardware,
-                disk: folder.join(need(merged.device.disk, "device.disk")?),
-                booted: merged.device.booted.map(|p| folder.join(p)),
+                product,
+                compatible,
+                hardware: device.hardware,
+                disk: folder.join(disk),
+                booted: device.booted.map(|p| folder.join(p)),
                 state,
-                hold: merged.device.hold.unwrap_or(false),
+                hold: device.hold.unwrap_or(false),
             },
             slots,
             trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
@@ -140,7 +152,7 @@ impl Settings {
             stick: merged.stick.enabled.unwrap_or(true),
             stick_report: merged.stick.report.unwrap_or(true),
             inbox,
-            trial: rules(&merged.trial)?,
+            trial,
             folder: folder.to_owned(),
         })
     }
@@ -156,16 +168,15 @@ impl Settings {
     }
 }
 
-fn rules(written: &Trial) -> Result<Rules> {
-    let refuse = |text: String| Err(Failure::new(ReasonCode::ConfigInvalid, text));
+fn rules(written: &Trial, refuse: &mut dyn FnMut(String)) -> Rules {
     let usual = Rules::default();
     let deadline = written.deadline.map_or(usual.deadline, |d| d.as_secs());
     let clean_reboots = written.clean_reboots.unwrap_or(usual.clean_reboots);
     if deadline == 0 {
-        return refuse("`trial.deadline` must be at least a second".to_owned());
+        refuse("`trial.deadline` must be at least a second".to_owned());
     }
     if clean_reboots > GIVE_BACK_MAX {
-        return refuse(format!("`trial.clean_reboots` is at most {GIVE_BACK_MAX}"));
+        refuse(format!("`trial.clean_reboots` is at most {GIVE_BACK_MAX}"));
     }
-    Ok(Rules { deadline, clean_reboots })
+    Rules { deadline, clean_reboots }
 }

@@ -129,10 +129,10 @@ impl Core {
         }
     }
 
-    /// Tells once which settings nobody knows.
+    /// Tells once what is written in the configuration and does not count.
     pub(super) fn introduce(&self) {
-        for key in load(&self.place).map(|l| l.unknown).unwrap_or_default() {
-            let text = format!("unknown setting, ignored: {key}");
+        for what in load(&self.place).map(|l| l.ignored).unwrap_or_default() {
+            let text = format!("ignored: {what}");
             self.hub.emit(&Event::Warning { text });
         }
     }

@@ -88,7 +88,7 @@ fn of_settings(loaded: &Loaded, out: &mut Map<String, Value>) {
         }),
     );
     let merged = plain(&loaded.merged).map(redacted);
-    let config = merged.map(|merged| json!({ "merged": merged, "unknown": loaded.unknown }));
+    let config = merged.map(|merged| json!({ "merged": merged, "ignored": loaded.ignored }));
     put("config", config.unwrap_or_else(|f| refused(&f)));
     put("bootloader", bootloader(settings).unwrap_or_else(|f| refused(&f)));
     put("partitions", partitions(settings).unwrap_or_else(|f| refused(&f)));

@@ -85,7 +85,7 @@ pub fn examples() -> Vec<(&'static str, Event)> {
         (
             "Something a person should know that stops nothing.",
             Event::Warning {
-                text: text("unknown setting, ignored: surefoot.toml:5: device.colour"),
+                text: text("ignored: surefoot.toml:5: unknown setting `device.colour`"),
             },
         ),
     ]

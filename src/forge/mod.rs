@@ -8,6 +8,7 @@ mod inspect;
 mod key;
 mod keygen;
 mod order;
+mod pages;
 mod progress;
 mod settings;
 mod signer;
@@ -15,6 +16,7 @@ mod words;
 
 use crate::model::{Failure, ReasonCode, Result};
 pub use keygen::make_keys;
+pub use pages::reference;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -27,8 +29,9 @@ pub fn command() -> clap::Command {
     Words::command()
 }
 
-/// Runs the program with the process's arguments.
-pub fn main() -> ExitCode {
+/// Runs the program with the process's arguments. `programs` are the grammars of all programs that
+/// this build has, for `docs`.
+pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -40,7 +43,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(ReasonCode::Usage.class().exit_status());
         }
     };
-    match run(words.command) {
+    match run(words.command, programs) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody may be listening on stderr; the exit status still speaks.
@@ -52,7 +55,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
     match command {
         Command::Init(words) => settings::init(&words.config),
         Command::Keygen(words) => keygen::run(&words),
@@ -60,6 +63,13 @@ fn run(command: Command) -> Result<()> {
         Command::Sign(words) => build::sign(words),
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),
+        Command::Docs { dir } => {
+            pages::write(&dir, programs())?;
+            say(&format!(
+                "Man pages, completions and the reference of the settings are in {}.\n",
+                dir.display()
+            ))
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use std::path::PathBuf;
     max_term_width = 100,
     after_help = "A first artifact:\n  \
         surefoot-forge keygen --out KEYS\n  \
-        surefoot-forge build --rootfs rootfs.ext4 --product demo --compatible demo-board \\\n      \
-        --version 1.0.0 --key KEYS/release.key -o demo-1.0.0.surefoot\n  \
+        surefoot-forge build --rootfs rootfs.ext4 --product demo \\\n      \
+        --compatible demo-board --version 1.0.0 --key KEYS/release.key \\\n      \
+        -o demo-1.0.0.surefoot\n  \
         surefoot-forge inspect demo-1.0.0.surefoot\n  \
         surefoot-forge verify demo-1.0.0.surefoot --trust KEYS/trust.toml"
 )]
@@ -35,6 +36,15 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Check an artifact to its last byte, as a device with this trust file would
     Verify(Verify),
+    /// Write man pages, completions and the reference of the settings, for packages
+    #[command(after_help = "Example:\n  surefoot-forge docs /usr/share\n\n\
+        Below DIR: man/man1 and man/man5, bash-completion/completions,\n\
+        zsh/site-functions, fish/vendor_completions.d, doc/surefoot.")]
+    Docs {
+        /// The folder; made if it is not there
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -47,8 +57,8 @@ pub(super) struct Init {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
-    Writes KEYS/{root,release,release-next}.key (mode 0600), their .pub, and KEYS/trust.toml,\n\
-    which goes onto the devices. Nothing that is there is overwritten.")]
+    Writes KEYS/{root,release,release-next}.key (mode 0600), their .pub, and\n\
+    KEYS/trust.toml, which goes onto the devices. Nothing is overwritten.")]
 pub(super) struct Keygen {
     /// The folder for keys and trust file; made if it is not there
     #[arg(long, value_name = "KEYS")]
@@ -77,12 +87,14 @@ pub(super) struct KeyWords {
 #[command(
     disable_version_flag = true,
     after_help = "Examples:\n  \
-    surefoot-forge build --rootfs rootfs.ext4 --product demo --compatible demo-board \\\n      \
-    --version 2.4.1 --key KEYS/release.key -o demo-2.4.1.surefoot\n  \
-    surefoot-forge build --version 2.4.2 -o next.surefoot   # the rest from surefoot-forge.toml\n  \
-    surefoot-forge build … --key cmd:/usr/local/bin/token-sign --pub KEYS/token.pub\n\n\
-    The same image, settings and key give the same bytes. No clock gets into an artifact unless\n\
-    SOURCE_DATE_EPOCH is set."
+    surefoot-forge build --rootfs rootfs.ext4 --product demo \\\n      \
+    --compatible demo-board --version 2.4.1 --key KEYS/release.key \\\n      \
+    -o demo-2.4.1.surefoot\n  \
+    surefoot-forge build --version 2.4.2 -o next.surefoot\n      \
+    # the rest from surefoot-forge.toml\n  \
+    surefoot-forge build … --key cmd:/usr/bin/token-sign --pub KEYS/token.pub\n\n\
+    The same image, settings and key give the same bytes. No clock gets into an\n\
+    artifact unless SOURCE_DATE_EPOCH is set."
 )]
 pub(super) struct Build {
     /// Settings; flags win over them [default: surefoot-forge.toml, if it is there]
@@ -137,7 +149,8 @@ pub(super) struct Build {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  surefoot-forge sign demo.surefoot --key KEYS/release-2.key\n\n\
-    The artifact is replaced in one step. A second signature by the same key is refused."
+    The artifact is replaced in one step. A second signature by the same key is\n\
+    refused."
 )]
 pub(super) struct Sign {
     /// The artifact

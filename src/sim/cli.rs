@@ -65,6 +65,8 @@ enum Counts {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  surefoot-sim new dev\n  \
+    surefoot-sim new dev --rootfs r.ext4 --slot-size 512M --trust KEYS/trust.toml")]
 struct New {
     /// The folder; made if it is not there
     dir: PathBuf,
@@ -92,6 +94,9 @@ struct New {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  surefoot-sim reboot dev\n  \
+    surefoot-sim reboot dev --fail          its health checks fail\n  \
+    surefoot-sim reboot dev --fail=panic    its kernel panics")]
 struct Reboot {
     /// The device's folder
     dir: PathBuf,
@@ -108,7 +113,9 @@ struct Reboot {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status 0: the power was cut. 3: the command succeeded before it could be;\n\
+    after_help = "Examples:\n  surefoot-sim unplug dev --after 20 -- install next.surefoot\n  \
+    surefoot-sim unplug dev --after 0 --torn 100 -- commit\n\n\
+    Exit status 0: the power was cut. 3: the command succeeded before it could be;\n\
     else the command's own status."
 )]
 struct Unplug {

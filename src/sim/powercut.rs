@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     surefoot-sim new dev --rootfs rootfs.ext4 --slot-size 32M\n  \
-    surefoot-forge build --rootfs rootfs.ext4 --product demo --compatible demo-board \\\n      \
-    --version 1.0.0 --key dev/keys/release.key -o x.surefoot\n  \
+    surefoot-forge build --rootfs rootfs.ext4 --product demo \\\n      \
+    --compatible demo-board --version 1.0.0 --key dev/keys/release.key \\\n      \
+    -o x.surefoot\n  \
     surefoot-sim powercut dev --artifact x.surefoot --images 500\n\n\
-    Exit status 0: no violation. 1: a promise is broken; the devices that show it are kept.")]
+    Exit status 0: no violation. 1: a promise is broken; the devices that show\n\
+    it are kept.")]
 pub(super) struct Powercut {
     /// The device's folder; it is copied and stays as it is
     dir: PathBuf,

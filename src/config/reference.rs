@@ -1,0 +1,116 @@
+//! Every setting, for people: the one list from which the reference page and the man page are made.
+//! A test walks through what [`super::Fragment`] reads and compares.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Where it stands, as in `device.disk`; `health.check.name` is `name` in a `[[health.check]]`.
+    pub key: &'static str,
+    /// What is written there.
+    pub takes: &'static str,
+    /// What counts where nothing is written; empty if it must be.
+    pub usual: &'static str,
+    /// What it means, as one sentence or two.
+    pub text: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    takes: &'static str,
+    usual: &'static str,
+    text: &'static str,
+) -> Setting {
+    Setting { key, takes, usual, text }
+}
+
+/// The tables, in the order of the page, each with what it is for.
+pub const TABLES: [(&str, &str); 15] = [
+    ("[device]", "What this device is, and where its disk and state are."),
+    ("[slots]", "Which partitions make a slot."),
+    ("[trust]", "Whose signatures this device accepts."),
+    ("[boot]", "How the bootloader is reached."),
+    ("[health]", "How a new system proves itself."),
+    (
+        "[[health.check]]",
+        "One check; repeat the table for more. It names exactly one thing to look at.",
+    ),
+    ("[trial]", "How long a trial may take."),
+    ("[update]", "What happens with updates that no person asked for."),
+    (
+        "[[hook]]",
+        "One program of the integrator that is run at a step of an update; repeat the table for more.",
+    ),
+    ("[inhibit]", "What holds back an automatic update or reboot."),
+    ("[daemon]", "Where the daemon's sockets are."),
+    ("[metrics]", "What a monitoring system reads."),
+    ("[stick]", "What is done with a USB stick that is put in."),
+    ("[inbox]", "Where files are moved into, to be installed."),
+    (
+        "surefoot-forge.toml",
+        "The settings of the build host are described in the file that `surefoot-forge init` writes.",
+    ),
+];
+
+/// Every setting of a device, in the order of the tables.
+#[rustfmt::skip]
+pub const SETTINGS: [Setting; 47] = [
+    setting("device.product", "a name", "", "The product. An artifact must name the same one."),
+    setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
+    setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
+    setting("device.disk", "a path", "", "The disk: a block device, or an image file."),
+    setting("device.booted", "a path", "the kernel is asked", "For an image file only: the file whose first line is the slot that runs."),
+    setting("device.state", "a folder", "`/data/surefoot`", "The folder that outlives updates. It is not on a slot."),
+    setting("device.hold", "`true` or `false`", "`false`", "Automatic updates are stopped: a developer's device."),
+    setting("slots.a", "a list of one partition name", "`[\"rootfs-a\"]`", "The partition of slot a, by its name or as `partuuid:…`."),
+    setting("slots.b", "a list of one partition name", "`[\"rootfs-b\"]`", "The partition of slot b."),
+    setting("trust.file", "a path", "`/usr/share/surefoot/trust.toml`", "The trust file: the keys, their roles and thresholds."),
+    setting("boot.fw_env_config", "a path", "`/etc/fw_env.config`", "The file that says where U-Boot's environment is stored."),
+    setting("boot.accept_single_copy", "`true` or `false`", "`false`", "Whether an environment of a single copy is good enough. One torn write loses it."),
+    setting("health.stable", "a duration", "`30s`", "For how long all checks must pass without a break before the system is committed."),
+    setting("health.deadline", "a duration", "`10m`", "After how long in one boot a check that fails has failed."),
+    setting("health.check.name", "text", "", "What people call it. `surefoot status` names it when it fails."),
+    setting("health.check.need", "`required` or `wanted`", "`required`", "`wanted`: a failure counts only if the check had passed before the update."),
+    setting("health.check.timeout", "a duration", "`60s`", "After this long without an answer the check has failed."),
+    setting("health.check.command", "a list: program and arguments", "", "The program ends with exit status 0. No shell is involved."),
+    setting("health.check.unit", "a unit, or a list of units", "", "The units of systemd are active."),
+    setting("health.check.steady", "a service, a list, or `\"*\"`", "", "None of these services is restarted again and again."),
+    setting("health.check.http", "a URL", "", "The server answers with a status from 200 to 399."),
+    setting("health.check.tcp", "`host:port`", "", "The port accepts a connection."),
+    setting("health.check.reach", "`host:port`, or a list", "", "At least one of the ports accepts a connection."),
+    setting("health.check.file", "a path", "", "The file exists."),
+    setting("health.check.space.path", "a path", "", "A path on the filesystem that must have room."),
+    setting("health.check.space.free", "a size", "", "How much of it must be free."),
+    setting("trial.deadline", "a duration", "`1h`", "After this long, summed over its boots, an undecided trial is left."),
+    setting("trial.clean_reboots", "0 to 3", "`3`", "How many orderly reboots of a trial are no failed boots."),
+    setting("update.confirm", "`true` or `false`", "`false`", "An automatic update waits, staged, for `surefoot confirm`."),
+    setting("update.reboot", "`now`, `window` or `asked`", "`window`", "When the device reboots into an automatic update: at once, in the next window of `[inhibit]` (at once where there is none), or when a person does it."),
+    setting("hook.name", "a name", "", "What people call it."),
+    setting("hook.at", "`before-download`, `before-install`, `after-install`, `before-reboot`, `first-boot`, `before-commit`, `after-commit` or `after-rollback`", "", "At which step of an update it is run."),
+    setting("hook.command", "a list: program and arguments", "", "The program, by its full path. No shell is involved."),
+    setting("hook.timeout", "a duration, at most `1h`", "`60s`", "After this long it is ended, with all that it has started."),
+    setting("inhibit.files", "a list of paths", "`[]`", "Held while one of these files exists."),
+    setting("inhibit.locks", "a list of paths", "`[]`", "Held while a process holds a lock on one of these files."),
+    setting("inhibit.windows", "a list like `[\"Sat,Sun 02:00-05:00\"]`", "`[]`", "Held outside of all of these; without any there is no wrong time."),
+    setting("inhibit.zone", "`local` or `utc`", "`local`", "Which clock the windows are read by."),
+    setting("inhibit.systemd", "`true` or `false`", "`true`", "Whether inhibitors of systemd count."),
+    setting("inhibit.power", "`true` or `false`", "`true`", "Whether the power supply is looked at."),
+    setting("inhibit.battery_min", "0 to 100", "`30`", "On battery, held below this many per cent. 0: never."),
+    setting("inhibit.wear", "0 to 11", "`11`", "Held when an eMMC has used this many tenths of its life; 11: more than all of it. 0: never."),
+    setting("daemon.folder", "a folder", "`/run/surefoot`", "Where the sockets and the status are."),
+    setting("metrics.file", "a path", "none", "The text file that a monitoring system reads."),
+    setting("stick.enabled", "`true` or `false`", "`true`", "Whether a stick is looked at when it is put in."),
+    setting("stick.report", "`true` or `false`", "`true`", "Whether a report is left on it."),
+    setting("inbox.folder", "a folder", "`inbox` in the state folder", "The folder that whole artifacts are moved into. Reports go to `outbox` in the state folder."),
+];
+
+/// The table that a setting stands in, and its name there.
+pub fn place(key: &str) -> (&str, &str) {
+    let lists = ["health.check.", "hook."];
+    let list = lists.iter().find(|list| key.starts_with(**list));
+    let table = list.map_or_else(|| key.find('.').unwrap_or(0), |list| list.len() - 1);
+    (&key[..table], key.get(table + 1..).unwrap_or_default())
+}
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod tests;
