@@ -1,7 +1,7 @@
 //! The list of settings against what the code reads: a walk by serde's own hands.
 
-use super::super::Fragment;
 use super::{SETTINGS, TABLES, place};
+use crate::config::Fragment;
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -112,7 +112,7 @@ fn the_list_has_every_setting_that_is_read_and_no_other() {
 fn what_is_usual_is_what_counts_where_nothing_is_written() {
     let text = "[device]\nproduct = \"p\"\ncompatible = \"c\"\ndisk = \"d\"\n";
     let settings =
-        super::super::Settings::from_merged(toml::from_str(text).unwrap(), "/".as_ref()).unwrap();
+        crate::config::Settings::from_merged(toml::from_str(text).unwrap(), "/".as_ref()).unwrap();
     let usual = |key: &str| {
         let found = SETTINGS.iter().find(|s| s.key == key).unwrap_or_else(|| panic!("{key}"));
         found.usual.trim_matches('`').to_owned()
