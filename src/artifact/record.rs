@@ -11,8 +11,10 @@
 
 use super::head::{Head, read_exactly, read_header};
 use super::{Manifest, Payload, Release, image_digest};
-use crate::model::{Digest, Failure, Identifier, ReasonCode, Result};
-use crate::trust::{Claims, Purpose, Statement, Trust, Verified, vouch};
+use crate::model::{Digest, Failure, Identifier, KeyId, ReasonCode, Result};
+use crate::trust::{
+    Claims, PublicKey, Purpose, SignatureRecord, Statement, Trust, Verified, recall, vouch,
+};
 
 const PLAIN_LEN: usize = 36;
 
@@ -93,8 +95,15 @@ impl Release {
     }
 }
 
-/// Reads a record made by [`Release::record`] and checks it as a device checks an artifact.
-pub fn read_record(bytes: &[u8], trust: &Trust) -> Result<Verified<Installed>> {
+/// A record's parts, of which nothing is known yet but lengths.
+struct Parts<'a> {
+    head: Head,
+    statement: Statement,
+    index: u32,
+    rest: &'a [u8],
+}
+
+fn parts(bytes: &[u8]) -> Result<Parts<'_>> {
     let mut input = bytes;
     let (header, lengths, records) = read_header(&mut input)?;
     let body = read_exactly(&mut input, u64::from(lengths.body_len), "manifest")?;
@@ -106,8 +115,34 @@ pub fn read_record(bytes: &[u8], trust: &Trust) -> Result<Verified<Installed>> {
         lengths.table_len,
         &Digest(table_digest),
     )?;
-    let head = Head { header, records: Vec::new(), body, table: Vec::new() };
-    vouch(trust, &statement, &records, || parse(&head, u32::from_le_bytes(index), rest))
+    let head = Head { header, records, body, table: Vec::new() };
+    Ok(Parts { head, statement, index: u32::from_le_bytes(index), rest })
+}
+
+/// Reads a record made by [`Release::record`] and checks it as a device checks an artifact.
+pub fn read_record(bytes: &[u8], trust: &Trust) -> Result<Verified<Installed>> {
+    let Parts { head, statement, index, rest } = parts(bytes)?;
+    vouch(trust, &statement, &head.records, || parse(&head, index, rest))
+}
+
+/// What a record that is not accepted can still say.
+#[derive(Debug, Clone)]
+pub struct Recalled {
+    /// SHA-256 of the manifest as it stands there.
+    pub body_digest: Digest,
+    /// The keys that are said to have signed it.
+    pub key_ids: Vec<KeyId>,
+    /// The manifest, if a key that was trusted once has signed it.
+    pub manifest: Option<Manifest>,
+}
+
+/// Reads a record that [`read_record`] refuses. Its manifest is parsed only if one of `once` has
+/// signed it.
+pub fn recall_record(bytes: &[u8], once: &[PublicKey]) -> Result<Recalled> {
+    let Parts { head, statement, .. } = parts(bytes)?;
+    let manifest = recall(once, &statement, &head.records, || Manifest::parse(&head.body));
+    let key_ids = head.records.iter().map(|r: &SignatureRecord| r.key_id).collect();
+    Ok(Recalled { body_digest: Digest::of(&head.body), key_ids, manifest })
 }
 
 fn parse(head: &Head, index: u32, rest: &[u8]) -> Result<Installed> {

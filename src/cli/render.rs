@@ -2,8 +2,8 @@
 
 use crate::config::Loaded;
 use crate::device::{
-    Answer, Diagnosis, Ended, Hold, Installed, Judgement, Level, Outcome, SlotVerdict, Status,
-    Summary, Why,
+    Answer, Diagnosis, Ended, Hold, Identity, Installed, Judgement, Level, Outcome, SlotVerdict,
+    Status, Summary, Why,
 };
 use crate::event::Event;
 use crate::model::{ByteLen, Failure, SlotId};
@@ -79,14 +79,17 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     );
     for (slot, view) in &status.slots {
         let runs = if status.booted == Some(*slot) { "runs" } else { "    " };
-        let version = view.version.as_deref().unwrap_or(if view.bootable {
-            "factory system"
-        } else {
-            "empty"
+        let version = view.version.as_deref().unwrap_or(match view.identity {
+            Some(Identity::Factory) => "factory system",
+            Some(_) => "unknown release",
+            None => "empty",
         });
         let image = view.sha256.map_or(String::new(), |d| format!("  sha256 {}", d.short()));
         let boots = if view.bootable { "" } else { "  not bootable" };
         let _ = writeln!(out, "slot {slot}   {runs}  {version:<16}{image}{boots}");
+        if let Some(doubt) = &view.doubt {
+            let _ = writeln!(out, "                {doubt}");
+        }
     }
     if let Some(trial) = &status.trial {
         let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
@@ -228,13 +231,17 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
             (Some(_), _) => "  came home, rollback proven".to_owned(),
             (None, reason) => reason.map_or(String::new(), |r| format!("  {r}")),
         };
+        let unchecked = match end.work.from.identity() {
+            Identity::Unknown => "  the order of releases could not be checked",
+            _ => "",
+        };
         let by = match end.work.order.by.as_str() {
             "" => String::new(),
             by => format!("  by {by}"),
         };
         let _ = writeln!(
             out,
-            "{:<22} {how:<12} {} -> {} (slot {}){reason}{by}  {}",
+            "{:<22} {how:<12} {} -> {} (slot {}){reason}{by}  {}{unchecked}",
             crate::device::utc(end.at),
             end.work.from,
             end.work.to,

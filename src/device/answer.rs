@@ -59,7 +59,9 @@ impl Answer {
 pub(super) fn sentence(text: String) -> String {
     let mut letters = text.chars();
     match letters.next() {
-        Some(first) if text.starts_with("the ") => first.to_uppercase().chain(letters).collect(),
+        Some(first) if text.starts_with("the ") || text.starts_with("an ") => {
+            first.to_uppercase().chain(letters).collect()
+        }
         _ => text,
     }
 }

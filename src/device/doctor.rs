@@ -225,6 +225,7 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         let remedy = "Nothing to do: the next commit mends it. Ask why it happened.".to_owned();
         out.warn("floor", text, remedy);
     }
+    doctor_state::order(world, out);
     doctor_machine::look(world, &Children, out);
     let certificate = match standing(world) {
         Ok((journal, _)) => world.certified(&journal),

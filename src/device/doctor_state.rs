@@ -6,6 +6,7 @@ use super::world::World;
 use crate::model::{ByteLen, Failure, ReasonCode, Result};
 use crate::sys::host;
 use crate::trust::{Role, Trust, is_published_test_key};
+use crate::update::{Identity, Named};
 use std::path::Path;
 
 /// Journal, history, black box and what hooks say: with less nothing is begun.
@@ -69,6 +70,52 @@ fn left(free: u64, state: &Path, out: &mut Diagnosis) {
             out.warn("space", text, format!("Free some: below {} updates stop.", ByteLen(NEEDED)))
         }
         false => out.good("space", text),
+    }
+}
+
+/// Whether it is known what runs, and with it what is older.
+pub(super) fn order(world: &World, out: &mut Diagnosis) {
+    let Ok(booted) = world.booted() else { return };
+    if world.committed.load().damaged {
+        let text = "a copy of what was committed is damaged".to_owned();
+        let remedy = "Nothing to do: it is written again. Ask why it happened.".to_owned();
+        out.warn("release", text, remedy);
+    }
+    let stand = world.held(booted).stand;
+    let why = stand.why.as_ref().map_or_else(String::new, ToString::to_string);
+    let Named { release_counter, security_epoch, .. } = stand.label.named;
+    let named = &stand.label.named;
+    match named.identity() {
+        Identity::Factory => out.good("release", "the factory system runs".to_owned()),
+        Identity::Known if why.is_empty() => out.good(
+            "release",
+            format!("{named} runs (counter {release_counter}, epoch {security_epoch})"),
+        ),
+        Identity::Known => {
+            let text = format!("slot {booted} was left with {named} by a commit: {why}");
+            let remedy = "Install a release: it brings a new record. Until then `surefoot verify` and a rollback to this slot are not possible.";
+            out.warn("release", text, remedy.to_owned());
+        }
+        Identity::NotAccepted => {
+            let text = format!(
+                "{named} runs, and the trust file on this system does not accept it: {why}; it still counts for the order of releases"
+            );
+            let remedy = "Install a release that is signed by a key of this trust file.";
+            out.warn("release", text, remedy.to_owned());
+        }
+        Identity::Unknown => {
+            let text = format!(
+                "which release runs is not known ({why}): whether another one is older cannot be checked; the stored floor still holds"
+            );
+            let remedy =
+                "Install the release that should run; from its commit on the order is known.";
+            out.warn("release", text, remedy.to_owned());
+        }
+    }
+    if let Some(refused) = world.refusal(booted.other()) {
+        let text = format!("nothing to return to by `surefoot rollback`: {refused}");
+        let remedy = "The next update writes over it.".to_owned();
+        out.notice("release", text, remedy);
     }
 }
 

@@ -117,6 +117,9 @@ pub fn drill(world: &World, kind: Drill, by: &str, sink: &dyn Sink) -> Result<An
         let text = format!("{} in slot {} is under way", work.to, work.slot);
         return Err(Failure::new(ReasonCode::DrillUnsafe, text));
     }
+    if let Some(refused) = world.refusal(booted.other()) {
+        return Err(refused);
+    }
     if !matches!(world.target_in(booted.other()), Target::Recorded(_)) {
         let text = format!("slot {} holds no release that was installed", booted.other());
         return Err(Failure::new(ReasonCode::DrillUnsafe, text));

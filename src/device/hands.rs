@@ -1,7 +1,7 @@
 //! The driver's hands on a real device.
 
-use super::moments;
 use super::world::World;
+use super::{memory, moments};
 use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
@@ -61,6 +61,8 @@ pub(super) fn look(
         (None, Wish::Return(work) | Wish::Install(work, _)) => Some(work.slot),
         (None, _) => None,
     };
+    // A trial or a fallback that the journal does not speak of.
+    let nameless = journal.phase == Phase::Idle && (boot.trial || boot.fallback.is_some());
     Ok(Facts {
         booted,
         boot_id: world.boot_id(),
@@ -75,6 +77,7 @@ pub(super) fn look(
             clean: boot.clean,
         },
         target: slot.map_or(Target::Nothing, |slot| world.target_in(slot)),
+        labels: nameless.then(|| Box::new(world.labels())),
         wish: wish.clone(),
         done,
         up: world.up(),
@@ -149,6 +152,7 @@ impl DeviceHands<'_, '_> {
         if resumes {
             prepared.check_missing()?;
         }
+        memory::before_writing(self.world, self.booted)?;
         Ok(match prepared.write() {
             Ok(report) => {
                 cargo.report = Some(report);
@@ -243,6 +247,8 @@ pub(super) fn rest_with(
             drill: work.order.drill.is_some(),
         });
     }
+    // First, as the floor leans on it.
+    memory::follow(world, &rest.journal, booted, sink);
     if let Some(last) = &rest.journal.last {
         if let Err(failure) = world.certify(last) {
             sink.emit(&Event::Warning { text: format!("the drill's certificate: {failure}") });
@@ -253,7 +259,7 @@ pub(super) fn rest_with(
         }
         let settled = rest.journal.phase == Phase::Idle;
         if settled && last.outcome == crate::update::Ended::Updated && last.work.slot == booted {
-            let epochs = [SlotId::A, SlotId::B].map(|s| world.named(s).security_epoch);
+            let epochs = [SlotId::A, SlotId::B].map(|s| memory::verified_epoch(world, s));
             world.floor.raise(epochs[0].min(epochs[1]))?;
         }
     }

@@ -4,10 +4,10 @@ use super::answer::{Answer, Next};
 use super::departure;
 use super::doctor;
 use super::hands::{Cargo, look, rest};
-use super::moments;
 use super::offer::{self, Offer};
 use super::world::World;
-use crate::event::Sink;
+use super::{memory, moments};
+use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Plan, Reuse, check_file};
 use crate::model::{Failure, ReasonCode, Result};
@@ -98,6 +98,9 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         return Ok(answer);
     }
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
+    if let Some(text) = memory::order_unchecked(world, booted) {
+        sink.emit(&Event::Warning { text });
+    }
     if let Phase::Staged(old) | Phase::Switching { work: old, .. } = &journal.phase
         && ask.order.automatic
         && old.to.release_counter > work.to.release_counter

@@ -7,17 +7,24 @@ use super::hold::Hold;
 use super::postmortem::{Summary, postmortem};
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
-use crate::model::{Against, Digest, ReasonCode, Result, SlotId, Txn};
+use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, Txn};
 use crate::sys::clock;
-use crate::update::{Drill, Ended, Journal, Phase, State, Wish, at_rest};
+use crate::update::{Drill, Ended, Identity, Journal, Phase, State, Wish, at_rest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One slot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlotView {
-    /// The release in it; `None` for a system that no artifact has brought.
+    /// The release in it; `None` for a system that no artifact has brought, and for one whose name
+    /// is not known.
     pub version: Option<String>,
+    /// How far that is known; `None` for a slot that holds no system.
+    #[serde(default)]
+    pub identity: Option<Identity>,
+    /// Why its record does not vouch for it.
+    #[serde(default)]
+    pub doubt: Option<String>,
     /// Orders releases; 0 if unknown.
     pub release_counter: u64,
     /// The anti-rollback epoch; 0 if unknown.
@@ -205,16 +212,33 @@ pub fn status(world: &World) -> Result<Status> {
 }
 
 fn view(world: &World, slot: SlotId) -> SlotView {
-    let installed = world.installed(slot);
-    let manifest = installed.as_ref().map(|i| &i.manifest);
+    let held = world.held(slot);
+    let (label, bootable) = (&held.stand.label, world.bootable(slot));
+    let named = &label.named;
+    let stands = bootable || held.recorded;
     SlotView {
-        version: manifest.map(|m| m.version.to_string()),
-        release_counter: manifest.map_or(0, |m| m.release_counter),
-        security_epoch: manifest.map_or(0, |m| m.security_epoch),
-        sha256: installed.as_ref().map(|i| i.payload().sha256),
-        artifact: installed.as_ref().map(|i| i.body_digest),
-        bootable: world.bootable(slot),
+        version: named.version.as_ref().map(|v| v.to_string()),
+        identity: stands.then(|| named.identity()),
+        doubt: held.stand.why.as_ref().filter(|_| stands).map(Failure::to_string),
+        release_counter: named.release_counter,
+        security_epoch: named.security_epoch,
+        sha256: held.installed.as_ref().map(|i| i.payload().sha256),
+        artifact: Some(label.digest).filter(|d| *d != Digest::NONE),
+        bootable,
         partitions: world.layout.partitions(slot).iter().map(|p| p.name.clone()).collect(),
+    }
+}
+
+/// What people are told of the running release where its name has a doubt.
+fn doubt(slot: &SlotView) -> &'static str {
+    match slot.identity {
+        Some(Identity::NotAccepted) => {
+            " The trust file on this system does not accept its signature."
+        }
+        Some(Identity::Unknown) => {
+            " What it is called is not known, so that the order of releases cannot be checked."
+        }
+        Some(Identity::Known | Identity::Factory) | None => "",
     }
 }
 
@@ -289,8 +313,13 @@ fn summary(
     let Some(slot) = booted else {
         return "Which slot runs is not known for certain, so nothing will be written. Run `surefoot doctor`.".to_owned();
     };
-    let version = slots.get(&slot).and_then(|s| s.version.clone());
-    let running = version.unwrap_or_else(|| "the factory system".to_owned());
+    let view = slots.get(&slot);
+    let running = match (view.and_then(|s| s.version.clone()), view.and_then(|s| s.identity)) {
+        (Some(version), _) => version,
+        (None, Some(Identity::Factory)) => "the factory system".to_owned(),
+        (None, _) => "an unknown release".to_owned(),
+    };
+    let doubt = view.map_or("", doubt);
     let since = match (&journal.phase, &journal.last) {
         (Phase::Trying { .. }, _) => {
             let (count, limit) = trial.map_or((0, None), |t| (t.bootcount, t.bootlimit));
@@ -323,5 +352,5 @@ fn summary(
         }
         _ => next.text.clone(),
     };
-    format!("Running {running} (slot {slot}){since}. Rollback {rollback}. {fate}")
+    format!("Running {running} (slot {slot}){since}.{doubt} Rollback {rollback}. {fate}")
 }

@@ -3,13 +3,16 @@
 use super::answer::{Answer, Next};
 use super::doctor;
 use super::hands::{look, rest, rest_with};
+use super::memory;
 use super::world::{World, digest_of};
 use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::update::{Done, Journal, Order, Outcome, Phase, Rest, State, Wish, Work, at_rest};
+use crate::update::{
+    Done, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
+};
 use std::time::Duration;
 
 pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
@@ -37,7 +40,12 @@ pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     let _lock = world.lock()?;
     let journal = settle(world, sink)?;
     doctor::gate(world)?;
-    // It may have waited for months.
+    // It may have waited for months, and a key may have been revoked meanwhile.
+    if let Phase::Staged(work) = &journal.phase
+        && let Some(refused) = world.refusal(work.slot)
+    {
+        return Err(refused);
+    }
     world.renew_baseline(true, sink)?;
     let rest = rest(world, journal, &Wish::Switch, None, sink)?;
     refused(&rest)?;
@@ -102,6 +110,7 @@ fn decided(
     match (&rest.journal.phase, &rest.journal.last) {
         (Phase::Returning { work, reason, detail, .. }, _) => Err(left(work, *reason, detail)),
         (Phase::Idle, Some(last)) if last.work.slot == booted => {
+            memory::warn_if_not_accepted(world, booted, sink);
             let text = format!("{} in slot {booted} is committed.", last.work.to);
             Ok(Answer::new(State::Updated, &last.work, Next::None, text))
         }
@@ -186,12 +195,21 @@ pub(super) fn go_back(
     let slot = booted.other();
     let nothing = |what: &str| Failure::new(ReasonCode::NothingToRollBack, what);
     let target = world.target_in(slot);
+    let to = world.named(slot);
+    if matches!(target, Target::Refused(_)) && to.identity() == Identity::Unknown {
+        // Without a record and without a memory of it: whatever may stand there.
+        if !world.held(slot).recorded {
+            return Err(nothing("the other slot holds nothing that is known to have run"));
+        }
+    }
+    if let Some(refused) = world.refusal(slot) {
+        return Err(refused);
+    }
     let digest = digest_of(&target).ok_or_else(|| nothing("the other slot offers no system"))?;
     if digest == Digest::NONE && journal.last.is_none() {
         // A factory may leave anything in the second slot; only a system that has run counts.
         return Err(nothing("the other slot holds nothing that was installed or has run"));
     }
-    let to = world.named(slot);
     let floor = world.floor_epoch();
     if to.security_epoch < floor {
         let text =

@@ -7,7 +7,6 @@ use crate::boot::uboot::UbootControl;
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
 use crate::health::{Remote, Seen};
-use crate::install::installed;
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::slot::{self, Layout, SlotNames};
 use crate::sys::AlignedBuf;
@@ -16,7 +15,7 @@ use crate::sys::process::{Children, Runner};
 use crate::sys::{clock, durable, files, host, mounts};
 use crate::trust::{Trust, Verified};
 use crate::update::{
-    FloorStore, History, Journal, JournalStore, Named, Order, Stored, Target, Work,
+    CommittedStore, FloorStore, History, Journal, JournalStore, Named, Order, Stored, Target, Work,
 };
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +35,8 @@ pub struct World {
     pub journal: JournalStore,
     /// The floor's place.
     pub floor: FloorStore,
+    /// The place of what was committed.
+    pub committed: CommittedStore,
     /// The history's place.
     pub history: History,
     /// Runs checks, hooks and other programs of the integrator.
@@ -59,7 +60,7 @@ impl World {
         let booted = find_booted(&settings, &disk, &layout);
         let state = &settings.device.state;
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
-        let history = History::new(state);
+        let (history, committed) = (History::new(state), CommittedStore::new(state));
         let (runner, remote) = (Box::new(Children), None);
         let seen = Mutex::default();
         Ok(World {
@@ -69,6 +70,7 @@ impl World {
             boot,
             journal,
             floor,
+            committed,
             history,
             runner,
             remote,
@@ -155,23 +157,20 @@ impl World {
     }
 
     /// The security epoch below which nothing is installed or returned to: the stored floor, or
-    /// what the trust file demands. A slot whose record the trust file no longer accepts counts
-    /// as epoch 0.
+    /// what the trust file demands.
     pub fn floor_epoch(&self) -> u32 {
         let demanded = self.trust().map_or(0, |t| t.min_epoch());
         self.floor.load().epoch.max(demanded)
     }
 
-    /// The signed record of a slot, if there is a valid one.
+    /// The signed record of a slot, if it is accepted now.
     pub fn installed(&self, slot: SlotId) -> Option<Verified<Installed>> {
-        let trust = self.trust().ok()?;
-        let partition = self.partition(slot).ok()?;
-        installed(&partition, &trust).ok().flatten()
+        self.held(slot).installed
     }
 
     /// What stands in a slot, by what orders releases.
     pub fn named(&self, slot: SlotId) -> Named {
-        self.installed(slot).map_or_else(Named::default, |i| named(&i.manifest))
+        self.held(slot).stand.label.named
     }
 
     /// The move of a release into a slot, from what runs in the other one.
@@ -179,15 +178,6 @@ impl World {
         let names = self.layout.partitions(slot).iter().map(|p| p.name.clone());
         let (partitions, from) = (names.collect(), self.named(slot.other()));
         Work { digest, slot, partitions, from, to, order }
-    }
-
-    /// What a move to `slot` would find there.
-    pub fn target_in(&self, slot: SlotId) -> Target {
-        match self.installed(slot) {
-            Some(installed) => Target::Recorded(installed.body_digest),
-            None if self.bootable(slot) => Target::Factory,
-            None => Target::Nothing,
-        }
     }
 
     /// Whether a bootloader would find a filesystem in the slot: its superblock stands in the
@@ -291,6 +281,7 @@ pub(super) fn named(manifest: &crate::artifact::Manifest) -> Named {
         version: Some(manifest.version.clone()),
         release_counter: manifest.release_counter,
         security_epoch: manifest.security_epoch,
+        ..Named::default()
     }
 }
 
@@ -299,6 +290,6 @@ pub(super) fn digest_of(target: &Target) -> Option<Digest> {
     match target {
         Target::Recorded(digest) => Some(*digest),
         Target::Factory => Some(Digest::NONE),
-        Target::Nothing => None,
+        Target::Nothing | Target::Refused(_) => None,
     }
 }

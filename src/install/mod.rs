@@ -36,7 +36,7 @@ pub use check::{Depth, check_file, check_length};
 pub use job::{Job, Prepared, write_slot};
 pub use plan::{Plan, Target, plan};
 pub use reuse::Reuse;
-pub use verdict::{SlotVerdict, installed, verify_slot};
+pub use verdict::{SlotRecord, SlotVerdict, installed, slot_record, verify_slot};
 pub use write::Report;
 
 #[cfg(test)]

@@ -13,24 +13,57 @@ use crate::trust::{Trust, Verified};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// What was installed in the slot whose (first) partition this is. `None` if its record is
-/// missing, torn, or not signed by whom this device trusts now: a slot of unknown content is a
-/// normal thing to find and to write over. Fails only where the medium does.
+/// What the end of a slot says of what was installed there.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack of a look")]
+pub enum SlotRecord {
+    /// No complete record: a slot that nothing was installed in, or one that was written over.
+    Missing,
+    /// A complete record that this device does not accept now.
+    NotAccepted {
+        /// Why not.
+        why: Failure,
+        /// The record.
+        bytes: Vec<u8>,
+    },
+    /// A record signed by whom this device trusts now.
+    Accepted(Verified<Installed>),
+}
+
+/// Reads what was installed in the slot whose (first) partition this is. Fails only where the
+/// medium does.
+pub fn slot_record(partition: &dyn BlockDevice, trust: &Result<Trust>) -> Result<SlotRecord> {
+    let Some(bytes) = read_record(partition)? else {
+        return Ok(SlotRecord::Missing);
+    };
+    let read = trust.as_ref().map_err(Failure::clone);
+    Ok(match read.and_then(|trust| crate::artifact::read_record(&bytes, trust)) {
+        Ok(installed) if installed.payload().size <= partition.len() => {
+            SlotRecord::Accepted(installed)
+        }
+        Ok(installed) => {
+            let (size, len) = (installed.payload().size, partition.len());
+            let text = format!("the record is of {size} bytes, and the slot has {len}");
+            let why = Failure::new(ReasonCode::SlotDamaged, text);
+            SlotRecord::NotAccepted { why, bytes }
+        }
+        Err(why) => {
+            log::info!("a slot record is not accepted: {why}");
+            SlotRecord::NotAccepted { why, bytes }
+        }
+    })
+}
+
+/// What was installed, where this device accepts the record now. To tell a record that is not
+/// accepted from none, ask [`slot_record`].
 pub fn installed(
     partition: &dyn BlockDevice,
     trust: &Trust,
 ) -> Result<Option<Verified<Installed>>> {
-    let Some(record) = read_record(partition)? else {
-        return Ok(None);
-    };
-    match crate::artifact::read_record(&record, trust) {
-        Ok(installed) if installed.payload().size <= partition.len() => Ok(Some(installed)),
-        Ok(_) => Ok(None),
-        Err(failure) => {
-            log::info!("a slot record is not trusted: {failure}");
-            Ok(None)
-        }
-    }
+    Ok(match slot_record(partition, &Ok(trust.clone()))? {
+        SlotRecord::Accepted(installed) => Some(installed),
+        SlotRecord::Missing | SlotRecord::NotAccepted { .. } => None,
+    })
 }
 
 /// How a slot compares with its record.
@@ -86,14 +119,17 @@ impl SlotVerdict {
     }
 }
 
-/// Reads a whole slot from the medium and compares it with its record.
+/// Reads a whole slot from the medium and compares it with its record. A record that is not
+/// accepted is no missing one: the reason is the failure.
 pub fn verify_slot(
     partition: &dyn BlockDevice,
     trust: &Trust,
     sink: &dyn Sink,
 ) -> Result<SlotVerdict> {
-    let Some(installed) = installed(partition, trust)? else {
-        return Ok(SlotVerdict::Unknown);
+    let installed = match slot_record(partition, &Ok(trust.clone()))? {
+        SlotRecord::Accepted(installed) => installed,
+        SlotRecord::NotAccepted { why, .. } => return Err(why),
+        SlotRecord::Missing => return Ok(SlotVerdict::Unknown),
     };
     let version = installed.manifest.version.clone();
     let size = installed.payload().size;

@@ -1,6 +1,6 @@
 //! The verdict: enough of the right keys have signed, or nothing is even parsed.
 
-use super::{Purpose, Role, SignatureRecord, Statement, Trust};
+use super::{PublicKey, Purpose, Role, SignatureRecord, Statement, Trust};
 use crate::model::{Failure, Identifier, KeyId, ReasonCode, Result};
 
 /// What signed content says about itself that decides whether its signers may say it.
@@ -72,6 +72,22 @@ pub fn vouch<T: Claims>(
         return Err(Failure::new(ReasonCode::BelowFloor, detail));
     }
     Ok(Verified { value, signers: covering })
+}
+
+/// Runs `parse` on what one of `keys` has signed, though nobody may be trusted to have signed it:
+/// what was accepted once, and is not any more, still has a name. No permission follows from it, and
+/// nothing is parsed that none of these keys has signed.
+pub fn recall<T>(
+    keys: &[PublicKey],
+    statement: &Statement,
+    records: &[SignatureRecord],
+    parse: impl FnOnce() -> Result<T>,
+) -> Option<T> {
+    let signed = |record: &SignatureRecord| {
+        let mut named = keys.iter().filter(|key| key.id() == record.key_id);
+        named.any(|key| key.verifies(statement.as_bytes(), &record.signature))
+    };
+    records.iter().any(signed).then(|| parse().ok()).flatten()
 }
 
 fn role_for(purpose: Purpose) -> Role {

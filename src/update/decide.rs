@@ -4,7 +4,7 @@ use super::endings::{
     arm, begin, end, end_rolled_back, leave_blameless, stands, stranded_untold, telling,
     unknown_txn, unknown_work, updated,
 };
-use super::facts::{Done, Effect, Facts, Step, Then, Wish};
+use super::facts::{Done, Effect, Facts, Step, Target, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
 use super::trial::{returning, trying};
 use crate::model::{ReasonCode, Txn};
@@ -42,7 +42,7 @@ fn idle(j: &Journal, f: &Facts) -> Step {
                 return end_rolled_back(j, f, &last.work, txn, ReasonCode::BootFailed, "");
             }
             None => {
-                let work = unknown_work(f.booted.other());
+                let work = unknown_work(f, f.booted.other(), Some(txn));
                 return end(j, f, Ended::RolledBack, work, Some(txn), ReasonCode::JournalLost, "");
             }
             _ => {}
@@ -84,12 +84,12 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (None, _) if f.env.txn.is_none() => Step::Run(Effect::Disarm),
         // The journal is lost. In the trial: health decides.
         (None, true) => {
-            let work = unknown_work(f.booted);
+            let work = unknown_work(f, f.booted, f.env.txn.as_ref());
             let spent = Spent::default();
             Step::Persist(j.in_phase(Phase::Trying { work, txn, recovered: true, spent }))
         }
         (None, false) => {
-            let work = unknown_work(f.booted.other());
+            let work = unknown_work(f, f.booted.other(), f.env.txn.as_ref());
             let outcome = if f.env.bootcount > 0 { Ended::RolledBack } else { Ended::Failed };
             end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
         }
@@ -169,7 +169,10 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
             _ if !f.env.settled => Step::Run(Effect::SettleEnv),
             _ if stands(f, work) => Step::Run(Effect::Arm { slot: work.slot, txn: txn.clone() }),
-            _ => failed(ReasonCode::SlotDamaged, "the written slot lost its record"),
+            _ => match f.target {
+                Target::Refused(code) => failed(code, code.meaning()),
+                _ => failed(ReasonCode::SlotDamaged, "the written slot lost its record"),
+            },
         },
         (false, _, _) => failed(ReasonCode::WrongSlot, "something else changed the environment"),
         (true, true, true) if f.env.bootcount > 0 => back(ReasonCode::BootFailed),

@@ -1,7 +1,8 @@
 //! The steps that begin a move, arm it and end it: one way for each.
 
+use super::Label;
 use super::facts::{Facts, Step, Target, Wish};
-use super::journal::{Ended, Journal, Named, Order, Outcome, Phase, Work};
+use super::journal::{Ended, Journal, Order, Outcome, Phase, Work};
 use crate::model::{Against, Digest, ReasonCode, SlotId, Txn};
 
 /// The denylist is written with the intention, before the flip (DESIGN 9.4).
@@ -84,7 +85,7 @@ pub(super) fn stands(f: &Facts, work: &Work) -> bool {
     match &f.target {
         Target::Recorded(digest) => *digest == work.digest,
         Target::Factory => work.digest == Digest::NONE,
-        Target::Nothing => false,
+        Target::Nothing | Target::Refused(_) => false,
     }
 }
 
@@ -154,11 +155,15 @@ pub(super) fn end(
     Step::Persist(Journal { last: Some(last), ..j.in_phase(Phase::Idle) })
 }
 
-/// What can be said of a move when only the environment remembers it.
-pub(super) fn unknown_work(slot: SlotId) -> Work {
-    let (from, to) = (Named::default(), Named::default());
+/// What can be said of a move when only the environment remembers it: what the slots say, if it is
+/// this move that has brought it.
+pub(super) fn unknown_work(f: &Facts, slot: SlotId, txn: Option<&Txn>) -> Work {
+    let stands = |slot: SlotId| f.labels.as_ref().map(|labels| labels[slot as usize].clone());
+    let ours = |label: &Label| txn.is_some_and(|txn| txn.names(&label.digest));
+    let to = stands(slot).filter(ours).unwrap_or_else(Label::unknown);
+    let from = stands(slot.other()).unwrap_or_else(Label::unknown).named;
     let order = Order::default();
-    Work { digest: Digest::NONE, slot, partitions: Vec::new(), from, to, order }
+    Work { digest: to.digest, slot, partitions: Vec::new(), from, to: to.named, order }
 }
 
 pub(super) fn unknown_txn() -> Txn {

@@ -1,5 +1,6 @@
 //! What `decide` is told, and what it can say: plain values.
 
+use super::Label;
 use super::journal::{Journal, Work};
 use crate::boot::GIVE_BACK_MAX;
 use crate::model::{Against, Digest, ReasonCode, SlotId, Txn};
@@ -29,8 +30,11 @@ pub struct EnvView {
 pub enum Target {
     /// Nothing that would boot.
     Nothing,
-    /// A system without a valid record: what the factory wrote.
+    /// The system that no artifact has brought, which has run here.
     Factory,
+    /// A system that may not be booted into: nobody who is trusted now has signed for it, or its
+    /// record is lost, so that it cannot be read back.
+    Refused(ReasonCode),
     /// A record that a trusted key has signed, for the release with this digest.
     Recorded(Digest),
 }
@@ -106,6 +110,8 @@ pub struct Facts {
     pub env: EnvView,
     /// What stands in the slot of the move being made.
     pub target: Target,
+    /// What stands in both slots, where the journal cannot say it.
+    pub labels: Option<Box<[Label; 2]>>,
     /// What is asked for.
     pub wish: Wish,
     /// What the effect just run has found.

@@ -24,7 +24,9 @@ impl History {
     pub fn load(&self) -> Vec<Outcome> {
         let bytes = durable::read(&self.path, LIMIT * 2).ok().flatten().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        let read = |line| serde_json::from_str::<Outcome>(line).ok();
+        let back = |o: Outcome| Outcome { work: o.work.clone().read_back(), ..o };
+        text.lines().filter_map(read).map(back).collect()
     }
 
     /// Adds `outcome` unless it is the last one already: called again after every start, so that

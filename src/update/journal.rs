@@ -1,27 +1,8 @@
 //! What survives a power cut. It is written before the effect that it announces.
 
-use crate::model::{Against, Digest, ReasonCode, SlotId, Txn, Version};
+use super::Named;
+use crate::model::{Against, Digest, ReasonCode, SlotId, Txn};
 use serde::{Deserialize, Serialize};
-
-/// A release by what orders it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Named {
-    /// For people; `None` for a system that no artifact has brought.
-    pub version: Option<Version>,
-    /// Orders releases.
-    pub release_counter: u64,
-    /// The anti-rollback epoch.
-    pub security_epoch: u32,
-}
-
-impl std::fmt::Display for Named {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.version {
-            Some(version) => write!(f, "{version}"),
-            None => f.write_str("the factory system"),
-        }
-    }
-}
 
 /// Whose wish a move is, and when its reboot comes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -112,6 +93,19 @@ pub struct Work {
     /// Whose wish it is.
     #[serde(default)]
     pub order: Order,
+}
+
+impl Work {
+    /// The same. Where an older program wrote down a move that it had read from the environment
+    /// alone, it called both systems the factory's; such a move names no partitions.
+    #[must_use]
+    pub(super) fn read_back(mut self) -> Work {
+        let nameless = [&self.from, &self.to].iter().all(|named| **named == Named::default());
+        if self.partitions.is_empty() && self.digest == Digest::NONE && nameless {
+            (self.from, self.to) = (Named::unknown(), Named::unknown());
+        }
+        self
+    }
 }
 
 /// How long a trial has run in the boots that ended in an orderly way, so that they cannot
@@ -248,6 +242,23 @@ pub struct Journal {
 const DENIED_MAX: usize = 64;
 
 impl Journal {
+    /// The same, as it is read: see [`Work::read_back`].
+    #[must_use]
+    pub(super) fn read_back(mut self) -> Journal {
+        match &mut self.phase {
+            Phase::Idle => {}
+            Phase::Installing(work)
+            | Phase::Staged(work)
+            | Phase::Switching { work, .. }
+            | Phase::Trying { work, .. }
+            | Phase::Returning { work, .. } => *work = work.clone().read_back(),
+        }
+        if let Some(last) = &mut self.last {
+            last.work = last.work.clone().read_back();
+        }
+        self
+    }
+
     /// The same journal in another phase.
     #[must_use]
     pub fn in_phase(&self, phase: Phase) -> Journal {

@@ -1,6 +1,6 @@
 //! Which releases are wanted: pure, and no flag reaches below the floor.
 
-use super::{Denied, Named};
+use super::{Denied, Identity, Named};
 use crate::model::{Digest, Failure, ReasonCode, Result, Txn};
 
 /// What a person has allowed for this one installation.
@@ -51,8 +51,13 @@ pub fn wanted(offered: &Named, digest: &Digest, on: &Standing<'_>, allowed: Allo
         );
     }
     let (new, old) = (offered.release_counter, on.running.release_counter);
-    // A running system that no artifact has brought has no counter: anything is newer.
-    let known = on.running.version.is_some();
+    // A system that no artifact has brought has no counter: anything is newer. Of an unknown one
+    // nobody can say what is older, and the floor alone decides. A name that is not accepted any
+    // more still counts.
+    let known = match on.running.identity() {
+        Identity::Known | Identity::NotAccepted => true,
+        Identity::Factory | Identity::Unknown => false,
+    };
     if known && new < old && !allowed.older {
         let text =
             format!("{offered} (counter {new}) is older than the running {} ({old})", on.running);
@@ -69,7 +74,12 @@ mod tests {
     use super::*;
 
     fn named(counter: u64, epoch: u32) -> Named {
-        Named { version: "1".parse().ok(), release_counter: counter, security_epoch: epoch }
+        Named {
+            version: "1".parse().ok(),
+            release_counter: counter,
+            security_epoch: epoch,
+            ..Named::default()
+        }
     }
 
     #[test]
@@ -86,6 +96,11 @@ mod tests {
         let fallen = Standing { denied: &denied, ..standing };
         let forgot = Standing { given_up: Some(&txn), ..standing };
         let trial = Standing { committed: false, ..standing };
+        let (not_accepted, unknown) = (named(10, 2).not_accepted(), Named::unknown());
+        let refused = Standing { running: &not_accepted, ..standing };
+        let nameless = Standing { running: &unknown, ..standing };
+        let made = Named::default();
+        let factory = Standing { running: &made, ..standing };
         for (offered, on, allowed, want) in [
             (named(11, 2), standing, none, None),
             (named(10, 2), standing, none, Some(AlreadyInstalled)),
@@ -98,6 +113,12 @@ mod tests {
             (named(11, 2), fallen, none, Some(RolledBackBefore)),
             (named(11, 2), forgot, none, Some(RolledBackBefore)),
             (named(11, 2), fallen, any, None),
+            (named(9, 2), refused, none, Some(VersionOlder)),
+            (named(99, 1), refused, any, Some(BelowFloor)),
+            (named(11, 2), refused, none, None),
+            (named(1, 1), nameless, none, None),
+            (named(1, 0), nameless, any, Some(BelowFloor)),
+            (named(1, 1), factory, none, None),
         ] {
             let got = wanted(&offered, &digest, &on, allowed).err().map(|f| f.code());
             assert_eq!(got, want, "{offered:?} {on:?} {allowed:?}");

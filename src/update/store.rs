@@ -117,7 +117,8 @@ fn decode(bytes: &[u8], newest: u32) -> Option<Generation> {
         return None;
     }
     let known = (OLDEST..=newest).contains(&format);
-    let journal = if known { Some(serde_json::from_str(body).ok()?) } else { None };
+    let read = || serde_json::from_str(body).ok().map(Journal::read_back);
+    let journal = if known { Some(read()?) } else { None };
     Some(Generation { format, sequence, journal })
 }
 

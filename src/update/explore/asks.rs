@@ -36,7 +36,7 @@ fn named(content: Content) -> Named {
         Content::Second => 4,
         Content::Torn | Content::TornBootable => 0,
     };
-    Named { version: "1".parse().ok(), release_counter, security_epoch: 0 }
+    Named { version: "1".parse().ok(), release_counter, ..Named::default() }
 }
 
 impl Machine {
@@ -86,6 +86,7 @@ impl Machine {
                 settled: q.settled,
             },
             target,
+            labels: None,
             wish,
             done: match q.found {
                 Found::Nothing => None,

@@ -1,0 +1,189 @@
+//! Which release a slot holds: from its record, from what was committed, and from the journal. Pure.
+//!
+//! Four answers. A record that today's trust file accepts is *known*. One that it does not accept is
+//! *not accepted*, if this device committed it or a key that was trusted once has signed it. Where
+//! there is no such record, what was committed is remembered. Without a memory a device that never
+//! began an update runs its *factory* system, and everything else is *unknown*: it is never taken
+//! for the oldest release.
+
+use super::{Doubt, Ended, Identity, Journal, Label, Named, Outcome, Phase, Remembered, Stored};
+use crate::model::{Digest, Failure, ReasonCode, SlotId};
+
+/// What the end of a slot says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordSays {
+    /// Nothing: there is no complete record.
+    Nothing,
+    /// This, signed by keys that are trusted now.
+    Accepted(Label),
+    /// Something that is not accepted now.
+    NotAccepted {
+        /// Why not.
+        why: Failure,
+        /// SHA-256 of the manifest in it, if there is one.
+        digest: Option<Digest>,
+        /// The name in it, if a key that was trusted once has signed it.
+        once: Option<Named>,
+    },
+}
+
+/// What the device has kept of its past.
+#[derive(Debug, Clone)]
+pub struct Traces {
+    /// What was committed.
+    pub remembered: Remembered,
+    /// The journal.
+    pub journal: Stored,
+    /// Every move that ended, oldest first.
+    pub history: Vec<Outcome>,
+    /// The bootloader's environment names a transaction.
+    pub in_environment: bool,
+    /// The stored floor.
+    pub floor: u32,
+}
+
+/// What is known of a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stand {
+    /// Its name, and how far it can be believed.
+    pub label: Label,
+    /// Why its record does not vouch for it; `None` where it does, and for a factory system.
+    pub why: Option<Failure>,
+}
+
+impl Stand {
+    /// Which of the four answers it is.
+    pub fn identity(&self) -> Identity {
+        self.label.named.identity()
+    }
+}
+
+/// Which release `slot` holds.
+pub fn identify(slot: SlotId, says: &RecordSays, traces: &Traces) -> Stand {
+    let kept = traces.kept(slot);
+    match says {
+        RecordSays::Accepted(label) => Stand { label: label.clone(), why: None },
+        RecordSays::NotAccepted { why, digest, once } => {
+            let label = not_accepted(kept, *digest, once.as_ref());
+            Stand { label: label.unwrap_or_else(Label::unknown), why: Some(why.clone()) }
+        }
+        RecordSays::Nothing => {
+            let missing = |code, text: &str| Some(Failure::new(code, text));
+            match kept {
+                Some(label) if label.named.identity() == Identity::Factory => {
+                    Stand { label, why: None }
+                }
+                Some(label) if label.named.identity() == Identity::Known => {
+                    let text = "its record is missing or damaged; the name is remembered";
+                    Stand { label, why: missing(ReasonCode::SlotDamaged, text) }
+                }
+                None if !traces.any() => Stand { label: Label::factory(), why: None },
+                Some(_) | None => {
+                    let text = "it has no valid record, and nothing that was committed is remembered of it";
+                    Stand { label: Label::unknown(), why: missing(ReasonCode::SlotDamaged, text) }
+                }
+            }
+        }
+    }
+}
+
+/// The name of a slot whose record is not accepted.
+fn not_accepted(
+    kept: Option<Label>,
+    digest: Option<Digest>,
+    once: Option<&Named>,
+) -> Option<Label> {
+    let claim = || {
+        let digest = digest.unwrap_or(Digest::NONE);
+        once.map(|named| Label { named: named.clone().not_accepted(), digest })
+    };
+    match kept.map(|kept| (kept.named.identity(), kept)) {
+        // The journal alone does not say under which digest.
+        Some((Identity::Known, kept))
+            if Some(kept.digest) == digest || kept.digest == Digest::NONE =>
+        {
+            Some(Label { named: kept.named.not_accepted(), digest: digest.unwrap_or(Digest::NONE) })
+        }
+        // Another record than the one that was committed here: what was verified counts.
+        Some((Identity::Known, kept)) => Some(kept),
+        Some((Identity::Factory, kept)) => claim().or(Some(kept)),
+        _ => claim(),
+    }
+}
+
+impl Traces {
+    /// What is remembered of a slot, without its record.
+    fn kept(&self, slot: SlotId) -> Option<Label> {
+        let journal = match &self.journal {
+            Stored::Found(journal) => Some(journal),
+            Stored::Absent | Stored::Lost => None,
+        };
+        let told = journal.and_then(|journal| moved(journal, slot));
+        if let Some(label) = told {
+            return label.filter(|label| label.named.doubt == Doubt::None);
+        }
+        let remembered = self.remembered.memory.as_ref().and_then(|m| m.of(slot));
+        if let Some(kept) = remembered {
+            return Some(kept.label());
+        }
+        // A memory without this slot, or one that cannot be read, knows better than an older journal.
+        if self.remembered.memory.is_some() || self.remembered.damaged {
+            return None;
+        }
+        let from = journal.and_then(|journal| left_behind(journal, slot))?;
+        match from.identity() {
+            Identity::Known => Some(Label { named: from.clone(), digest: Digest::NONE }),
+            // An older program wrote the same where it could not read a record.
+            Identity::Factory if !self.had_release(slot) => Some(Label::factory()),
+            _ => None,
+        }
+    }
+
+    /// Whether the last move into a slot that stayed there brought a release.
+    fn had_release(&self, slot: SlotId) -> bool {
+        let mut into = self.history.iter().rev().filter(|o| o.work.slot == slot);
+        let last = into.find(|o| o.outcome == Ended::Updated);
+        last.is_some_and(|o| o.work.to.identity() != Identity::Factory)
+    }
+
+    /// Whether anything tells of an update that was begun.
+    fn any(&self) -> bool {
+        let journal = match &self.journal {
+            Stored::Absent => false,
+            Stored::Lost => true,
+            Stored::Found(j) => j.last.is_some() || j.attempts > 0 || j.phase != Phase::Idle,
+        };
+        let Remembered { memory, damaged } = &self.remembered;
+        journal
+            || memory.is_some()
+            || *damaged
+            || !self.history.is_empty()
+            || self.in_environment
+            || self.floor > 0
+    }
+}
+
+/// What the journal's move has brought into a slot: `Some(None)` where it is being written.
+fn moved(journal: &Journal, slot: SlotId) -> Option<Option<Label>> {
+    let brought = |work: &super::Work| {
+        (work.slot == slot).then(|| Label { named: work.to.clone(), digest: work.digest })
+    };
+    match &journal.phase {
+        Phase::Idle => {
+            let last = journal.last.as_ref()?;
+            // Without a transaction it was never armed, and may be half of something.
+            last.txn.as_ref().and_then(|_| brought(&last.work)).map(Some)
+        }
+        Phase::Installing(work) => (work.slot == slot).then_some(None),
+        Phase::Staged(work)
+        | Phase::Switching { work, .. }
+        | Phase::Trying { work, .. }
+        | Phase::Returning { work, .. } => brought(work).map(Some),
+    }
+}
+
+/// What ran while the journal's move was made.
+fn left_behind(journal: &Journal, slot: SlotId) -> Option<&Named> {
+    let work = journal.work().or(journal.last.as_ref().map(|l| &l.work))?;
+    (work.slot == slot.other()).then_some(&work.from)
+}
