@@ -1,6 +1,7 @@
 //! What was committed is remembered: a change of keys, a lost record, a lost state folder. Which release
 //! runs is *known*, *factory*, *not accepted* or *unknown*, and no older one slips in.
 
+#![allow(dead_code, reason = "the first of several tests")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod common;

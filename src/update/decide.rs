@@ -1,8 +1,8 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, leave_blameless, stands, stranded_untold, telling,
-    unknown_txn, unknown_work, updated,
+    arm, begin, end, end_rolled_back, end_untold, leave_blameless, stands, stranded_untold,
+    telling, unknown_txn, unknown_work, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Target, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -43,7 +43,7 @@ fn idle(j: &Journal, f: &Facts) -> Step {
             }
             None => {
                 let work = unknown_work(f, f.booted.other(), Some(txn));
-                return end(j, f, Ended::RolledBack, work, Some(txn), ReasonCode::JournalLost, "");
+                return end_untold(j, f, Ended::RolledBack, work, txn);
             }
             _ => {}
         }
@@ -91,7 +91,7 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (None, false) => {
             let work = unknown_work(f, f.booted.other(), f.env.txn.as_ref());
             let outcome = if f.env.bootcount > 0 { Ended::RolledBack } else { Ended::Failed };
-            end(j, f, outcome, work, Some(&txn), ReasonCode::JournalLost, "")
+            end_untold(j, f, outcome, work, &txn)
         }
     }
 }

@@ -155,6 +155,15 @@ pub(super) fn end(
     Step::Persist(Journal { last: Some(last), ..j.in_phase(Phase::Idle) })
 }
 
+/// A move of which only the environment told. What came back is to blame, where it has a name.
+pub(super) fn end_untold(j: &Journal, f: &Facts, outcome: Ended, work: Work, txn: &Txn) -> Step {
+    let j = match outcome {
+        Ended::RolledBack => blaming(j, &work, ReasonCode::BootFailed),
+        Ended::Updated | Ended::Failed => j.clone(),
+    };
+    end(&j, f, outcome, work, Some(txn), ReasonCode::JournalLost, "")
+}
+
 /// What can be said of a move when only the environment remembers it: what the slots say, if it is
 /// this move that has brought it.
 pub(super) fn unknown_work(f: &Facts, slot: SlotId, txn: Option<&Txn>) -> Work {

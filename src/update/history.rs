@@ -60,7 +60,7 @@ mod tests {
     fn outcome(at: u64) -> Outcome {
         let (from, to) = (Named::default(), Named::default());
         let work = Work {
-            digest: Digest::NONE,
+            digest: Digest::of(b"x"),
             slot: SlotId::A,
             partitions: vec![],
             from,
