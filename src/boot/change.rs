@@ -1,6 +1,6 @@
 //! The changes that can be made, and the trait of those who make them.
 
-use super::BootFacts;
+use super::{BootFacts, Grade};
 use crate::model::{Failure, ReasonCode, Result, SlotId, Txn};
 
 /// How many orderly reboots a trial gives back at most (DESIGN 9.4).
@@ -74,8 +74,8 @@ impl BootChange {
                 if !(1..=9).contains(&facts.bootlimit.unwrap_or(0)) {
                     return deny(ReasonCode::RollbackOff, "bootlimit is not 1 to 9");
                 }
-                if !facts.altbootcmd {
-                    return deny(ReasonCode::RollbackOff, "altbootcmd is not set");
+                if let Some(finding) = facts.way_back.iter().find(|f| f.level == Grade::Off) {
+                    return deny(ReasonCode::RollbackOff, &finding.reason);
                 }
                 if facts.counter.is_none() {
                     return deny(ReasonCode::RollbackOff, "surefoot_counter names no counter");

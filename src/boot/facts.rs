@@ -1,5 +1,6 @@
 //! What the stored environment says, as plain values.
 
+use super::Finding;
 use crate::model::{EnvClaims, SlotId, Txn};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -46,12 +47,13 @@ pub struct BootFacts {
     pub txn: Option<Txn>,
     /// Whether a trial is pending.
     pub trial: bool,
-    /// Boots counted in this trial, as U-Boot reads the number.
+    /// Boots counted in this trial, as the boot script reads it; `None` for what is no count.
     pub bootcount: Option<u32>,
-    /// Boots allowed in a trial.
+    /// Boots allowed in a trial, as the boot script reads it; `None` for what is no limit.
     pub bootlimit: Option<u32>,
-    /// Whether `altbootcmd` is set and not empty.
-    pub altbootcmd: bool,
+    /// What in the stored variables keeps the board from booting, or a bad system from coming home;
+    /// empty if the way back was followed to its end.
+    pub way_back: Vec<Finding>,
     /// The slot to fall back to.
     pub good: Option<SlotId>,
     /// The transaction that was given up.

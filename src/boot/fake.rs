@@ -2,7 +2,7 @@
 //! U-Boot code so that the shared suite compares two minds. Stricter than a real one: it counts
 //! writes, dies in a chosen write leaving that copy dead, and refuses changes as the real one.
 
-use super::{BootChange, BootControl, BootFacts, CopyFacts, Counter};
+use super::{BootChange, BootControl, BootFacts, CopyFacts, Counter, Finding, Grade};
 use crate::model::{CopyClaim, EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -153,7 +153,14 @@ impl State {
             trial: m.is_some_and(|m| m.trial),
             bootcount: m.map(|m| m.bootcount),
             bootlimit: m.and_then(|m| m.bootlimit),
-            altbootcmd: m.is_some_and(|m| m.altbootcmd),
+            way_back: match m {
+                Some(m) if !m.altbootcmd => vec![Finding {
+                    level: Grade::Off,
+                    reason: "`altbootcmd` is not set".to_owned(),
+                    remedy: "Set it.".to_owned(),
+                }],
+                _ => Vec::new(),
+            },
             good: m.and_then(|m| m.good),
             fallback: m.and_then(|m| m.fallback.clone()),
             counter: m.and_then(|m| m.counter),

@@ -147,9 +147,9 @@ fn places(facts: &BootFacts, table: &PartitionTable, out: &mut Vec<Finding>) {
 fn variables(facts: &BootFacts, out: &mut Vec<Finding>) {
     match facts.bootlimit {
         Some(1..=9) => {}
-        None | Some(0) => out.push(finding(
+        None => out.push(finding(
             Grade::Off,
-            "`bootlimit` is not set: U-Boot would count for ever",
+            "`bootlimit` is missing or no plain number: U-Boot would count for ever, or the script gives up at once",
             "Put `bootlimit=3` into the environment.",
         )),
         Some(other) => out.push(finding(
@@ -158,13 +158,7 @@ fn variables(facts: &BootFacts, out: &mut Vec<Finding>) {
             "Put `bootlimit=3` into the environment.",
         )),
     }
-    if !facts.altbootcmd {
-        out.push(finding(
-            Grade::Off,
-            "`altbootcmd` is not set: nothing would lead back",
-            "Put the `altbootcmd` of uboot-scripts/ into the environment.",
-        ));
-    }
+    out.extend(facts.way_back.iter().cloned());
     if facts.counter.is_none() {
         out.push(finding(
             Grade::Off,

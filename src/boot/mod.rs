@@ -8,6 +8,7 @@ mod facts;
 #[cfg(any(test, feature = "sim"))]
 pub mod fake;
 mod grade;
+pub(crate) mod hush;
 pub mod uboot;
 
 pub use change::{BootChange, BootControl, GIVE_BACK_MAX};

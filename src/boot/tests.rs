@@ -14,15 +14,12 @@ use std::time::Duration;
 pub(super) const MIB: u64 = 1 << 20;
 
 pub(super) fn factory() -> Env {
-    let mut env = Env::new();
+    let text = include_str!("../../uboot-scripts/factory-env-uboot.txt");
+    let mut env = Env::from_text(text).unwrap();
     for (name, value) in [
-        (names::SLOT, "a"),
-        (names::GOOD, "a"),
-        (names::TRIAL, "0"),
-        (names::BOOTCOUNT, "0"),
-        (names::BOOTLIMIT, "3"),
-        (names::ALTBOOTCMD, "run surefoot_altboot"),
-        (names::COUNTER, "uboot"),
+        ("kernel_addr_r", "0x1000000"),
+        ("ramdisk_addr_r", "2000000"),
+        ("scriptaddr", "0x1000"),
         ("foreign", "kept as it is"),
     ] {
         env.set(name, value).unwrap();
@@ -120,7 +117,7 @@ fn the_fake_conforms() {
 #[test]
 fn a_write_torn_at_any_byte_leaves_the_old_or_the_new_environment() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "disk.img 0x1000 0x200\ndisk.img 0x2000 0x200\n";
+    let text = "disk.img 0x1000 0x400\ndisk.img 0x2000 0x400\n";
     let device = Arc::new(FakeDevice::new(vec![0; 0x3000]));
     let first = store(&device, text, &dir.path().join("l"));
     first.write_factory(&factory()).unwrap();
@@ -129,7 +126,7 @@ fn a_write_torn_at_any_byte_leaves_the_old_or_the_new_environment() {
     let mut new = old.clone();
     new.set(names::SLOT, "b").unwrap();
     let (mut olds, mut news) = (0, 0);
-    for cut in 0..=0x200 {
+    for cut in 0..=0x400 {
         let device = Arc::new(FakeDevice::new(before.clone()));
         let torn = store(&device, text, &dir.path().join("l"));
         device.cut_at_write(1, cut);
@@ -174,7 +171,7 @@ fn a_full_environment_is_refused_before_anything_is_written() {
     let device = Arc::new(FakeDevice::new(vec![0; 12 << 20]));
     let store = store(&device, TWO, &dir.path().join("l"));
     let mut env = factory();
-    env.set("big", &"x".repeat(0x4000 - 200)).unwrap();
+    env.set("big", &"x".repeat(0x4000 - 1100)).unwrap();
     store.write_factory(&env).unwrap();
     let writes = device.counts().writes;
     let control = UbootControl::new(store);

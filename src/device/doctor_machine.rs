@@ -2,7 +2,6 @@
 
 use super::doctor::Diagnosis;
 use super::world::World;
-use crate::boot::uboot::names;
 use crate::sys::process::{Ending, Invocation, Runner};
 use crate::sys::{clock, mounts};
 use std::path::Path;
@@ -27,9 +26,6 @@ pub(super) fn look(world: &World, runner: &dyn Runner, out: &mut Diagnosis) {
         let env = env.as_ref()?.env().ok()?;
         env.get(name).map(|v| v.into_owned()).filter(|v| !v.is_empty())
     };
-    if let Some(way_back) = variable(names::ALTBOOTCMD) {
-        alternative(&way_back, out);
-    }
     let newest = [crate::model::SlotId::A, crate::model::SlotId::B]
         .into_iter()
         .filter_map(|slot| world.installed(slot)?.manifest.provenance.built_at);
@@ -67,20 +63,6 @@ pub(super) fn look(world: &World, runner: &dyn Runner, out: &mut Diagnosis) {
             "another init system runs this device".to_owned(),
             "See docs/integrator.md for what it must start, and run before a reboot.".to_owned(),
         ),
-    }
-}
-
-/// An `altbootcmd` of the board's own may do more; it must do this.
-fn alternative(way_back: &str, out: &mut Diagnosis) {
-    let needed =
-        [names::SLOT, names::TRIAL, names::BOOTCOUNT, names::FALLBACK, "saveenv", "bootcmd"];
-    let missing: Vec<_> = needed.into_iter().filter(|word| !way_back.contains(word)).collect();
-    if !missing.is_empty() {
-        out.warn(
-            "boot script",
-            format!("`altbootcmd` does not mention {}", missing.join(", ")),
-            "Use the `altbootcmd` of uboot-scripts/, or let yours do the same.".to_owned(),
-        );
     }
 }
 
@@ -270,20 +252,6 @@ mod tests {
         }
         let command = include_str!("../../uboot-scripts/boot.cmd");
         assert!(command.contains(&format!(" surefoot.script={SCRIPT} ")), "they belong together");
-    }
-
-    #[test]
-    fn the_way_back_of_the_factory_is_whole_and_a_torn_one_is_told() {
-        for text in [
-            include_str!("../../uboot-scripts/factory-env-uboot.txt"),
-            include_str!("../../uboot-scripts/factory-env-script.txt"),
-        ] {
-            let line = text.lines().find_map(|l| l.strip_prefix("altbootcmd=")).unwrap();
-            assert_eq!(levels(|out| alternative(line, out)), []);
-            let torn = line.replace("saveenv", "true").replace("surefoot_fallback", "x");
-            let said = told(|out| alternative(&torn, out));
-            assert!(said[0].1.ends_with("surefoot_fallback, saveenv"), "{said:?}");
-        }
     }
 
     #[test]

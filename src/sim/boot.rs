@@ -2,8 +2,9 @@
 //! top of it.
 
 use super::environment::{Flash, Loaded, Variables, load};
-use super::hush::{self, Halt, Shell};
-use crate::model::{Failure, Result, SlotId};
+use crate::boot::hush::{self, Halt, Shell};
+use crate::boot::uboot::hex_address;
+use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::provision::unwrap_script;
 use std::collections::BTreeMap;
 
@@ -34,8 +35,8 @@ pub(super) struct Content {
 pub(super) enum End {
     /// The kernel of this slot was started.
     Slot(SlotId),
-    /// U-Boot waits at its prompt.
-    Prompt,
+    /// U-Boot waits at its prompt; the step that failed last.
+    Prompt(Option<String>),
     /// The script reset the board or switched it off.
     Reset,
 }
@@ -69,6 +70,7 @@ pub(super) fn boot(hardware: &Hardware, flash: &mut dyn Flash) -> Result<Boot> {
         loaded,
         variables,
         memory: BTreeMap::new(),
+        step: None,
         started: None,
         failed: None,
         saves: 0,
@@ -85,18 +87,26 @@ pub(super) fn boot(hardware: &Hardware, flash: &mut dyn Flash) -> Result<Boot> {
     if let Some(failure) = board.failed {
         return Err(failure);
     }
+    let stuck = |board: &mut Board<'_>, why: String| {
+        board.console.push(why.clone());
+        End::Prompt(Some(why))
+    };
     let end = match (result, board.started) {
         (Some(Err(Halt::Booted)), Some(slot)) => End::Slot(slot),
         (Some(Err(Halt::Reset)), _) => End::Reset,
         (Some(Err(Halt::Loop)), _) => {
-            board.console.push("scripts run each other without an end".into());
-            End::Prompt
+            stuck(&mut board, "scripts run each other without an end".to_owned())
+        }
+        (Some(Err(Halt::Spent(what))), _) => {
+            stuck(&mut board, format!("`{name}` does not come to an end: too many {what}"))
         }
         (Some(Err(Halt::Unknown(what))), _) => {
             let why = format!("the simulator does not know {what}, which `{name}` uses");
-            return Err(Failure::new(crate::model::ReasonCode::EnvUnreadable, why));
+            return Err(Failure::new(ReasonCode::EnvUnreadable, why));
         }
-        _ => End::Prompt,
+        (None, _) if !autoboot => stuck(&mut board, "`bootdelay` forbids autoboot".to_owned()),
+        (None, _) => stuck(&mut board, format!("`{name}` is not set")),
+        _ => End::Prompt(board.step.take()),
     };
     Ok(Boot {
         end,
@@ -121,7 +131,10 @@ struct Board<'a> {
     flash: &'a mut dyn Flash,
     loaded: Loaded,
     variables: Variables,
-    memory: BTreeMap<String, Memory>,
+    /// What `load` put where.
+    memory: BTreeMap<u64, Memory>,
+    /// The last step that failed, in words.
+    step: Option<String>,
     started: Option<SlotId>,
     /// The disk itself failed: no answer of U-Boot's.
     failed: Option<Failure>,
@@ -186,7 +199,10 @@ impl Board<'_> {
     }
 
     fn load_file(&mut self, words: [&str; 4]) -> bool {
-        let [kind, place, address, path] = words;
+        let [kind, place, at, path] = words;
+        let Some(address) = hex_address(at) else {
+            return false;
+        };
         let Some(content) = self.partition(kind, place) else {
             return false;
         };
@@ -202,13 +218,58 @@ impl Board<'_> {
             return false;
         };
         self.variables.insert(b"filesize".to_vec(), format!("{len:x}").into_bytes());
-        self.variables.insert(b"fileaddr".to_vec(), address.as_bytes().to_vec());
-        self.memory.insert(address.to_owned(), what);
+        self.variables.insert(b"fileaddr".to_vec(), format!("{address:x}").into_bytes());
+        self.memory.insert(address, what);
         true
     }
 
+    fn obey(&mut self, words: &[&str]) -> std::result::Result<bool, Halt> {
+        match words {
+            ["saveenv"] | ["env", "save"] => match self.store() {
+                Ok(stored) => {
+                    let end = if stored { "OK" } else { "failed" };
+                    hush::Board::print(self, &format!("Saving Environment to MMC... {end}"));
+                    Ok(stored)
+                }
+                Err(failure) => {
+                    self.failed = Some(failure);
+                    Err(Halt::Reset)
+                }
+            },
+            ["part", "number", "mmc", "0", name, into] => {
+                let found = self.hardware.partitions.iter().find(|(_, c)| c.name == *name);
+                let number = found.map(|(number, _)| format!("0x{number:x}"));
+                if let Some(number) = &number {
+                    hush::Board::set(self, into, Some(number));
+                }
+                Ok(number.is_some())
+            }
+            ["part", "uuid", kind, place, into] => {
+                let uuid = self.partition(kind, place).map(|c| c.uuid.clone());
+                if let Some(uuid) = &uuid {
+                    hush::Board::set(self, into, Some(uuid));
+                }
+                Ok(uuid.is_some())
+            }
+            ["part", ..] => Ok(false),
+            ["load", kind, place, address, path] => {
+                Ok(self.load_file([kind, place, address, path]))
+            }
+            // A load address that is not set leaves a word out: U-Boot has no file name then.
+            ["load", ..] => Ok(false),
+            ["test", "-e", kind, place, path] => Ok(self
+                .partition(kind, place)
+                .is_some_and(|c| c.files.contains_key(path.trim_start_matches('/')))),
+            ["booti" | "bootz" | "bootm", address, ..] => self.start(address),
+            ["booti" | "bootz" | "bootm"] => Ok(false),
+            ["wdt", ..] => Ok(true),
+            ["reset" | "poweroff", ..] => Err(Halt::Reset),
+            other => Err(Halt::Unknown(format!("the command `{}`", other.join(" ")))),
+        }
+    }
+
     fn start(&mut self, address: &str) -> std::result::Result<bool, Halt> {
-        match self.memory.get(address) {
+        match hex_address(address).and_then(|at| self.memory.get(&at)) {
             Some(Memory::System(slot)) => {
                 self.started = Some(*slot);
                 Err(Halt::Booted)
@@ -231,57 +292,40 @@ impl hush::Board for Board<'_> {
     }
 
     fn command(&mut self, words: &[&str]) -> std::result::Result<bool, Halt> {
-        match words {
-            ["saveenv"] | ["env", "save"] => match self.store() {
-                Ok(stored) => {
-                    let end = if stored { "OK" } else { "failed" };
-                    self.print(&format!("Saving Environment to MMC... {end}"));
-                    Ok(stored)
-                }
-                Err(failure) => {
-                    self.failed = Some(failure);
-                    Err(Halt::Reset)
-                }
-            },
-            ["part", "number", "mmc", "0", name, into] => {
-                let found = self.hardware.partitions.iter().find(|(_, c)| c.name == *name);
-                let number = found.map(|(number, _)| format!("0x{number:x}"));
-                if let Some(number) = &number {
-                    self.set(into, Some(number));
-                }
-                Ok(number.is_some())
-            }
-            ["part", "uuid", kind, place, into] => {
-                let uuid = self.partition(kind, place).map(|c| c.uuid.clone());
-                if let Some(uuid) = &uuid {
-                    self.set(into, Some(uuid));
-                }
-                Ok(uuid.is_some())
-            }
-            ["part", ..] => Ok(false),
-            ["load", kind, place, address, path] => {
-                Ok(self.load_file([kind, place, address, path]))
-            }
-            // A load address that is not set leaves a word out: U-Boot has no file name then.
-            ["load", ..] => Ok(false),
-            ["test", "-e", kind, place, path] => Ok(self
-                .partition(kind, place)
-                .is_some_and(|c| c.files.contains_key(path.trim_start_matches('/')))),
-            ["booti" | "bootz" | "bootm", address, ..] => self.start(address),
-            ["booti" | "bootz" | "bootm"] => Ok(false),
-            ["wdt", ..] => Ok(true),
-            ["reset" | "poweroff", ..] => Err(Halt::Reset),
-            other => Err(Halt::Unknown(format!("the command `{}`", other.join(" ")))),
+        let succeeded = self.obey(words)?;
+        if !succeeded {
+            hush::Board::failed(self, words);
         }
+        Ok(succeeded)
     }
 
-    fn script_at(&self, address: &str) -> std::result::Result<String, String> {
-        match self.memory.get(address) {
+    fn script_at(
+        &mut self,
+        address: &str,
+    ) -> std::result::Result<std::result::Result<String, String>, Halt> {
+        Ok(match hex_address(address).and_then(|at| self.memory.get(&at)) {
             Some(Memory::File(bytes)) => {
                 unwrap_script(bytes).map(str::to_owned).map_err(str::to_owned)
             }
             _ => Err("Wrong image format for \"source\" command".into()),
+        })
+    }
+
+    fn failed(&mut self, words: &[&str]) {
+        // Looking for what need not be there is no failed step.
+        if words.first() == Some(&"test") {
+            return;
         }
+        let missing = match words {
+            // `load mmc 0:2 /boot/Image`: an address that is not set leaves a word out.
+            ["load", ..] if words.len() < 5 => " (a word is missing: is a load address not set?)",
+            ["booti" | "bootz" | "bootm"] => " (no load address is set)",
+            ["load", _, _, at, ..] if hex_address(at).is_none() => " (that is no load address)",
+            _ => "",
+        };
+        let step = format!("`{}` failed{missing}", words.join(" "));
+        self.console.push(step.clone());
+        self.step = Some(step);
     }
 
     fn print(&mut self, line: &str) {

@@ -63,7 +63,7 @@ pub(super) fn boots(device: &Device, path: &Path, out: &mut impl Write) -> Resul
 fn describe(done: &Boot) -> Value {
     let (end, slot) = match done.end {
         End::Slot(slot) => ("booted", Some(slot.letter())),
-        End::Prompt => ("prompt", None),
+        End::Prompt(_) => ("prompt", None),
         End::Reset => ("off", None),
     };
     json!({

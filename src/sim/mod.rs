@@ -6,7 +6,6 @@ mod boot;
 mod cli;
 mod device;
 mod environment;
-mod hush;
 mod judge;
 mod new;
 mod powercut;

@@ -119,7 +119,7 @@ impl Rom for Simulated {
         let hardware = disk.hardware(self.counts, None)?;
         let slot = match boot(&hardware, &mut disk)?.end {
             End::Slot(slot) => Some(slot),
-            End::Prompt | End::Reset => None,
+            End::Prompt(_) | End::Reset => None,
         };
         Ok(Booted { slot })
     }

@@ -42,6 +42,9 @@ pub(super) struct Told {
     /// Which boot of the trial this is, and how many there may be.
     boot: Option<u32>,
     limit: Option<u32>,
+    /// Why nothing runs, with the step at which U-Boot stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<String>,
     /// The transaction that this boot gave up on.
     gave_up: Option<String>,
     /// Whether another slot runs than `surefoot_slot` names: its kernel could not be loaded.
@@ -93,9 +96,13 @@ pub(super) fn reboot(device: &Device, fault: Option<Fault>) -> Result<(Told, Vec
 }
 
 fn told(before: &Variables, done: &Boot, fault: Option<Fault>) -> Told {
-    let slot = match done.end {
-        End::Slot(slot) => Some(slot),
-        End::Prompt | End::Reset => None,
+    let (slot, stopped) = match &done.end {
+        End::Slot(slot) => (Some(*slot), None),
+        End::Prompt(step) => {
+            let step = step.as_ref().map_or(String::new(), |step| format!(": {step}"));
+            (None, Some(format!("U-Boot stopped at its prompt{step}")))
+        }
+        End::Reset => (None, Some("the script reset the board or switched it off".to_owned())),
     };
     let after = &done.variables;
     let pending =
@@ -105,6 +112,7 @@ fn told(before: &Variables, done: &Boot, fault: Option<Fault>) -> Told {
     Told {
         v: 1,
         slot,
+        stopped,
         trial,
         boot: number("bootcount"),
         limit: number("bootlimit"),
@@ -121,7 +129,8 @@ impl Told {
     /// The first line on stdout: what runs.
     pub(super) fn line(&self) -> String {
         let Some(slot) = self.slot else {
-            return "no slot: U-Boot stopped at its prompt".into();
+            let why = self.stopped.as_deref().unwrap_or_default();
+            return crate::model::printable(&format!("no slot: {why}"), 300);
         };
         let mut notes = Vec::new();
         match (self.trial, self.boot, self.limit) {

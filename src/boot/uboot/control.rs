@@ -1,6 +1,7 @@
 //! `BootControl` over a stored U-Boot environment.
 
 use super::scheme::{self, names, number_of, slot_of};
+use super::way_back;
 use super::{CopyState, Env, EnvStore, Loaded, apply};
 use crate::boot::{BootChange, BootControl, BootFacts, CopyFacts};
 use crate::model::{CopyClaim, EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
@@ -44,9 +45,9 @@ impl UbootControl {
             slot: slot_of(env, names::SLOT),
             txn: txn(names::TXN),
             trial: scheme::is_trial(env),
-            bootcount: number_of(env, names::BOOTCOUNT),
-            bootlimit: number_of(env, names::BOOTLIMIT),
-            altbootcmd: env.get(names::ALTBOOTCMD).is_some(),
+            bootcount: scheme::count_of(env, names::BOOTCOUNT),
+            bootlimit: scheme::count_of(env, names::BOOTLIMIT),
+            way_back: loaded.env().map(way_back::findings).unwrap_or_default(),
             good: slot_of(env, names::GOOD),
             fallback: txn(names::FALLBACK),
             counter: scheme::counter_of(env),

@@ -9,14 +9,18 @@ mod env;
 #[cfg(test)]
 mod env_tests;
 mod lock;
+mod model;
 mod place;
 mod scheme;
 mod store;
+mod way_back;
+#[cfg(test)]
+mod way_back_tests;
 
 pub use config::{CopyPlace, FwEnvConfig};
 pub use control::UbootControl;
 pub use env::Env;
-pub use scheme::{apply, names, number};
+pub use scheme::{apply, exact, hex_address, names, number};
 pub use store::{CopyState, EnvStore, Loaded, Session};
 
 /// Which of two valid copies U-Boot uses, 0 or 1, from their flags bytes: the larger one, except

@@ -36,6 +36,25 @@ pub fn number(text: &str) -> u32 {
     digits.fold(0u32, |n, d| n.saturating_mul(10).saturating_add(u32::from(d - b'0')))
 }
 
+/// A count as the boot script reads it, which compares text: decimal digits as they are written
+/// out, and nothing else (`03`, `3x`, `3 ` and `+3` are no count).
+pub fn exact(text: &str) -> Option<u32> {
+    let number = text.parse::<u32>().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// A load address as U-Boot's `load` takes it: hexadecimal digits to the end, with or without
+/// `0x`.
+pub fn hex_address(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x").or(text.strip_prefix("0X")).unwrap_or(text);
+    let good = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    good.then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+pub(super) fn count_of(env: &Env, name: &str) -> Option<u32> {
+    env.get(name).and_then(|v| exact(&v))
+}
+
 pub(super) fn number_of(env: &Env, name: &str) -> Option<u32> {
     env.get(name).map(|v| number(&v))
 }
@@ -48,6 +67,13 @@ pub(super) fn slot_of(env: &Env, name: &str) -> Option<SlotId> {
 /// when in doubt the slot is needed.
 pub(super) fn is_trial(env: &Env) -> bool {
     number_of(env, names::TRIAL).unwrap_or(0) != 0
+}
+
+/// Whether a negative `bootdelay` keeps U-Boot from booting by itself. -2 only takes the keys away.
+pub(super) fn waits_at_prompt(env: &Env) -> bool {
+    let said = env.get("bootdelay");
+    let negative = said.as_deref().and_then(|v| v.strip_prefix('-').map(number));
+    negative == Some(1)
 }
 
 pub(super) fn claim(env: &Env) -> CopyClaim {
@@ -107,7 +133,7 @@ pub fn apply(env: &mut Env, change: &BootChange) -> Result<()> {
             own(env, names::FALLBACK, txn.as_str())
         }
         BootChange::GiveBack => {
-            let count = number_of(env, names::BOOTCOUNT).unwrap_or(0);
+            let count = count_of(env, names::BOOTCOUNT).unwrap_or(0);
             let clean = number_of(env, names::CLEAN).unwrap_or(0);
             own(env, names::BOOTCOUNT, &count.saturating_sub(1).to_string())?;
             own(env, names::CLEAN, &clean.saturating_add(1).to_string())

@@ -11,6 +11,8 @@ pub(super) enum Command {
     If(Vec<(List, List)>, List),
     /// A variable, its values, and what is done with each.
     For(String, Vec<Word>, List),
+    /// A condition, whether it must hold (`while`) or fail (`until`), and what is repeated.
+    While(List, bool, List),
 }
 
 /// How a command hangs on the one before it.
@@ -24,10 +26,13 @@ pub(super) enum When {
 /// Commands one after the other.
 pub(super) type List = Vec<(When, Command)>;
 
+/// How deep `if`, `for` and `while` may stand in each other. The shipped script needs 6.
+const NESTING_MAX: usize = 32;
+
 /// Reads a whole script. The error names what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<List, String> {
     let tokens = split(text)?;
-    let mut reader = Reader { tokens: &tokens, at: 0 };
+    let mut reader = Reader { tokens: &tokens, at: 0, depth: 0 };
     let list = reader.list(&[])?;
     match reader.keyword() {
         None if reader.at == tokens.len() => Ok(list),
@@ -38,6 +43,7 @@ pub(super) fn parse(text: &str) -> Result<List, String> {
 struct Reader<'a> {
     tokens: &'a [Token],
     at: usize,
+    depth: usize,
 }
 
 const KEYWORDS: [&str; 11] =
@@ -92,9 +98,20 @@ impl<'a> Reader<'a> {
     }
 
     fn command(&mut self) -> Result<Command, String> {
+        if self.depth == NESTING_MAX {
+            return Err(format!("more than {NESTING_MAX} `if`, `for` or `while` in each other"));
+        }
+        self.depth += 1;
+        let command = self.one();
+        self.depth -= 1;
+        command
+    }
+
+    fn one(&mut self) -> Result<Command, String> {
         match self.keyword() {
             Some("if") => self.branches(),
             Some("for") => self.each(),
+            Some(word @ ("while" | "until")) => self.repeat(word == "while"),
             Some(other) => Err(format!("`{other}` in the wrong place")),
             None => Ok(Command::Simple(self.words())),
         }
@@ -128,6 +145,15 @@ impl<'a> Reader<'a> {
         }
         self.expect("fi")?;
         Ok(Command::If(branches, otherwise))
+    }
+
+    fn repeat(&mut self, holds: bool) -> Result<Command, String> {
+        self.at += 1;
+        let condition = self.list(&["do"])?;
+        self.expect("do")?;
+        let body = self.list(&["done"])?;
+        self.expect("done")?;
+        Ok(Command::While(condition, holds, body))
     }
 
     fn each(&mut self) -> Result<Command, String> {
@@ -166,6 +192,8 @@ mod tests {
             "then a",
             "&& a",
             "for x do a; done",
+            "while a; do b",
+            "until a; b; done",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
