@@ -2,7 +2,7 @@
 //! top of it.
 
 use super::environment::{Flash, Loaded, Variables, load};
-use crate::boot::hush::{self, Halt, Shell};
+use crate::boot::hush::{self, Budget, Halt, Shell};
 use crate::boot::uboot::hex_address;
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::provision::unwrap_script;
@@ -83,7 +83,7 @@ pub(super) fn boot(hardware: &Hardware, flash: &mut dyn Flash) -> Result<Boot> {
     let name = if gave_up_in_uboot { "altbootcmd" } else { "bootcmd" };
     let autoboot = board.number("bootdelay", 0) != -1;
     let script = hush::Board::get(&board, name).filter(|_| autoboot);
-    let result = script.map(|script| Shell::new(&mut board).run(&script));
+    let result = script.map(|script| Shell::within(&mut board, Budget::default()).run(&script));
     if let Some(failure) = board.failed {
         return Err(failure);
     }

@@ -72,11 +72,6 @@ pub(crate) struct Shell<'b, B: Board> {
 }
 
 impl<'b, B: Board> Shell<'b, B> {
-    /// A fresh shell.
-    pub(crate) fn new(board: &'b mut B) -> Self {
-        Shell::within(board, Budget::default())
-    }
-
     /// A fresh shell that may do so much.
     pub(crate) fn within(board: &'b mut B, left: Budget) -> Self {
         Shell { board, variables: BTreeMap::new(), depth: 0, left }
@@ -332,7 +327,7 @@ mod tests {
         fake.env.insert("two".into(), "b  c".into());
         fake.env.insert("empty".into(), String::new());
         fake.env.insert("again".into(), "echo again; run again".into());
-        let result = Shell::new(&mut fake).run(script);
+        let result = Shell::within(&mut fake, Budget::default()).run(script);
         (fake.lines, result)
     }
 

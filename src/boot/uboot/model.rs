@@ -115,8 +115,9 @@ impl Model {
     }
 
     fn end(&mut self, ended: Ended) -> Halt {
+        let halt = if ended == Ended::Reset { Halt::Reset } else { Halt::Booted };
         self.ended = Some(ended);
-        Halt::Booted
+        halt
     }
 
     /// Whether what is stored boots `good` without a trial, for the script and for U-Boot alike.
