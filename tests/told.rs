@@ -67,6 +67,27 @@ fn every_failing_check_is_told_everywhere_with_its_whole_name() {
 }
 
 #[test]
+fn the_last_line_of_a_check_or_hook_that_prints_much_is_told() {
+    let bench = Bench::new();
+    let much = "i=0; while [ $i -lt 4000 ]; do echo \"line $i of much\"; i=$((i+1)); done";
+    program(&bench, "much.sh", &format!("{much}; echo the disk is full; exit 1"));
+    let hook = "\n[[hook]]\nname = \"much\"\nat = \"before-install\"\ncommand = [\"./much.sh\"]\n";
+    let config = common::read(&bench.path("DEV/surefoot.toml"));
+    configure(&bench, hook);
+    let said = bench.surefoot(&["install", &bench.release("2.0.0")]).refused(77, "HOOK_VETO");
+    assert!(said.err.contains("exit status 1: the disk is full"), "{}", said.err);
+    let report = bench.surefoot(&["report", "--json"]).ok().json();
+    let output = report["hooks"]["runs"][0]["output"].as_str().unwrap();
+    assert!(output.starts_with("line 0 of much\n") && output.ends_with("\nthe disk is full\n"));
+    assert!(output.contains(" bytes are left out]\n") && output.len() < 17_000);
+    std::fs::write(bench.path("DEV/surefoot.toml"), config).unwrap();
+    on_trial(&bench, "2.0.0");
+    configure(&bench, &shell_check("app", &format!("{much}; echo the port is taken; exit 2")));
+    let said = bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert!(said.err.contains("app: exit status 2: the port is taken;"), "{}", said.err);
+}
+
+#[test]
 fn more_failing_checks_than_anybody_reads_are_counted() {
     let bench = Bench::new();
     on_trial(&bench, "2.0.0");

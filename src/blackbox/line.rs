@@ -1,6 +1,6 @@
 //! What stands in the black box: one line each, its first letter says what it is.
 
-use crate::model::{SlotId, printable};
+use crate::model::{SlotId, both_ends};
 use serde::{Deserialize, Serialize};
 
 /// Longer lines are cut: one that goes on for ever must not push out all others.
@@ -64,12 +64,12 @@ pub struct Line {
 impl Line {
     /// A line of a service.
     pub fn journal(text: &str) -> Line {
-        Line { kind: Kind::Journal, text: printable(text, TEXT_MAX) }
+        Line { kind: Kind::Journal, text: both_ends(text, TEXT_MAX) }
     }
 
     /// A line that pstore has kept.
     pub fn pstore(text: &str) -> Line {
-        Line { kind: Kind::Pstore, text: printable(text, TEXT_MAX) }
+        Line { kind: Kind::Pstore, text: both_ends(text, TEXT_MAX) }
     }
 
     /// Whether it should be durable at once.
@@ -110,7 +110,7 @@ pub(super) fn tail_line(tail: &Tail) -> String {
 /// Reads a line back; `None` for one that was torn or is none of ours.
 pub(super) fn parse(line: &str) -> Option<Entry> {
     let (tag, rest) = line.split_once(' ')?;
-    let said = |kind| Some(Entry::Line(Line { kind, text: printable(rest, TEXT_MAX) }));
+    let said = |kind| Some(Entry::Line(Line { kind, text: both_ends(rest, TEXT_MAX) }));
     match tag.as_bytes() {
         b"S" => rest.strip_prefix("surefoot-blackbox 1 ")?.parse().ok().map(Entry::Sequence),
         b"H" => serde_json::from_str(rest).ok().map(Entry::Head),
@@ -133,7 +133,7 @@ pub(super) fn of_kernel(records: &[u8]) -> Vec<Line> {
         let micros: u64 = fields.nth(1)?.parse().ok()?;
         let level = u8::try_from(priority & 7).ok()?;
         let time = format!("[{:5}.{:06}]", micros / 1_000_000, micros % 1_000_000);
-        let text = printable(&format!("{time} {said}"), TEXT_MAX);
+        let text = both_ends(&format!("{time} {said}"), TEXT_MAX);
         Some(Line { kind: Kind::Kernel(level), text })
     };
     text.lines().filter(|l| !l.starts_with(' ')).filter_map(record).collect()

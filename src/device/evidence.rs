@@ -2,7 +2,7 @@
 //! kernel's warnings, the watchdog. Each question has a deadline, and all of them together one.
 
 use super::explain::Watchdog;
-use crate::model::printable;
+use crate::model::{both_ends, printable};
 use crate::sys::files;
 use crate::sys::process::{Ending, Invocation, Runner};
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ impl Questions<'_> {
             Ok(done) if done.ending == Ending::Exit(0) => {
                 let text = String::from_utf8_lossy(&done.stdout).into_owned();
                 let lines = text.lines().filter(|l| !l.trim().is_empty());
-                lines.map(|l| printable(l, TEXT_MAX)).collect()
+                lines.map(|l| both_ends(l, TEXT_MAX)).collect()
             }
             _ => Vec::new(),
         }

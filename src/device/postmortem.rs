@@ -12,7 +12,7 @@ use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::health::{Outcome as Found, Seen};
 use crate::model::{
-    Against, Digest, Failing, ReasonCode, Result, SlotId, Txn, WithReason, printable,
+    Against, Digest, Failing, ReasonCode, Result, SlotId, Txn, WithReason, both_ends,
 };
 use crate::sys::durable;
 use crate::sys::process::{Children, Runner};
@@ -328,7 +328,7 @@ fn failing_units(seen: &[Seen]) -> Vec<String> {
 }
 
 fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
-    let short = |text: String| printable(&text, TEXT_MAX);
+    let short = |text: String| both_ends(&text, TEXT_MAX);
     let one = |Seen { name, units, outcome }| {
         let outcome = match outcome {
             Found::Good => Found::Good,

@@ -11,6 +11,7 @@ use crate::blackbox;
 use crate::boot::uboot::{CopyState, EnvStore};
 use crate::config::{Loaded, Settings, Where, load};
 use crate::disk::Disk;
+use crate::hooks::Log;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::{clock, durable, files, host, mounts};
 use serde::Serialize;
@@ -23,7 +24,7 @@ const LIMIT: usize = 1 << 20;
 /// Moves that ended.
 const HISTORY_MAX: usize = 200;
 /// What hooks have said.
-const HOOKS_MAX: u64 = 128 * 1024;
+const HOOKS_MAX: u64 = 128 << 10;
 const VALUE_MAX: usize = 4_000;
 const FILES_MAX: usize = 200;
 
@@ -94,7 +95,7 @@ fn of_settings(loaded: &Loaded, out: &mut Map<String, Value>) {
     put("partitions", partitions(settings).unwrap_or_else(|f| refused(&f)));
     let state = &settings.device.state;
     put("files", files(state));
-    put("hooks", file(&state.join("hooks.json"), HOOKS_MAX));
+    put("hooks", hooks(state));
     put("drill", file(&state.join("drill.json"), 16 * 1024));
     let boots = blackbox::read(&state.join("blackbox")).into_iter().map(|boot| {
         let lines: Vec<_> = boot.lines.into_iter().map(|l| words(&l.text)).collect();
@@ -179,6 +180,22 @@ fn file(path: &Path, limit: u64) -> Value {
     }
 }
 
+/// What hooks have said, the newest of it where there is much.
+fn hooks(state: &Path) -> Value {
+    let mut runs = Log::new(state).load();
+    loop {
+        let told = json!({ "v": 1, "runs": runs });
+        if runs.is_empty() {
+            // Missing, or of another form.
+            return file(&state.join("hooks.json"), HOOKS_MAX);
+        }
+        if u64::try_from(told.to_string().len()).is_ok_and(|len| len <= HOOKS_MAX) {
+            return redacted(told);
+        }
+        runs.remove(0);
+    }
+}
+
 fn kernel() -> Value {
     let line = mounts::kernel_command_line().map_err(|e| e.to_string());
     let line = line.map_or_else(|e| json!({ "error": e }), |l| json!(command_line(&l)));
@@ -209,6 +226,25 @@ fn bounded(mut out: Map<String, Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_much_that_hooks_have_said_the_newest_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |time: u64| crate::hooks::Report {
+            time,
+            moment: crate::hooks::Moment::BeforeCommit,
+            name: "x".into(),
+            answer: crate::hooks::Answer::Veto,
+            ended: "exit status 1".into(),
+            seconds: 0,
+            output: "y".repeat(20_000),
+        };
+        Log::new(dir.path()).note(&(0..12).map(run).collect::<Vec<_>>()).unwrap();
+        let told = hooks(dir.path());
+        let runs = told["runs"].as_array().unwrap();
+        assert_eq!(runs.len(), 6, "as many as there is room for");
+        assert_eq!(runs.last().unwrap()["time"], 11);
+    }
 
     #[test]
     fn a_report_that_would_be_too_long_loses_what_is_long_and_says_so() {

@@ -2,7 +2,7 @@
 
 use super::{Check, Kind, Outcome, Seen, probe, units};
 use crate::event::{Event, Sink};
-use crate::model::{ByteLen, printable};
+use crate::model::{ByteLen, both_ends};
 use crate::sys::process::{Children, Ending, Finished, Invocation, Runner};
 use crate::sys::{host, stop, systemd};
 use std::path::Path;
@@ -115,7 +115,7 @@ fn describe(done: &Finished, deadline: Duration) -> String {
     let spoken = if done.stderr.is_empty() { &done.stdout } else { &done.stderr };
     let text = String::from_utf8_lossy(spoken);
     match text.trim().lines().next_back() {
-        Some(last) if !last.is_empty() => format!("{ending}: {}", printable(last, 200)),
+        Some(last) if !last.is_empty() => format!("{ending}: {}", both_ends(last, 200)),
         _ => ending,
     }
 }

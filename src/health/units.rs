@@ -1,7 +1,7 @@
 //! Units of the init system, through its own tool.
 
 use super::Outcome;
-use crate::sys::process::{Ending, Invocation, Runner};
+use crate::sys::process::{Ending, Invocation, Runner, is_cut};
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,6 +83,9 @@ fn show(names: &[String], timeout: Duration, runner: &dyn Runner) -> Result<Vec<
     if done.ending != Ending::Exit(0) {
         let said = String::from_utf8_lossy(&done.stderr);
         return Err(format!("systemctl: {}", said.lines().next_back().unwrap_or("no answer")));
+    }
+    if is_cut(&done.stdout) {
+        return Err("systemctl: the answer is too long".to_owned());
     }
     Ok(parse(&String::from_utf8_lossy(&done.stdout)))
 }

@@ -2,7 +2,7 @@
 
 use super::{Context, Hook, Moment, Report, Root};
 use crate::event::{Event, Sink};
-use crate::model::{Failure, ReasonCode, printable};
+use crate::model::{Failure, ReasonCode, both_ends, printable};
 use crate::sys::clock;
 use crate::sys::process::{Ending, Finished, Invocation, Runner};
 use serde::{Deserialize, Serialize};
@@ -161,7 +161,7 @@ fn last_line(done: &Finished) -> Option<String> {
     [&done.stderr, &done.stdout].into_iter().find_map(|stream| {
         let text = String::from_utf8_lossy(stream);
         let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-        Some(printable(line, 200))
+        Some(both_ends(line, 200))
     })
 }
 
@@ -170,9 +170,8 @@ fn last_line(done: &Finished) -> Option<String> {
 fn output(done: &Finished) -> String {
     let mut out = String::new();
     for stream in [&done.stdout, &done.stderr] {
-        let stream = &stream[..stream.len().min(KEEP)];
         for line in String::from_utf8_lossy(stream).lines() {
-            out.push_str(&printable(line, 512));
+            out.push_str(&both_ends(line, 512));
             out.push('\n');
         }
     }

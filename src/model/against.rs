@@ -1,7 +1,7 @@
 //! What speaks against a system on trial: every failing check by its whole name, as data. Prose is
 //! made of it where it is shown, and never taken apart again.
 
-use super::{ReasonCode, printable};
+use super::{ReasonCode, both_ends, printable};
 use serde::{Deserialize, Serialize};
 
 /// Named at most; the rest is counted.
@@ -45,7 +45,7 @@ impl Failing {
 
     /// Any of the three kinds, bounded and printable.
     pub fn by(by: By, name: &str, detail: &str) -> Failing {
-        Failing { name: printable(name, NAME_MAX), detail: printable(detail, DETAIL_MAX), by }
+        Failing { name: printable(name, NAME_MAX), detail: both_ends(detail, DETAIL_MAX), by }
     }
 
     /// One line for people.

@@ -3,6 +3,7 @@
 mod against;
 mod claim;
 mod duration;
+mod ends;
 mod failure;
 mod numbers;
 mod reason;
@@ -12,6 +13,7 @@ mod text;
 pub use against::{Against, By, Failing};
 pub use claim::{CopyClaim, EnvClaims};
 pub use duration::{duration, parse_duration, size};
+pub use ends::both_ends;
 pub use failure::{Failure, Result, WithReason};
 pub use numbers::{ByteLen, Digest, KeyId};
 pub use reason::{Class, ReasonCode};

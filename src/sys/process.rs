@@ -4,6 +4,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -26,7 +27,8 @@ pub struct Invocation<'a> {
     pub input: &'a [u8],
     /// When it, and all it has started, is killed.
     pub deadline: Duration,
-    /// How much of each output stream is kept, bytes. The rest is read and dropped.
+    /// How much of each output stream is kept, bytes: of a longer one the beginning and the end, which
+    /// says why. What is between is read and dropped.
     pub keep: usize,
 }
 
@@ -48,9 +50,9 @@ pub enum Ending {
 pub struct Finished {
     /// How.
     pub ending: Ending,
-    /// The first bytes of standard output.
+    /// Standard output; where it was too long, see [`is_cut`].
     pub stdout: Vec<u8>,
-    /// The first bytes of standard error.
+    /// Standard error; the same.
     pub stderr: Vec<u8>,
 }
 
@@ -139,7 +141,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
             break;
         }
     }
-    let [stdout, stderr] = heard.map(|h| h.take());
+    let [stdout, stderr] = heard.map(|h| h.take(call.keep));
     Ok(Finished { ending, stdout, stderr })
 }
 
@@ -168,8 +170,57 @@ fn ended(child: &Child) -> std::io::Result<bool> {
 /// said before is kept all the same, and nobody listens to it after the end.
 #[derive(Default)]
 struct Heard {
-    kept: Mutex<Vec<u8>>,
+    kept: Mutex<Kept>,
     over: AtomicBool,
+}
+
+/// Stands, with a number before it, where something was left out of a stream.
+const LEFT_OUT: &str = " bytes are left out]";
+/// Room for the line that says so.
+const NOTE_MAX: usize = 64;
+
+/// Whether a stream was too long: whoever takes it apart must not believe that it is whole.
+pub fn is_cut(kept: &[u8]) -> bool {
+    kept.windows(LEFT_OUT.len()).any(|w| w == LEFT_OUT.as_bytes())
+}
+
+/// The beginning and the end of a stream.
+#[derive(Default)]
+struct Kept {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    len: usize,
+}
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8], keep: usize) {
+        self.len = self.len.saturating_add(bytes.len());
+        // While all of it may still fit, all of it is kept.
+        let (head, tail) = bytes.split_at(keep.saturating_sub(self.head.len()).min(bytes.len()));
+        self.head.extend_from_slice(head);
+        self.tail.extend(tail);
+        let surplus = self.tail.len().saturating_sub(keep);
+        self.tail.drain(..surplus);
+    }
+
+    /// At most `keep` bytes; a line says how many are missing between the two ends.
+    fn take(mut self, keep: usize) -> Vec<u8> {
+        if self.len <= keep {
+            return self.head;
+        }
+        let half = keep.saturating_sub(NOTE_MAX) / 2;
+        let mut end = [self.head.as_slice(), self.tail.make_contiguous()].concat();
+        // Where the stream is longer than both, what is missing lies between them.
+        let end = end.split_off(end.len() - half);
+        self.head.truncate(half);
+        if half > 0 {
+            let missing = self.len - 2 * half;
+            let note = format!("\n[{missing}{LEFT_OUT}\n");
+            self.head.extend_from_slice(note.as_bytes());
+        }
+        self.head.extend_from_slice(&end);
+        self.head
+    }
 }
 
 impl Heard {
@@ -184,15 +235,14 @@ impl Heard {
                 Err(_) => return,
             }
             let Ok(n @ 1..) = stream.read(&mut block) else { return };
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = keep.saturating_sub(kept.len()).min(n);
-            kept.extend_from_slice(&block[..room]);
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).add(&block[..n], keep);
         }
     }
 
-    fn take(&self) -> Vec<u8> {
+    fn take(&self, keep: usize) -> Vec<u8> {
         self.over.store(true, Ordering::Relaxed);
-        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *kept).take(keep)
     }
 }
 
@@ -283,9 +333,34 @@ mod tests {
     }
 
     #[test]
-    fn endless_output_is_cut() {
-        let done = sh("head -c 1000000 /dev/zero", 20_000, b"").unwrap();
-        assert_eq!((done.ending, done.stdout.len()), (Ending::Exit(0), 100));
+    fn endless_output_keeps_its_beginning_and_its_end() {
+        let script = "echo first; head -c 1000000 /dev/zero; echo last";
+        let done = sh(script, 20_000, b"").unwrap();
+        assert_eq!(done.ending, Ending::Exit(0));
+        assert!(done.stdout.len() <= 100 && is_cut(&done.stdout), "{:?}", done.stdout);
+        assert!(done.stdout.starts_with(b"first\n") && done.stdout.ends_with(b"last\n"));
+        assert!(!is_cut(&sh("echo all of it", 20_000, b"").unwrap().stdout));
+    }
+
+    #[test]
+    fn whatever_the_length_and_the_room_both_ends_are_the_streams_own() {
+        let stream: Vec<u8> = (0..3_000_u32).map(|n| b'a' + (n * 7 % 26) as u8).collect();
+        for keep in [0, 1, 63, 64, 65, 100, 999, 1_000, 3_000, 9_000] {
+            for len in [0, 1, 64, 99, 100, 101, 1_000, 1_001, 2_999, 3_000] {
+                for step in [1, 7, 4_096] {
+                    let mut kept = Kept::default();
+                    stream[..len].chunks(step).for_each(|c| kept.add(c, keep));
+                    let kept = kept.take(keep);
+                    assert!(kept.len() <= keep, "{keep} {len}");
+                    let half = keep.saturating_sub(NOTE_MAX) / 2;
+                    let whole = len <= keep;
+                    assert_eq!(whole, kept == stream[..len], "{keep} {len} {step}");
+                    assert!(whole || kept.starts_with(&stream[..half]));
+                    assert!(whole || kept.ends_with(&stream[len - half..len]), "{keep} {len}");
+                    assert_eq!(is_cut(&kept), !whole && half > 0);
+                }
+            }
+        }
     }
 
     #[test]
