@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-use crate::common::{self, Bench};
+use crate::common::{self, Bench, skip};
 use std::os::unix::fs::PermissionsExt;
 
 fn configure(bench: &Bench, more: &str) {
@@ -129,4 +129,150 @@ fn a_drill_is_no_alarm_and_the_doctor_knows_at_once() {
     }
     let history = bench.surefoot(&["history", "--json"]).ok().json();
     assert_eq!(history["history"][2]["work"]["order"]["drill"], "unhealthy", "{history:#}");
+}
+
+/// The program as an ordinary user, from a place that he can reach.
+fn as_nobody(bench: &Bench, words: &[&str]) -> common::Said {
+    let (program, config) = (bench.path("surefoot"), bench.path("DEV/surefoot.toml"));
+    if !common::exists(&program) {
+        std::fs::copy(env!("CARGO_BIN_EXE_surefoot"), &program).unwrap();
+    }
+    let who = ["--reuid=65534", "--regid=65534", "--clear-groups", &program, "--config", &config];
+    common::run("setpriv", &[&who[..], words].concat(), &[], b"")
+}
+
+fn mode(path: &str, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The folders above what he asks about.
+fn open_the_way(bench: &Bench) {
+    mode(bench.dir.path().to_str().unwrap(), 0o755);
+    for folder in ["DEV", "DEV/run", "DEV/run/surefoot"].map(|f| bench.path(f)) {
+        if common::exists(&folder) {
+            mode(&folder, 0o755);
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_user_is_told_who_may_ask_and_nothing_that_is_not_known() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip::skipped("an ordinary user's questions: not root");
+    }
+    let bench = Bench::new();
+    bench.update_to("2.0.0");
+    let artifact = bench.release("3.0.0");
+    open_the_way(&bench);
+    let hidden = [
+        ("surefoot.toml", 0o600),
+        ("disk.img", 0o600),
+        ("fw_env.config", 0o600),
+        ("trust.toml", 0o600),
+        ("state", 0o700),
+        ("state/journal.0", 0o600),
+        ("run/booted", 0o600),
+    ];
+    for (name, _) in hidden {
+        let path = bench.path(&format!("DEV/{name}"));
+        mode(&path, if std::path::Path::new(&path).is_dir() { 0o755 } else { 0o644 });
+    }
+    for name in ["journal.1", "history.jsonl", "floor.0", "floor.1"] {
+        let path = bench.path(&format!("DEV/state/{name}"));
+        if common::exists(&path) {
+            mode(&path, 0o644);
+        }
+    }
+    assert_eq!(as_nobody(&bench, &["status"]).code, 0, "with the rights there is an answer");
+    let questions: [&[&str]; 7] = [
+        &["status"],
+        &["doctor"],
+        &["why"],
+        &["history"],
+        &["report"],
+        &["verify", "b"],
+        &["verify", &artifact],
+    ];
+    for (name, closed) in hidden {
+        let path = bench.path(&format!("DEV/{name}"));
+        let open = std::fs::metadata(&path).unwrap().permissions();
+        mode(&path, closed);
+        for words in questions {
+            let said = as_nobody(&bench, words).refused(77, "NOT_ALLOWED");
+            assert!(
+                said.err.contains("sudo") && said.err.contains("surefoot-status"),
+                "{}",
+                said.err
+            );
+            for guess in ["Rollback", "surefoot.slot", "factory", "idle", "lost"] {
+                let all = format!("{}{}", said.out, said.err);
+                assert!(!all.contains(guess), "{name}, {words:?}: {all}");
+            }
+        }
+        std::fs::set_permissions(&path, open).unwrap();
+    }
+    // Reading is not writing.
+    let said = as_nobody(&bench, &["install", &artifact]).refused(77, "NOT_ALLOWED");
+    assert!(said.err.contains("may not write to"), "{}", said.err);
+    mode(&artifact, 0o600);
+    as_nobody(&bench, &["verify", &artifact]).refused(77, "NOT_ALLOWED");
+}
+
+/// The daemon of a device, until it is dropped.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    fn start(bench: &Bench) -> Daemon {
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_surefoot"))
+            .args(["--config", &bench.path("DEV/surefoot.toml"), "daemon"])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = Daemon(child);
+        let socket = bench.path("DEV/run/surefoot/control.sock");
+        let start = std::time::Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(start.elapsed() < std::time::Duration::from_secs(20), "it does not answer");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_member_of_the_group_has_the_full_answer_from_the_daemon() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip::skipped("a reader of the status socket: not root");
+    }
+    let bench = Bench::new();
+    bench.update_to("2.0.0");
+    let _daemon = Daemon::start(&bench);
+    open_the_way(&bench);
+    mode(&bench.path("DEV/surefoot.toml"), 0o644);
+    mode(&bench.path("DEV/disk.img"), 0o600);
+    for words in
+        [&["status"][..], &["doctor"], &["why"], &["history"], &["report"], &["verify", "b"]]
+    {
+        let said = as_nobody(&bench, words).refused(77, "NOT_ALLOWED");
+        assert!(said.err.contains("sudo"), "{words:?}: {}", said.err);
+    }
+    let socket = bench.path("DEV/run/surefoot/status.sock");
+    std::os::unix::fs::chown(&socket, None, Some(65_534)).unwrap();
+    for words in [&["status"][..], &["doctor"], &["why"], &["history"], &["verify", "b"]] {
+        // Room and time go on.
+        let calm = |said: common::Said| -> Vec<String> {
+            let lines = said.ok().out.lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
+            lines.filter(|l| !l.contains(" space ") && !l.contains(" clock ")).collect()
+        };
+        let (he, root) = (calm(as_nobody(&bench, words)), calm(bench.surefoot(words)));
+        assert_eq!(he, root, "{words:?}");
+    }
+    as_nobody(&bench, &["report"]).ok();
 }

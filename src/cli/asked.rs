@@ -217,19 +217,26 @@ pub(super) fn doctor(place: &Where) -> Result<Diagnosis> {
     let settings = load(place)?.settings;
     match Remote::find(&settings.run).filter(|_| !device::is_root()) {
         Some(daemon) => daemon.ask("/v1/doctor"),
-        None => Ok(device::doctor(settings)),
+        // What may not be read is unknown, and no finding.
+        None => device::may_look(&settings).map(|()| device::doctor(settings)),
     }
 }
 
 /// The daemon knows more; what it cannot tell, this process can.
-pub(super) fn report(place: &Where) -> Value {
-    let daemon = load(place).ok().and_then(|loaded| Remote::find(&loaded.settings.run));
+pub(super) fn report(place: &Where) -> Result<Value> {
+    let settings = match load(place) {
+        Ok(loaded) => Some(loaded.settings),
+        Err(failure) if failure.code() == ReasonCode::NotAllowed => return Err(failure),
+        Err(_) => None,
+    };
+    let daemon = settings.as_ref().and_then(|settings| Remote::find(&settings.run));
     let silent = match daemon.map(|daemon| daemon.ask("/v1/report")) {
-        Some(Ok(report)) => return report,
+        Some(Ok(report)) => return Ok(report),
         Some(Err(failure)) => failure.to_string(),
         None => "no daemon runs".to_owned(),
     };
-    device::report(place, Value::Array(vec![Value::String(silent)]))
+    settings.as_ref().map_or(Ok(()), device::may_look)?;
+    Ok(device::report(place, Value::Array(vec![Value::String(silent)])))
 }
 
 /// What the daemon may not be able to see, it is handed.

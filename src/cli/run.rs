@@ -129,7 +129,7 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             return events(&folder, after, follow, json).map_err(End::from);
         }
         Verb::Report { output, .. } => {
-            let report = super::asked::report(&place(cli.config));
+            let report = super::asked::report(&place(cli.config))?;
             return Ok(hand_over(&report, output.as_deref(), json)?);
         }
         // A boot does not depend on it: whatever is wrong, it ends well.

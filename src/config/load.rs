@@ -4,7 +4,7 @@ use super::line::line_of;
 use super::mistakes::in_file;
 use super::{Fragment, Settings};
 use crate::model::{Failure, ReasonCode, Result};
-use crate::sys::files;
+use crate::sys::{files, host};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,12 @@ pub fn examine(place: &Where) -> Result<Examined> {
         Where::Folders(root) => in_folders(root),
     };
     let Some(last) = files.last() else {
+        if let Where::Folders(root) = place
+            && let Some(folder) = folders(root).into_iter().find(|f| host::is_denied(f, false))
+        {
+            let text = format!("{} may not read {}", host::user(), folder.display());
+            return Err(Failure::new(ReasonCode::NotAllowed, text));
+        }
         let text = "no *.toml in /etc/surefoot, /usr/lib/surefoot or /run/surefoot";
         return Err(Failure::new(ReasonCode::ConfigMissing, text));
     };
@@ -151,6 +157,7 @@ fn read(file: &Path) -> Result<String> {
     files::foreign_text(file, files::SMALL).map_err(|e| {
         let code = match e.kind() {
             std::io::ErrorKind::NotFound => ReasonCode::ConfigMissing,
+            std::io::ErrorKind::PermissionDenied => ReasonCode::NotAllowed,
             _ => ReasonCode::ConfigInvalid,
         };
         Failure::new(code, format!("{}: {e}", file.display()))
@@ -164,12 +171,16 @@ fn absolute_folder(file: &Path) -> Result<PathBuf> {
     folder.map(Path::to_owned).ok_or_else(|| Failure::new(ReasonCode::ConfigMissing, text()))
 }
 
+fn folders(root: &Path) -> [PathBuf; 3] {
+    ["usr/lib/surefoot", "etc/surefoot", "run/surefoot"].map(|folder| root.join(folder))
+}
+
 /// The files that count, in the order in which they win; and the ones that a person may have
 /// meant to count, with the reason why they do not.
 fn in_folders(root: &Path) -> (Vec<PathBuf>, Vec<String>) {
     let (mut files, mut ignored) = (Vec::new(), Vec::new());
-    for folder in ["usr/lib/surefoot", "etc/surefoot", "run/surefoot"] {
-        let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+    for folder in folders(root) {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut here: Vec<PathBuf> = entries.map(|e| e.path()).collect();
         here.sort();
         for path in here.into_iter().filter(|p| p.file_name().is_some_and(|n| n != "trust.toml")) {

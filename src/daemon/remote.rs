@@ -54,7 +54,8 @@ impl Remote {
         let path = self.folder.join(socket);
         self::call(&path, call).map_err(|e| match e.kind() {
             ErrorKind::PermissionDenied => {
-                let text = format!("{}: {e}", path.display());
+                let (user, path) = (crate::sys::host::user(), path.display());
+                let text = format!("{user} may not ask the daemon: {path}: {e}");
                 Failure::new(ReasonCode::NotAllowed, text)
             }
             _ => Failure::new(ReasonCode::DaemonSilent, format!("{}: {e}", path.display())),

@@ -22,6 +22,7 @@ mod recorder;
 mod redact;
 mod report;
 mod report_text;
+mod rights;
 mod status;
 mod verbs;
 mod world;
@@ -47,6 +48,7 @@ pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;
 pub use report::report;
 pub use report_text::text as report_text;
+pub use rights::may_look;
 pub use status::{LastEnd, SlotView, Status, Trial, status};
 pub use verbs::{
     come_to_rest, commit, decide, history, reboot, rollback, shutdown, signed, switch, verify_slot,

@@ -1,5 +1,6 @@
 //! The device as the settings describe it, opened but not yet touched.
 
+use super::rights::{may_look, may_write};
 use crate::artifact::Installed;
 use crate::boot::BootFacts;
 use crate::boot::uboot::EnvStore;
@@ -52,6 +53,7 @@ pub struct World {
 impl World {
     /// Opens the device for reading. Nothing is written here and by nobody without the lock.
     pub fn open(settings: Settings) -> Result<World> {
+        may_look(&settings)?;
         let disk = Arc::new(Disk::open(&settings.device.disk)?);
         let [a, b] = settings.slots.clone();
         let layout = Layout::find(&disk.table()?, &SlotNames { a, b })?;
@@ -221,7 +223,8 @@ impl World {
         }
         match host::writable(folder) {
             true => Ok(()),
-            false => refuse(format!("{} cannot be written", folder.display())),
+            false => may_write(folder)
+                .and_then(|()| refuse(format!("{} cannot be written", folder.display()))),
         }
     }
 
@@ -241,7 +244,7 @@ impl World {
             made.map_err(|e| refuse(format!("{}: {e}", state.display())))?;
         }
         FileLock::take(&state.join("lock"), patience).map_err(|f| match f.code() {
-            ReasonCode::Busy | ReasonCode::NoSpace => f,
+            ReasonCode::Busy | ReasonCode::NoSpace | ReasonCode::NotAllowed => f,
             _ => refuse(f.detail().to_owned()),
         })
     }

@@ -140,7 +140,7 @@ reasons! {
     KeyUnusable "KEY_UNUSABLE" Config "A key cannot be used." "Check the key's file, its permissions (0600) and its role.";
     // The state in which something was asked.
     TrialPending "TRIAL_PENDING" Denied "A new system is on trial." "Decide it first: `surefoot commit` or `surefoot rollback`.";
-    NotAllowed "NOT_ALLOWED" Denied "Whoever asked may only read here." "Ask through the control socket, as a member of its group.";
+    NotAllowed "NOT_ALLOWED" Denied "The user who asked has no right to read or to do this." "Run it as root, with `sudo`; or while the daemon runs, as a member of the group `surefoot-status` to ask, `surefoot-control` to act.";
     DaemonSilent "DAEMON_SILENT" Retry "The daemon did not answer, or not to the end." "See `surefoot status`: what was begun goes on. `systemctl status surefoot` tells of the daemon.";
     NotTrying "NOT_TRYING" Denied "No new system is on trial." "See `surefoot status`.";
     NotStaged "NOT_STAGED" Denied "No written release waits to be switched to." "Install one first: `surefoot install FILE --stage`.";

@@ -56,6 +56,8 @@ impl From<FileSource> for File {
 fn open_failed(name: &str, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ReasonCode::NoSuchFile,
+        // Trying again does not help.
+        ErrorKind::PermissionDenied => ReasonCode::NotAllowed,
         _ => ReasonCode::SourceLost,
     };
     Failure::new(code, format!("{name}: {error}"))

@@ -163,6 +163,8 @@ fn sync_folder(folder: &Path) -> Result<()> {
 pub fn io_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+        // The medium is well; an ordinary user has asked.
+        ErrorKind::PermissionDenied if !super::host::is_root() => ReasonCode::NotAllowed,
         _ => ReasonCode::Io,
     };
     Failure::new(code, format!("cannot {what} {}: {error}", path.display()))

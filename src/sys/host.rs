@@ -2,7 +2,9 @@
 
 use super::files;
 use crate::model::{ReasonCode, Result, WithReason};
+use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::unistd::AccessFlags;
 use std::path::Path;
 use std::time::Duration;
 
@@ -142,6 +144,17 @@ pub fn writable(folder: &Path) -> bool {
 /// that is mounted read-only (`EROFS`).
 pub fn may_write(path: &Path) -> std::io::Result<()> {
     Ok(nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)?)
+}
+
+/// Whether the permissions keep this process, which is an ordinary user's, from a path that is
+/// there. Where root is refused something else is wrong, and told as such.
+pub fn is_denied(path: &Path, to_write: bool) -> bool {
+    let flags = match to_write {
+        true => AccessFlags::W_OK,
+        false => AccessFlags::R_OK,
+    };
+    let found = || nix::unistd::access(path, flags);
+    !is_root() && matches!(found(), Err(Errno::EACCES | Errno::EPERM))
 }
 
 /// Bytes that an ordinary user may still write to the filesystem of `path`.

@@ -92,7 +92,7 @@ impl JournalStore {
         let sequence = newest.map_or(1, |g| g.sequence.saturating_add(1));
         let bytes = encode(format, sequence, journal)?;
         durable::write(&self.path(older), &bytes).map_err(|e| match e.code() {
-            ReasonCode::NoSpace => e,
+            ReasonCode::NoSpace | ReasonCode::NotAllowed => e,
             _ => Failure::new(ReasonCode::StateNotDurable, e.detail()),
         })
     }
