@@ -271,3 +271,38 @@ fn state_and_configuration() {
     std::fs::write(bench.path("DEV/run/booted"), "a\n").unwrap();
     still_updates(&bench);
 }
+
+/// The program with so much address space (KiB); its exit status, `None` after a signal, and what it
+/// said.
+fn within(kib: u64, words: &[&str]) -> (Option<i32>, String) {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -v \"$1\" && shift && exec \"$@\"", "sh", &kib.to_string()]);
+    let output = shell.arg(env!("CARGO_BIN_EXE_surefoot")).args(words).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn too_little_memory_is_refused_with_a_code_and_what_was_begun_goes_on() {
+    let bench = Bench::new();
+    let (good, config) = (bench.release("2.0.0"), bench.path("DEV/surefoot.toml"));
+    // What the program takes before it does anything.
+    let starts = |kib: &u64| within(*kib, &["--version"]).0 == Some(0);
+    let least = (4_000..400_000).step_by(1_000).find(starts).unwrap();
+    let before = bench.firm_ground();
+    let (mut refused, mut done) = (0, 0);
+    for more in (6..=80).step_by(12) {
+        let install = ["--config", &config, "install", "--stage", "--reinstall", &good];
+        let (status, said) = within(least + more * 1_000, &install);
+        match status {
+            Some(0) => done += 1,
+            Some(74) => {
+                assert!(said.contains("[NO_MEMORY]"), "{more} MB more: {said}");
+                refused += 1;
+            }
+            other => panic!("{more} MB more: {other:?}, {said}"),
+        }
+        assert!(bench.firm_ground() == before);
+    }
+    assert!(refused > 0 && done > 0, "{refused} refused, {done} done");
+    still_updates(&bench);
+}

@@ -13,7 +13,7 @@ impl Decoder {
     /// A fresh decoder.
     pub fn new() -> Result<Decoder> {
         let context = DCtx::try_create()
-            .ok_or_else(|| Failure::new(ReasonCode::Io, "no memory for a decoder"))?;
+            .ok_or_else(|| Failure::new(ReasonCode::NoMemory, "a decoder needs 100 KiB"))?;
         Ok(Decoder { context })
     }
 

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 use zstd_safe::{CCtx, CParameter};
 
 /// How to pack.
@@ -128,10 +129,13 @@ fn pack_one(
         let (jobs, job_queue) = sync_channel::<Job>(threads);
         let (answers, answer_queue) = sync_channel::<Receiver<Stored>>(4 * threads);
         let job_queue = std::sync::Arc::new(Mutex::new(job_queue));
-        let cutting = scope.spawn(move || cut_image(input, packing.average, &jobs, &answers));
-        for _ in 0..threads {
+        let cut = move || cut_image(input, packing.average, &jobs, &answers);
+        let no_thread = "a thread could not be started";
+        let cutting = Builder::new().spawn_scoped(scope, cut);
+        let cutting = cutting.reason(ReasonCode::NoMemory, no_thread)?;
+        for n in 0..threads {
             let job_queue = job_queue.clone();
-            scope.spawn(move || {
+            let compress = move || {
                 let mut compressor = Compressor::new(packing.level);
                 loop {
                     let job = job_queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -143,7 +147,12 @@ fn pack_one(
                     // Nobody listens any more after a failure: then there is nothing to say.
                     let _ = answer.send(compressed);
                 }
-            });
+            };
+            // One is enough; each more is only faster.
+            let started = Builder::new().spawn_scoped(scope, compress);
+            if n == 0 {
+                started.reason(ReasonCode::NoMemory, no_thread)?;
+            }
         }
         drop(job_queue);
         for answer in answer_queue {

@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// ssh(1): its own failure, and none of the command there.
@@ -111,9 +112,9 @@ fn send(push: &Push, file: File) -> std::result::Result<String, End> {
     let mut child = spawned(push, command)?;
     let meter = Arc::new(Meter::new(file.metadata().reason(ReasonCode::Io, "the file")?.len()));
     let (there, heard) = (child.stderr.take(), meter.clone());
-    let narration = std::thread::spawn(move || there.map(|there| heard.pass_on(there)));
+    let narration = listen(move || there.map(|there| heard.pass_on(there)))?;
     let out = child.stdout.take();
-    let answer = std::thread::spawn(move || out.map(all).unwrap_or_default());
+    let answer = listen(move || out.map(all).unwrap_or_default())?;
     if let Some(mut pipe) = child.stdin.take() {
         // A device that refuses it midway closes the pipe, and says why.
         let _closed = meter.pump(file, &mut pipe)?;
@@ -128,6 +129,11 @@ fn send(push: &Push, file: File) -> std::result::Result<String, End> {
         Some(SSH_FAILED) | None if rebooting => Ok(answer),
         _ => Err(refusal(push, status, answer, &last_words)),
     }
+}
+
+/// A thread beside this one: `NO_MEMORY` if the system gives none.
+fn listen<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    Builder::new().spawn(body).reason(ReasonCode::NoMemory, "a thread could not be started")
 }
 
 fn refusal(push: &Push, status: ExitStatus, answer: String, last_words: &str) -> End {
@@ -179,7 +185,7 @@ fn ask(push: &Push) -> std::result::Result<Option<Status>, End> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawned(push, command)?;
     let err = child.stderr.take();
-    let err = std::thread::spawn(move || err.map(all).unwrap_or_default());
+    let err = listen(move || err.map(all).unwrap_or_default())?;
     let text = child.stdout.take().map(all).unwrap_or_default();
     let status = child.wait().reason(ReasonCode::Io, &push.ssh)?;
     let err = err.join().unwrap_or_default();

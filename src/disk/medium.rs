@@ -38,6 +38,7 @@ impl Medium {
         result.map_err(|e| {
             let code = match e.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+                ErrorKind::OutOfMemory => ReasonCode::NoMemory,
                 ErrorKind::InvalidInput => ReasonCode::LayoutInvalid,
                 // EPERM: `blockdev --setro`, or a disk in use that the kernel protects.
                 ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {

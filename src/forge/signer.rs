@@ -6,6 +6,7 @@ use super::key::{SecretKey, read_public};
 use super::words::KeyWords;
 use crate::artifact::Unverified;
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::spare;
 use crate::trust::{PublicKey, Role};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -80,7 +81,7 @@ fn ask(program: &str, statement: &[u8; 128], deadline: Duration) -> Result<[u8; 
     let (sender, answer) = mpsc::channel();
     let statement = *statement;
     // Not joined: a grandchild may hold the pipe open after the program was killed.
-    std::thread::spawn(move || {
+    let talk = spare::thread("signer", move || {
         if let Some(mut stdin) = stdin {
             // A program that answers without reading all of it answers wrongly; that is seen below.
             let _ = stdin.write_all(&statement);
@@ -89,6 +90,11 @@ fn ask(program: &str, statement: &[u8; 128], deadline: Duration) -> Result<[u8; 
         let read = stdout.map(|out| out.take(65).read_to_end(&mut bytes));
         let _ = sender.send(read.is_some_and(|r| r.is_ok()).then_some(bytes));
     });
+    if let Err(failure) = talk {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(failure);
+    }
     let until = Instant::now() + deadline;
     let bytes = answer.recv_timeout(deadline);
     let status = loop {

@@ -1,5 +1,6 @@
 //! A fixed number of buffers: what bounds the memory of an installation.
 
+use crate::model::Result;
 use crate::sys::AlignedBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -16,14 +17,10 @@ struct Free {
 
 impl Buffers {
     /// `count` buffers of `len` bytes.
-    pub(super) fn new(count: usize, len: usize) -> Buffers {
-        Buffers {
-            free: Mutex::new(Free {
-                buffers: (0..count).map(|_| AlignedBuf::new(len)).collect(),
-                closed: false,
-            }),
-            changed: Condvar::new(),
-        }
+    pub(super) fn new(count: usize, len: usize) -> Result<Buffers> {
+        let buffers = (0..count).map(|_| AlignedBuf::try_new(len)).collect::<Result<_>>()?;
+        let free = Mutex::new(Free { buffers, closed: false });
+        Ok(Buffers { free, changed: Condvar::new() })
     }
 
     fn free(&self) -> MutexGuard<'_, Free> {

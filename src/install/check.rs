@@ -9,7 +9,7 @@ use crate::artifact::{Chunk, Decoder, Release};
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::Fetch;
-use crate::sys::stop;
+use crate::sys::{spare, stop};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -61,7 +61,7 @@ pub(super) fn check_chunks(
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             stop::look()?;
             let bytes = places.stored(run);
-            stored.resize(small(bytes.end - bytes.start), 0);
+            spare::resize(&mut stored, small(bytes.end - bytes.start))?;
             source.read_at(bytes.start, &mut stored)?;
             let mut rest = stored.as_slice();
             for index in run.clone() {
@@ -69,7 +69,7 @@ pub(super) fn check_chunks(
                 let (mine, after) = rest.split_at(chunk.stored_len as usize);
                 match &mut decoding {
                     Some((decoder, plain)) if !chunk.is_zero() => {
-                        plain.resize(chunk.plain_len as usize, 0);
+                        spare::resize(plain, chunk.plain_len as usize)?;
                         let decoded = decoder.decode(chunk, mine, plain);
                         decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
                     }

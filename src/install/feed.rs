@@ -7,7 +7,7 @@ use super::spans::Span;
 use crate::artifact::{Chunk, Codec};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, spare};
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,7 +83,7 @@ impl<'a, 's> Feed<'a, 's> {
             return Ok(None);
         };
         queue.next += 1;
-        stored.resize(small(span.stored.end - span.stored.start), 0);
+        spare::resize(stored, small(span.stored.end - span.stored.start))?;
         let source = match &mut queue.supply {
             Supply::Stream(tape) => {
                 tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
@@ -129,7 +129,7 @@ impl Tape<'_> {
             let chunk = self.table[self.next];
             if chunk.codec != Codec::Zero {
                 let mut skipped = std::mem::take(&mut self.skipped);
-                skipped.resize(chunk.stored_len as usize, 0);
+                spare::resize(&mut skipped, chunk.stored_len as usize)?;
                 self.fill(self.next, &mut skipped)?;
                 check(self.next, &chunk, &skipped)?;
                 self.skipped = skipped;

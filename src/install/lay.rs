@@ -33,13 +33,10 @@ pub(super) struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    pub(super) fn new(device: &'a dyn BlockDevice) -> Layer<'a> {
-        Layer {
-            device,
-            first: AlignedBuf::new(small(FIRST_LEN)),
-            carry: AlignedBuf::new(device.block_size()),
-            carried: false,
-        }
+    pub(super) fn new(device: &'a dyn BlockDevice) -> Result<Layer<'a>> {
+        let first = AlignedBuf::try_new(small(FIRST_LEN))?;
+        let carry = AlignedBuf::try_new(device.block_size())?;
+        Ok(Layer { device, first, carry, carried: false })
     }
 
     /// Lays out one span; `buf` holds its bytes after [`lead`] free ones and has room for the

@@ -57,7 +57,8 @@ impl<'a> Line<'a> {
         spans: &'a [Span],
         readers: &'a Readers<'a>,
         to_read: Sender<Run>,
-    ) -> Line<'a> {
+    ) -> Result<Line<'a>> {
+        let layer = Layer::new(device)?;
         readers.hand_out_settled(&to_read);
         let line = Line {
             device,
@@ -65,7 +66,7 @@ impl<'a> Line<'a> {
             spans,
             readers,
             state: Mutex::new(State {
-                layer: Layer::new(device),
+                layer,
                 early: BTreeMap::new(),
                 next: 0,
                 writing: BTreeSet::new(),
@@ -74,7 +75,7 @@ impl<'a> Line<'a> {
             }),
         };
         line.hand_out(&mut line.state());
-        line
+        Ok(line)
     }
 
     fn state(&self) -> MutexGuard<'_, State<'a>> {

@@ -6,7 +6,7 @@ use super::spans::Places;
 use crate::artifact::{Chunk, Codec};
 use crate::disk::BlockDevice;
 use crate::model::Result;
-use crate::sys::{AlignedBuf, stop};
+use crate::sys::{AlignedBuf, spare, stop};
 use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,9 +31,8 @@ pub(super) struct MediumReader<'a> {
 }
 
 impl<'a> MediumReader<'a> {
-    pub(super) fn new(device: &'a dyn BlockDevice) -> MediumReader<'a> {
-        let buf = AlignedBuf::new(READ);
-        MediumReader { device, buf }
+    pub(super) fn new(device: &'a dyn BlockDevice) -> Result<MediumReader<'a>> {
+        Ok(MediumReader { device, buf: AlignedBuf::try_new(READ)? })
     }
 
     /// Hands the bytes of `range` to `take`, in order, in pieces.
@@ -181,7 +180,7 @@ pub(super) fn standing(
     let next = AtomicUsize::new(0);
     let stands: Vec<AtomicBool> = places.chunks.iter().map(|_| false.into()).collect();
     let work = || -> Result<()> {
-        let mut reader = MediumReader::new(device);
+        let mut reader = MediumReader::new(device)?;
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let found = |index: usize, same| {
                 stands[index].store(same, Ordering::Relaxed);
@@ -196,12 +195,14 @@ pub(super) fn standing(
     Ok(stands.into_iter().map(AtomicBool::into_inner).collect())
 }
 
-/// Runs `work` on `count` threads and returns the first failure.
+/// Runs `work` on `count` threads and returns the first failure. Where the system gives no more
+/// threads, those that there are do all of it.
 pub(super) fn on_threads(count: usize, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
     let carried = stop::carried();
     let carried_on = || carried.over(&work);
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..count).map(|_| scope.spawn(carried_on)).collect();
+        let start = |_| spare::scoped(scope, "compare", carried_on).ok();
+        let others: Vec<_> = (1..count).map_while(start).collect();
         let mine = work();
         others.into_iter().fold(mine, |first, other| {
             let other = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));

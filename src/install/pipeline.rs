@@ -20,7 +20,7 @@ use super::spans::{Places, SPAN_MAX, Span, Work};
 use crate::artifact::Decoder;
 use crate::disk::BlockDevice;
 use crate::model::Result;
-use crate::sys::{AlignedBuf, stop};
+use crate::sys::{AlignedBuf, spare, stop};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -36,6 +36,12 @@ const _: () = {
     let in_buffers = (BUFFERS * SPAN_MAX) as u64;
     assert!(in_buffers + STORED_WINDOW + SPAN_MAX as u64 <= FETCHED_AGAIN_MAX);
 };
+
+/// What a run takes, with some room for what is small: buffers, stacks, and what workers and readers
+/// hold.
+pub(super) const MEMORY: usize = (BUFFERS + 2 * WAITING_THREADS) * (SPAN_MAX + (64 << 10))
+    + 2 * WAITING_THREADS * spare::STACK
+    + (2 << 20);
 
 /// What the workers share.
 pub(super) struct Pipeline<'a> {
@@ -56,11 +62,11 @@ impl Pipeline<'_> {
     ) -> Result<(AlignedBuf, Supply<'s>)> {
         let spans = &self.work.spans;
         let room = SPAN_MAX + 2 * self.device.block_size();
-        let buffers = Buffers::new(BUFFERS.min(spans.len()), room);
+        let buffers = Buffers::new(BUFFERS.min(spans.len()), room)?;
         let feed = Feed::new(spans, first_chunk, supply);
         let (written, to_read) = channel();
         let to_read = Mutex::new(to_read);
-        let line = Line::new(self.device, self.places, spans, &self.readers, written);
+        let line = Line::new(self.device, self.places, spans, &self.readers, written)?;
         let carried = stop::carried();
         let works = || {
             let end = End(&line, &buffers);
@@ -70,9 +76,19 @@ impl Pipeline<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 0..WAITING_THREADS {
-                scope.spawn(|| carried.over(works));
-                scope.spawn(|| carried.over(|| self.readers.read_back(&to_read)));
+            let reads = || carried.over(|| self.readers.read_back(&to_read));
+            let (mut readers, mut workers) = (Ok(()), Ok(()));
+            // One of each will do; without one there is nobody to wait for.
+            for n in 0..WAITING_THREADS {
+                let reader = spare::scoped(scope, "read-back", reads).map(drop);
+                let worker = spare::scoped(scope, "write", || carried.over(works)).map(drop);
+                if n == 0 {
+                    (readers, workers) = (reader, worker);
+                }
+            }
+            if let Err(failure) = readers.and(workers) {
+                self.readers.fail(failure);
+                drop(End(&line, &buffers));
             }
         });
         self.readers.go_on()?;

@@ -84,7 +84,10 @@ impl<'a> Readers<'a> {
 
     /// The work of one thread: until nothing more comes, or something has failed.
     pub(super) fn read_back(&self, runs: &Mutex<Receiver<Run>>) {
-        let mut reader = MediumReader::new(self.device);
+        let mut reader = match MediumReader::new(self.device) {
+            Ok(reader) => reader,
+            Err(failure) => return self.fail(failure),
+        };
         let next = || runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         while let Ok(run) = next() {
             let compared = self

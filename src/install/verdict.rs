@@ -179,7 +179,7 @@ fn whole_difference(
 ) -> Result<Option<Difference>> {
     let mut hash = Sha256::new();
     let payload = installed.payload();
-    MediumReader::new(partition).each(0..payload.size, |bytes| {
+    MediumReader::new(partition)?.each(0..payload.size, |bytes| {
         hash.update(bytes);
         progress.add(bytes.len() as u64);
         Ok(())

@@ -3,7 +3,7 @@
 use super::feed::Supply;
 use super::lay::zero;
 use super::medium::MediumReader;
-use super::pipeline::Pipeline;
+use super::pipeline::{self, Pipeline};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
 use super::spans::{Places, work};
@@ -14,7 +14,7 @@ use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::slot::record::record_offset;
 use crate::source::Input;
-use crate::sys::AlignedBuf;
+use crate::sys::{AlignedBuf, spare};
 use serde::{Deserialize, Serialize};
 
 /// What was done, in bytes of the image.
@@ -33,10 +33,10 @@ pub struct Report {
 }
 
 /// A copy that a direct write accepts.
-pub(super) fn aligned(bytes: &[u8]) -> AlignedBuf {
-    let mut copy = AlignedBuf::new(bytes.len());
+pub(super) fn aligned(bytes: &[u8]) -> Result<AlignedBuf> {
+    let mut copy = AlignedBuf::try_new(bytes.len())?;
     copy.copy_from_slice(bytes);
-    copy
+    Ok(copy)
 }
 
 /// What is written, without the proofs that it may be: those are [`Job`]'s.
@@ -56,6 +56,8 @@ impl Order<'_> {
         kept: &[bool],
         sink: &dyn Sink,
     ) -> Result<Report> {
+        // What will certainly be needed is asked for while nothing is lost yet.
+        spare::room(pipeline::MEMORY)?;
         destroy(device)?;
         let supply = Supply::new(input, self.table);
         let done = self.write_rest(device, supply, kept, sink).and_then(|(first, report)| {
@@ -128,7 +130,7 @@ impl Order<'_> {
     /// The chunks that touch the first 128 KiB are right, with the rest of the last one as the
     /// medium holds it.
     fn complete(&self, device: &dyn BlockDevice, first: &AlignedBuf) -> Result<()> {
-        let mut reader = MediumReader::new(device);
+        let mut reader = MediumReader::new(device)?;
         for index in 0..self.places.starting_below(FIRST_LEN) {
             let image = self.places.of(index);
             let (start, end) = (image.start, image.end.min(FIRST_LEN));
@@ -146,7 +148,7 @@ impl Order<'_> {
 /// mirror of [`Order::finish`]: the record first, so that it never describes half a slot, then
 /// the block without which nothing is found, then the rest of the first 128 KiB.
 fn destroy(device: &dyn BlockDevice) -> Result<()> {
-    let zeros = AlignedBuf::new(small(FIRST_LEN));
+    let zeros = AlignedBuf::try_new(small(FIRST_LEN))?;
     let (block, rest) = zeros.split_at(FIRST_BLOCK);
     put(device, record_offset(device.len()), block)?;
     put(device, 0, block)?;
@@ -162,7 +164,7 @@ fn put(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
 
 /// `READ_BACK` unless the medium holds `bytes`.
 fn same(device: &dyn BlockDevice, at: u64, bytes: &[u8]) -> Result<()> {
-    let mut found = AlignedBuf::new(bytes.len());
+    let mut found = AlignedBuf::try_new(bytes.len())?;
     device.read_at(at, &mut found)?;
     if *found == *bytes {
         return Ok(());

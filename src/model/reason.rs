@@ -180,6 +180,7 @@ reasons! {
     ReadBack "READ_BACK" Device "The medium returned other bytes than were written." "Replace the medium; the running system is untouched.";
     Io "IO" Device "Reading or writing failed." "Check the medium and the kernel's log.";
     NoSpace "NO_SPACE" Device "There is no space left." "Free space, then try again.";
+    NoMemory "NO_MEMORY" Device "The system gave the process no more memory or threads." "Raise the limits of the process (`ulimit -v`, `MemoryMax=`, `TasksMax=`) or stop other programs, then run the same command again; it goes on where it stopped.";
     // Bootloader environment.
     EnvConfig "ENV_CONFIG" Config "The description of the bootloader environment is wrong." "Correct fw_env.config.";
     EnvUnreadable "ENV_UNREADABLE" Config "No copy of the bootloader environment is valid." "Write both copies with `mkenvimage`; see docs/uboot-environment.md.";

@@ -15,12 +15,13 @@ use super::work::{Case, Desk};
 use crate::artifact::read_head;
 use crate::device::{self, State};
 use crate::event::Nowhere;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Builder;
 use std::time::Instant;
 
 /// How often chance may come up with an image that was there already, per image asked for.
@@ -91,9 +92,11 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     std::thread::scope(|scope| {
         let worker = |n: usize| {
             let (desk, cases, folder) = (&desk, &cases, scratch.path.join(format!("worker-{n}")));
-            scope.spawn(move || desk.work(&folder, cases))
+            // The interpreter of boot scripts wants the whole stack.
+            let started = Builder::new().spawn_scoped(scope, move || desk.work(&folder, cases));
+            started.reason(ReasonCode::NoMemory, "a thread could not be started")
         };
-        let workers: Vec<_> = (0..order.jobs).map(worker).collect();
+        let workers = (0..order.jobs).map(worker).collect::<Result<Vec<_>>>()?;
         let cutter =
             Cutter { order, plan: &plan, desk: &desk, progress, number: AtomicU64::new(0) };
         for story in &told {

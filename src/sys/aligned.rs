@@ -1,6 +1,7 @@
 //! Memory that a direct write accepts.
 #![allow(unsafe_code)]
 
+use crate::model::{Failure, ReasonCode, Result};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -17,14 +18,22 @@ pub struct AlignedBuf {
 }
 
 impl AlignedBuf {
-    /// `len` zero bytes; the capacity is `len` rounded up to a multiple of 4096.
+    /// `len` zero bytes; the capacity is `len` rounded up to a multiple of 4096. For small buffers:
+    /// where there is no memory the program ends.
     pub fn new(len: usize) -> AlignedBuf {
+        AlignedBuf::try_new(len).unwrap_or_else(|_| handle_alloc_error(Self::layout(len)))
+    }
+
+    /// The same; `NO_MEMORY` where there is none.
+    pub fn try_new(len: usize) -> Result<AlignedBuf> {
         let capacity = len.max(1).next_multiple_of(ALIGNMENT);
         let layout = Self::layout(capacity);
         // SAFETY: the layout has a size of at least 4096 bytes, never zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
-        AlignedBuf { start, capacity, len }
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) });
+        let start = start.ok_or_else(|| {
+            Failure::new(ReasonCode::NoMemory, format!("a buffer of {len} bytes is needed"))
+        })?;
+        Ok(AlignedBuf { start, capacity, len })
     }
 
     fn layout(capacity: usize) -> Layout {

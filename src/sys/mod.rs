@@ -16,6 +16,7 @@ pub mod mounts;
 pub mod power;
 pub mod process;
 pub mod slab;
+pub mod spare;
 pub mod stop;
 pub mod systemd;
 pub mod transient;

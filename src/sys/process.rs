@@ -1,5 +1,6 @@
 //! Other programs, run with a deadline and an end to what they may print.
 
+use super::spare;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -92,22 +93,31 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     let (sender, receiver) = mpsc::channel();
     let out = child.stdout.take().map(OwnedFd::from);
     let err = child.stderr.take().map(OwnedFd::from);
-    let heard = [out, err].map(|stream| {
-        let (sender, keep) = (sender.clone(), call.keep);
-        let heard = Arc::new(Heard::default());
-        let ear = Arc::clone(&heard);
-        std::thread::spawn(move || {
+    let heard = [(); 2].map(|()| Arc::new(Heard::default()));
+    let mut started = Ok(());
+    for (stream, ear) in [out, err].into_iter().zip(&heard) {
+        let (sender, keep, ear) = (sender.clone(), call.keep, Arc::clone(ear));
+        let listening = spare::thread("listen", move || {
             if let Some(stream) = stream {
                 ear.drain(stream, keep);
             }
             let _ = sender.send(());
         });
-        heard
-    });
+        started = started.and(listening.map(drop));
+    }
     if let Some(mut stdin) = child.stdin.take() {
         let input = call.input.to_vec();
         // A child that does not read must not hold us: a thread writes, nobody waits for it.
-        std::thread::spawn(move || stdin.write_all(&input));
+        let writing = spare::thread("write", move || stdin.write_all(&input));
+        started = started.and(writing.map(drop));
+    }
+    if let Err(failure) = started {
+        // What it says would be lost: it was not run.
+        if let Ok(group) = group {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        child.wait()?;
+        return Err(spare::no_memory(failure));
     }
     let start = Instant::now();
     let ending = loop {

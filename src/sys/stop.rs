@@ -139,7 +139,13 @@ pub fn unless_set<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         return Some(work());
     }
     let (sender, done) = mpsc::channel();
-    std::thread::spawn(move || sender.send(work()));
+    let work = Arc::new(Mutex::new(Some(work)));
+    let theirs = Arc::clone(&work);
+    let waits = super::spare::thread("wait", move || taken(&theirs).map(|w| sender.send(w())));
+    if waits.is_err() {
+        // Without a thread it is done here, where nothing looks at the flag meanwhile.
+        return taken(&work).map(|work| work());
+    }
     loop {
         match done.recv_timeout(SLICE) {
             Ok(found) => return Some(found),
@@ -147,6 +153,10 @@ pub fn unless_set<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             Err(_) => return None,
         }
     }
+}
+
+fn taken<W>(work: &Mutex<Option<W>>) -> Option<W> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 #[cfg(test)]

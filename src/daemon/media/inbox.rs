@@ -98,7 +98,7 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     let builder = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
-    builder.spawn(work).map(drop).reason(ReasonCode::Io, name)
+    builder.spawn(work).map(drop).reason(ReasonCode::NoMemory, name)
 }
 
 /// Name, length, and which file that was.

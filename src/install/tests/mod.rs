@@ -119,7 +119,7 @@ impl Fixture {
             table: &self.chunks,
             first_chunk: 0,
             places: Places::new(&self.chunks, 0),
-            record: aligned(&encode_record(b"a record").unwrap()),
+            record: aligned(&encode_record(b"a record").unwrap()).unwrap(),
         }
     }
 

@@ -4,6 +4,7 @@
 use super::{BOUNCE, Blk, as_u64};
 use crate::sys::AlignedBuf;
 use crate::sys::power::{self, Deed};
+use crate::sys::spare::no_memory;
 use std::io::Result;
 use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
@@ -29,7 +30,8 @@ impl Blk {
         if self.fits(offset, buf) {
             return self.file.read_exact_at(buf, offset);
         }
-        let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
+        let mut bounce =
+            AlignedBuf::try_new(self.bounce_len(offset, buf.len())).map_err(no_memory)?;
         let mut done = 0;
         while done < buf.len() {
             let span = self.span(offset + as_u64(done), buf.len() - done);
@@ -46,7 +48,8 @@ impl Blk {
                 self.write_part(part, offset)
             });
         }
-        let mut bounce = AlignedBuf::new(self.bounce_len(offset, buf.len()));
+        let mut bounce =
+            AlignedBuf::try_new(self.bounce_len(offset, buf.len())).map_err(no_memory)?;
         let mut done = 0;
         while done < buf.len() {
             let span = self.span(offset + as_u64(done), buf.len() - done);

@@ -4,6 +4,7 @@ use super::ioctl::{seek, zero_blocks};
 use super::{BOUNCE, Blk, Identity, as_off, as_u64};
 use crate::sys::AlignedBuf;
 use crate::sys::power::{self, Deed};
+use crate::sys::spare::no_memory;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 use std::io::Result;
@@ -77,7 +78,8 @@ impl Blk {
 
     fn write_zeros(&self, offset: u64, len: u64) -> Result<()> {
         let step = len.min(as_u64(BOUNCE));
-        let zeros = AlignedBuf::new(usize::try_from(step).unwrap_or(BOUNCE));
+        let zeros =
+            AlignedBuf::try_new(usize::try_from(step).unwrap_or(BOUNCE)).map_err(no_memory)?;
         let mut done = 0;
         while done < len {
             let now = (len - done).min(step);
