@@ -251,6 +251,8 @@ docs/stick.md tells what is looked at and what is written.")]
         /// It was taken out: only tell the status file
         #[arg(long, hide = true)]
         gone: bool,
+        #[command(flatten)]
+        json: Json,
     },
     /// Record what a system on trial says, for the one that it leaves behind
     #[command(hide = true)]

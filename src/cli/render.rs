@@ -13,8 +13,13 @@ use std::io::Write as _;
 
 /// A failure on standard error: what was found, its code, and what to do next.
 pub(super) fn complain(failure: &Failure) {
+    complain_to_technician(failure, failure.code().next_step());
+}
+
+/// The same with advice of its own.
+pub(super) fn complain_to_technician(failure: &Failure, next: &str) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "surefoot: {failure}\n  next: {}", failure.code().next_step());
+    let _ = writeln!(err, "surefoot: {failure}\n  next: {next}");
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> String {

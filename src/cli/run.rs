@@ -98,13 +98,13 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Why { json }
         | Verb::Events { json, .. }
         | Verb::Report { json, .. }
+        | Verb::Stick { json, .. }
         | Verb::Doctor { json } => json.json,
         Verb::Wait { .. }
         | Verb::Shutdown
         | Verb::Daemon
         | Verb::Probe
         | Verb::Push(_)
-        | Verb::Stick { .. }
         | Verb::Blackbox
         | Verb::Config { what: ConfigVerb::Show { .. } } => false,
         Verb::Config { what: ConfigVerb::Check { json } } => json.json,
@@ -141,15 +141,19 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         }
         Verb::Probe => return Ok(crate::daemon::answer_probe()?),
         Verb::Push(push) => return super::push::push(&push),
-        Verb::Stick { device, gone: true } => {
+        Verb::Stick { device, gone: true, .. } => {
             crate::daemon::stick_gone(&place(cli.config), &device)?;
             return Ok(String::new());
         }
-        Verb::Stick { device, gone: false } => {
+        Verb::Stick { device, gone: false, .. } => {
             let seen = crate::daemon::stick(&place(cli.config), &device, &sink)?;
+            let printed = if json { render::json(&seen.report) } else { seen.text };
             return match seen.code {
-                None => Ok(seen.text),
-                Some(code) => Err(End::Said(seen.text, code)),
+                None => Ok(printed),
+                Some(code) => {
+                    render::complain_to_technician(&Failure::new(code, seen.detail), &seen.next);
+                    Err(End::Said(printed, code))
+                }
             };
         }
         Verb::Doctor { .. } => {

@@ -71,7 +71,7 @@ pub fn run_errand(words: &[String]) -> Option<bool> {
     Some(matches!(done, Ok(Ok(()))))
 }
 
-fn places(disk: &Disk) -> Result<Vec<Range<u64>>> {
+fn places(disk: &Disk) -> Result<(Vec<Range<u64>>, usize)> {
     table::places(disk.len(), &mut |at, buf| disk.read(at, buf))
 }
 
@@ -84,7 +84,7 @@ fn kind_of(disk: &Disk, place: &Range<u64>) -> Result<Kind> {
 
 /// The place of that number, which must be a FAT.
 fn fat_in(disk: &Disk, place: usize) -> Result<Range<u64>> {
-    let places = places(disk)?;
+    let (places, _) = places(disk)?;
     let found = places.get(place).ok_or(ErrorKind::NotFound)?;
     match kind_of(disk, found)? {
         Kind::Fat => Ok(found.clone()),
@@ -93,7 +93,7 @@ fn fat_in(disk: &Disk, place: usize) -> Result<Range<u64>> {
 }
 
 fn list(disk: Rc<Disk>, place: usize, mut answer: &File) -> Result<()> {
-    let places = places(&disk)?;
+    let (places, usual) = places(&disk)?;
     let kind = match places.get(place) {
         Some(found) => kind_of(&disk, found)?,
         None => Kind::Nothing,
@@ -103,7 +103,7 @@ fn list(disk: Rc<Disk>, place: usize, mut answer: &File) -> Result<()> {
         _ => Listing::default(),
     };
     let places = places.len().min(PLACES_MAX);
-    answer.write_all(print(&Answer { places, kind, listing }).as_bytes())
+    answer.write_all(print(&Answer { places, kind, firmware: place >= usual, listing }).as_bytes())
 }
 
 fn serve(disk: Rc<Disk>, place: usize, files: &[usize], answer: &File) -> Result<()> {

@@ -48,6 +48,17 @@ pub struct Choice {
     pub text: String,
 }
 
+/// How the choice came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// Not tried yet.
+    Chosen,
+    /// It was installed, or was there already.
+    Installed,
+    /// It was not, and not because of its bytes.
+    NotInstalled,
+}
+
 /// The newest that fits. Releases are ordered by their counter alone. Two different ones with one
 /// counter are both signed for this device, so that neither does harm; the one with the lower
 /// digest is taken, because that is the same one on every device and whatever the files are called,
@@ -64,42 +75,54 @@ pub fn choose(judged: &[Judged]) -> Choice {
     for number in (0..judged.len()).filter(|n| fits(*n).is_some()) {
         order.insert(order.partition_point(|n| rank(*n) < rank(number)), number);
     }
-    let mut copies = Vec::new();
     let mut before = None;
-    order.retain(|n| {
-        let new = fits(*n) != before;
-        before = fits(*n);
-        if !new {
-            copies.push(*n);
-        }
-        new
-    });
+    order.retain(|n| fits(*n) != std::mem::replace(&mut before, fits(*n)));
     let chosen = order.first().copied();
-    let counter = chosen.and_then(fits).map(|(counter, _)| counter);
-    let said = |(number, one): (usize, &Judged)| {
-        let name = &one.name;
-        match &one.verdict {
-            Verdict::Refused { code, detail } => format!("{name}: {detail} ({code})"),
-            Verdict::Fits { version, .. } if chosen == Some(number) => {
-                format!("{name}: {version} chosen")
-            }
-            Verdict::Fits { version, .. } if copies.contains(&number) => {
-                format!("{name}: {version}, a copy of another one")
-            }
-            Verdict::Fits { version, .. } if fits(number).map(|(c, _)| c) == counter => format!(
-                "{name}: {version}, another build with the same release counter; passed over \
-                 because its digest is higher: take one of the two away to choose yourself"
+    let text = summary(judged, &fates(judged, chosen, Came::Chosen));
+    Choice { order, text }
+}
+
+/// What became of each, one line for people each: `taken` is the one that was tried last.
+pub fn fates(judged: &[Judged], taken: Option<usize>, came: Came) -> Vec<String> {
+    let fits = |one: &Judged| match &one.verdict {
+        Verdict::Fits { version, release_counter, artifact } => {
+            Some((version.clone(), *release_counter, *artifact))
+        }
+        Verdict::Refused { .. } => None,
+    };
+    let best = taken.and_then(|n| fits(judged.get(n)?));
+    let fate = |(number, one): (usize, &Judged)| {
+        let Some((version, counter, artifact)) = fits(one) else {
+            let Verdict::Refused { code, detail } = &one.verdict else { return String::new() };
+            return format!("{detail} ({code})");
+        };
+        match &best {
+            _ if taken == Some(number) => match came {
+                Came::Chosen => format!("{version} chosen"),
+                Came::Installed => format!("{version} installed"),
+                Came::NotInstalled => format!("{version} chosen, and not installed"),
+            },
+            None => format!("{version} not tried"),
+            Some((_, _, best)) if *best == artifact => format!("{version}, a copy of another one"),
+            Some((_, best, _)) if *best == counter => format!(
+                "{version}, another build with the same release counter; passed over because \
+                 its digest is higher: take one of the two away to choose yourself"
             ),
-            Verdict::Fits { version, .. } => format!("{name}: {version} is older"),
+            Some(_) => format!("{version} is older"),
         }
     };
-    let lines: Vec<_> = judged.iter().enumerate().map(said).collect();
+    judged.iter().enumerate().map(|(number, one)| fate((number, one))).collect()
+}
+
+/// All fates in one line.
+pub fn summary(judged: &[Judged], fates: &[String]) -> String {
+    let lines: Vec<_> = judged.iter().zip(fates).map(|(j, f)| format!("{}: {f}", j.name)).collect();
     let count = match judged.len() {
         0 => "no artifact".to_owned(),
         1 => "1 artifact: ".to_owned(),
         n => format!("{n} artifacts: "),
     };
-    Choice { order, text: format!("{count}{}", lines.join("; ")) }
+    format!("{count}{}", lines.join("; "))
 }
 
 #[cfg(test)]

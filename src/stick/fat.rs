@@ -3,9 +3,9 @@
 //! a bounded number of things, and only what is needed is asked of it.
 
 use super::disk::{Disk, Part};
-use super::names::is_offered;
+use super::names::{is_near, is_offered};
 use super::words::{Listed, Listing};
-use super::{ENTRIES_MAX, NAMES_MAX};
+use super::{ENTRIES_MAX, NAMES_MAX, NEAR_MAX};
 use crate::sys::clock;
 use fatfs::{Date, DateTime, DirEntry, FileSystem, FsOptions, Time, TimeProvider};
 use std::io::{Error, Read, Result, Write};
@@ -26,6 +26,9 @@ const PIECES_MAX: usize = 1 << 17;
 
 /// The one folder beside the root that is looked into.
 const FOLDER: &str = "surefoot";
+
+/// How the lines with the date begin in the two files of a report.
+const DATED: [&[u8]; 2] = [b"Date      ", b"  \"at\": "];
 
 type Volume = FileSystem<Part>;
 
@@ -102,7 +105,7 @@ fn walk(
 pub(super) fn list(disk: Rc<Disk>, range: Range<u64>) -> Listing {
     let mut out = Listing::default();
     let result = open(Part::new(disk, range, LIST_STEPS, false)).and_then(|volume| {
-        walk(&volume, &mut |name, entry| {
+        let whole = walk(&volume, &mut |name, entry| {
             if is_offered(&name) {
                 match out.files.len() < NAMES_MAX {
                     true => out.files.push(Listed { len: entry.len(), name }),
@@ -110,11 +113,46 @@ pub(super) fn list(disk: Rc<Disk>, range: Range<u64>) -> Listing {
                 }
             }
             true
-        })
+        })?;
+        Ok((whole, near(&volume)))
     });
     match result {
-        Ok(whole) => out.more |= !whole,
+        Ok((whole, near)) => {
+            out.more |= !whole;
+            out.near = near;
+        }
         Err(error) => out.damage = Some(error.to_string()),
+    }
+    out
+}
+
+/// Files that a person may have meant to be artifacts: with something behind the name, or in another
+/// folder. What cannot be read there is passed over: it is only for a hint.
+fn near(volume: &Volume) -> Vec<String> {
+    let (mut out, mut seen) = (Vec::new(), 0);
+    let mut look = |folder: &str, entry: &DirEntry<'_, Part>, out: &mut Vec<String>| {
+        let name = entry.file_name();
+        let elsewhere = !folder.is_empty() && !folder.eq_ignore_ascii_case(FOLDER);
+        if entry.is_file() && (is_near(&name) || elsewhere && is_offered(&name)) {
+            let joint = if folder.is_empty() { "" } else { "/" };
+            out.push(format!("{folder}{joint}{name}"));
+        }
+        seen += 1;
+        seen < ENTRIES_MAX && out.len() < NEAR_MAX
+    };
+    for entry in volume.root_dir().iter().map_while(Result::ok) {
+        if !look("", &entry, &mut out) {
+            break;
+        }
+        let folder = entry.file_name();
+        if !entry.is_dir() || folder.starts_with('.') {
+            continue;
+        }
+        for inner in entry.to_dir().iter().map_while(Result::ok) {
+            if !look(&folder, &inner, &mut out) {
+                return out;
+            }
+        }
     }
     out
 }
@@ -180,10 +218,16 @@ pub(super) fn write(disk: Rc<Disk>, range: Range<u64>, files: &[(String, Vec<u8>
     disk.sync()
 }
 
+/// Whether a file says this already. The line with its date is not compared: a stick that stays in is
+/// looked at in each boot, and a report that only has another date is not worth a write.
 fn same(volume: &Volume, name: &str, content: &[u8]) -> bool {
     let mut there = Vec::new();
-    let limit = content.len() as u64 + 1;
+    let limit = content.len() as u64 + 64;
     let read =
         volume.root_dir().open_file(name).and_then(|f| f.take(limit).read_to_end(&mut there));
-    read.is_ok() && there == content
+    let undated = |bytes: &[u8]| -> Vec<Vec<u8>> {
+        let dated = |line: &&[u8]| DATED.iter().any(|start| line.starts_with(start));
+        bytes.split(|b| *b == b'\n').filter(|line| !dated(line)).map(<[u8]>::to_vec).collect()
+    };
+    read.is_ok() && undated(&there) == undated(content)
 }

@@ -6,6 +6,7 @@
 //! serve` gives the bytes of one artifact, `fat-write` leaves a report. They share the code in
 //! `disk`, `table`, `kind` and `fat`; the parent's side is in `open` and `served`.
 
+mod advice;
 mod child;
 mod choose;
 mod disk;
@@ -18,8 +19,9 @@ mod status;
 mod table;
 mod words;
 
+pub use advice::advice;
 pub use child::run_errand;
-pub use choose::{Choice, Judged, Verdict, choose};
+pub use choose::{Came, Choice, Judged, Verdict, choose, fates, summary};
 pub use kind::Kind;
 pub use names::{Candidate, Named, gather, is_artifact};
 pub use open::{Found, Place, Stick};
@@ -31,6 +33,9 @@ pub(crate) const PLACES_MAX: usize = 8;
 
 /// Names that are reported of one place.
 pub(crate) const NAMES_MAX: usize = 256;
+
+/// Names that are reported of files that are nearly artifacts.
+pub(crate) const NEAR_MAX: usize = 8;
 
 /// Entries of folders that are looked at in one place.
 pub(crate) const ENTRIES_MAX: usize = 10_000;

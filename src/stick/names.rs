@@ -61,6 +61,15 @@ pub(super) fn is_offered(path: &str) -> bool {
     split(path).is_some()
 }
 
+/// Whether a file that is no artifact may have been meant to be one: a browser, a mail program or a
+/// person has put something behind or around its name.
+pub(super) fn is_near(path: &str) -> bool {
+    let own = path.rsplit('/').next().unwrap_or(path);
+    let lower = own.to_lowercase();
+    let ours = lower.starts_with(super::child::REPORT);
+    lower.contains(END) && !own.starts_with('.') && !ours && !is_offered(path)
+}
+
 /// Whether a file of this name is a whole artifact.
 pub fn is_artifact(name: &str) -> bool {
     matches!(split(name), Some((_, None)))
@@ -135,6 +144,24 @@ mod tests {
             assert!(is_offered(name), "{name}");
         }
         assert!(is_artifact("x.surefoot") && !is_artifact("x.surefoot.001"));
+    }
+
+    #[test]
+    fn names_that_are_nearly_right_are_noticed() {
+        for name in [
+            "x.surefoot.zip",
+            "x.surefoot (1)",
+            "X.SUREFOOT.part",
+            "x.surefoot.1",
+            "f/x.surefoot.txt",
+        ] {
+            assert!(is_near(name), "{name}");
+        }
+        for name in
+            ["x.surefoot", "._x.surefoot", "notes.txt", "surefoot-report-a.txt", "x.surefoot.001"]
+        {
+            assert!(!is_near(name), "{name}");
+        }
     }
 
     #[test]

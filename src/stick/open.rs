@@ -40,6 +40,10 @@ pub struct Place {
     pub kind: Kind,
     /// The artifacts in it.
     pub candidates: Vec<Candidate>,
+    /// Files that a person may have meant to be artifacts, and that are none.
+    pub near: Vec<String>,
+    /// It is a partition of firmware, where no person looks.
+    pub firmware: bool,
     /// There was more than is looked at.
     pub more: bool,
     /// Why it could not be read, or not to its end.
@@ -54,17 +58,25 @@ pub struct Found {
 }
 
 impl Found {
-    /// The number of the place where a report belongs: beside an artifact, else in the first FAT.
+    /// The number of the place where a report belongs: beside an artifact, else in the first FAT
+    /// where a person looks; none where only a partition of firmware is left.
     pub fn place_for_report(&self) -> Option<usize> {
         let fats = || self.places.iter().enumerate().filter(|(_, p)| p.kind == Kind::Fat);
         let beside = fats().find(|(_, p)| !p.candidates.is_empty());
-        beside.or_else(|| fats().next()).map(|(number, _)| number)
+        beside.or_else(|| fats().find(|(_, p)| !p.firmware)).map(|(number, _)| number)
     }
 
     /// What keeps a person's files from being found here, in words for him; `None` if something
     /// could be read.
     pub fn unreadable(&self) -> Option<String> {
-        if self.places.iter().any(|p| p.kind == Kind::Fat && p.damage.is_none()) {
+        if self.places.iter().any(|p| !p.candidates.is_empty()) {
+            return None;
+        }
+        let readable = |p: &Place| p.kind == Kind::Fat && p.damage.is_none();
+        let unread = self.places.iter().any(|p| matches!(p.kind, Kind::Foreign(_)));
+        // Where a person's files may be in a place that is not read, an empty one says nothing.
+        let mine = self.places.iter().any(|p| readable(p) && !p.firmware);
+        if mine && !unread || !unread && self.places.iter().any(readable) {
             return None;
         }
         let damaged = self.places.iter().find_map(|p| p.damage.as_ref());
@@ -74,6 +86,10 @@ impl Found {
         });
         Some(match (damaged, foreign) {
             (Some(why), _) => format!("the FAT on this stick is damaged: {why}"),
+            (None, Some(name)) if self.places.iter().any(readable) => format!(
+                "a partition of this stick is {name}, which is not read here, and there is no \
+                 artifact on the FAT partition beside it"
+            ),
             (None, Some(name)) => format!("this stick is {name}, which is not read here"),
             (None, None) => "there is no file system on this stick".to_owned(),
         })
@@ -114,11 +130,11 @@ impl Stick {
             found.places.push(match self.list(number) {
                 Ok(answer) => {
                     count = count.max(answer.places);
-                    place(answer.kind, answer.listing)
+                    place(answer.kind, answer.firmware, answer.listing)
                 }
                 Err(failure) => {
                     let damage = Some(failure.detail().to_owned());
-                    place(Kind::Fat, Listing { damage, ..Listing::default() })
+                    place(Kind::Fat, false, Listing { damage, ..Listing::default() })
                 }
             });
         }
@@ -199,12 +215,14 @@ impl Stick {
     }
 }
 
-fn place(kind: Kind, listing: Listing) -> Place {
+fn place(kind: Kind, firmware: bool, listing: Listing) -> Place {
     let named = listing.files.into_iter().zip(0..);
     let named: Vec<_> =
         named.map(|(f, number)| Named { name: f.name, len: f.len, number }).collect();
     let damage = listing.damage.as_deref().map(|d| printable(d, SHOWN_MAX));
-    Place { kind, candidates: gather(&named), more: listing.more, damage }
+    let near = listing.near.iter().map(|name| printable(name, SHOWN_MAX)).collect();
+    let candidates = gather(&named);
+    Place { kind, candidates, near, firmware, more: listing.more, damage }
 }
 
 /// All that is said until the other end closes, within a time.

@@ -25,11 +25,12 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// At most [`PLACES_MAX`] places in a medium of `len` bytes, in the order in which they are looked
-/// at: system partitions of firmware last, as no person puts files there.
-pub(super) fn places(len: u64, read: Sectors<'_>) -> Result<Vec<Range<u64>>> {
+/// at: system partitions of firmware last, as no person puts files there. Also says how many of them
+/// are a person's.
+pub(super) fn places(len: u64, read: Sectors<'_>) -> Result<(Vec<Range<u64>>, usize)> {
     let mut first = [0; 512];
     if len < SECTOR {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     read(0, &mut first)?;
     let mut found = Places { len, usual: Vec::new(), last: Vec::new() };
@@ -43,9 +44,10 @@ pub(super) fn places(len: u64, read: Sectors<'_>) -> Result<Vec<Range<u64>>> {
     if found.usual.is_empty() && found.last.is_empty() {
         found.usual.push(0..len);
     }
+    let usual = found.usual.len();
     found.usual.append(&mut found.last);
     found.usual.truncate(PLACES_MAX);
-    Ok(found.usual)
+    Ok((found.usual, usual.min(PLACES_MAX)))
 }
 
 struct Places {
@@ -143,7 +145,7 @@ mod tests {
             buf.copy_from_slice(bytes);
             Ok(())
         };
-        let found = places(disk.len() as u64, &mut read).unwrap();
+        let (found, _) = places(disk.len() as u64, &mut read).unwrap();
         assert!(reads < 100, "{reads}");
         assert!(found.iter().all(|p| p.start < p.end && p.end <= disk.len() as u64), "{found:?}");
         found

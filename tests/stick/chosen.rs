@@ -20,12 +20,13 @@ fn the_newest_that_fits_is_taken_and_the_others_are_explained() {
     for part in [
         "3 artifacts: ",
         "x.surefoot: 2.0.0 is older",
-        "y.surefoot: 2.1.0 chosen",
+        "y.surefoot: 2.1.0 installed",
         "z.surefoot: ",
         "(INCOMPATIBLE)",
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
-        assert!(stick.report().contains(part), "{part}: {}", stick.report());
+        let one = part.split(": ").last().unwrap();
+        assert!(stick.report().contains(one), "{one}: {}", stick.report());
     }
     assert_eq!(bench.reboot(&[]), "b");
     assert_eq!(bench.status()["slots"]["b"]["version"], "2.1.0");
@@ -150,7 +151,56 @@ fn ten_thousand_files_come_to_an_end() {
     let start = std::time::Instant::now();
     let said = bench.surefoot(&["stick", stick.text()]).ok();
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
-    assert!(said.out.contains("first.surefoot: 2.0.0 chosen"), "{}", said.out);
+    assert!(said.out.contains("first.surefoot: 2.0.0 installed"), "{}", said.out);
     assert!(!said.out.contains("last.surefoot"), "{}", said.out);
     assert!(stick.report().contains("more files than are looked at"), "{}", stick.report());
+}
+
+#[test]
+fn a_report_has_a_date_a_result_in_one_word_and_the_fate_of_every_file() {
+    let bench = Bench::new();
+    let stick = stick(&bench);
+    let mut damaged = crate::common::read(&bench.release("3.0.0"));
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(bench.path("damaged"), &damaged).unwrap();
+    stick.put(&bench.path("damaged"), "new.surefoot");
+    stick.put(&bench.release("2.0.0"), "old.surefoot");
+    let said = bench.surefoot(&["stick", stick.text(), "--json"]).ok();
+    let report = stick.report();
+    assert!(report.starts_with("Result    INSTALLED\nDate      20"), "{report}");
+    let lines: Vec<_> = report.lines().filter(|l| l.starts_with("Artifact  ")).collect();
+    assert_eq!(lines.len(), 2, "{report}");
+    assert!(lines[0].contains("new.surefoot") && lines[0].contains("(CHUNK_CORRUPT)"), "{report}");
+    assert!(lines[1].contains("old.surefoot") && lines[1].ends_with("2.0.0 installed"), "{report}");
+    let (printed, left): (serde_json::Value, _) =
+        (serde_json::from_str(&said.out).unwrap(), stick.json());
+    assert_eq!(printed["result"], left["result"]);
+    assert_eq!(left["result"]["word"], "installed");
+    assert!(left["at"].as_u64().unwrap() > 1_700_000_000);
+    assert_eq!(left["candidates"][0]["verdict"], "refused");
+    assert_eq!(left["candidates"][1]["fate"], "2.0.0 installed");
+}
+
+#[test]
+fn a_refusal_is_told_on_standard_error_with_advice_for_a_person_with_a_stick() {
+    let bench = Bench::new();
+    let stick = stick(&bench);
+    stick.put(
+        &bench.artifact("unsigned", 3, 1 << 20, &["--version", "2.0.0", "--unsigned"]),
+        "x.surefoot",
+    );
+    let said = bench.surefoot(&["stick", stick.text()]);
+    assert_eq!(said.code, 65);
+    assert!(
+        said.err.contains("[SIGNATURE_MISSING]") && said.err.contains("next: "),
+        "{}",
+        said.err
+    );
+    assert!(said.out.starts_with("refused: 1 artifact: x.surefoot: "), "{}", said.out);
+    for (text, what) in [(&said.err, "stderr"), (&stick.report(), "report")] {
+        for word in ["surefoot-forge", "--reinstall", "ebuild"] {
+            assert!(!text.contains(word), "{what}: {text}");
+        }
+    }
 }

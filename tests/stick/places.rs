@@ -14,7 +14,7 @@ fn an_artifact_is_found_in_every_partitioning_and_the_report_stands_beside_it() 
             let said = bench.surefoot(&["stick", stick.text()]);
             assert_eq!(said.code, 0, "{shape:?} FAT{bits}: {}{}", said.out, said.err);
             let report = stick.report();
-            assert!(report.contains("2.0.0 chosen"), "{shape:?} FAT{bits}: {report}");
+            assert!(report.contains("2.0.0 installed"), "{shape:?} FAT{bits}: {report}");
             assert!(report.contains("armed"), "{report}");
             assert_eq!(stick.json()["result"]["state"], "done");
             stick.is_sound();
@@ -33,7 +33,11 @@ fn the_folder_surefoot_is_looked_into_and_no_other() {
     stick.put(&bench.release("2.0.0"), "Surefoot/two.surefoot");
     stick.put(&bench.release("3.0.0"), "other/three.surefoot");
     let said = bench.surefoot(&["stick", stick.text()]).ok();
-    assert!(said.out.contains("1 artifact: surefoot/two.surefoot: 2.0.0 chosen"), "{}", said.out);
+    assert!(
+        said.out.contains("1 artifact: surefoot/two.surefoot: 2.0.0 installed"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]
@@ -46,7 +50,31 @@ fn hidden_files_are_ignored() {
     }
     let said = bench.surefoot(&["stick", stick.text()]);
     assert_eq!(said.code, 66, "{}", said.out);
-    assert!(said.out.contains("there is no artifact"), "{}", said.out);
+    assert!(said.err.contains("there is no artifact"), "{}", said.err);
+}
+
+#[test]
+fn a_file_that_is_nearly_an_artifact_is_named_with_what_to_do() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 16, 20);
+    let artifact = bench.release("2.0.0");
+    stick.folder("updates");
+    stick.put(&artifact, "two.surefoot.zip");
+    stick.put(&artifact, "updates/two.surefoot");
+    stick.put(&artifact, "._two.surefoot");
+    let said = bench.surefoot(&["stick", stick.text()]);
+    assert_eq!(said.code, 66, "{}", said.err);
+    let report = stick.report();
+    for part in [
+        "Result    NOTHING",
+        "Ignored   two.surefoot.zip",
+        "Ignored   updates/two.surefoot",
+        "not packed",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    assert!(!report.contains("._two"), "{report}");
+    assert_eq!(stick.json()["ignored"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -148,7 +176,7 @@ fn other_file_systems_are_named() {
             stick.patch(at as u64, magic);
             let said = bench.surefoot(&["stick", stick.text()]);
             assert_eq!(said.code, 66, "{name}: {}", said.out);
-            assert!(said.out.contains(&format!("this stick is {name}")), "{}", said.out);
+            assert!(said.err.contains(&format!("this stick is {name}")), "{}", said.out);
             let status = bench.path("DEV/run/surefoot/stick.status");
             let status = std::fs::read_to_string(status).unwrap();
             let start = "state=unreadable\ncode=STICK_UNREADABLE\n";
@@ -158,7 +186,7 @@ fn other_file_systems_are_named() {
     let empty = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 32, 40);
     empty.patch(0, &[0; 4096]);
     let said = bench.surefoot(&["stick", empty.text()]);
-    assert!(said.out.contains("there is no file system on this stick"), "{}", said.out);
+    assert!(said.err.contains("there is no file system on this stick"), "{}", said.out);
     assert_eq!(bench.surefoot(&["stick", &bench.path("none")]).code, 66);
     assert_eq!(bench.surefoot(&["stick", "/dev/null"]).code, 66);
 }

@@ -2,7 +2,7 @@
 //! report is put into the outbox.
 
 use super::desk::{Desk, Goods};
-use super::report::{Identity, Report, apart};
+use super::report::{Identity, Report, apart, today, told};
 use super::visit::{Ending, Shelf, visit};
 use crate::config::Settings;
 use crate::daemon::Remote;
@@ -161,9 +161,11 @@ fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<(Ending, bool)>> {
         device: Identity::of(settings),
         status,
         unknown,
+        at: today(),
         places: vec![format!("inbox: {} artifacts", shelf.0.len())],
-        candidates: visit.judged,
-        choice: visit.choice.text,
+        ignored: Vec::new(),
+        candidates: told(visit.judged, visit.fates),
+        choice: visit.choice,
         result: (&visit.ending).into(),
     };
     file(&settings.device.state.join("outbox"), &report)?;
@@ -171,7 +173,7 @@ fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<(Ending, bool)>> {
     let mut left = shelf.0.len() > report.candidates.len();
     for ((_, _, path, known), judged) in shelf.0.iter().zip(&report.candidates) {
         let same = std::fs::symlink_metadata(path).is_ok_and(|about| inode(&about) == *known);
-        match same && !may_fit_later(&judged.verdict) {
+        match same && !may_fit_later(&judged.judged.verdict) {
             true => std::fs::remove_file(path).reason(ReasonCode::Io, path.display())?,
             false => left = true,
         }

@@ -3,8 +3,9 @@
 use super::visit::Ending;
 use crate::config::Settings;
 use crate::device::{Ended, Status, utc};
-use crate::model::{ByteLen, Digest, Result, printable};
-use crate::stick::{Judged, Verdict};
+use crate::model::{ByteLen, Digest, ReasonCode, Result, printable};
+use crate::stick::{Judged, Shown};
+use crate::sys::clock;
 use crate::sys::host;
 use serde::Serialize;
 use std::fmt::Write;
@@ -49,6 +50,8 @@ impl Identity {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
     pub(super) v: u32,
+    /// Seconds since 1970 by this device's clock; `null` where it was never set.
+    pub(super) at: Option<u64>,
     pub(super) device: Identity,
     /// Where the device stands.
     pub(super) status: Option<Box<Status>>,
@@ -57,7 +60,9 @@ pub(super) struct Report {
     pub(super) unknown: Option<String>,
     /// What was found on the stick, a line for each place.
     pub(super) places: Vec<String>,
-    pub(super) candidates: Vec<Judged>,
+    /// Files that may have been meant to be artifacts.
+    pub(super) ignored: Vec<String>,
+    pub(super) candidates: Vec<Told>,
     pub(super) choice: String,
     pub(super) result: Outcome,
 }
@@ -70,9 +75,30 @@ pub(super) fn apart(status: Result<Status>) -> (Option<Box<Status>>, Option<Stri
     }
 }
 
+/// A candidate and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Told {
+    #[serde(flatten)]
+    pub(super) judged: Judged,
+    pub(super) fate: String,
+}
+
+/// The candidates with their fates.
+pub(super) fn told(judged: Vec<Judged>, fates: Vec<String>) -> Vec<Told> {
+    judged.into_iter().zip(fates).map(|(judged, fate)| Told { judged, fate }).collect()
+}
+
+/// The date of a report, if the clock was ever set.
+pub(super) fn today() -> Option<u64> {
+    Some(clock::unix_seconds()).filter(|at| clock::is_set(*at))
+}
+
 /// How it went.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Outcome {
+    /// The result in one word: `installed`, `current`, `waiting`, `refused`, `nothing`, `unreadable`
+    /// or `interrupted`.
+    pub(super) word: &'static str,
     pub(super) state: &'static str,
     pub(super) code: Option<crate::model::ReasonCode>,
     pub(super) text: String,
@@ -82,7 +108,19 @@ pub(super) struct Outcome {
 impl From<&Ending> for Outcome {
     fn from(ending: &Ending) -> Outcome {
         let Ending { shown, code, text, next } = ending.clone();
-        Outcome { state: shown.word(), code, text, next }
+        Outcome { word: word(shown, code), state: shown.word(), code, text, next }
+    }
+}
+
+fn word(shown: Shown, code: Option<ReasonCode>) -> &'static str {
+    match (shown, code) {
+        (_, Some(ReasonCode::NoSuchFile)) => "nothing",
+        (Shown::Done, Some(_)) => "current",
+        (Shown::Done, None) => "installed",
+        (Shown::Waiting | Shown::Reading | Shown::Installing, _) => "waiting",
+        (Shown::Unreadable, _) => "unreadable",
+        (Shown::Lost, _) => "interrupted",
+        (Shown::Refused, _) => "refused",
     }
 }
 
@@ -99,7 +137,11 @@ impl Report {
     fn text(&self) -> String {
         let mut out = String::new();
         let device = &self.device;
-        let _ = writeln!(out, "{}", self.result.text);
+        let _ = writeln!(out, "Result    {}", self.result.word.to_uppercase());
+        let date = self
+            .at
+            .map_or_else(|| "unknown: the clock of the device was never set".to_owned(), utc);
+        let _ = writeln!(out, "Date      {date}\n\n{}", self.result.text);
         if let Some(code) = self.result.code {
             let _ = writeln!(out, "Code: {code}");
         }
@@ -125,20 +167,11 @@ impl Report {
         for place in &self.places {
             let _ = writeln!(out, "Found     {place}");
         }
-        let _ = writeln!(out, "Choice    {}", self.choice);
-        for one in &self.candidates {
-            let _ = match &one.verdict {
-                Verdict::Fits { version, release_counter, artifact } => writeln!(
-                    out,
-                    "Artifact  {}, {}: {version} (release {release_counter}, {})",
-                    one.name,
-                    ByteLen(one.len),
-                    artifact.short()
-                ),
-                Verdict::Refused { code, detail } => {
-                    writeln!(out, "Artifact  {}, {}: {detail} [{code}]", one.name, ByteLen(one.len))
-                }
-            };
+        for Told { judged, fate } in &self.candidates {
+            let _ = writeln!(out, "Artifact  {}, {}: {fate}", judged.name, ByteLen(judged.len));
+        }
+        for name in &self.ignored {
+            let _ = writeln!(out, "Ignored   {name}");
         }
         out
     }

@@ -1,14 +1,14 @@
 //! A stick from the moment it is put in to the report that is left on it.
 
 use super::desk::{Desk, Goods};
-use super::report::{Identity, Report, apart};
+use super::report::{Identity, Report, apart, today, told};
 use super::visit::{Ending, JUDGED_MAX, Shelf, visit};
 use crate::config::{Settings, Where, load};
 use crate::daemon::Remote;
 use crate::device::World;
 use crate::event::Sink;
-use crate::model::{Failure, ReasonCode, Result};
-use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick, advice};
 use crate::sys::host;
 use crate::sys::lock::FileLock;
 use crate::sys::{blk, durable, files};
@@ -22,13 +22,20 @@ const QUEUE: Duration = Duration::from_secs(90 * 60);
 pub struct Seen {
     /// For people, a few lines.
     pub text: String,
+    /// For programs: the whole report.
+    pub report: serde_json::Value,
+    /// Why nothing was installed, in one line.
+    pub detail: String,
+    /// What the person with the stick does next.
+    pub next: String,
     /// Why nothing was installed, if so.
     pub code: Option<ReasonCode>,
 }
 
 impl Seen {
     fn nothing(text: String) -> Seen {
-        Seen { text: text + "\n", code: None }
+        let report = serde_json::json!({ "v": 1, "text": text });
+        Seen { text: text + "\n", report, detail: String::new(), next: String::new(), code: None }
     }
 }
 
@@ -59,7 +66,10 @@ pub fn stick(place: &Where, path: &Path, sink: &dyn Sink) -> Result<Seen> {
     board.show(Shown::Reading, "the stick is looked at", None);
     let found = stick.look();
     let told = serve(place, &settings, &stick, &found, &board, sink);
-    let mut text = format!("{}\n{}\n", told.choice, told.result.text);
+    let mut text = format!("{}: {}\n", told.result.word, told.choice);
+    if matches!(told_state(told.result.state), Shown::Done | Shown::Waiting) {
+        text.push_str(&format!("{}\n", told.result.text));
+    }
     let mut shown = told.result.text.clone();
     if settings.stick_report
         && let Some(number) = found.place_for_report()
@@ -72,13 +82,19 @@ pub fn stick(place: &Where, path: &Path, sink: &dyn Sink) -> Result<Seen> {
                 shown = format!("{shown} {why}");
             }
         }
+    } else if settings.stick_report {
+        text.push_str("No report is on the stick: it has no FAT partition where a person looks.\n");
     }
     let ending = &told.result;
     let state = told_state(ending.state);
     board.show(state, &shown, ending.code);
-    text.push_str(&format!("Next: {}\n", ending.next));
     let good = matches!(state, Shown::Done | Shown::Waiting);
-    Ok(Seen { text, code: ending.code.filter(|_| !good) })
+    if good {
+        text.push_str(&format!("Next: {}\n", ending.next));
+    }
+    let report = serde_json::to_value(&told).reason(ReasonCode::Internal, "report")?;
+    let (detail, next) = (ending.text.clone(), ending.next.clone());
+    Ok(Seen { text, report, detail, next, code: ending.code.filter(|_| !good) })
 }
 
 /// The stick was taken out, or its unit was stopped.
@@ -167,12 +183,15 @@ fn serve(
     let shelf = OnStick { stick, offers: offers.collect() };
     let device = Identity::of(settings);
     let places = describe(found, shelf.offers.len());
+    let ignored: Vec<String> = found.places.iter().flat_map(|p| p.near.clone()).collect();
     let plain = |ending: &Ending, (status, unknown)| Report {
         v: 1,
+        at: today(),
         device: device.clone(),
         status,
         unknown,
         places: places.clone(),
+        ignored: ignored.clone(),
         candidates: Vec::new(),
         choice: "no artifact".to_owned(),
         result: ending.into(),
@@ -186,16 +205,25 @@ fn serve(
     if let Some(why) = found.unreadable() {
         return plain(&unreadable(why), apart(desk.status()));
     }
-    let visit = visit(&*desk, &shelf, "stick", by_hand, board, sink);
+    let mut visit = visit(&*desk, &shelf, "stick", by_hand, board, sink);
+    if visit.ending.code == Some(ReasonCode::NoSuchFile) && !ignored.is_empty() {
+        let names = ignored.join(", ");
+        visit.ending.text = format!("there is no artifact, but a file that may be one: {names}");
+        visit.ending.next = "Copy the file itself to the stick, not into a folder and not packed, under a name that \
+            ends in .surefoot, and put it in again."
+            .to_owned();
+    }
     let (status, unknown) = apart(desk.status());
     Report {
         v: 1,
+        at: today(),
         device: device.clone(),
         status,
         unknown,
         places: places.clone(),
-        candidates: visit.judged,
-        choice: visit.choice.text,
+        ignored: ignored.clone(),
+        candidates: told(visit.judged, visit.fates),
+        choice: visit.choice,
         result: (&visit.ending).into(),
     }
 }
@@ -205,7 +233,7 @@ fn unreadable(why: String) -> Ending {
         shown: Shown::Unreadable,
         code: Some(ReasonCode::StickUnreadable),
         text: why,
-        next: ReasonCode::StickUnreadable.next_step().to_owned(),
+        next: advice(ReasonCode::StickUnreadable).to_owned(),
     }
 }
 
@@ -222,7 +250,8 @@ fn describe(found: &Found, offers: usize) -> Vec<String> {
     let lines = found.places.iter().zip(1..).map(|(place, number)| {
         let mut line = format!("place {number}: {}", place.kind);
         if place.kind == Kind::Fat {
-            line.push_str(&format!(", {} artifacts", place.candidates.len()));
+            let n = place.candidates.len();
+            line.push_str(&format!(", {n} artifact{}", if n == 1 { "" } else { "s" }));
         }
         if place.more {
             line.push_str(", and more files than are looked at");

@@ -4,7 +4,7 @@ use super::desk::{Desk, Goods};
 use crate::device::{Ended, Installed, Next, State, Status};
 use crate::event::{Event, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result};
-use crate::stick::{Board, Choice, Judged, Shown, Verdict, choose};
+use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
 use std::time::{Duration, Instant};
 
 /// More artifacts are not judged.
@@ -46,14 +46,17 @@ impl Ending {
             _ => Shown::Refused,
         };
         let text = failure.detail().to_owned();
-        Ending { shown, code: Some(code), text, next: code.next_step().to_owned() }
+        Ending { shown, code: Some(code), text, next: advice(code).to_owned() }
     }
 }
 
 /// Everything that was found out.
 pub(super) struct Visit {
     pub(super) judged: Vec<Judged>,
-    pub(super) choice: Choice,
+    /// What became of each.
+    pub(super) fates: Vec<String>,
+    /// The same in one line.
+    pub(super) choice: String,
     pub(super) ending: Ending,
 }
 
@@ -69,7 +72,7 @@ pub(super) fn visit(
 ) -> Visit {
     let wait = wait_until_decided(desk, board);
     let offers = shelf.offers();
-    let judged: Vec<_> = (0..)
+    let mut judged: Vec<_> = (0..)
         .zip(offers.iter().take(JUDGED_MAX))
         .map(|(number, (name, len))| {
             let verdict = match shelf.take(number).and_then(|g| desk.glance(g, sink)) {
@@ -86,11 +89,20 @@ pub(super) fn visit(
         })
         .collect();
     let choice = choose(&judged);
+    let mut taken = choice.order.first().copied();
     let ending = match wait {
         Err(failure) => Ending::refused(&failure),
-        Ok(status) => install(desk, shelf, &judged, &choice, &status, by, by_hand, board, sink),
+        Ok(status) => {
+            let order = Order { choice: &choice, status: &status, by, by_hand };
+            install(desk, shelf, &mut judged, &mut taken, &order, board, sink)
+        }
     };
-    Visit { judged, choice, ending }
+    let came = match (ending.shown, ending.code) {
+        (Shown::Done, None) => Came::Installed,
+        _ => Came::NotInstalled,
+    };
+    let fates = fates(&judged, taken, came);
+    Visit { choice: summary(&judged, &fates), fates, judged, ending }
 }
 
 /// A trial is decided before anything else: by the daemon, or by a person, and then it is told.
@@ -121,23 +133,32 @@ fn wait_until_decided(desk: &dyn Desk, board: &Board) -> Result<Status> {
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "one step of `visit`, which has them all")]
+/// What is to be installed, and in what order.
+struct Order<'a> {
+    choice: &'a Choice,
+    status: &'a Status,
+    by: &'a str,
+    by_hand: bool,
+}
+
+/// Tries one after the other; `taken` is the one that was tried last and was not damaged. What turns
+/// out to be damaged is judged anew.
 fn install(
     desk: &dyn Desk,
     shelf: &dyn Shelf,
-    judged: &[Judged],
-    choice: &Choice,
-    status: &Status,
-    by: &str,
-    by_hand: bool,
+    judged: &mut [Judged],
+    taken: &mut Option<usize>,
+    order: &Order<'_>,
     board: &Board,
     sink: &dyn Sink,
 ) -> Ending {
+    let Order { choice, status, by, by_hand } = *order;
     let mut last = nothing_fits(judged);
     for number in &choice.order {
-        let Some(one) = judged.get(*number) else {
+        let Some(one) = judged.get_mut(*number) else {
             continue;
         };
+        *taken = Some(*number);
         if !by_hand && let Some(ending) = came_back(one, status) {
             return ending;
         }
@@ -155,6 +176,9 @@ fn install(
                 if failure.code().class() != Class::Reject {
                     return last;
                 }
+                let detail = failure.detail().to_owned();
+                one.verdict = Verdict::Refused { code: failure.code(), detail };
+                *taken = None;
             }
         }
     }
@@ -201,7 +225,7 @@ fn came_back(one: &Judged, status: &Status) -> Option<Ending> {
         shown: Shown::Refused,
         code: Some(code),
         text: format!("{version} was tried already and did not stay: {why}"),
-        next: format!("{} To try again, take it out and put it in again.", code.next_step()),
+        next: format!("{} To try again, take the stick out and put it in again.", advice(code)),
     })
 }
 
@@ -224,7 +248,7 @@ fn nothing_fits(judged: &[Judged]) -> Ending {
             shown: Shown::Refused,
             code: Some(ReasonCode::NoSuchFile),
             text: "there is no artifact".to_owned(),
-            next: "Copy a file whose name ends in .surefoot to it, and put it in again.".to_owned(),
+            next: advice(ReasonCode::NoSuchFile).to_owned(),
         },
     }
 }
