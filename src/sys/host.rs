@@ -78,7 +78,15 @@ pub fn is_watched() -> bool {
 }
 
 /// After this long an orderly reboot has had its time.
-const ORDERLY: &str = "sleep 180; exec systemctl reboot --force";
+const ORDERLY: &str = "export SYSTEMCTL_SKIP_AUTO_KEXEC=1 SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT=1; \
+    sleep 180; exec systemctl reboot --force";
+
+/// A reboot of ours goes through the bootloader, which alone counts and chooses: systemctl(1) would
+/// else take a kernel that is loaded for kexec, or a `/run/nextroot`.
+fn through_firmware() -> [(String, String); 2] {
+    ["SYSTEMCTL_SKIP_AUTO_KEXEC", "SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT"]
+        .map(|name| (name.to_owned(), "1".to_owned()))
+}
 
 /// Asks the init system for an orderly reboot, and systemd also for a forced one some minutes
 /// later, should a service refuse to stop. Where nothing of this is accepted, syncs and reboots at
@@ -116,7 +124,7 @@ fn words(words: &[&str]) -> Option<String> {
     let call = super::process::Invocation {
         command: &command,
         folder: Path::new("/"),
-        environment: &[],
+        environment: &through_firmware(),
         input: b"",
         deadline: Duration::from_secs(20),
         keep: 4096,

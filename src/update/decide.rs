@@ -90,7 +90,7 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         }
         (None, false) => {
             let work = unknown_work(f, f.booted.other(), f.env.txn.as_ref());
-            let outcome = if f.env.bootcount > 0 { Ended::RolledBack } else { Ended::Failed };
+            let outcome = if f.env.was_counted() { Ended::RolledBack } else { Ended::Failed };
             end_untold(j, f, outcome, work, &txn)
         }
     }
@@ -175,7 +175,7 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             },
         },
         (false, _, _) => failed(ReasonCode::WrongSlot, "something else changed the environment"),
-        (true, true, true) if f.env.bootcount > 0 => back(ReasonCode::BootFailed),
+        (true, true, true) if f.env.was_counted() => back(ReasonCode::BootFailed),
         (true, true, true) if seen != f.boot_id && untried + 1 >= UNTRIED_MAX => {
             failed(ReasonCode::TrialNotStarted, "")
         }

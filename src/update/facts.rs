@@ -25,6 +25,14 @@ pub struct EnvView {
     pub settled: bool,
 }
 
+impl EnvView {
+    /// Whether a boot of this trial was counted. A count of 0 alone does not say that none was: an
+    /// orderly reboot has given its try back, which only a counted boot can.
+    pub fn was_counted(&self) -> bool {
+        self.bootcount > 0 || self.clean > 0
+    }
+}
+
 /// What stands in the slot that a move is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {

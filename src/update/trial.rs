@@ -60,9 +60,9 @@ pub(super) fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spe
 
 /// The new system runs, counted and in time, or it is left now: neither is left to the counter.
 fn undecided(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spent) -> Step {
-    // Nobody counts, so nothing would ever bring this device back; unless this boot has already
-    // given its try back.
-    if f.env.bootcount == 0 && !spent.is_of(&f.boot_id) {
+    // Nobody counts, so nothing would ever bring this device back. A boot that U-Boot never saw
+    // (kexec, soft-reboot) after one that gave its try back is no such thing.
+    if !f.env.was_counted() && !spent.is_of(&f.boot_id) {
         let detail = "the environment still says bootcount=0";
         return leave_blameless(j, f, work, txn, ReasonCode::CounterDead, detail);
     }
