@@ -29,3 +29,4 @@ mod told;
 mod trials;
 mod uboot_environment;
 mod uboot_environment_places;
+mod way_back;

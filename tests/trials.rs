@@ -48,6 +48,28 @@ fn an_orderly_reboot_of_a_trial_is_no_failed_boot_three_times() {
     }
 }
 
+/// kexec, soft-reboot: the try was given back, and U-Boot never saw the boot that follows. 0 tries then
+/// do not mean that nobody counts.
+#[test]
+fn a_boot_that_u_boot_never_saw_does_not_send_a_good_release_home() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    for _ in 0..3 {
+        bench.surefoot(&["shutdown"]).ok();
+        assert_eq!(bench.status()["trial"]["bootcount"], 0);
+        // Another boot of the same slot, with no bootloader between.
+        let file = bench.path("DEV/run/booted");
+        let before = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let later = before + std::time::Duration::from_millis(10);
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
+        assert_eq!(bench.status()["state"], "trying");
+    }
+    bench.surefoot(&["commit"]).ok();
+    assert_eq!(bench.status()["state"], "updated");
+    assert_eq!(bench.reboot(&[]), "b");
+}
+
 #[test]
 fn an_integrator_may_count_orderly_reboots_too() {
     let bench = Bench::new();

@@ -1,9 +1,7 @@
 //! "Rollback armed" is said only where the steps of the stored environment lead home; what is said
 //! otherwise names the step.
 
-mod common;
-
-use common::Bench;
+use crate::common::Bench;
 use std::process::Command;
 
 /// Sets a variable as an integrator does, or removes it; returns what stood there.
