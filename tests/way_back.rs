@@ -96,3 +96,64 @@ fn a_hostile_boot_script_neither_overflows_the_simulator_nor_keeps_it_for_ever()
     }
     assert_eq!(bench.reboot(&[]), "a");
 }
+
+/// A healthy environment that `fw_env.config` describes wrong: to write over it would destroy it.
+#[test]
+fn a_wrong_fw_env_config_is_called_so_with_the_lines_that_are_right() {
+    let bench = Bench::new();
+    let good = bench.release("2.0.0");
+    let config = bench.path("DEV/fw_env.config");
+    let right = std::fs::read_to_string(&config).unwrap();
+    let (first, second) = ("`disk.img 0x400000 0x4000`", "`disk.img 0x800000 0x4000`");
+    for (text, lines) in [
+        ("disk.img 0x400000 0x8000\ndisk.img 0x800000 0x8000\n", &[first, second][..]),
+        ("disk.img 0x400000 0x2000\ndisk.img 0x800000 0x2000\n", &[first, second]),
+        ("disk.img 0x400000 0x4000\n", &[first, second]),
+        ("disk.img 0x800000 0x4000\n", &[first, second]),
+        ("disk.img 0x400000 0x4000\ndisk.img 0x810000 0x4000\n", &[first, second]),
+        ("disk.img 0x100000 0x4000\ndisk.img 0x800000 0x4000\n", &[first, second]),
+        ("disk.img 0x410000 0x4000\ndisk.img 0x810000 0x4000\n", &[first]),
+        ("disk.img 0xb00000 0x10000\n", &[first, second]),
+        ("elsewhere.img 0x400000 0x4000\n", &["elsewhere.img"]),
+        ("uboot.env 0 0x4000\n", &["uboot.env", "does not exist"]),
+        ("uboot.env 0 0x4000\nuboot-redund.env 0 0x4000\n", &["uboot.env", "does not exist"]),
+        ("/dev/nothing 0x400000 0x4000\n", &["/dev/nothing"]),
+        ("nowhere/uboot.env 0 0x4000\n", &["nowhere/uboot.env"]),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let before = bench.firm_ground();
+        let refused = bench.surefoot(&["install", &good]).refused(78, "ENV_CONFIG");
+        let doctor = bench.surefoot(&["doctor"]);
+        assert_eq!(doctor.code, 78, "{text}: {}", doctor.out);
+        for line in lines {
+            assert!(doctor.out.contains(line), "{text}: {}", doctor.out);
+        }
+        for said in [&doctor.out, &refused.err] {
+            assert!(!said.contains("mkenvimage"), "{text}: {said}");
+        }
+        assert!(bench.firm_ground() == before, "{text}");
+    }
+    std::fs::write(&config, right).unwrap();
+    bench.surefoot(&["install", &good]).ok();
+}
+
+#[test]
+fn two_dead_copies_are_both_named_in_the_status() {
+    let bench = Bench::new();
+    for at in [4 << 20, 8 << 20] {
+        bench.patch_disk(at + 100, b"\xff\xff\xff");
+    }
+    let said = bench.surefoot(&["status"]).ok();
+    for word in ["ENV_UNREADABLE", "byte 4194304", "byte 8388608", "checksum wrong"] {
+        assert!(said.out.contains(word), "{}", said.out);
+    }
+    assert!(!said.out.contains("kernel could not be loaded"), "{}", said.out);
+    let status = bench.status();
+    assert_eq!(
+        (&status["degraded"], &status["environment"]["code"]),
+        (&false.into(), &"ENV_UNREADABLE".into())
+    );
+    let refused = bench.surefoot(&["install", &bench.release("2.0.0")]);
+    let refused = refused.refused(78, "ENV_UNREADABLE");
+    assert!(refused.err.contains("copy 1") && refused.err.contains("copy 2"), "{}", refused.err);
+}

@@ -51,9 +51,7 @@ impl BootChange {
     /// asks this before it writes. A change that has happened already is not refused.
     pub(super) fn allowed_by(&self, facts: &BootFacts) -> Result<()> {
         let deny = |code, why: &str| Err(Failure::new(code, why));
-        if !facts.readable() {
-            return deny(ReasonCode::EnvUnreadable, "no copy of the environment is valid");
-        }
+        facts.writable()?;
         match self {
             BootChange::Disarm { .. } => Ok(()),
             BootChange::Arm { slot, good, txn } => {

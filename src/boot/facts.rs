@@ -1,7 +1,8 @@
 //! What the stored environment says, as plain values.
 
 use super::Finding;
-use crate::model::{EnvClaims, SlotId, Txn};
+use super::uboot::Elsewhere;
+use crate::model::{EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -25,6 +26,9 @@ pub struct CopyFacts {
     pub len: u64,
     /// Why it is not valid; `None` for a valid copy.
     pub dead: Option<String>,
+    /// A healthy copy in another form or place: `fw_env.config` is wrong then, and this one is not
+    /// dead.
+    pub elsewhere: Option<Elsewhere>,
     /// Its serial number (the flags byte); `None` if it is dead or the only copy.
     pub serial: Option<u8>,
     /// Whether U-Boot would use this one.
@@ -70,10 +74,55 @@ pub struct BootFacts {
     pub share_erase_unit: bool,
 }
 
+impl CopyFacts {
+    /// Where it lies and why it is not valid; `None` for a valid one.
+    pub fn why(&self) -> Option<String> {
+        let dead = self.dead.as_ref()?;
+        Some(format!("{} at byte {}: {dead}", self.device.display(), self.offset))
+    }
+}
+
 impl BootFacts {
     /// True if at least one copy is valid.
     pub fn readable(&self) -> bool {
         self.copies.iter().any(|c| c.dead.is_none())
+    }
+
+    /// Why nothing can be known here, with every copy named; `None` if one is valid.
+    pub fn unreadable(&self) -> Option<Failure> {
+        if self.readable() {
+            return None;
+        }
+        let copies = self.copies.iter().zip(1..);
+        let whys = copies.filter_map(|(copy, n)| Some(format!("copy {n} ({})", copy.why()?)));
+        let why = whys.collect::<Vec<_>>().join("; ");
+        let found = self.copies.iter().find_map(|c| c.elsewhere.as_ref());
+        Some(match found {
+            Some(found) => Failure::new(
+                ReasonCode::EnvConfig,
+                format!(
+                    "fw_env.config is wrong: a healthy environment needs {}; {why}",
+                    found.lines()
+                ),
+            ),
+            None => {
+                let said = format!("no copy of the environment is valid: {why}");
+                Failure::new(ReasonCode::EnvUnreadable, said)
+            }
+        })
+    }
+
+    /// Whether a write would go where U-Boot reads: one copy is valid, and no healthy one stands
+    /// where `fw_env.config` does not say.
+    pub fn writable(&self) -> Result<()> {
+        if let Some(failure) = self.unreadable() {
+            return Err(failure);
+        }
+        let Some(found) = self.copies.iter().find_map(|c| c.elsewhere.as_ref()) else {
+            return Ok(());
+        };
+        let why = format!("fw_env.config is wrong: the environment needs {}", found.lines());
+        Err(Failure::new(ReasonCode::EnvConfig, why))
     }
 
     /// The bytes of the configured disk that copies cover.

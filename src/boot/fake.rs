@@ -141,6 +141,7 @@ impl State {
             offset: 0x40_0000 * [1, 2][index],
             len: 0x4000,
             dead: self.copies[index].is_none().then(|| "dead".to_owned()),
+            elsewhere: None,
             serial: None,
             chosen: m.is_some() && index == self.newest,
             on_disk: None,

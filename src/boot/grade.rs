@@ -71,15 +71,28 @@ pub fn grade(
 
 fn copies(facts: &BootFacts, accept_single_copy: bool, out: &mut Vec<Finding>) {
     for (copy, number) in facts.copies.iter().zip(1..) {
-        let Some(why) = &copy.dead else { continue };
+        let Some(why) = copy.why() else { continue };
+        let reason = format!("copy {number} of the environment ({why}) is not valid");
+        if let Some(found) = &copy.elsewhere {
+            // What stands there is healthy: a repair would destroy it, and a write go astray.
+            let reason = format!(
+                "{reason}, and fw_env.config is wrong: there is a healthy one with {:#x} bytes at {:#x}",
+                found.size, found.offset
+            );
+            let remedy = format!(
+                "Correct fw_env.config, and write no environment until then; it needs {}.",
+                found.lines()
+            );
+            out.push(finding(Grade::Off, reason, remedy));
+            continue;
+        }
         let (level, remedy) = match facts.readable() {
             true => (Grade::Weak, "Nothing to do: the next write repairs it."),
-            false => {
-                (Grade::Off, "Write every copy with `mkenvimage`; see docs/uboot-environment.md.")
-            }
+            false => (
+                Grade::Off,
+                "If fw_env.config is right, write every copy with `mkenvimage`; see docs/uboot-environment.md.",
+            ),
         };
-        let place = format!("{} at byte {}", copy.device.display(), copy.offset);
-        let reason = format!("copy {number} of the environment ({place}) is not valid: {why}");
         out.push(finding(level, reason, remedy));
     }
     if !facts.redundant {

@@ -82,6 +82,9 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             ""
         }
     );
+    if let Some(trouble) = &status.environment {
+        let _ = writeln!(out, "boot     [{}] {}", trouble.code, trouble.text);
+    }
     for (slot, view) in &status.slots {
         let runs = if status.booted == Some(*slot) { "runs" } else { "    " };
         let version = view.version.as_deref().unwrap_or(match view.identity {

@@ -178,8 +178,10 @@ fn look_at_environment(
         let (level, code) = match finding.level {
             Grade::Armed => (Level::Good, None),
             Grade::Weak => (Level::Warning, None),
-            Grade::Off if facts.readable() => (Level::Blocking, Some(ReasonCode::RollbackOff)),
-            Grade::Off => (Level::Blocking, Some(ReasonCode::EnvUnreadable)),
+            Grade::Off => {
+                let code = facts.writable().err().map_or(ReasonCode::RollbackOff, |f| f.code());
+                (Level::Blocking, Some(code))
+            }
         };
         out.push("environment", level, finding.reason.clone(), finding.remedy.clone(), code);
     }
@@ -249,9 +251,9 @@ pub(super) fn gate(world: &World) -> Result<()> {
     let findings = grade_boot(&facts, Some(&table), world.settings.accept_single_copy);
     match findings.into_iter().find(|f| f.level == Grade::Off) {
         None => Ok(()),
-        Some(finding) if facts.readable() => {
-            Err(Failure::new(ReasonCode::RollbackOff, finding.reason))
-        }
-        Some(finding) => Err(Failure::new(ReasonCode::EnvUnreadable, finding.reason)),
+        Some(finding) => Err(facts
+            .writable()
+            .err()
+            .unwrap_or_else(|| Failure::new(ReasonCode::RollbackOff, finding.reason))),
     }
 }

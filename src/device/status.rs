@@ -109,6 +109,9 @@ pub struct Status {
     /// Another slot than the one the bootloader was told to boot runs: its kernel could not be
     /// loaded.
     pub degraded: bool,
+    /// Why the bootloader environment says nothing, if no copy of it is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvTrouble>,
     /// What it is.
     pub product: String,
     /// What an artifact must be compatible with.
@@ -134,6 +137,15 @@ pub struct Status {
     pub hold: Option<Hold>,
 }
 
+/// A bootloader environment of which no copy is valid.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnvTrouble {
+    /// `ENV_UNREADABLE`, or `ENV_CONFIG` where a healthy one was found that is described wrong.
+    pub code: ReasonCode,
+    /// What is wrong with each copy.
+    pub text: String,
+}
+
 /// Looks at everything and says where the device stands.
 pub fn status(world: &World) -> Result<Status> {
     let boot = world.boot.look()?;
@@ -149,7 +161,10 @@ pub fn status(world: &World) -> Result<Status> {
     let views = [SlotId::A, SlotId::B].map(|slot| (slot, view(world, slot)));
     let slots: BTreeMap<_, _> = views.into_iter().collect();
     let degraded = booted.is_some_and(|b| {
-        !boot.trial && boot.slot != Some(b) && !matches!(journal.phase, Phase::Returning { .. })
+        boot.readable()
+            && !boot.trial
+            && boot.slot != Some(b)
+            && !matches!(journal.phase, Phase::Returning { .. })
     });
     let rules = world.settings.trial;
     let trial = (boot.trial && boot.slot.is_some()).then(|| Trial {
@@ -176,6 +191,8 @@ pub fn status(world: &World) -> Result<Status> {
     let rollback = super::doctor::grade(world, &boot);
     let certificate = world.certified(&journal);
     let seen = Seen { booted, slots: &slots, rollback, trial: trial.as_ref(), next: &next };
+    let environment =
+        boot.unreadable().map(|f| EnvTrouble { code: f.code(), text: f.detail().to_owned() });
     let summary = summary(&journal, &seen, certificate.as_ref(), world.now());
     let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
         outcome: Some(l.outcome),
@@ -189,12 +206,17 @@ pub fn status(world: &World) -> Result<Status> {
         artifact: Some(l.work.digest),
         at: Some(l.at),
     });
+    let summary = match &environment {
+        Some(trouble) => format!("{summary} {}: run `surefoot doctor`.", trouble.code),
+        None => summary,
+    };
     Ok(Status {
         v: 1,
         summary,
         state,
         booted,
         degraded,
+        environment,
         product: world.settings.device.product.to_string(),
         compatible: world.settings.device.compatible.to_string(),
         slots,

@@ -183,7 +183,7 @@ reasons! {
     NoMemory "NO_MEMORY" Device "The system gave the process no more memory or threads." "Raise the limits of the process (`ulimit -v`, `MemoryMax=`, `TasksMax=`) or stop other programs, then run the same command again; it goes on where it stopped.";
     // Bootloader environment.
     EnvConfig "ENV_CONFIG" Config "The description of the bootloader environment is wrong." "Correct fw_env.config.";
-    EnvUnreadable "ENV_UNREADABLE" Config "No copy of the bootloader environment is valid." "Write both copies with `mkenvimage`; see docs/uboot-environment.md.";
+    EnvUnreadable "ENV_UNREADABLE" Config "No copy of the bootloader environment is valid." "Run `surefoot doctor`; if fw_env.config is right, write both copies with `mkenvimage`: docs/uboot-environment.md.";
     EnvFull "ENV_FULL" Device "The bootloader environment has no room." "Remove variables from it.";
     EnvReadBack "ENV_READ_BACK" Device "The bootloader environment did not read back as written." "Replace the medium; nothing was switched.";
     // Configuration, state, words.

@@ -1,5 +1,6 @@
 //! `BootControl` over a stored U-Boot environment.
 
+use super::diagnose::diagnose;
 use super::scheme::{self, names, number_of, slot_of};
 use super::way_back;
 use super::{CopyState, Env, EnvStore, Loaded, apply};
@@ -29,6 +30,7 @@ impl UbootControl {
     /// that an arming would write, opens its place for writing, and writes nothing.
     pub fn rehearse(&self, booted: SlotId) -> Result<()> {
         let session = self.store.begin()?;
+        self.facts(session.loaded()).writable()?;
         let mut env = session.loaded().env()?.clone();
         let txn = Txn::new(&crate::model::Digest::NONE, u32::MAX);
         apply(&mut env, &BootChange::Arm { slot: booted.other(), good: booted, txn })?;
@@ -60,8 +62,9 @@ impl UbootControl {
 
     fn copy_facts(&self, loaded: &Loaded) -> Vec<CopyFacts> {
         let states = loaded.copies.iter().enumerate();
-        let both = states.zip(self.store.places());
-        both.map(|((index, state), place)| {
+        let places = self.store.places();
+        let both = states.zip(places).zip(diagnose(places, loaded));
+        both.map(|(((index, state), place), elsewhere)| {
             let (dead, serial) = match state {
                 CopyState::Dead(why) => (Some(why.clone()), None),
                 CopyState::Alive { serial, .. } => (None, *serial),
@@ -72,6 +75,7 @@ impl UbootControl {
                 offset: place.offset(),
                 len: u64::try_from(place.size).unwrap_or(u64::MAX),
                 dead,
+                elsewhere,
                 serial,
                 chosen: loaded.chosen == Some(index),
                 on_disk,
@@ -124,6 +128,7 @@ impl BootControl for UbootControl {
 
     fn settle(&self, booted: SlotId) -> Result<()> {
         let mut session = self.store.begin()?;
+        self.facts(session.loaded()).writable()?;
         let mut env = session.loaded().env()?.clone();
         if scheme::is_trial(&env) && slot_of(&env, names::SLOT) == Some(booted) {
             let why = "the running slot is on trial";

@@ -5,6 +5,7 @@
 
 mod config;
 mod control;
+mod diagnose;
 mod env;
 #[cfg(test)]
 mod env_tests;
@@ -19,6 +20,7 @@ mod way_back_tests;
 
 pub use config::{CopyPlace, FwEnvConfig};
 pub use control::UbootControl;
+pub use diagnose::Elsewhere;
 pub use env::Env;
 pub use scheme::{apply, exact, hex_address, names, number};
 pub use store::{CopyState, EnvStore, Loaded, Session};

@@ -14,6 +14,8 @@ use std::sync::Arc;
 /// A copy's place with its path made absolute.
 pub(super) struct Place {
     pub(super) device: PathBuf,
+    /// As `fw_env.config` writes it.
+    pub(super) written: PathBuf,
     offset: i64,
     pub(super) size: usize,
     disk: Option<Arc<Disk>>,
@@ -25,6 +27,7 @@ impl Place {
         let disk = disk.filter(|d| d.is(&device)).cloned();
         Place {
             device,
+            written: copy.device.clone(),
             offset: copy.offset,
             size: usize::try_from(copy.size).unwrap_or(usize::MAX),
             disk,
@@ -106,8 +109,25 @@ impl Place {
         }
     }
 
+    /// Bytes at any place of the device; `None` if they are not there.
+    pub(super) fn peek(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        self.peek_some(offset, len).filter(|bytes| bytes.len() == len)
+    }
+
+    /// The same, or fewer at the end of the device.
+    pub(super) fn peek_some(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        if self.is_missing_file() {
+            return None;
+        }
+        let device = self.open().ok()?;
+        let there = usize::try_from(device.len().checked_sub(offset)?).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len.min(there)];
+        device.read_at(offset, &mut bytes).ok()?;
+        Some(bytes).filter(|b| !b.is_empty())
+    }
+
     /// U-Boot on FAT makes its second file only when it saves for the first time.
-    fn is_missing_file(&self) -> bool {
+    pub(super) fn is_missing_file(&self) -> bool {
         self.disk.is_none()
             && self.offset == 0
             && !self.device.starts_with("/dev")
