@@ -276,3 +276,89 @@ fn a_member_of_the_group_has_the_full_answer_from_the_daemon() {
     }
     as_nobody(&bench, &["report"]).ok();
 }
+
+fn waits(bench: &Bench, what: &str) -> Vec<serde_json::Value> {
+    let why = bench.surefoot(&["why", "--json"]).ok().json();
+    let all = why["waits"].as_array().unwrap().clone();
+    all.into_iter().filter(|w| w["what"] == what).collect()
+}
+
+#[test]
+fn why_knows_the_hook_that_said_later_the_failing_checks_and_the_nearer_deadline() {
+    let bench = Bench::new();
+    program(&bench, "later.sh", "[ ! -e ripe ] || exit 0; echo the robot is moving; exit 75");
+    let hook = |at: &str| {
+        format!("\n[[hook]]\nname = \"line\"\nat = \"{at}\"\ncommand = [\"./later.sh\"]\n")
+    };
+    let config = common::read(&bench.path("DEV/surefoot.toml"));
+    configure(&bench, &hook("before-reboot"));
+    let artifact = bench.release("2.0.0");
+    bench.surefoot(&["install", &artifact, "--reboot"]).refused(75, "HOOK_LATER");
+    let told = waits(&bench, "hook")[0]["text"].as_str().unwrap().to_owned();
+    assert!(told.starts_with("hook line at before-reboot said later"), "{told}");
+    assert!(told.contains("the robot is moving; it is asked again within a minute"), "{told}");
+    assert_eq!(bench.reboot(&[]), "b");
+    assert_eq!(waits(&bench, "hook").len(), 0, "that step is over");
+
+    std::fs::write(bench.path("DEV/surefoot.toml"), config).unwrap();
+    configure(&bench, &hook("before-commit"));
+    bench.surefoot(&["commit"]).refused(75, "HOOK_LATER");
+    let told = waits(&bench, "hook")[0]["text"].as_str().unwrap().to_owned();
+    assert!(told.contains("at before-commit said later") && told.contains("15 seconds"), "{told}");
+    assert_eq!(waits(&bench, "check").len(), 0);
+    configure(&bench, &shell_check("web: front", "exit 4"));
+    configure(&bench, &shell_check("db", "exit 5"));
+    let failing = waits(&bench, "check");
+    let texts: Vec<_> = failing.iter().map(|w| w["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["web: front: exit status 4", "db: exit status 5"]);
+
+    for (health, nearer, most) in
+        [("5m", "[health] deadline", 300), ("3h", "[trial] deadline", 3600)]
+    {
+        configure(&bench, &format!("\n[health]\ndeadline = \"{health}\"\n"));
+        let trial = waits(&bench, "trial").remove(0);
+        assert!(trial["text"].as_str().unwrap().contains(nearer), "{trial}");
+        let left = trial["seconds"].as_u64().unwrap();
+        assert!(left <= most && left > most - 240, "{left} of {most}");
+        let status = bench.status()["trial"].clone();
+        assert_eq!(status["deadline"], nearer);
+        assert!(status["seconds_left"].as_u64().unwrap() <= most, "{status}");
+        let text = String::from_utf8(common::read(&bench.path("DEV/surefoot.toml"))).unwrap();
+        let text = text.replace(&format!("\n[health]\ndeadline = \"{health}\"\n"), "");
+        std::fs::write(bench.path("DEV/surefoot.toml"), text).unwrap();
+    }
+}
+
+#[test]
+fn why_knows_the_next_window_before_anything_waits_for_it() {
+    let bench = Bench::new();
+    let hour =
+        surefoot::device::utc(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs());
+    let hour: u32 = hour[11..13].parse().unwrap();
+    // Two to three hours ahead.
+    let (from, to) = ((hour + 3) % 24, (hour + 4) % 24);
+    configure(
+        &bench,
+        &format!("\n[inhibit]\nzone = \"utc\"\nwindows = [\"{from:02}:00-{to:02}:00\"]\n"),
+    );
+    let window = waits(&bench, "window").remove(0);
+    let seconds = window["seconds"].as_u64().unwrap();
+    assert!((2 * 3_600 - 60..=3 * 3_600).contains(&seconds), "{window}");
+}
+
+#[test]
+fn a_slot_that_could_not_boot_is_given_up_for_that_and_not_for_a_pulled_plug() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    // The file system's head is lost after it was read back.
+    bench.patch_disk(bench.slot_offset("b"), &vec![0; 128 << 10]);
+    let mut boots = 0;
+    while bench.reboot(&[]) != "a" {
+        boots += 1;
+        assert!(boots < 9, "it never comes home");
+    }
+    let status = bench.status();
+    let text = status["postmortem"]["text"].as_str().unwrap();
+    assert!(text.contains("no file system") && text.contains("never started"), "{text}");
+    assert!(!text.contains("plug") && !text.contains("tries"), "{text}");
+}

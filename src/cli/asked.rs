@@ -64,7 +64,7 @@ impl Asked {
 
     pub(super) fn why(&self) -> Result<Why> {
         match self {
-            Asked::Here(world) => device::why(world),
+            Asked::Here(world) => device::why(world, true),
             Asked::There(daemon) => daemon.ask("/v1/why"),
         }
     }

@@ -102,7 +102,8 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     if let Some(trial) = &status.trial {
         let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
         let left = trial.seconds_left.map(crate::device::span);
-        let left = left.map_or_else(String::new, |l| format!(", {l} left to decide it"));
+        let by = trial.deadline.as_ref().map_or_else(String::new, |d| format!(" (`{d}`)"));
+        let left = left.map_or_else(String::new, |l| format!(", {l} left to decide it{by}"));
         let (slot, count) = (trial.slot, trial.bootcount);
         let _ = writeln!(out, "trial    slot {slot}, boot {count} of {limit}{left}");
         let tries = trial.tries_left.map_or_else(|| "?".to_owned(), |l| l.to_string());

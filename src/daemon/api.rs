@@ -74,7 +74,7 @@ impl Api {
                 let told = serde_json::to_value(self.core.hub.kept(0)).unwrap_or_default();
                 text(&device::report(self.core.place(), told))
             }
-            "/v1/why" => text(&device::why(&world()?)?),
+            "/v1/why" => text(&device::why(&world()?, false)?),
             "/v1/verify" => {
                 let world = world()?;
                 let slot = match head.parameter("slot") {

@@ -5,6 +5,7 @@ use super::probe::Window;
 use crate::config::{Settings, Where, load};
 use crate::device::World;
 use crate::event::{Event, Sink};
+use crate::health::Seen;
 use crate::model::Result;
 use crate::sys::transient::Units;
 use crate::sys::{durable, systemd};
@@ -24,6 +25,8 @@ pub(super) struct Core {
     /// Requests that change something hold it together, the keeper alone: it takes a moment each
     /// time, and nobody shall be told `BUSY` for that. Between requests the file lock says it.
     turn: RwLock<()>,
+    /// What the checks of the trial have said last.
+    pub(super) seen: Mutex<Vec<Seen>>,
     /// How many requests are at work.
     at_work: AtomicUsize,
 }
@@ -43,7 +46,14 @@ impl Drop for AtWork<'_> {
 impl Core {
     pub(super) fn new(place: Where) -> Core {
         let (hub, bell) = (Hub::default(), Bell::default());
-        Core { place, hub, bell, turn: RwLock::default(), at_work: AtomicUsize::new(0) }
+        Core {
+            place,
+            hub,
+            bell,
+            turn: RwLock::default(),
+            seen: Mutex::default(),
+            at_work: AtomicUsize::new(0),
+        }
     }
 
     /// The settings, read afresh.
@@ -59,6 +69,7 @@ impl Core {
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
         let mut world = World::open(self.settings()?)?;
+        world.remember_seen(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         world.at_work = self.at_work.load(Ordering::SeqCst) > 0;
         if systemd::is_notified() {
             // What the integrator has written needs rights that this process has not.

@@ -10,6 +10,7 @@ use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::model::{ReasonCode, Result};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// After a turn that failed: soon, then ever later.
@@ -174,6 +175,7 @@ impl Keeper {
             }
         }
         let seen = world.look_at_health(&core.hub);
+        core.seen.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&seen);
         self.compare(core, &seen);
         let verdict = weigh(&world.settings.checks, &seen, &world.baseline());
         if verdict == Verdict::Unchecked {

@@ -36,7 +36,7 @@ impl World {
         seen
     }
 
-    fn look_at_checks(&self, sink: &dyn Sink) -> Vec<Seen> {
+    pub(super) fn look_at_checks(&self, sink: &dyn Sink) -> Vec<Seen> {
         self.look_at(&self.settings.checks, sink)
     }
 

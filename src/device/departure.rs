@@ -1,6 +1,7 @@
 //! Whether the device reboots into what is armed, and what stands between now and that.
 
 use super::hands::look;
+use super::waits::{failing, hook, time_left};
 use super::world::World;
 use crate::boot::BootControl;
 use crate::inhibit::{Held, Place, What, look as look_around};
@@ -159,7 +160,8 @@ fn built() -> u64 {
 }
 
 /// What stands between now and the update.
-pub fn why(world: &World) -> Result<Why> {
+/// `looks`: the checks of a trial are looked at, where nobody else watches them.
+pub fn why(world: &World, looks: bool) -> Result<Why> {
     let (journal, _) = standing(world)?;
     let state = State::of(&journal);
     let mut waits = Vec::new();
@@ -174,14 +176,17 @@ pub fn why(world: &World) -> Result<Why> {
     }
     let done = match &journal.phase {
         Phase::Idle => {
-            waits.extend(held_back(world, &Order { automatic: true, ..Order::default() }));
+            let reboot = world.settings.reboot;
+            let order = Order { automatic: true, reboot, ..Order::default() };
+            waits.extend(held_back(world, &order));
             "No update is under way."
         }
         Phase::Installing(_) => {
             waits.push(Wait::new("artifact", "the rest of the artifact: install it again"));
             "The installation is not at its end."
         }
-        Phase::Staged(_) => {
+        Phase::Staged(work) => {
+            waits.extend(held_back(world, &work.order));
             waits.push(Wait::new("confirm", "somebody's word: `surefoot confirm`"));
             "The update is written and waits."
         }
@@ -193,13 +198,20 @@ pub fn why(world: &World) -> Result<Why> {
             }
             "The update is armed; the next boot tries it."
         }
-        Phase::Trying { .. } => {
-            let text = "the health checks; see `surefoot status` for the time that is left";
-            waits.push(Wait::new("trial", text));
+        Phase::Trying { spent, .. } => {
+            waits.extend(failing(world, looks));
+            let (left, deadline) = time_left(world, spent);
+            let who = match world.settings.checks.is_empty() {
+                true => "a person: `surefoot commit --force --reason TEXT` or `surefoot rollback`",
+                false => "the verdict of the health checks",
+            };
+            let text = format!("{who}; undecided until `{deadline}` it goes back");
+            waits.push(Wait { seconds: Some(left), ..Wait::new("trial", text) });
             "The new system is on trial."
         }
         Phase::Returning { .. } => "The trial is over; the device reboots to the old system.",
     };
+    waits.extend(hook(world, &journal));
     let update = journal.work().map(|w| w.to.to_string());
     Ok(Why { v: 1, state, update, waits, text: done.to_owned() })
 }

@@ -89,8 +89,11 @@ pub(super) struct Facts<'a> {
     pub(super) checks: &'a [Seen],
     /// The boots in the black box.
     pub(super) boots: &'a [BootStory],
-    /// Boots allowed.
+    /// Boots allowed. How many it has used is not known: a kernel that cannot be started ends a trial
+    /// at its first boot.
     pub(super) limit: Option<u32>,
+    /// Whether its slot holds a file system that a bootloader finds.
+    pub(super) bootable: bool,
     /// What the kernel put aside.
     pub(super) pstore: &'a [String],
     /// What the watchdog says.
@@ -155,7 +158,15 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
     }
     let dog = facts.watchdog.filter(|dog| dog.bootstatus & CARD_RESET != 0);
     let Some(last) = facts.boots.last() else {
-        let tries = facts.limit.map_or_else(String::new, |l| format!(" in any of its {l} tries"));
+        let tries = match facts.limit {
+            Some(1) => " in its only try".to_owned(),
+            Some(limit) => format!(" in any of its tries ({limit} at most)"),
+            None => String::new(),
+        };
+        if !facts.bootable {
+            let text = "its slot holds no file system that the bootloader finds, so no kernel could be loaded and it never started";
+            return cause(CauseKind::NoTrace, text.to_owned());
+        }
         if let Some(dog) = dog {
             let text = format!(
                 "it hung before its black box was there; the watchdog ({}) reset it, and nothing was written{tries}",
@@ -164,7 +175,7 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
             return cause(CauseKind::Hang, text);
         }
         let text = format!(
-            "reset or power loss before its black box wrote anything{tries}, like a pulled plug; or no kernel could be loaded, or its configuration could not be read"
+            "reset or power loss before its black box wrote anything{tries}, like a pulled plug; or no kernel could be loaded at the first one, or its configuration could not be read"
         );
         return cause(CauseKind::NoTrace, text);
     };
@@ -276,6 +287,7 @@ mod tests {
         checks: &[],
         boots: &[],
         limit: Some(3),
+        bootable: true,
         pstore: &[],
         watchdog: None,
         drill: false,
@@ -316,14 +328,14 @@ mod tests {
             (
                 FACTS,
                 CauseKind::NoTrace,
-                "before its black box wrote anything in any of its 3 tries, like a pulled plug",
+                "before its black box wrote anything in any of its tries (3 at most), like a pulled plug",
             ),
             (Facts { limit: None, ..FACTS }, CauseKind::NoTrace, "wrote anything, like"),
             (Facts { watchdog: Some(&none), ..FACTS }, CauseKind::NoTrace, "like a pulled plug"),
             (
                 Facts { watchdog: Some(&bit), ..FACTS },
                 CauseKind::Hang,
-                "it hung before its black box was there; the watchdog (i6300ESB timer) reset it, and nothing was written in any of its 3 tries",
+                "it hung before its black box was there; the watchdog (i6300ESB timer) reset it, and nothing was written in any of its tries (3 at most)",
             ),
             (
                 Facts { boots: &hung, ..FACTS },
@@ -389,6 +401,35 @@ mod tests {
             let cause = explain(&facts);
             assert_eq!(cause.kind, kind, "{}", cause.text);
             assert!(cause.text.contains(text), "{}\nwants {text}", cause.text);
+        }
+    }
+
+    /// Number of tries, and what is known of them: one sentence that says no more than that.
+    #[test]
+    fn a_cause_fits_the_number_of_tries_and_what_is_known() {
+        let bit = Watchdog { identity: "dog".into(), bootstatus: 0x20 };
+        let in_boot = |count| [BootStory { bootcount: Some(count), ..boot("[ 3.0] motor starts") }];
+        let (first, last) = (in_boot(1), in_boot(3));
+        let tries = |limit| Facts { limit, ..FACTS };
+        let unbootable = |limit| Facts { limit, bootable: false, ..FACTS };
+        let dog = |limit| Facts { limit, watchdog: Some(&bit), ..FACTS };
+        for (facts, says, never) in [
+            (tries(Some(1)), "wrote anything in its only try, like a pulled plug", "any of its"),
+            (tries(Some(3)), "in any of its tries (3 at most), like a pulled plug", "its 3 tries"),
+            (tries(None), "wrote anything, like a pulled plug", "tries"),
+            (unbootable(Some(1)), "holds no file system", "plug"),
+            (unbootable(Some(3)), "never started", "tries"),
+            (unbootable(None), "no kernel could be loaded", "configuration"),
+            (dog(Some(1)), "nothing was written in its only try", "plug"),
+            (dog(Some(3)), "nothing was written in any of its tries (3 at most)", "plug"),
+            (dog(None), "nothing was written", "tries"),
+            (Facts { boots: &first, limit: Some(1), ..FACTS }, "in boot 1 of 1: the last", "tries"),
+            (Facts { boots: &first, ..FACTS }, "in boot 1 of 3: the last line", "tries"),
+            (Facts { boots: &last, ..FACTS }, "in boot 3 of 3: the last line", "tries"),
+            (Facts { boots: &last, bootable: false, ..FACTS }, "the last line", "never started"),
+        ] {
+            let text = explain(&facts).text;
+            assert!(text.contains(says) && !text.contains(never), "{text}\nwants {says}");
         }
     }
 

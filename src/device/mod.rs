@@ -25,6 +25,7 @@ mod report_text;
 mod rights;
 mod status;
 mod verbs;
+mod waits;
 mod world;
 
 pub use crate::install::SlotVerdict;

@@ -5,6 +5,7 @@ use super::drill::Certificate;
 use super::hands::look;
 use super::hold::Hold;
 use super::postmortem::{Summary, postmortem};
+use super::waits::time_left;
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, Txn};
@@ -56,6 +57,9 @@ pub struct Trial {
     pub clean_reboots_left: u32,
     /// Seconds until it is left undecided; `None` before its first boot.
     pub seconds_left: Option<u64>,
+    /// Which setting that is: `[trial] deadline` or the nearer `[health] deadline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
 }
 
 /// How the last move ended; all `None` on a device that never updated.
@@ -175,9 +179,11 @@ pub fn status(world: &World) -> Result<Status> {
         tries_left: boot.bootlimit.map(|l| l.saturating_sub(boot.bootcount.unwrap_or(0))),
         clean_reboots_left: rules.clean_reboots.saturating_sub(boot.clean),
         seconds_left: match &journal.phase {
-            Phase::Trying { spent, .. } => {
-                Some(rules.deadline.saturating_sub(spent.total(&world.boot_id(), world.up())))
-            }
+            Phase::Trying { spent, .. } => Some(time_left(world, spent).0),
+            _ => None,
+        },
+        deadline: match &journal.phase {
+            Phase::Trying { spent, .. } => Some(time_left(world, spent).1.to_owned()),
             _ => None,
         },
     });

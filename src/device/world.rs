@@ -87,7 +87,8 @@ impl World {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn remember_seen(&self, seen: &[Seen]) {
+    /// What the checks have said to somebody who watches them.
+    pub fn remember_seen(&self, seen: &[Seen]) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.to_vec();
     }
 

@@ -146,23 +146,23 @@ reasons! {
     NotStaged "NOT_STAGED" Denied "No written release waits to be switched to." "Install one first: `surefoot install FILE --stage`.";
     WrongSlot "WRONG_SLOT" Denied "The running system is not the one on trial." "Reboot, then look at `surefoot status`.";
     NothingToRollBack "NOTHING_TO_ROLL_BACK" Denied "The other slot holds no system to return to." "Install a release instead.";
-    HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Reboot: the previous system is armed. The check is named in `surefoot status`.";
+    HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Nothing to repair: the previous system is armed, or runs again. `surefoot status` names every failing check.";
     DeadlinePassed "DEADLINE_PASSED" Denied "The new system was not decided in its time." "Reboot: the previous system is armed. `[trial] deadline` sets the time.";
     CannotUpdateAgain "CANNOT_UPDATE_AGAIN" Device "The running system could not install the next update." "Mend what `surefoot doctor` names; without it no update could be undone by another.";
-    HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "Correct the check, or decide yourself: `surefoot commit --force --reason TEXT`.";
+    HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "`surefoot why` names the check: correct it, or decide yourself: `surefoot commit --force --reason TEXT`.";
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
     Held "HELD" Denied "Automatic updates are stopped on this device." "Say `--hold-ok`, or let them go: `surefoot release`.";
     ClockUnset "CLOCK_UNSET" Denied "Nobody has set this device's clock." "Set it, or leave the time away: a hold without one lasts until `surefoot release`.";
     Inhibited "INHIBITED" Busy "Something holds automatic updates back for now." "See `surefoot why`; ask again when it is over.";
     DrillUnsafe "DRILL_UNSAFE" Denied "A drill cannot be made here, or not now." "See `surefoot status` and `surefoot doctor`.";
-    HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "Its last line says why; the whole of it is in `hooks.json` of the state folder.";
-    HookLater "HOOK_LATER" Busy "A program of the integrator asked to wait." "Wait, then run the same command again.";
+    HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "Its last line says why; `surefoot report` has all that it printed.";
+    HookLater "HOOK_LATER" Busy "A program of the integrator asked to wait." "`surefoot why` says which and when it is asked next; or run the same command again later.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "See `surefoot status`.";
     Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
     // How an update ended.
     CounterDead "COUNTER_DEAD" Device "The boot of a trial was not counted." "Set `surefoot_counter` to who counts on this board; see docs/uboot-environment.md.";
     TrialNotStarted "TRIAL_NOT_STARTED" Device "The new system was armed but the boot script never tried it." "Check the boot script: `surefoot doctor`.";
-    BootFailed "BOOT_FAILED" Device "The new system did not boot within its tries." "Look at the new system's console; the old one runs.";
+    BootFailed "BOOT_FAILED" Device "The new system did not come up in its trial, and the old one runs." "Nothing to repair. `surefoot status` names the cause; `surefoot report` is for whoever built the release.";
     JournalLost "JOURNAL_LOST" Device "The state folder was lost during a trial." "Check the data partition.";
     Requested "REQUESTED" Denied "A person asked for it." "Nothing to do.";
     Unknown "UNKNOWN" Denied "A newer updater wrote a reason that this one does not know." "Ask the release that wrote it: `surefoot history` there.";
