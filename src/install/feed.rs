@@ -141,14 +141,18 @@ impl Tape<'_> {
 
     fn finish(&mut self) -> Result<()> {
         self.pass_until(self.table.len())?;
-        let mut one = [0];
-        match self.reader.read_exact(&mut one) {
-            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
-            Err(e) => Err(lost(self.next, &e)),
-            Ok(()) => Err(Failure::new(
-                ReasonCode::TrailingBytes,
-                "the stream goes on after the last signed byte",
-            )),
+        // Not `read_exact`: it says "unexpected end" of a stream that has ended, and so does a body
+        // that is cut before the end that it announced.
+        loop {
+            return match self.reader.read(&mut [0]) {
+                Ok(0) => Ok(()),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => Err(lost(self.next, &e)),
+                Ok(_) => Err(Failure::new(
+                    ReasonCode::TrailingBytes,
+                    "the stream goes on after the last signed byte",
+                )),
+            };
         }
     }
 

@@ -125,6 +125,7 @@ reasons! {
     ManifestInvalid "MANIFEST_INVALID" Reject "The manifest breaks the format." "Build the artifact again with a current surefoot-forge.";
     TableInvalid "TABLE_INVALID" Reject "The chunk table contradicts the manifest or itself." "Build the artifact again with a current surefoot-forge.";
     ChunkCorrupt "CHUNK_CORRUPT" Reject "Payload bytes do not match their signed hash." "Copy or download the artifact again.";
+    FileDamaged "FILE_DAMAGED" Reject "The medium's file system does not hold the file as it says." "Copy the file to the medium again, and eject it before you take it out.";
     TrailingBytes "TRAILING_BYTES" Reject "There are bytes after the artifact's end." "Copy or download the artifact again.";
     WrongProduct "WRONG_PRODUCT" Reject "The artifact is for another product." "Use the artifact for this product.";
     Incompatible "INCOMPATIBLE" Reject "The artifact is not compatible with this device." "Use an artifact that names this device's compatible.";

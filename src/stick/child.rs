@@ -8,6 +8,7 @@ use crate::sys::cage::{Cage, enter};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Memory of a child: the program itself, one piece, one block, and a list of pieces.
@@ -93,6 +94,15 @@ fn fat_in(disk: &Disk, place: usize) -> Result<Range<u64>> {
 }
 
 fn list(disk: Rc<Disk>, place: usize, mut answer: &File) -> Result<()> {
+    let said = listed(disk, place).unwrap_or_else(|error| {
+        // The reason goes to the parent: a child that only ends keeps it.
+        let listing = Listing { damage: Some(error.to_string()), ..Listing::default() };
+        Answer { places: 1, kind: Kind::Fat, firmware: false, listing }
+    });
+    answer.write_all(print(&said).as_bytes())
+}
+
+fn listed(disk: Rc<Disk>, place: usize) -> Result<Answer> {
     let (places, usual) = places(&disk)?;
     let kind = match places.get(place) {
         Some(found) => kind_of(&disk, found)?,
@@ -103,12 +113,16 @@ fn list(disk: Rc<Disk>, place: usize, mut answer: &File) -> Result<()> {
         _ => Listing::default(),
     };
     let places = places.len().min(PLACES_MAX);
-    answer.write_all(print(&Answer { places, kind, firmware: place >= usual, listing }).as_bytes())
+    Ok(Answer { places, kind, firmware: place >= usual, listing })
 }
 
 fn serve(disk: Rc<Disk>, place: usize, files: &[usize], answer: &File) -> Result<()> {
-    let range = fat_in(&disk, place)?;
-    let pieces = fat::find(disk.clone(), range, files)?;
+    let look = || fat_in(&disk, place).and_then(|range| fat::find(disk.clone(), range, files));
+    let pieces = match catch_unwind(AssertUnwindSafe(look)) {
+        Ok(Ok(pieces)) => pieces,
+        Ok(Err(error)) => return served::refuse(answer, disk.failed(), &error.to_string()),
+        Err(_) => return served::refuse(answer, disk.failed(), "its entry cannot be followed"),
+    };
     let mut starts = Vec::with_capacity(pieces.len());
     let mut len = 0;
     for piece in &pieces {

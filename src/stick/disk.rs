@@ -17,12 +17,13 @@ pub(super) struct Disk {
     len: u64,
     /// How many reads and writes succeed before the medium is gone; for tests of exactly that.
     left: Cell<Option<u64>>,
+    failed: Cell<bool>,
 }
 
 impl Disk {
     pub(super) fn new(mut file: &'static File, unplug: Option<u64>) -> Result<Disk> {
         let len = file.seek(SeekFrom::End(0))?;
-        Ok(Disk { file, len, left: Cell::new(unplug) })
+        Ok(Disk { file, len, left: Cell::new(unplug), failed: Cell::new(false) })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -31,8 +32,15 @@ impl Disk {
 
     /// Fills `buf` from `offset`; nothing past the end is there.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.is_there()?;
-        self.file.read_exact_at(buf, offset)
+        let inside = offset.checked_add(buf.len() as u64).is_some_and(|end| end <= self.len);
+        let read = self.is_there().and_then(|()| self.file.read_exact_at(buf, offset));
+        read.inspect_err(|_| self.failed.set(self.failed.get() || inside))
+    }
+
+    /// Whether something that the medium has could not be read: then it is the medium that failed,
+    /// and not what stands on it.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.get()
     }
 
     fn is_there(&self) -> Result<()> {

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! asked     "SFRD" | length u32 | offset u64     length 0 asks how long the whole is
-//! answered  0 u32 | length u32 | the bytes       or 1 u32 | 0 u32: the medium failed
+//! answered  0 u32 | length u32 | the bytes
+//!           1 u32 | length u32 | why the medium could not be read
+//!           2 u32 | length u32 | why the file cannot be read, whatever is tried
 //! ```
-//! All numbers little endian; no piece is longer than 1 MiB.
+//! All numbers little endian; no piece is longer than 1 MiB, and no reason than 200 bytes.
 
 use super::PIECE_MAX;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, printable};
 use crate::source::Fetch;
 use crate::sys::cage::Caged;
 use crate::sys::unix::readable;
@@ -43,9 +45,10 @@ impl Serving {
 
     /// The bytes, for this process.
     pub fn open(self, name: &str) -> Result<Served> {
-        let mut served = Served::new(self.stream, name)?;
-        served.child = Some(self.child);
-        Ok(served)
+        match Served::new(self.stream, name) {
+            Ok(served) => Ok(Served { _child: Some(self.child), ..served }),
+            Err(failure) => Err(blamed(failure, self.child, name)),
+        }
     }
 }
 
@@ -56,7 +59,8 @@ pub struct Served {
     stream: Mutex<Option<UnixStream>>,
     len: u64,
     name: String,
-    child: Option<Caged>,
+    /// Killed when this is dropped.
+    _child: Option<Caged>,
 }
 
 impl Served {
@@ -79,19 +83,55 @@ impl Served {
         ask(&stream, 0, 0, &mut bytes).map_err(told)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
         let (stream, name) = (Mutex::new(Some(stream)), name.to_owned());
-        Ok(Served { stream, len: u64::from_le_bytes(bytes), name, child: None })
+        Ok(Served { stream, len: u64::from_le_bytes(bytes), name, _child: None })
     }
 }
 
+/// How long a reason is at the most, bytes.
+const REASON_MAX: usize = 200;
+
+/// The child's own words: why it gives nothing.
+#[derive(Debug)]
+struct Said(ReasonCode, String);
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+impl std::error::Error for Said {}
+
 fn lost(name: &str, offset: u64, error: &std::io::Error) -> Failure {
+    if let Some(Said(code, why)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return Failure::new(*code, format!("{name} at byte {offset}: {why}"));
+    }
     let what = match error.kind() {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
             "no answer in time".to_owned()
         }
-        std::io::ErrorKind::UnexpectedEof => "the medium is gone".to_owned(),
+        std::io::ErrorKind::UnexpectedEof
+        | std::io::ErrorKind::ConnectionReset
+        | std::io::ErrorKind::BrokenPipe => "the medium or its reader is gone".to_owned(),
         _ => error.to_string(),
     };
     Failure::new(ReasonCode::SourceLost, format!("{name} at byte {offset}: {what}"))
+}
+
+/// A child that ended before its first answer and could not say why: what the system says of its end.
+/// A limit or the cage ended it over this file, and would again. SIGKILL comes from outside.
+fn blamed(failure: Failure, child: Caged, name: &str) -> Failure {
+    if failure.code() != ReasonCode::SourceLost {
+        return failure;
+    }
+    match child.end(Duration::from_secs(1)) {
+        Some(end) if end.contains("signal") && !end.ends_with("signal 9") => {
+            let why = format!("{name}: its reader cannot follow its entry: {end}");
+            Failure::new(ReasonCode::FileDamaged, why)
+        }
+        Some(end) => Failure::new(failure.code(), format!("{}: {end}", failure.detail())),
+        None => failure,
+    }
 }
 
 /// The socket as one reads it who may be told to stop.
@@ -116,7 +156,15 @@ fn ask(stream: &UnixStream, offset: u64, len: usize, buf: &mut [u8]) -> std::io:
     let mut head = [0; 8];
     stream.read_exact(&mut head)?;
     if head[..4] != [0; 4] {
-        return Err(std::io::Error::other("the medium failed"));
+        let len = u32::from_le_bytes([4, 5, 6, 7].map(|i| head[i]));
+        let mut why = vec![0; usize::try_from(len).map_or(REASON_MAX, |l| l.min(REASON_MAX))];
+        stream.read_exact(&mut why)?;
+        let why = printable(&String::from_utf8_lossy(&why), REASON_MAX);
+        let code = match head[0] {
+            2 => ReasonCode::FileDamaged,
+            _ => ReasonCode::SourceLost,
+        };
+        return Err(std::io::Error::other(Said(code, why)));
     }
     if head[4..] != number(buf.len()) {
         return Err(std::io::Error::other("the answer is none"));
@@ -177,15 +225,38 @@ pub(super) fn serve(
             let end = offset.checked_add(want.into());
             answer.resize(8 + size.min(PIECE_MAX), 0);
             let fits = size <= PIECE_MAX && end.is_some_and(|end| end <= len);
-            if !fits || read(offset, &mut answer[8..]).is_err() {
-                answer.truncate(8);
-                answer[0] = 1;
+            let done = match fits {
+                true => read(offset, &mut answer[8..]),
+                false => Err(std::io::Error::other("that is not in the file")),
+            };
+            if let Err(error) = done {
+                answer = reason(1, &format!("the medium failed: {error}"));
             }
         }
         let size = u32::try_from(answer.len() - 8).unwrap_or(0);
         answer[4..8].copy_from_slice(&size.to_le_bytes());
         stream.write_all(&answer)?;
     }
+}
+
+/// An answer without bytes of the file.
+fn reason(status: u8, why: &str) -> Vec<u8> {
+    let why = &why.as_bytes()[..why.len().min(REASON_MAX)];
+    let mut answer = vec![status, 0, 0, 0, 0, 0, 0, 0];
+    answer.extend_from_slice(why);
+    answer
+}
+
+/// The child's side where there is nothing to serve: whatever is asked, this is why.
+pub(super) fn refuse(mut stream: &File, medium_failed: bool, why: &str) -> std::io::Result<()> {
+    let mut answer = reason(if medium_failed { 1 } else { 2 }, why);
+    let size = u32::try_from(answer.len() - 8).unwrap_or(0);
+    answer[4..8].copy_from_slice(&size.to_le_bytes());
+    let mut asked = [0; 16];
+    while stream.read_exact(&mut asked).is_ok() {
+        stream.write_all(&answer)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -234,6 +305,7 @@ mod tests {
         for offset in [500, 0] {
             let lost = served.read_at(offset, &mut [0; 10]).unwrap_err();
             assert_eq!(lost.code(), ReasonCode::SourceLost);
+            assert!(offset == 0 || lost.detail().contains("EIO"), "{lost}");
         }
         drop(served);
         child.join().unwrap();
@@ -241,6 +313,24 @@ mod tests {
         drop(there);
         let lost = Served::handed(here.into(), "x").unwrap().unwrap_err();
         assert_eq!(lost.code(), ReasonCode::SourceLost);
+    }
+
+    #[test]
+    fn a_childs_reason_and_its_class_reach_the_parent() {
+        for (medium_failed, code) in
+            [(false, ReasonCode::FileDamaged), (true, ReasonCode::SourceLost)]
+        {
+            let (here, there) = UnixStream::pair().unwrap();
+            let why = format!("its chain ends\x1b[2J {}", "x".repeat(500));
+            let child = std::thread::spawn(move || {
+                refuse(&File::from(OwnedFd::from(there)), medium_failed, &why).unwrap();
+            });
+            let failure = Served::handed(here.into(), "x").unwrap().unwrap_err();
+            assert_eq!(failure.code(), code);
+            assert!(failure.detail().contains("its chain ends"), "{failure}");
+            assert!(!failure.detail().contains('\x1b'), "{failure}");
+            child.join().unwrap();
+        }
     }
 
     #[test]

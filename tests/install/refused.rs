@@ -3,6 +3,7 @@
 use super::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream};
 use surefoot::install::{Depth, Reuse, check_file};
 use surefoot::model::{ReasonCode, Result};
+use surefoot::source::Input;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T>, code: ReasonCode) {
@@ -178,4 +179,28 @@ fn a_stream_that_fails_says_that_the_slot_is_empty_and_the_next_one_installs() {
     let report = device.write(&release, input, Reuse::Resume).unwrap();
     assert!(report.kept > 0, "{report:?}");
     assert!(device.slot_bytes().starts_with(&image));
+}
+
+/// A body that is cut before the end that it announced: its reader says so where a stream that has
+/// ended says nothing.
+struct Cut;
+
+impl std::io::Read for Cut {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[test]
+fn a_body_that_is_cut_after_the_last_signed_byte_is_not_a_whole_one() {
+    use std::io::{Cursor, Read};
+    let artifact = Draft::new("1.0").rootfs(&image(8, 1 << 20)).build();
+    let device = Device::new();
+    let (release, _) = of_stream(&artifact);
+    let payload = Cursor::new(artifact[release.payload_offset() as usize..].to_vec());
+    let cut = Input::Stream(Box::new(payload.clone().chain(Cut)));
+    refused(device.write(&release, cut, Reuse::Nothing), ReasonCode::SourceLost);
+    let longer = Input::Stream(Box::new(payload.clone().chain(&b"x"[..])));
+    refused(device.write(&release, longer, Reuse::Nothing), ReasonCode::TrailingBytes);
+    device.write(&release, Input::Stream(Box::new(payload)), Reuse::Nothing).unwrap();
 }

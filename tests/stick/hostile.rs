@@ -173,3 +173,31 @@ fn the_readers_are_caged() {
     drop(here);
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_file_whose_chain_does_not_hold_it_is_told_as_damaged_and_the_next_is_tried() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 32, 40);
+    let newer = bench.artifact("newer", 9, 64 << 10, &["--version", "9.0.0"]);
+    stick.put(&newer, "newer.surefoot");
+    stick.put(&bench.artifact("older", 8, 64 << 10, &["--version", "8.0.0"]), "older.surefoot");
+    let (_, root, _, _) = stick.layout();
+    let len = u32::try_from(std::fs::metadata(&newer).unwrap().len()).unwrap();
+    let at = stick.volume(root, 4096).chunks(32).position(|e| e[28..] == len.to_le_bytes());
+    let at = root + 32 * at.unwrap() as u64;
+    let entry = stick.volume(at, 32);
+    // An interrupted copy: the entry is longer than its chain. Then one without any cluster.
+    for (what, place, bytes) in [
+        ("longer than its chain", 28, (len + 100_000).to_le_bytes().to_vec()),
+        ("no first cluster", 26, vec![0, 0]),
+    ] {
+        stick.patch(at, &entry);
+        stick.patch(at + place, &bytes);
+        let said = survives(&bench, &stick, what);
+        assert!(said.out.contains("FILE_DAMAGED"), "{what}: {}{}", said.out, said.err);
+        assert!(said.out.contains("its chain ends before its length"), "{what}: {}", said.out);
+        assert!(said.out.contains("8.0.0"), "{what}: {}", said.out);
+        assert!(!said.out.contains("SOURCE_LOST"), "{what}: {}", said.out);
+        assert_eq!(said.code, 0, "{what}: the older one would be installed: {}", said.out);
+    }
+}
