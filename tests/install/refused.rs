@@ -173,7 +173,7 @@ fn a_stream_that_fails_says_that_the_slot_is_empty_and_the_next_one_installs() {
     let device = Device::new();
     let (release, input) = of_stream(&artifact[..artifact.len() - 9]);
     let failure = device.write(&release, input, Reuse::Nothing).unwrap_err();
-    assert_eq!(failure.code(), ReasonCode::Truncated);
+    assert_eq!(failure.code(), ReasonCode::SourceLost);
     assert!(failure.detail().starts_with("slot b: left without a system: "), "{failure}");
     let (release, input) = of_stream(&artifact);
     let report = device.write(&release, input, Reuse::Resume).unwrap();
