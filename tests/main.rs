@@ -21,6 +21,7 @@ mod power_cuts;
 mod powercut;
 mod push;
 mod releases;
+mod remembered;
 mod resume;
 mod simulator;
 mod stick;
