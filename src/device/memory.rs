@@ -7,8 +7,7 @@ use crate::install::{SlotRecord, slot_record};
 use crate::model::{Failure, KeyId, Result, SlotId};
 use crate::trust::Verified;
 use crate::update::{
-    Ended, Identity, Journal, Label, Memory, Phase, RecordSays, Remembered, Stand, Target, Traces,
-    identify,
+    Ended, Identity, Journal, Label, Phase, RecordSays, Remembered, Stand, Target, Traces, identify,
 };
 
 /// What a slot holds, with its record.
@@ -107,18 +106,13 @@ impl World {
 /// not any more, and the keys under which it all was accepted stay known.
 pub(super) fn before_writing(world: &World, booted: SlotId) -> Result<()> {
     let known = world.committed.load().memory.unwrap_or_default();
-    let mut memory = match world.trust() {
+    let memory = match world.trust() {
         Ok(trust) => known.knowing(&trust),
         Err(_) => known,
     };
     let Held { stand, signers, .. } = world.held(booted);
-    // A claim that nobody can verify now does not take the place of what was verified once.
-    if matches!(stand.identity(), Identity::Known | Identity::Factory)
-        || memory.of(booted).is_none()
-    {
-        memory = memory.with(booted, Some(stand.label), signers);
-    }
-    world.committed.save(&memory.with(booted.other(), None, Vec::new()))
+    let last = world.load_journal().last;
+    world.committed.save(&memory.before_writing(booted, stand.label, signers, last.as_ref()))
 }
 
 /// After everything has come to rest: what is committed is remembered, whenever the memory says
@@ -130,23 +124,14 @@ pub(super) fn follow(world: &World, journal: &Journal, booted: SlotId, sink: &dy
     let known = found.memory.clone().unwrap_or_default();
     let memory = match committed {
         Some(last) => {
-            let held = world.held(booted);
-            let label = Label { named: last.work.to.clone(), digest: last.work.digest };
-            let label = match held.installed {
-                // The record that stands there says more than a journal that was lost meanwhile.
-                Some(_) => held.stand.label,
-                None => label,
-            };
-            let memory = known.with(booted, Some(label), held.signers);
-            match memory.of(booted.other()) {
-                Some(_) => memory,
-                None => remembering(world, memory, booted.other()),
-            }
+            let Held { stand, installed, signers, .. } = world.held(booted);
+            let accepted = installed.is_some().then_some(stand.label);
+            known.after_commit(last, accepted, signers, || standing(world, booted.other()))
         }
         // No copy can be read: what can be said without it is kept, and that the rest is unknown.
         None if found.damaged && found.memory.is_none() && journal.phase == Phase::Idle => {
-            let memory = remembering(world, known, booted);
-            remembering(world, memory, booted.other())
+            let (label, signers) = standing(world, booted).unzip();
+            known.with(booted, label, signers.unwrap_or_default())
         }
         None if found.damaged => known,
         None => return,
@@ -161,12 +146,10 @@ pub(super) fn follow(world: &World, journal: &Journal, booted: SlotId, sink: &dy
     }
 }
 
-fn remembering(world: &World, memory: Memory, slot: SlotId) -> Memory {
+/// What a slot holds, if it holds a system.
+fn standing(world: &World, slot: SlotId) -> Option<(Label, Vec<KeyId>)> {
     let Held { stand, signers, recorded, .. } = world.held(slot);
-    match recorded || world.bootable(slot) {
-        true => memory.with(slot, Some(stand.label), signers),
-        false => memory,
-    }
+    (recorded || world.bootable(slot)).then_some((stand.label, signers))
 }
 
 /// The epoch of what a slot holds, by what was verified: 0 where it never was. No claim that nobody

@@ -81,6 +81,7 @@ fn of_settings(loaded: &Loaded, out: &mut Map<String, Value>) {
     put("status", asked(&|w| plain(&status(w)?)));
     put("doctor", plain(&doctor(settings.clone())).unwrap_or_else(|f| refused(&f)));
     put("postmortem", asked(&|w| plain(&postmortem(w, &rested(w)?))));
+    put("committed", asked(&|w| plain(&w.committed.load())));
     put(
         "history",
         asked(&|w| {

@@ -4,7 +4,7 @@
 //! one after the other, the older one first; the higher valid sequence counts. It is derived from
 //! the journal after a commit, so that a power cut anywhere only means that it is written again.
 
-use super::{Identity, Label, Named};
+use super::{Ended, Identity, Label, Named, Outcome};
 use crate::model::{Digest, KeyId, ReasonCode, Result, SlotId, WithReason};
 use crate::sys::durable;
 use crate::trust::{PublicKey, Role, Trust};
@@ -18,7 +18,7 @@ const LIMIT: u64 = 32 * 1024;
 const KEYS_MAX: usize = 128;
 
 /// The system that a slot was left with by a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kept {
     /// Its name; for one without a name, that it has none.
     #[serde(flatten)]
@@ -38,7 +38,7 @@ impl Kept {
 }
 
 /// What is remembered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
     /// What stands in slot a; `None` where nothing was committed there, or it was written over.
@@ -77,6 +77,51 @@ impl Memory {
         self
     }
 
+    /// What is remembered once a commit has come to rest. `accepted`: what the record of the slot
+    /// says, where it is accepted now; it says more than a journal that was lost meanwhile. `other`:
+    /// what the other slot holds, told where nothing is remembered of it.
+    #[must_use]
+    pub fn after_commit(
+        self,
+        last: &Outcome,
+        accepted: Option<Label>,
+        signers: Vec<KeyId>,
+        other: impl FnOnce() -> Option<(Label, Vec<KeyId>)>,
+    ) -> Memory {
+        let slot = last.work.slot;
+        let told = || Label { named: last.work.to.clone(), digest: last.work.digest };
+        let memory = self.with(slot, Some(accepted.unwrap_or_else(told)), signers);
+        match memory.of(slot.other()) {
+            Some(_) => memory,
+            None => match other() {
+                Some((label, signers)) => memory.with(slot.other(), Some(label), signers),
+                None => memory,
+            },
+        }
+    }
+
+    /// What is remembered before the first byte of the other slot is destroyed: what runs, and
+    /// nothing of what is written over.
+    #[must_use]
+    pub fn before_writing(
+        self,
+        booted: SlotId,
+        runs: Label,
+        signers: Vec<KeyId>,
+        last: Option<&Outcome>,
+    ) -> Memory {
+        let commit = last.filter(|l| l.outcome == Ended::Updated && l.work.slot == booted);
+        let told = commit.map(|l| Label { named: l.work.to.clone(), digest: l.work.digest });
+        // A claim that nobody can verify now does not take the place of what was verified once.
+        let memory = match (runs.named.identity(), told) {
+            (Identity::Known | Identity::Factory, _) => self.with(booted, Some(runs), signers),
+            (_, Some(told)) => self.with(booted, Some(told), signers),
+            (_, None) if self.of(booted).is_none() => self.with(booted, Some(runs), signers),
+            (_, None) => self,
+        };
+        memory.with(booted.other(), None, Vec::new())
+    }
+
     /// The same, with the release keys of a trust file.
     #[must_use]
     pub fn knowing(mut self, trust: &Trust) -> Memory {
@@ -98,7 +143,7 @@ impl Memory {
 }
 
 /// What was found of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Remembered {
     /// The newest valid copy.
     pub memory: Option<Memory>,

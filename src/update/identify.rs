@@ -163,27 +163,188 @@ impl Traces {
     }
 }
 
-/// What the journal's move has brought into a slot: `Some(None)` where it is being written.
+/// What the journal's move, or the one before it, has brought into a slot: `Some(None)` where it is
+/// being written.
 fn moved(journal: &Journal, slot: SlotId) -> Option<Option<Label>> {
-    let brought = |work: &super::Work| {
-        (work.slot == slot).then(|| Label { named: work.to.clone(), digest: work.digest })
-    };
+    let brought = |work: &super::Work| Label { named: work.to.clone(), digest: work.digest };
     match &journal.phase {
-        Phase::Idle => {
-            let last = journal.last.as_ref()?;
-            // Without a transaction it was never armed, and may be half of something.
-            last.txn.as_ref().and_then(|_| brought(&last.work)).map(Some)
-        }
-        Phase::Installing(work) => (work.slot == slot).then_some(None),
+        Phase::Installing(work) if work.slot == slot => return Some(None),
         Phase::Staged(work)
         | Phase::Switching { work, .. }
         | Phase::Trying { work, .. }
-        | Phase::Returning { work, .. } => brought(work).map(Some),
+        | Phase::Returning { work, .. }
+            if work.slot == slot =>
+        {
+            return Some(Some(brought(work)));
+        }
+        _ => {}
     }
+    // Without a transaction it was never armed, and may be half of something.
+    let last = journal.last.as_ref().filter(|l| l.work.slot == slot && l.txn.is_some())?;
+    Some(Some(brought(&last.work)))
 }
 
 /// What ran while the journal's move was made.
 fn left_behind(journal: &Journal, slot: SlotId) -> Option<&Named> {
     let work = journal.work().or(journal.last.as_ref().map(|l| &l.work))?;
     (work.slot == slot.other()).then_some(&work.from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Memory, Order, Work};
+    use super::*;
+    use crate::model::{KeyId, Txn};
+
+    fn label(counter: u64) -> Label {
+        let version = "1.0".parse().ok();
+        let named = Named { version, release_counter: counter, ..Named::default() };
+        Label { named, digest: Digest([u8::try_from(counter).unwrap(); 32]) }
+    }
+
+    fn traces() -> Traces {
+        Traces {
+            remembered: Remembered::default(),
+            journal: Stored::Absent,
+            history: Vec::new(),
+            in_environment: false,
+            floor: 0,
+        }
+    }
+
+    fn remembering(memory: Memory) -> Traces {
+        let remembered = Remembered { memory: Some(memory), damaged: false };
+        Traces { remembered, ..traces() }
+    }
+
+    /// A move into slot b.
+    fn ended(outcome: Ended, from: Label, to: Label) -> Outcome {
+        let (digest, slot) = (to.digest, SlotId::B);
+        let partitions = vec!["rootfs-b".to_owned()];
+        let (from, to, order) = (from.named, to.named, Order::default());
+        let work = Work { digest, slot, partitions, from, to, order };
+        let txn = Some(Txn::new(&digest, 1));
+        Outcome {
+            outcome,
+            work,
+            txn,
+            reason: None,
+            detail: String::new(),
+            against: Default::default(),
+            at: 0,
+        }
+    }
+
+    fn journal(last: Outcome) -> Stored {
+        Stored::Found(Journal { last: Some(last), attempts: 1, ..Journal::default() })
+    }
+
+    fn refused(counter: u64, once: bool) -> RecordSays {
+        let Label { named, digest } = label(counter);
+        let why = Failure::new(ReasonCode::KeyRevoked, "key x has been revoked");
+        RecordSays::NotAccepted { why, digest: Some(digest), once: once.then_some(named) }
+    }
+
+    /// What is said of slot b: which of the four answers, and with which counter.
+    #[test]
+    fn the_table() {
+        use Identity::*;
+        use RecordSays::{Accepted, Nothing};
+        let kept = |label| Memory::default().with(SlotId::B, Some(label), vec![KeyId([1; 32])]);
+        let two = || remembering(kept(label(2)));
+        let factory = || remembering(kept(Label::factory()));
+        let home = || remembering(Memory::default().with(SlotId::A, Some(label(1)), Vec::new()));
+        let lost = Remembered { memory: None, damaged: true };
+        let told =
+            |outcome, from, to| Traces { journal: journal(ended(outcome, from, to)), ..traces() };
+        let updated = || told(Ended::Updated, label(1), label(2));
+        let came_back = ended(Ended::RolledBack, Label::factory(), label(2));
+        let swapped = |slot, mut o: Outcome| {
+            o.work.slot = slot;
+            o
+        };
+        let from_b = |from| swapped(SlotId::A, ended(Ended::RolledBack, from, label(9)));
+        let into_b = ended(Ended::Updated, label(1), label(3));
+        let writing = |traces: Traces| match traces.journal {
+            Stored::Found(journal) => {
+                let Outcome { work, .. } =
+                    swapped(SlotId::A, ended(Ended::Failed, label(2), label(9)));
+                let journal = Stored::Found(journal.in_phase(Phase::Installing(work)));
+                Traces { journal, ..traces }
+            }
+            _ => traces,
+        };
+        for (what, says, traces, want, counter) in [
+            ("a record", Accepted(label(2)), traces(), Known, 2),
+            ("a record beside an older memory", Accepted(label(3)), two(), Known, 3),
+            ("nothing ever", Nothing, traces(), Factory, 0),
+            ("a memory alone", Nothing, two(), Known, 2),
+            ("a factory that was left", Nothing, factory(), Factory, 0),
+            ("a slot that was written over", Nothing, home(), Unknown, 0),
+            ("both copies damaged", Nothing, Traces { remembered: lost, ..traces() }, Unknown, 0),
+            ("a lost journal", Nothing, Traces { journal: Stored::Lost, ..traces() }, Unknown, 0),
+            (
+                "the environment alone",
+                Nothing,
+                Traces { in_environment: true, ..traces() },
+                Unknown,
+                0,
+            ),
+            ("the floor alone", Nothing, Traces { floor: 1, ..traces() }, Unknown, 0),
+            (
+                "the history alone",
+                Nothing,
+                Traces { history: vec![came_back], ..traces() },
+                Unknown,
+                0,
+            ),
+            ("the journal's commit", Nothing, updated(), Known, 2),
+            (
+                "what the journal left",
+                Nothing,
+                Traces { journal: journal(from_b(label(4))), ..traces() },
+                Known,
+                4,
+            ),
+            (
+                "the journal's commit while the next is written",
+                Nothing,
+                writing(updated()),
+                Known,
+                2,
+            ),
+            (
+                "a factory of an older program",
+                Nothing,
+                Traces { journal: journal(from_b(Label::factory())), ..traces() },
+                Factory,
+                0,
+            ),
+            (
+                "an older program that could not read the record",
+                Nothing,
+                Traces {
+                    journal: journal(from_b(Label::factory())),
+                    history: vec![into_b],
+                    ..traces()
+                },
+                Unknown,
+                0,
+            ),
+            ("the committed record, refused", refused(2, false), two(), NotAccepted, 2),
+            ("the journal's record, refused", refused(2, false), updated(), NotAccepted, 2),
+            ("a claim of a key of once", refused(7, true), traces(), NotAccepted, 7),
+            ("a claim of nobody", refused(7, false), traces(), Unknown, 0),
+            ("another claim than was committed", refused(7, true), two(), Known, 2),
+            ("garbage over what was committed", refused(7, false), two(), Known, 2),
+            ("garbage over the factory's", refused(7, false), factory(), Factory, 0),
+            ("a claim over the factory's", refused(7, true), factory(), NotAccepted, 7),
+        ] {
+            let stand = identify(SlotId::B, &says, &traces);
+            let got = (stand.identity(), stand.label.named.release_counter);
+            assert_eq!(got, (want, counter), "{what}");
+            let vouched = matches!(says, Accepted(_)) || want == Factory && says == Nothing;
+            assert_eq!(stand.why.is_none(), vouched, "{what}: {:?}", stand.why);
+        }
+    }
 }

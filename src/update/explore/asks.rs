@@ -5,8 +5,8 @@ use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
 use crate::model::{Against, Digest, Failing, ReasonCode, SlotId};
 use crate::update::{
-    Allowed, Done, EnvView, Facts, Journal, Named, Phase, Rules, Standing, State, Step, Target,
-    Then, Wish, Work, wanted,
+    Allowed, Done, EnvView, Facts, Named, Phase, Rules, Standing, State, Step, Target, Then, Wish,
+    Work, wanted,
 };
 
 /// All that `decide` can see.
@@ -19,16 +19,19 @@ pub(super) struct Question {
     boot: u8,
     up: u8,
     slots: [Content; 2],
+    /// What the slots say, where it is asked.
+    labels: Option<[u16; 2]>,
     ask: Ask,
     found: Found,
 }
 
 pub(super) fn work(content: Content, slot: SlotId) -> Work {
-    let (from, to) = (Named::default(), named(content));
+    // The weakest journal: it does not say what ran before.
+    let (from, to) = (Named::unknown(), named(content));
     Work { digest: content.digest(), slot, partitions: vec![], from, to, order: Default::default() }
 }
 
-fn named(content: Content) -> Named {
+pub(super) fn named(content: Content) -> Named {
     let release_counter = match content {
         Content::Older => 1,
         Content::Old => 2,
@@ -40,8 +43,18 @@ fn named(content: Content) -> Named {
 }
 
 impl Machine {
-    fn question(&self, world: &World, ask: Ask) -> Result<Question, Violation> {
+    fn question(&mut self, world: &World, ask: Ask) -> Result<Question, Violation> {
+        let view = self.view(world)?;
+        let idle = self.journals.get(world.journal).phase == Phase::Idle;
+        let nameless = self.scenario.memory && idle && (view.trial || view.fallback.is_some());
+        let labels = nameless.then(|| {
+            [SlotId::A, SlotId::B].map(|slot| {
+                let label = self.label(world, slot);
+                self.names.number(label)
+            })
+        });
         Ok(Question {
+            labels,
             journal: world.journal,
             env: self.env(world)?,
             settled: self.settled(world),
@@ -86,7 +99,7 @@ impl Machine {
                 settled: q.settled,
             },
             target,
-            labels: None,
+            labels: q.labels.map(|labels| Box::new(labels.map(|n| self.names.get(n).clone()))),
             wish,
             done: match q.found {
                 Found::Nothing => None,
@@ -140,7 +153,7 @@ impl Machine {
             State::Switching if journal.work().is_some_and(|w| w.digest == offer.0.digest()) => {
                 Ask::Settle
             }
-            _ if self.wants(journal, question.env, world, offer.0) => offer.1,
+            _ if self.wants(question.env, world, offer.0) => offer.1,
             _ => Ask::Settle,
         };
         self.asks.insert((question, world.offered), ask);
@@ -148,16 +161,29 @@ impl Machine {
     }
 
     /// The policy of `install`; and a person is asked where the board, not the release, failed.
-    fn wants(&self, journal: &Journal, env: u16, world: &World, offer: Content) -> bool {
+    fn wants(&mut self, env: u16, world: &World, offer: Content) -> bool {
+        // A trust file that came along accepts the old key no more. And what runs is not offered
+        // again where the device alone does not know it: this model tells releases apart, not slots.
+        let runs = world.content(world.booted);
+        if self.scenario.memory && (runs == offer || self.rekeyed(world) && offer == Content::First)
+        {
+            return false;
+        }
         let digest = offer.digest();
+        let journal = self.journals.get(world.journal);
         let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
         let board =
             |reason| matches!(reason, ReasonCode::TrialNotStarted | ReasonCode::CounterDead);
         if ended.is_some_and(|l| l.reason.is_some_and(board)) {
             return false;
         }
+        let running = match self.scenario.memory {
+            true => self.label(world, world.booted).named,
+            false => named(world.content(world.booted)),
+        };
+        let journal = self.journals.get(world.journal);
+        let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
         let told = ended.and_then(|l| l.txn.as_ref());
-        let running = named(world.content(world.booted));
         let standing = Standing {
             running: &running,
             committed: true,

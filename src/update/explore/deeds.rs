@@ -23,7 +23,7 @@ impl Machine {
         cut: &mut Vec<World>,
     ) -> Result<World, Violation> {
         let effect = self.effects.get(number).clone();
-        let booted = world.booted;
+        let (booted, mut now) = (world.booted, *world);
         let change = match effect {
             Effect::SettleEnv => return self.settle(world, number, cut),
             Effect::WriteSlot(work) => {
@@ -48,7 +48,13 @@ impl Machine {
                 BootChange::Arm { slot, good: booted, txn }
             }
             Effect::Disarm => BootChange::Disarm { booted },
-            Effect::Commit { slot, txn } => BootChange::Commit { slot, txn },
+            Effect::Commit { slot, txn } => {
+                if self.mistake == Some(Mistake::RememberedFirst) {
+                    now = self.remember_early(world, cut);
+                    cut.push(now);
+                }
+                BootChange::Commit { slot, txn }
+            }
             Effect::FallBack { to, txn } => {
                 let view = self.view(world)?;
                 let stays = world.kept & world.content(booted).bit() != 0;
@@ -60,7 +66,6 @@ impl Machine {
             }
             Effect::GiveBack => BootChange::GiveBack,
         };
-        let mut now = *world;
         for part in mistakes::writes(self.mistake, &change) {
             let env = self.env(&now)?;
             let key = key(number, part, booted);
@@ -110,6 +115,10 @@ impl Machine {
         }
         let at = work.slot as usize;
         let stood = world.slots[at];
+        let world = &self.before_writing(world, cut);
+        cut.push(*world);
+        // A record is written with the slot.
+        let world = &World { blank: world.blank & !(1 << work.slot as u8), ..*world };
         let mut torn = *world;
         torn.slots[at] = match self.mistake {
             Some(Mistake::SuperblockLeft) => Content::TornBootable,

@@ -210,6 +210,7 @@ fn landed(
                 return Err(Violation::ConfirmedUnchecked);
             }
             after.kept |= tried.bit();
+            after.committed |= tried.bit();
         } else if new.fallback.is_some() && new.fallback == old.txn {
             if before.kept & tried.bit() != 0 && !before.rotten {
                 return Err(Violation::CommitUndone);

@@ -76,7 +76,10 @@ pub(super) fn explore(machine: &mut Machine, max_cuts: u8) -> Result<Tally, Brok
         let next = machine.next(&world, max_cuts).map_err(|v| graph.broken(machine, at, v))?;
         if next.calm.is_none() {
             ends += 1;
-            rests(machine, &world).map_err(|v| graph.broken(machine, at, v))?;
+            machine
+                .in_order(&world)
+                .and_then(|()| rests(machine, &world))
+                .map_err(|v| graph.broken(machine, at, v))?;
         }
         let begin = graph.ways.len();
         for (n, to) in next.calm.iter().chain(&next.fate).chain(&next.cut).enumerate() {

@@ -5,10 +5,11 @@ use super::asks::{Question, work};
 use super::flash::{self, Envs, View};
 use super::mistakes::Mistake;
 use super::numbered::Numbered;
+use super::order::{Asked, Trusts};
 use super::world::{Ask, Content, Found, Scenario, Violation, World};
 use crate::boot::uboot::{Env, names};
 use crate::model::Txn;
-use crate::update::{Effect, Ended, Journal, Outcome, Phase};
+use crate::update::{Effect, Ended, Journal, Label, Memory, Outcome, Phase};
 use std::collections::HashMap;
 
 /// What it said.
@@ -27,6 +28,10 @@ pub(super) struct Machine {
     pub(super) envs: Envs,
     pub(super) journals: Numbered<Journal>,
     pub(super) effects: Numbered<Effect>,
+    pub(super) memories: Numbered<Option<Memory>>,
+    pub(super) names: Numbered<Label>,
+    pub(super) labels: HashMap<Asked, Label>,
+    pub(super) trusts: Trusts,
     pub(super) said: HashMap<Question, Said>,
     pub(super) asks: HashMap<(Question, bool), Ask>,
 }
@@ -39,6 +44,10 @@ impl Machine {
             envs: Envs::default(),
             journals: Numbered::new(),
             effects: Numbered::new(),
+            memories: Numbered::new(),
+            names: Numbered::new(),
+            labels: HashMap::new(),
+            trusts: Trusts::new(),
             said: HashMap::new(),
             asks: HashMap::new(),
         }
@@ -75,8 +84,13 @@ impl Machine {
             at: 0,
         });
         let journal = Journal { attempts: 1, last, ..Journal::default() };
+        // Nothing is remembered yet: the first commit of this program is its first memory.
+        let nothing = self.memories.number(None);
         World {
             on: true,
+            memory: [nothing; 2],
+            blank: 0,
+            committed: Content::Old.bit() | Content::Older.bit(),
             booted: home,
             slots,
             copies: [Some((serial, env)), Some((serial.wrapping_sub(1), env))],
@@ -158,7 +172,7 @@ impl Machine {
             }
         });
         format!(
-            "{} {:?} {phase} {last:?} [{}] [{}] slots {:?} ask {:?} {:?} boot {} up {} cuts {} tried {} ran {} offered {} lost {}",
+            "{} {:?} {phase} {last:?} [{}] [{}] slots {:?} ask {:?} {:?} boot {} up {} cuts {} tried {} ran {} offered {} lost {} memory {:?} blank {}",
             if world.on { "on" } else { "off" },
             world.booted,
             copies[0],
@@ -172,7 +186,9 @@ impl Machine {
             world.tried,
             world.ran,
             world.offered,
-            world.lost
+            world.lost,
+            world.memory,
+            world.blank
         )
     }
 }

@@ -72,10 +72,14 @@ pub(super) enum Mistake {
     StrayFlippedSilently,
     /// The old system is waited for, though it cannot be loaded.
     DeadHomeAwaited,
+    /// A record that is not accepted is no record, and what has none is the factory's.
+    RefusedIsFactory,
+    /// A commit is remembered before it is made.
+    RememberedFirst,
 }
 
 /// All of them.
-pub(super) const ALL: [Mistake; 31] = [
+pub(super) const ALL: [Mistake; 33] = [
     Mistake::ArmBeforeVerify,
     Mistake::ArmInTwoWrites,
     Mistake::NoTransaction,
@@ -107,6 +111,8 @@ pub(super) const ALL: [Mistake; 31] = [
     Mistake::ResumeTrusts,
     Mistake::StrayFlippedSilently,
     Mistake::DeadHomeAwaited,
+    Mistake::RefusedIsFactory,
+    Mistake::RememberedFirst,
 ];
 
 /// `decide` with the mistake in it.

@@ -16,6 +16,7 @@ mod graph;
 mod machine;
 mod mistakes;
 mod numbered;
+mod order;
 mod rom;
 mod steps;
 mod tests;

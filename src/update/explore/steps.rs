@@ -20,6 +20,7 @@ impl Machine {
     pub(super) fn next(&mut self, world: &World, max_cuts: u8) -> Result<Next, Violation> {
         let mut next = Next::default();
         let mut cut = Vec::new();
+        self.remembers_truly(world)?;
         if !world.on {
             let up = self.boot(*world, &mut cut)?;
             // A boot that came to nothing resets the board; it may have got through its writes.
@@ -36,7 +37,8 @@ impl Machine {
         // Any of these cuts may take the journal along.
         if world.on && !world.lost {
             let journal = self.empty_journal();
-            let lost = |w: &World| World { journal, lost: true, ran: 0, ..*w };
+            let memory = [self.memories.number(None); 2];
+            let lost = |w: &World| World { journal, memory, lost: true, ran: 0, ..*w };
             next.cut.extend(next.cut.iter().map(lost).collect::<Vec<_>>());
         }
         if world.on
@@ -50,6 +52,7 @@ impl Machine {
             next.cut.push(rotten);
         }
         next.cut.retain(|w| w.on != world.on || w.copies != world.copies);
+        next.cut.iter().try_for_each(|w| self.remembers_truly(w))?;
         Ok(next)
     }
 
@@ -64,6 +67,9 @@ impl Machine {
     fn others(&mut self, world: &World, fate: &mut Vec<World>) -> Result<(), Violation> {
         if self.scenario.offer && !world.offered {
             fate.push(World { offered: true, ..*world });
+        }
+        if self.scenario.blank && world.blank == 0 && !self.view(world)?.trial {
+            fate.push(World { blank: 1 << world.booted as u8, ..*world });
         }
         if self.scenario.person && !world.person && world.ask != Some(Ask::Leave) {
             let asked = World { found: Found::Nothing, person: true, ..*world };
@@ -105,6 +111,11 @@ impl Machine {
         let said = self.decide(world, ask)?;
         let asked = World { ask: Some(ask), ..*world };
         self.in_time(world, said)?;
+        if matches!(said, Said::Wait | Said::Refuse)
+            && let Some(kept) = self.remember(&asked, cut)?
+        {
+            return Ok(Some(kept));
+        }
         match said {
             Said::Persist(journal) => {
                 let mut kept = asked;

@@ -93,6 +93,12 @@ pub(super) struct Scenario {
     pub(super) rot: bool,
     /// The old system is worn out while the new one is tried: nothing loads it any more.
     pub(super) worn: bool,
+    /// What was committed is remembered, and asked for.
+    pub(super) memory: bool,
+    /// The update brings a trust file that does not accept the update itself, nor what was before.
+    pub(super) rekey: bool,
+    /// The record of what runs is written over at some moment, once.
+    pub(super) blank: bool,
     /// The serial of the newest copy at the start.
     pub(super) serial: u8,
     /// The slot that runs at the start.
@@ -110,6 +116,9 @@ impl Scenario {
             flaky: false,
             rot: false,
             worn: false,
+            memory: false,
+            rekey: false,
+            blank: false,
             serial: 100,
             home: SlotId::B,
         }
@@ -155,6 +164,12 @@ pub(super) struct World {
     pub(super) slots: [Content; 2],
     pub(super) copies: [Copy; 2],
     pub(super) journal: u16,
+    /// The copy of the memory that counts, and the other one.
+    pub(super) memory: [u16; 2],
+    /// Slots whose record was written over.
+    pub(super) blank: u8,
+    /// Releases that were committed at some time.
+    pub(super) committed: u8,
     /// Which boot this is: 0 or 1, and not the one that the journal speaks of.
     pub(super) boot: u8,
     pub(super) up: u8,
@@ -238,6 +253,12 @@ pub(super) enum Violation {
     BadStays,
     /// At rest, and a newer good release on offer was not installed.
     OfferForgotten,
+    /// At rest, and which release runs is forgotten though something knew it: an older one is taken.
+    OrderForgotten,
+    /// At rest, and nothing newer is taken.
+    LockedOut,
+    /// A release is remembered as committed that was not.
+    RememberedUncommitted,
     /// At rest, and the journal does not tell what happened.
     UntrueStory,
     /// Without a cut it ended otherwise than promised.
