@@ -62,9 +62,9 @@ impl Asked {
         }
     }
 
-    pub(super) fn why(&self) -> Result<Why> {
+    pub(super) fn why(&self, sink: &dyn Sink) -> Result<Why> {
         match self {
-            Asked::Here(world) => device::why(world, true),
+            Asked::Here(world) => device::why(world, true, sink),
             Asked::There(daemon) => daemon.ask("/v1/why"),
         }
     }
@@ -213,12 +213,12 @@ impl Asked {
 }
 
 /// Whoever may not look for himself asks the daemon.
-pub(super) fn doctor(place: &Where) -> Result<Diagnosis> {
+pub(super) fn doctor(place: &Where, sink: &dyn Sink) -> Result<Diagnosis> {
     let settings = load(place)?.settings;
     match Remote::find(&settings.run).filter(|_| !device::is_root()) {
         Some(daemon) => daemon.ask("/v1/doctor"),
         // What may not be read is unknown, and no finding.
-        None => device::may_look(&settings).map(|()| device::doctor(settings)),
+        None => device::may_look(&settings).map(|()| device::doctor(settings, |_| (), sink)),
     }
 }
 
@@ -236,7 +236,7 @@ pub(super) fn report(place: &Where) -> Result<Value> {
         None => "no daemon runs".to_owned(),
     };
     settings.as_ref().map_or(Ok(()), device::may_look)?;
-    Ok(device::report(place, Value::Array(vec![Value::String(silent)])))
+    Ok(device::report(place, Value::Array(vec![Value::String(silent)]), |_| ()))
 }
 
 /// What the daemon may not be able to see, it is handed.

@@ -3,17 +3,17 @@
 use crate::config::Loaded;
 use crate::device::{
     Answer, Diagnosis, Ended, Hold, Identity, Installed, Judgement, Level, Outcome, SlotVerdict,
-    Status, Summary, Why,
+    Status, Summary, Wait, Why,
 };
 use crate::event::Event;
-use crate::model::{ByteLen, Failure, SlotId};
+use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId};
 use serde::Serialize;
 use std::fmt::Write;
 use std::io::Write as _;
 
 /// A failure on standard error: what was found, its code, and what to do next.
 pub(super) fn complain(failure: &Failure) {
-    complain_to_technician(failure, failure.code().next_step());
+    complain_to_technician(failure, failure.next());
 }
 
 /// The same with advice of its own.
@@ -29,14 +29,18 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 
 /// A failure as the answer of a command that was asked for JSON.
 pub(super) fn failure_json(failure: &Failure) -> String {
-    json(&serde_json::json!({
+    let mut document = serde_json::json!({
         "v": 1,
         "error": {
             "code": failure.code(),
             "detail": failure.detail(),
-            "next": failure.code().next_step(),
+            "next": failure.next(),
         },
-    }))
+    });
+    if !failure.conditions().is_empty() {
+        document["findings"] = serde_json::json!(failure.conditions());
+    }
+    json(&document)
 }
 
 pub(super) fn answer(answer: &Answer, as_json: bool) -> String {
@@ -52,17 +56,18 @@ pub(super) fn installed(installed: &Installed, as_json: bool) -> String {
     }
     match installed {
         Installed::Done(done) => answer(done, false),
-        Installed::Plan { slot, plan, .. } => format!(
+        Installed::Plan { slot, plan, findings: known, .. } => format!(
             "Would install {} (counter {}) into slot {slot}:\n  \
              {} to read from the artifact in {} chunks\n  \
              {} to write and read back, {} of zeros to make sure of\n\
-             Nothing was touched.\n",
+             Nothing was touched.\n{}",
             plan.version,
             plan.release_counter,
             ByteLen(plan.stored),
             plan.chunks,
             ByteLen(plan.carried),
             ByteLen(plan.image.saturating_sub(plan.carried)),
+            findings(known),
         ),
     }
 }
@@ -213,12 +218,27 @@ pub(super) fn judgement(judgement: &Judgement, as_json: bool) -> String {
         return json(judgement);
     }
     format!(
-        "Sound, signed, and for this device: {} would go into slot {} ({} of image; {} runs now).\n",
+        "Sound, signed, and for this device: {} would go into slot {} ({} of image; {} runs now).\n{}",
         judgement.plan.version,
         judgement.slot,
         ByteLen(judgement.plan.image),
         judgement.running,
+        findings(&judgement.findings),
     )
+}
+
+/// What an update would be refused, held back or told with.
+fn findings(known: &[Condition]) -> String {
+    known.iter().map(|one| finding(one, "")).collect()
+}
+
+fn finding(Condition { code, kind, text, remedy }: &Condition, more: &str) -> String {
+    let mark = match kind {
+        ConditionKind::Blocks => "STOP",
+        ConditionKind::Waits => "wait",
+        ConditionKind::Warns => "warn",
+    };
+    format!("{mark}  {text}{more} [{code}]\n      -> {remedy}\n")
 }
 
 pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
@@ -284,14 +304,25 @@ pub(super) fn why(why: &Why, as_json: bool) -> String {
     if let Some(update) = &why.update {
         let _ = write!(out, " It is {update}.");
     }
-    out.push_str(if why.waits.is_empty() {
-        " Nothing holds it back.\n"
-    } else {
-        " Waiting for:\n"
-    });
-    for wait in &why.waits {
+    // What is told with its code below is not told twice.
+    let over = |wait: &Wait| {
         let over = wait.seconds.map(|s| format!(" (over in {})", crate::device::span(s)));
-        let _ = writeln!(out, "  {:<10} {}{}", wait.what, wait.text, over.unwrap_or_default());
+        over.unwrap_or_default()
+    };
+    let same = |wait: &Wait, one: &Condition| wait.text.starts_with(&one.text);
+    let waits = why.waits.iter().filter(|w| !why.findings.iter().any(|c| same(w, c)));
+    let waits: Vec<_> = waits.collect();
+    out.push_str(match (waits.is_empty(), why.waits.is_empty()) {
+        (_, true) => " Nothing holds it back.\n",
+        (true, false) => "\n",
+        _ => " Waiting for:\n",
+    });
+    for wait in waits {
+        let _ = writeln!(out, "  {:<10} {}{}", wait.what, wait.text, over(wait));
+    }
+    for one in &why.findings {
+        let until = why.waits.iter().find(|w| same(w, one)).map(over);
+        out.push_str(&finding(one, &until.unwrap_or_default()));
     }
     out
 }
@@ -308,7 +339,8 @@ pub(super) fn doctor(diagnosis: &Diagnosis, as_json: bool) -> String {
             Level::Warning => "warn",
             Level::Blocking => "STOP",
         };
-        let _ = writeln!(out, "{mark}  {:<12} {}", finding.topic, finding.text);
+        let code = finding.code.map_or_else(String::new, |code| format!(" [{code}]"));
+        let _ = writeln!(out, "{mark}  {:<12} {}{code}", finding.topic, finding.text);
         if !finding.remedy.is_empty() {
             let _ = writeln!(out, "      {:<12} -> {}", "", finding.remedy);
         }

@@ -157,12 +157,8 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
             };
         }
         Verb::Doctor { .. } => {
-            let diagnosis = super::asked::doctor(&place(cli.config))?;
-            let printed = render::doctor(&diagnosis, json);
-            return match diagnosis.blocking() {
-                None => Ok(printed),
-                Some(code) => Err(End::Said(printed, code)),
-            };
+            let diagnosis = super::asked::doctor(&place(cli.config), &sink)?;
+            return refused(render::doctor(&diagnosis, json), diagnosis.blocking());
         }
         verb => verb,
     };
@@ -210,7 +206,10 @@ fn asked_for(
         }
         Verb::Drill { kind, .. } => render::answer(&asked.drill(&kind, sink)?, json),
         Verb::Release { .. } => render::said(&asked.release(sink)?, json),
-        Verb::Why { .. } => render::why(&asked.why()?, json),
+        Verb::Why { .. } => {
+            let why = asked.why(sink)?;
+            return refused(render::why(&why, json), why.blocking());
+        }
         // Answered above.
         Verb::Doctor { .. }
         | Verb::Report { .. }
@@ -241,6 +240,17 @@ fn install(asked: &Asked, ask: &Install, sink: &dyn Sink) -> Result<String> {
             Ok(String::new())
         }
         _ => Ok(printed),
+    }
+}
+
+/// An answer that may say itself why no update is installed: then it is also told as a failure.
+fn refused(printed: String, why: Option<Failure>) -> std::result::Result<String, End> {
+    match why {
+        None => Ok(printed),
+        Some(failure) => {
+            render::complain(&failure);
+            Err(End::Said(printed, failure.code()))
+        }
     }
 }
 

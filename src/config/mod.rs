@@ -12,6 +12,7 @@ mod mistakes;
 #[cfg(any(feature = "forge", test))]
 pub mod reference;
 mod settings;
+mod times;
 
 pub use fragment::Fragment;
 pub use load::{Examined, Loaded, Origin, Where, examine, load};

@@ -7,7 +7,7 @@ use super::hub::Pace;
 use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
 use crate::device::{self, Allowed, Installation, Order, Reboot, SlotVerdict, Source, Then, World};
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Event, Nowhere, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable};
 use crate::source::FileSource;
 use crate::stick::Served;
@@ -69,12 +69,16 @@ impl Api {
             "/v1/status" => text(&device::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
             // These two are asked when nothing else answers: no world is needed.
-            "/v1/doctor" => text(&device::doctor(self.core.settings()?)),
+            "/v1/doctor" => {
+                let equip = |world: &mut World| self.core.equip(world);
+                text(&device::doctor(self.core.settings()?, equip, &Nowhere))
+            }
             "/v1/report" => {
                 let told = serde_json::to_value(self.core.hub.kept(0)).unwrap_or_default();
-                text(&device::report(self.core.place(), told))
+                let equip = |world: &mut World| self.core.equip(world);
+                text(&device::report(self.core.place(), told, equip))
             }
-            "/v1/why" => text(&device::why(&world()?, false)?),
+            "/v1/why" => text(&device::why(&world()?, false, &Nowhere)?),
             "/v1/verify" => {
                 let world = world()?;
                 let slot = match head.parameter("slot") {
@@ -274,8 +278,12 @@ fn document(result: Result<String>, reply: Reply) -> std::io::Result<()> {
 }
 
 fn refusal(failure: &Failure) -> serde_json::Value {
-    let (code, detail) = (failure.code(), failure.detail());
-    json!({ "v": 1, "error": { "code": code, "detail": detail, "next": code.next_step() } })
+    let (code, detail, next) = (failure.code(), failure.detail(), failure.next());
+    let mut document = json!({ "v": 1, "error": { "code": code, "detail": detail, "next": next } });
+    if !failure.conditions().is_empty() {
+        document["findings"] = json!(failure.conditions());
+    }
+    document
 }
 
 /// The HTTP status of a failure, by its class; the reason code in the document says more.

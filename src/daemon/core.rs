@@ -69,6 +69,12 @@ impl Core {
     /// The device, looked at afresh: configuration, disk, environment.
     pub(super) fn world(&self) -> Result<World> {
         let mut world = World::open(self.settings()?)?;
+        self.equip(&mut world);
+        Ok(world)
+    }
+
+    /// What this process runs programs and looks over the network with.
+    pub(super) fn equip(&self, world: &mut World) {
         world.remember_seen(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         world.at_work = self.at_work.load(Ordering::SeqCst) > 0;
         if systemd::is_notified() {
@@ -78,7 +84,6 @@ impl Core {
             let socket = world.settings.run.join("probe.sock");
             world.remote = Some(Box::new(Window { socket }));
         }
-        Ok(world)
     }
 
     /// For a request: waits until the keeper has had its turn.

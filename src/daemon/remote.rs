@@ -3,7 +3,7 @@
 use super::hub::Numbered;
 use crate::control::{Answered, Call, Lines, call};
 use crate::event::{Event, Sink};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Condition, Failure, ReasonCode, Result, WithReason};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
@@ -19,12 +19,16 @@ pub struct Remote {
 #[derive(Deserialize)]
 struct Refused {
     error: Refusal,
+    #[serde(default)]
+    findings: Vec<Condition>,
 }
 
 #[derive(Deserialize)]
 struct Refusal {
     code: ReasonCode,
     detail: String,
+    #[serde(default)]
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +68,9 @@ impl Remote {
 
     /// Asks a question: `GET` of a target.
     pub fn ask<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
-        // Reading a whole slot back and asking everybody take as long as they take.
-        let lasts = ["/v1/verify", "/v1/report"].iter().any(|path| target.starts_with(path));
+        // Reading a whole slot back, and running the health checks, take as long as they take.
+        let long = ["/v1/verify", "/v1/report", "/v1/doctor", "/v1/why"];
+        let lasts = long.iter().any(|path| target.starts_with(path));
         let patience = (!lasts).then_some(PATIENCE);
         let call = Call { method: "GET", target, body: "", handed: None, patience };
         let answered = self.call("status.sock", &call)?;
@@ -134,10 +139,16 @@ fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
 fn refused(text: &str) -> Failure {
     match serde_json::from_str::<Refused>(text) {
         // No code of ours: the request did not get as far as that.
-        Ok(Refused { error }) if error.code == ReasonCode::Unknown => {
+        Ok(Refused { error, .. }) if error.code == ReasonCode::Unknown => {
             Failure::new(ReasonCode::DaemonSilent, error.detail)
         }
-        Ok(Refused { error }) => Failure::new(error.code, error.detail),
+        Ok(Refused { error, findings }) => {
+            let failure = Failure::new(error.code, error.detail).with_conditions(findings);
+            match error.next {
+                Some(next) => failure.with_next(next),
+                None => failure,
+            }
+        }
         Err(e) => Failure::new(ReasonCode::DaemonSilent, format!("the answer is none: {e}")),
     }
 }

@@ -20,9 +20,10 @@ pub struct Route {
 pub const ROUTES: &[Route] = &[
     brief("/v1", &[]),
     brief("/v1/status", &[]),
-    brief("/v1/why", &[]),
+    // These two run the health checks once.
+    Route { methods: &["GET"], path: "/v1/why", parameters: &[], lasts: true },
     brief("/v1/history", &[]),
-    brief("/v1/doctor", &[]),
+    Route { methods: &["GET"], path: "/v1/doctor", parameters: &[], lasts: true },
     Route { methods: &["GET"], path: "/v1/report", parameters: &[], lasts: true },
     Route { methods: &["GET"], path: "/v1/verify", parameters: &["slot"], lasts: true },
     Route { methods: &["GET"], path: "/v1/events", parameters: &["after", "follow"], lasts: true },

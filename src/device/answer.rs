@@ -1,7 +1,7 @@
 //! What a request that changed something answers.
 
 use crate::install::Report;
-use crate::model::SlotId;
+use crate::model::{Condition, SlotId};
 use crate::update::{State, Work};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub struct Answer {
     /// What was written, if something was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Report>,
+    /// What a person should know, where it was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Condition>,
     /// One line for people.
     pub text: String,
 }
@@ -50,6 +53,7 @@ impl Answer {
             version: work.to.to_string(),
             next,
             written: None,
+            findings: Vec::new(),
             text: sentence(text),
         }
     }

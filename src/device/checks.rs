@@ -1,16 +1,16 @@
 //! The health checks of this device, the built-in one among them, and what passed before an update.
 
+use super::readiness::{self, Before};
 use super::world::World;
-use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::health::{Baseline, CAN_UPDATE_AGAIN, Check, Eyes, Outcome, Seen, Verdict, look, weigh};
-use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
-use crate::sys::{clock, durable, host};
+use crate::model::{Condition, Failure, ReasonCode, Result, WithReason};
+use crate::sys::{clock, durable};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the next update writes to the state folder, several times over.
-const NEEDED: u64 = 256 * 1024;
+pub(super) const NEEDED: u64 = 256 * 1024;
 
 /// Between two looks at what fails.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ impl World {
         self.look_at(&self.settings.checks, sink)
     }
 
-    fn look_at(&self, checks: &[Check], sink: &dyn Sink) -> Vec<Seen> {
+    pub(super) fn look_at(&self, checks: &[Check], sink: &dyn Sink) -> Vec<Seen> {
         let (runner, remote) = (&*self.runner, self.remote.as_deref());
         look(checks, &Eyes { folder: &self.settings.folder, runner, remote, sink })
     }
@@ -51,32 +51,13 @@ impl World {
         weigh(&self.settings.checks, &seen, &self.baseline())
     }
 
-    /// Whether the next update could be installed and armed from here: loads the trust file, opens
-    /// the other slot alone, parses the environment and makes the copy that an arming would write,
-    /// and writes to the state folder. Neither the slot nor the environment is written.
+    /// Whether the next update could be installed and armed from here: what `readiness` asks of a
+    /// system that is to stay, and a write to the state folder. Neither the slot nor the
+    /// environment is written.
     fn can_update_again(&self) -> Result<()> {
-        self.could_update()?;
-        let state = &self.settings.device.state;
-        let free = host::free_bytes(state).reason(ReasonCode::Io, state.display())?;
-        if free < NEEDED {
-            let (free, needed) = (ByteLen(free), ByteLen(NEEDED));
-            let text = format!("No space left: {} has {free} free of {needed}", state.display());
-            return Err(Failure::new(ReasonCode::NoSpace, text));
-        }
+        readiness::gate(self, Before::Commit)?;
         // Not from what is set aside: the next update needs more than that.
-        durable::write_strictly(&state.join("can-update-again"), b"yes\n")
-    }
-
-    /// The same without the write to the state folder.
-    fn could_update(&self) -> Result<()> {
-        let booted = self.booted()?;
-        self.trust()?;
-        for partition in self.layout.partitions(booted.other()) {
-            self.disk.rehearse(partition)?;
-        }
-        self.boot.look()?;
-        self.boot.rehearse(booted)?;
-        self.state_is_durable()
+        durable::write_strictly(&self.settings.device.state.join("can-update-again"), b"yes\n")
     }
 
     /// Sets room aside, so that a device whose data partition is full can still say what it does.
@@ -97,15 +78,19 @@ impl World {
         bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
     }
 
-    /// Takes the baseline of the system that runs. A system that cannot update again does not
-    /// begin to: `CANNOT_UPDATE_AGAIN`. Whether the state folder takes what is written to it shows
-    /// with the journal, a moment later.
-    pub fn take_baseline(&self, sink: &dyn Sink) -> Result<()> {
-        self.could_update().map_err(|f| match f.code() {
-            ReasonCode::Busy | ReasonCode::StateNotDurable => f,
-            _ => Failure::new(ReasonCode::CannotUpdateAgain, f.to_string()),
-        })?;
-        self.keep_baseline(&self.look_twice(sink))
+    /// Takes the baseline of the system that runs; what a new system must pass and this one does
+    /// not is told.
+    pub fn take_baseline(&self, sink: &dyn Sink) -> Result<Vec<Condition>> {
+        let seen = self.look_twice(sink);
+        self.keep_baseline(&seen)?;
+        let told = readiness::told(&self.settings.checks, &seen, self.is_settled());
+        Ok(told.into_iter().map(|found| found.condition).collect())
+    }
+
+    /// Whether this system has been up for as long as a trial may take to become good: what fails
+    /// now is excused in the next one.
+    pub(super) fn is_settled(&self) -> bool {
+        Duration::from_secs(self.up()) >= self.settings.patience.deadline
     }
 
     /// Takes it again, as the system that is about to be left may stand elsewhere by now. Nobody
@@ -131,8 +116,7 @@ impl World {
     }
 
     fn keep_baseline(&self, seen: &[Seen]) -> Result<()> {
-        let settled = Duration::from_secs(self.up()) >= self.settings.patience.deadline;
-        let known = Baseline::of(seen, settled);
+        let known = Baseline::of(seen, self.is_settled());
         // Without checks there is nothing to keep, and each life of a flash counts its writes.
         if known == self.baseline() {
             return Ok(());

@@ -1,11 +1,13 @@
 //! Whether the device reboots into what is armed, and what stands between now and that.
 
 use super::hands::look;
+use super::readiness::{self, Found};
 use super::waits::{failing, hook, time_left};
 use super::world::World;
 use crate::boot::BootControl;
+use crate::event::Sink;
 use crate::inhibit::{Held, Place, What, look as look_around};
-use crate::model::{Result, Txn};
+use crate::model::{Condition, Failure, Result, Txn};
 use crate::sys::process::Children;
 use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
@@ -53,8 +55,19 @@ pub struct Why {
     pub update: Option<String>,
     /// Everything that is waited for; empty where nothing is.
     pub waits: Vec<Wait>,
+    /// What an installation would be refused or told with.
+    #[serde(default)]
+    pub findings: Vec<Condition>,
     /// One line for people.
     pub text: String,
+}
+
+impl Why {
+    /// What an installation would be refused with.
+    pub fn blocking(&self) -> Option<Failure> {
+        let first = self.findings.iter().find(|c| c.blocks())?;
+        Some(Failure::new(first.code, &first.text).with_next(&first.remedy))
+    }
 }
 
 /// The journal as it stands, without the lock.
@@ -139,7 +152,7 @@ impl From<Held> for Wait {
 
 impl World {
     /// What holds back automatic updates on this device, as the integrator has configured it.
-    fn inhibited(&self) -> Vec<Held> {
+    pub(super) fn inhibited(&self) -> Vec<Held> {
         // A device that is an image has no supply and no medium; its folder stands for it.
         let root = match self.disk.is_image() {
             true => self.settings.folder.as_path(),
@@ -161,15 +174,20 @@ fn built() -> u64 {
 
 /// What stands between now and the update.
 /// `looks`: the checks of a trial are looked at, where nobody else watches them.
-pub fn why(world: &World, looks: bool) -> Result<Why> {
-    let (journal, _) = standing(world)?;
+pub fn why(world: &World, looks: bool, sink: &dyn Sink) -> Result<Why> {
+    let found = readiness::all(world, sink);
+    let (journal, _) = match standing(world) {
+        Ok(standing) => standing,
+        // What keeps anybody from looking blocks an update too.
+        Err(failure) => {
+            let conditions: Vec<_> = found.into_iter().map(|f| f.condition).collect();
+            return readiness::refuse(&conditions).and(Err(failure));
+        }
+    };
     let state = State::of(&journal);
     let mut waits = Vec::new();
-    if let Err(failure) = super::doctor::gate(world) {
-        waits.push(Wait::new("rollback", failure.to_string()));
-    }
-    if let Err(failure) = world.state_is_durable() {
-        waits.push(Wait::new("state", failure.to_string()));
+    for Found { topic, condition } in found.iter().filter(|f| f.condition.blocks()) {
+        waits.push(Wait::new(topic, format!("{} [{}]", condition.text, condition.code)));
     }
     if !world.is_free() {
         waits.push(Wait::new("work", "an installation or a decision is being made just now"));
@@ -213,5 +231,6 @@ pub fn why(world: &World, looks: bool) -> Result<Why> {
     };
     waits.extend(hook(world, &journal));
     let update = journal.work().map(|w| w.to.to_string());
-    Ok(Why { v: 1, state, update, waits, text: done.to_owned() })
+    let findings = found.into_iter().map(|f| f.condition).collect();
+    Ok(Why { v: 1, state, update, waits, findings, text: done.to_owned() })
 }

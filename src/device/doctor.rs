@@ -1,13 +1,15 @@
 //! Would a bad update come back on this board? Every finding with its remedy.
 
 use super::departure::standing;
+use super::readiness::{self, Found};
 use super::world::{World, find_booted};
 use super::{doctor_machine, doctor_state};
 use crate::boot::uboot::{EnvStore, UbootControl};
 use crate::boot::{BootControl, BootFacts, Grade, grade as grade_boot, overall};
 use crate::config::Settings;
 use crate::disk::Disk;
-use crate::model::{Failure, ReasonCode, Result, SlotId};
+use crate::event::Sink;
+use crate::model::{Condition, ConditionKind, Failure, ReasonCode, SlotId};
 use crate::slot::{Layout, SlotNames};
 use crate::sys::process::Children;
 use serde::{Deserialize, Serialize};
@@ -38,9 +40,12 @@ pub struct Finding {
     pub text: String,
     /// What to do; empty for a good finding.
     pub remedy: String,
-    /// The code that an update would be refused with.
+    /// The code that an update would be refused with, or told with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<ReasonCode>,
+    /// What it means for an update; only where there is a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ConditionKind>,
 }
 
 /// All of it.
@@ -55,9 +60,28 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// Why no update may be tried, if so.
-    pub fn blocking(&self) -> Option<ReasonCode> {
-        self.findings.iter().find(|f| f.level == Level::Blocking).and_then(|f| f.code)
+    /// Why no update may be tried, if so: what an installation would be refused with.
+    pub fn blocking(&self) -> Option<Failure> {
+        let first = self.findings.iter().find(|f| f.level == Level::Blocking)?;
+        Some(Failure::new(first.code?, &first.text).with_next(&first.remedy))
+    }
+
+    /// Whether something was found about a topic.
+    fn has(&self, topic: &str) -> bool {
+        self.findings.iter().any(|f| f.topic == topic)
+    }
+
+    /// What `readiness` has found about a topic.
+    fn found(&mut self, topic: &str, found: &[Found]) {
+        for Found { condition, .. } in found.iter().filter(|f| f.topic == topic) {
+            let Condition { code, kind, text, remedy } = condition.clone();
+            let level = match kind {
+                ConditionKind::Blocks => Level::Blocking,
+                ConditionKind::Waits => Level::Notice,
+                ConditionKind::Warns => Level::Warning,
+            };
+            self.push(topic, level, text, remedy, Some((code, kind)));
+        }
     }
 
     pub(super) fn new() -> Diagnosis {
@@ -82,27 +106,24 @@ impl Diagnosis {
         level: Level,
         text: String,
         remedy: String,
-        code: Option<ReasonCode>,
+        told: Option<(ReasonCode, ConditionKind)>,
     ) {
-        let topic = topic.to_owned();
-        self.findings.push(Finding { topic, level, text, remedy, code });
+        let (topic, code) = (topic.to_owned(), told.map(|(code, _)| code));
+        let kind = told.map(|(_, kind)| kind);
+        self.findings.push(Finding { topic, level, text, remedy, code, kind });
     }
 
     /// A failure becomes a blocking finding; what it kept from being looked at is not guessed.
     pub(super) fn block(&mut self, topic: &str, failure: &Failure) {
-        let remedy = failure.code().next_step().to_owned();
-        self.push(
-            topic,
-            Level::Blocking,
-            failure.detail().to_owned(),
-            remedy,
-            Some(failure.code()),
-        );
+        let (text, remedy) = (failure.detail().to_owned(), failure.next().to_owned());
+        let told = Some((failure.code(), ConditionKind::Blocks));
+        self.push(topic, Level::Blocking, text, remedy, told);
     }
 }
 
-/// Looks at everything that an update leans on. Opens for reading only.
-pub fn doctor(settings: Settings) -> Diagnosis {
+/// Looks at everything that an update leans on, and runs the health checks once. `equip` gives the
+/// world what this process runs programs with.
+pub fn doctor(settings: Settings, equip: impl Fn(&mut World), sink: &dyn Sink) -> Diagnosis {
     let mut out = Diagnosis::new();
     let disk = match Disk::open(&settings.device.disk) {
         Ok(disk) => Arc::new(disk),
@@ -112,24 +133,22 @@ pub fn doctor(settings: Settings) -> Diagnosis {
         }
     };
     let layout = look_at_disk(&settings, &disk, &mut out);
-    if let Some(layout) = &layout {
-        match find_booted(&settings, &disk, layout) {
-            Ok(slot) => out.good("booted", format!("slot {slot} runs")),
-            Err(failure) => out.block("booted", &failure),
+    match World::open(settings.clone()) {
+        Ok(mut world) => {
+            equip(&mut world);
+            let found = readiness::all(&world, sink);
+            look_at_environment(&settings, &disk, &found, &mut out);
+            look_at_world(&world, &found, &mut out);
         }
-    }
-    look_at_environment(&settings, &disk, layout.as_ref(), &mut out);
-    // What keeps a world from opening has been told above.
-    if let Ok(world) = World::open(settings.clone()) {
-        look_at_world(&world, &mut out);
-    }
-    match settings.checks.len() {
-        0 => out.warn(
-            "health",
-            "no health check is configured: only a person can commit".to_owned(),
-            "Add a `[[health.check]]` to the configuration.".to_owned(),
-        ),
-        n => out.good("health", format!("{n} check{} configured", if n == 1 { "" } else { "s" })),
+        // Without a layout or a place for the environment there is no more to ask.
+        Err(_) => {
+            if let Some(layout) = &layout
+                && let Err(failure) = find_booted(&settings, &disk, layout)
+            {
+                out.block("booted", &failure);
+            }
+            look_at_environment(&settings, &disk, &[], &mut out);
+        }
     }
     out
 }
@@ -163,64 +182,52 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
 fn look_at_environment(
     settings: &Settings,
     disk: &Arc<Disk>,
-    layout: Option<&Layout>,
+    found: &[Found],
     out: &mut Diagnosis,
 ) {
+    for topic in ["booted", "disk", "environment"] {
+        out.found(topic, found);
+    }
     let facts = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))
         .and_then(|store| UbootControl::new(store).look());
     let facts = match facts {
         Ok(facts) => facts,
+        // A world that opens has told it already.
+        Err(_) if !found.is_empty() => return,
         Err(failure) => return out.block("environment", &failure),
     };
     let table = disk.table().ok();
-    let findings = grade_boot(&facts, table.as_ref(), settings.accept_single_copy);
-    for finding in &findings {
-        let (level, code) = match finding.level {
-            Grade::Armed => (Level::Good, None),
-            Grade::Weak => (Level::Warning, None),
-            Grade::Off => {
-                let code = facts.writable().err().map_or(ReasonCode::RollbackOff, |f| f.code());
-                (Level::Blocking, Some(code))
-            }
-        };
-        out.push("environment", level, finding.reason.clone(), finding.remedy.clone(), code);
-    }
-    if findings.is_empty() {
+    out.rollback = overall(&grade_boot(&facts, table.as_ref(), settings.accept_single_copy));
+    if !out.has("environment") {
         let copies = facts.copies.len();
-        out.good(
-            "environment",
-            format!("{copies} valid copies, counter, limit and way back in place"),
-        );
+        let text = format!("{copies} valid copies, counter, limit and way back in place");
+        out.good("environment", text);
     }
-    if let Some(Err(failure)) = layout.map(|l| l.keeps_clear_of(&facts.disk_ranges())) {
-        out.block("environment", &failure);
-    }
-    out.rollback = overall(&findings);
     if facts.readable() && out.rollback == Grade::Armed {
         out.good("rollback", "armed: a bad update comes back by itself".to_owned());
     }
 }
 
-fn look_at_world(world: &World, out: &mut Diagnosis) {
-    match world.trust() {
-        Ok(trust) => {
-            doctor_state::keys(&trust, out);
-        }
-        Err(failure) => out.block("trust", &failure),
+fn look_at_world(world: &World, found: &[Found], out: &mut Diagnosis) {
+    if let Ok(slot) = world.booted() {
+        out.good("booted", format!("slot {slot} runs"));
     }
-    match world.target() {
-        Ok(target) => {
-            let revision = target.hardware.map_or(String::new(), |h| format!(", hardware {h}"));
-            out.good("identity", format!("{}, {}{revision}", target.product, target.compatible));
-        }
-        Err(failure) => out.block("identity", &failure),
+    for topic in ["trust", "identity", "state", "space"] {
+        out.found(topic, found);
     }
-    match world.state_is_durable() {
-        Ok(()) => {
-            out.good("state", world.settings.device.state.display().to_string());
-            doctor_state::space(world, out);
+    if let Ok(trust) = world.trust() {
+        doctor_state::keys(&trust, out);
+    }
+    if let Ok(target) = world.target() {
+        let revision = target.hardware.map_or(String::new(), |h| format!(", hardware {h}"));
+        out.good("identity", format!("{}, {}{revision}", target.product, target.compatible));
+    }
+    let state = &world.settings.device.state;
+    if !out.has("state") {
+        out.good("state", state.display().to_string());
+        if let Ok(free) = doctor_state::enough_room(state, doctor_state::ROOM) {
+            doctor_state::left(free, state, out);
         }
-        Err(failure) => out.block("state", &failure),
     }
     if world.floor.load().damaged {
         let text = "a copy of the stored floor is damaged".to_owned();
@@ -234,26 +241,22 @@ fn look_at_world(world: &World, out: &mut Diagnosis) {
         Err(_) => world.certificate(),
     };
     doctor_state::drill(certificate.as_ref(), out);
+    for topic in ["hooks", "times", "hold", "inhibit", "confirm", "trial", "health"] {
+        out.found(topic, found);
+    }
+    match world.settings.checks.len() {
+        0 => out.warn(
+            "health",
+            "no health check is configured: only a person can commit".to_owned(),
+            "Add a `[[health.check]]` to the configuration.".to_owned(),
+        ),
+        _ if out.has("health") => {}
+        n => out.good("health", format!("{n} check{} configured", if n == 1 { "" } else { "s" })),
+    }
 }
 
 /// The grade alone, for `status`.
 pub(super) fn grade(world: &World, facts: &BootFacts) -> Grade {
     let table = world.disk.table().ok();
     overall(&grade_boot(facts, table.as_ref(), world.settings.accept_single_copy))
-}
-
-/// Refuses to arm where a bad update would not come back (DESIGN 5).
-pub(super) fn gate(world: &World) -> Result<()> {
-    let facts = world.boot.look()?;
-    world.layout.keeps_clear_of(&facts.disk_ranges())?;
-    doctor_state::room(world)?;
-    let table = world.disk.table()?;
-    let findings = grade_boot(&facts, Some(&table), world.settings.accept_single_copy);
-    match findings.into_iter().find(|f| f.level == Grade::Off) {
-        None => Ok(()),
-        Some(finding) => Err(facts
-            .writable()
-            .err()
-            .unwrap_or_else(|| Failure::new(ReasonCode::RollbackOff, finding.reason))),
-    }
 }

@@ -4,13 +4,27 @@ use super::doctor::Diagnosis;
 use super::drill::Certificate;
 use super::world::World;
 use crate::model::{ByteLen, Failure, ReasonCode, Result};
-use crate::sys::host;
+use crate::sys::{durable, host};
 use crate::trust::{Role, Trust, is_published_test_key};
 use crate::update::{Identity, Named};
 use std::path::Path;
 
 /// Journal, history, black box and what hooks say: with less nothing is begun.
-const NEEDED: u64 = 1 << 20;
+pub(super) const ROOM: u64 = 1 << 20;
+/// Files that an update makes, a few at a time.
+const FILES: u64 = 8;
+
+/// What an update cannot do without.
+const WRITTEN: [&str; 7] = [
+    "lock",
+    "journal.0",
+    "journal.0.new",
+    "journal.1",
+    "journal.1.new",
+    "baseline.json",
+    "baseline.json.new",
+];
+
 /// With less somebody should look.
 const ENOUGH: u64 = 8 << 20;
 
@@ -37,37 +51,60 @@ fn weigh(count: usize, threshold: u32, published: bool, place: &str, out: &mut D
     out.good("trust", text);
 }
 
-/// Whether the state folder has room for what an update writes: `NO_SPACE` if not.
-pub(super) fn room(world: &World) -> Result<u64> {
-    let state = &world.settings.device.state;
+/// Whether the file system of the state folder has `needed` bytes and some files to spare; how many
+/// bytes are free, with those that were set aside. `NO_SPACE` if not.
+pub(super) fn enough_room(state: &Path, needed: u64) -> Result<u64> {
     let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
-    let free = host::free_bytes(folder).map_err(|e| {
+    let failed = |e: std::io::Error| {
         Failure::new(ReasonCode::StateNotDurable, format!("{}: {e}", folder.display()))
-    })?;
-    enough(free, state).map(|()| free)
+    };
+    let free = host::free_bytes(folder).map_err(failed)?;
+    let files = host::free_files(folder).map_err(failed)?;
+    enough(free, durable::reserved(state), files, needed, state)
 }
 
-fn enough(free: u64, state: &Path) -> Result<()> {
-    if free < NEEDED {
-        let (free, needed) = (ByteLen(free), ByteLen(NEEDED));
-        let text = format!("{} has {free} free, {needed} are needed", state.display());
-        return Err(Failure::new(ReasonCode::NoSpace, text));
+/// `aside` is what was set aside for the way home, and `files` how many more may be made, where the
+/// file system counts them.
+fn enough(free: u64, aside: u64, files: Option<u64>, needed: u64, state: &Path) -> Result<u64> {
+    let refuse = |text: String| Err(Failure::new(ReasonCode::NoSpace, text));
+    let place = state.display();
+    // What is set aside may be used only while there is other room.
+    if free < needed.saturating_sub(aside) {
+        return refuse(format!(
+            "No space left: {place} has {} free, {} are needed",
+            ByteLen(free),
+            ByteLen(needed.saturating_sub(aside))
+        ));
+    }
+    match files {
+        Some(left) if left < FILES => refuse(format!(
+            "No space left: {place} has room for {left} more files, {FILES} are needed"
+        )),
+        _ => Ok(free),
+    }
+}
+
+/// Whether what an update writes in the state folder can be replaced: each is a file or not there.
+pub(super) fn sound_files(state: &Path) -> Result<()> {
+    for name in WRITTEN {
+        let path = state.join(name);
+        if let Ok(found) = std::fs::symlink_metadata(&path)
+            && !found.is_file()
+        {
+            let text =
+                format!("{} is no regular file, so that it cannot be replaced", path.display());
+            let next = format!("Take it away: `rm -r {}`.", path.display());
+            return Err(Failure::new(ReasonCode::StateNotDurable, text).with_next(next));
+        }
     }
     Ok(())
 }
 
-pub(super) fn space(world: &World, out: &mut Diagnosis) {
-    match room(world) {
-        Err(failure) => out.block("space", &failure),
-        Ok(free) => left(free, &world.settings.device.state, out),
-    }
-}
-
-fn left(free: u64, state: &Path, out: &mut Diagnosis) {
+pub(super) fn left(free: u64, state: &Path, out: &mut Diagnosis) {
     let text = format!("{} has {} free", state.display(), ByteLen(free));
     match free < ENOUGH {
         true => {
-            out.warn("space", text, format!("Free some: below {} updates stop.", ByteLen(NEEDED)))
+            out.warn("space", text, format!("Free some: below {} updates stop.", ByteLen(ROOM)))
         }
         false => out.good("space", text),
     }
@@ -158,9 +195,14 @@ mod tests {
     #[test]
     fn room_on_the_data_partition_warns_before_it_stops() {
         let state = Path::new("/data/surefoot");
-        assert_eq!(enough(NEEDED - 1, state).unwrap_err().code(), ReasonCode::NoSpace);
-        assert_eq!(enough(NEEDED, state), Ok(()));
-        assert_eq!(told(|out| left(NEEDED, state, out)).0, Level::Warning);
+        let code =
+            |free, aside, files| enough(free, aside, files, ROOM, state).map_err(|f| f.code());
+        assert_eq!(code(ROOM - 1, 0, None), Err(ReasonCode::NoSpace));
+        assert_eq!(code(ROOM, 0, Some(FILES - 1)), Err(ReasonCode::NoSpace));
+        assert_eq!(code(ROOM, 0, Some(FILES)), Ok(ROOM));
+        assert_eq!(code(ROOM, 0, None), Ok(ROOM));
+        assert_eq!(code(ROOM - 1, 1, None), Ok(ROOM - 1), "the reserve is no loss of room");
+        assert_eq!(told(|out| left(ROOM, state, out)).0, Level::Warning);
         assert_eq!(told(|out| left(ENOUGH, state, out)).0, Level::Good);
     }
 

@@ -1,7 +1,7 @@
 //! The driver's hands on a real device.
 
 use super::world::World;
-use super::{memory, moments};
+use super::{memory, moments, readiness};
 use crate::artifact::Release;
 use crate::boot::{BootChange, BootControl};
 use crate::event::{Event, Sink};
@@ -156,7 +156,10 @@ impl DeviceHands<'_, '_> {
         Ok(match prepared.write() {
             Ok(report) => {
                 cargo.report = Some(report);
-                Done::Written
+                match readiness::bootable(self.world, target.id()) {
+                    Ok(()) => Done::Written,
+                    Err(failure) => Done::NotWritten(failure.code(), failure.detail().to_owned()),
+                }
             }
             Err(failure) => Done::NotWritten(failure.code(), failure.detail().to_owned()),
         })

@@ -2,15 +2,15 @@
 
 use super::answer::{Answer, Next};
 use super::departure;
-use super::doctor;
 use super::hands::{Cargo, look, rest};
 use super::offer::{self, Offer};
+use super::readiness;
 use super::world::World;
 use super::{memory, moments};
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Plan, Reuse, check_file};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Condition, Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
 use crate::update::{Allowed, Done, Order, Phase, Reboot, State, Then, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
@@ -62,11 +62,15 @@ pub enum Installed {
         slot: crate::model::SlotId,
         /// What would be written.
         plan: Plan,
+        /// What a person should know before.
+        #[serde(default)]
+        findings: Vec<Condition>,
     },
 }
 
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
 pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Installed> {
+    let mut conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
     let booted = world.booted()?;
     if !ask.dry_run {
         may_begin(world, &ask)?;
@@ -76,6 +80,9 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         false => ask.then,
     };
     let _lock = if ask.dry_run { None } else { Some(world.lock()?) };
+    if !ask.dry_run {
+        world.keep_reserve();
+    }
     let mut journal = world.load_journal();
     if ask.dry_run {
         let facts = look(world, booted, &journal, &Wish::Settle, None)?;
@@ -87,7 +94,6 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         let text = format!("{} in slot {} is on trial", work.to, work.slot);
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    doctor::gate(world)?;
     let Offer { release, input } = offer::open(world, ask.source)?;
     let digest = release.body_digest();
     // Asked again for what is under way, nothing is old or new about it.
@@ -123,7 +129,8 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         check_file(&**source, &release, Depth::Stored, sink)?;
     }
     if ask.dry_run {
-        return Ok(Installed::Plan { v: 1, dry_run: true, slot: work.slot, plan });
+        let (slot, findings) = (work.slot, conditions);
+        return Ok(Installed::Plan { v: 1, dry_run: true, slot, plan, findings });
     }
     let reuse = match world.installed(work.slot) {
         _ if resumes => Reuse::Resume,
@@ -131,7 +138,8 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         None => Reuse::Nothing,
     };
     moments::asked(world, Moment::BeforeInstall, &work, sink)?;
-    world.take_baseline(sink)?;
+    conditions.extend(world.take_baseline(sink)?);
+    readiness::tell(&conditions, sink);
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
     let wish = Wish::Install(work.clone(), then);
@@ -154,7 +162,8 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         }
     }
     moments::at(world, Moment::AfterInstall, &work, sink);
-    Ok(Installed::Done(Answer { written: cargo.report, ..installed_answer(state, &work) }))
+    let (written, findings) = (cargo.report, conditions);
+    Ok(Installed::Done(Answer { written, findings, ..installed_answer(state, &work) }))
 }
 
 /// Whether anything may be installed at all just now.

@@ -18,6 +18,7 @@ mod memory;
 mod moments;
 mod offer;
 mod postmortem;
+mod readiness;
 mod recorder;
 mod redact;
 mod report;

@@ -1,12 +1,13 @@
 //! Whether an artifact would be installed here, without touching anything.
 
 use super::Source;
+use super::readiness;
 use super::world::{World, named};
 use crate::artifact::{Release, read_head};
 use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
-use crate::model::{Digest, Failure, ReasonCode, Result, Txn};
+use crate::model::{Condition, Digest, Failure, ReasonCode, Result, Txn};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Order, Standing, Work, wanted};
@@ -92,15 +93,20 @@ pub struct Judgement {
     pub running: String,
     /// The artifact: SHA-256 of its manifest.
     pub artifact: Digest,
+    /// What a person should know before; empty where only the head was looked at.
+    #[serde(default)]
+    pub findings: Vec<Condition>,
 }
 
-/// Whether this file would be installed here: every signature, every stored byte, every rule.
+/// Whether this file would be installed here: what the device needs for that, every signature, every
+/// stored byte, every rule.
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
+    let findings = readiness::ready(world, Some(sink))?;
     let (offer, judgement) = look_at(world, source)?;
     if let Input::Seekable(source) = &offer.input {
         check_file(&**source, &offer.release, Depth::Decoded, sink)?;
     }
-    Ok(judgement)
+    Ok(Judgement { findings, ..judgement })
 }
 
 /// The same by the head and the length alone, to choose among several: what is stored is checked
@@ -117,5 +123,5 @@ fn look_at(world: &World, source: Source) -> Result<(Offer, Judgement)> {
     let offer = open(world, source)?;
     let (plan, work) = weigh(world, &world.load_journal(), &offer.release, Allowed::default())?;
     let (running, artifact) = (work.from.to_string(), offer.release.body_digest());
-    Ok((offer, Judgement { v: 1, plan, slot: work.slot, running, artifact }))
+    Ok((offer, Judgement { v: 1, plan, slot: work.slot, running, artifact, findings: Vec::new() }))
 }

@@ -11,6 +11,7 @@ use crate::blackbox;
 use crate::boot::uboot::{CopyState, EnvStore};
 use crate::config::{Loaded, Settings, Where, load};
 use crate::disk::Disk;
+use crate::event::Nowhere;
 use crate::hooks::Log;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::{clock, durable, files, host, mounts};
@@ -48,8 +49,9 @@ const VARIABLES: [&str; 12] = [
 const LEFT_OUT: [&str; 7] =
     ["hooks", "events", "blackbox", "history", "files", "config", "bootloader"];
 
-/// The whole report. `events` is what the daemon has told, where one runs.
-pub fn report(place: &Where, events: Value) -> Value {
+/// The whole report. `events` is what the daemon has told, where one runs, and `equip` gives the
+/// world what this process runs programs with.
+pub fn report(place: &Where, events: Value, equip: impl Fn(&mut World)) -> Value {
     let mut out = Map::new();
     out.insert("v".into(), json!(1));
     out.insert("surefoot".into(), json!(env!("CARGO_PKG_VERSION")));
@@ -60,7 +62,7 @@ pub fn report(place: &Where, events: Value) -> Value {
     );
     let loaded = load(place);
     match &loaded {
-        Ok(loaded) => of_settings(loaded, &mut out),
+        Ok(loaded) => of_settings(loaded, &equip, &mut out),
         Err(failure) => {
             out.insert("config".into(), refused(failure));
         }
@@ -70,7 +72,7 @@ pub fn report(place: &Where, events: Value) -> Value {
     bounded(out)
 }
 
-fn of_settings(loaded: &Loaded, out: &mut Map<String, Value>) {
+fn of_settings(loaded: &Loaded, equip: &dyn Fn(&mut World), out: &mut Map<String, Value>) {
     let settings = &loaded.settings;
     let mut put = |name: &str, value| out.insert(name.to_owned(), value);
     let world = World::open(settings.clone());
@@ -79,7 +81,10 @@ fn of_settings(loaded: &Loaded, out: &mut Map<String, Value>) {
         Err(failure) => refused(failure),
     };
     put("status", asked(&|w| plain(&status(w)?)));
-    put("doctor", plain(&doctor(settings.clone())).unwrap_or_else(|f| refused(&f)));
+    put(
+        "doctor",
+        plain(&doctor(settings.clone(), equip, &Nowhere)).unwrap_or_else(|f| refused(&f)),
+    );
     put("postmortem", asked(&|w| plain(&postmortem(w, &rested(w)?))));
     put("committed", asked(&|w| plain(&w.committed.load())));
     put(
@@ -265,7 +270,7 @@ mod tests {
 
     #[test]
     fn without_a_configuration_it_says_what_it_can() {
-        let report = report(&Where::File("/nowhere/surefoot.toml".into()), Value::Null);
+        let report = report(&Where::File("/nowhere/surefoot.toml".into()), Value::Null, |_| ());
         assert_eq!(report["config"]["error"]["code"], "CONFIG_MISSING");
         assert_eq!(report["v"], 1);
         assert!(report["kernel"]["release"].as_str().is_some_and(|r| !r.is_empty()));

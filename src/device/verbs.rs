@@ -1,9 +1,9 @@
 //! `switch`, `commit`, `rollback`, `verify a|b`, `history`.
 
 use super::answer::{Answer, Next};
-use super::doctor;
 use super::hands::{look, rest, rest_with};
 use super::memory;
+use super::readiness::{self, Before};
 use super::world::{World, digest_of};
 use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
@@ -38,13 +38,15 @@ pub fn come_to_rest(world: &World, sink: &dyn Sink) -> Result<State> {
 pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     world.booted()?;
     let _lock = world.lock()?;
+    world.keep_reserve();
     let journal = settle(world, sink)?;
-    doctor::gate(world)?;
+    readiness::gate(world, Before::Update)?;
     // It may have waited for months, and a key may have been revoked meanwhile.
-    if let Phase::Staged(work) = &journal.phase
-        && let Some(refused) = world.refusal(work.slot)
-    {
-        return Err(refused);
+    if let Phase::Staged(work) = &journal.phase {
+        if let Some(refused) = world.refusal(work.slot) {
+            return Err(refused);
+        }
+        readiness::bootable(world, work.slot)?;
     }
     world.renew_baseline(true, sink)?;
     let rest = rest(world, journal, &Wish::Switch, None, sink)?;
@@ -216,7 +218,8 @@ pub(super) fn go_back(
             format!("{to} has security epoch {}, below the floor {floor}", to.security_epoch);
         return Err(Failure::new(ReasonCode::BelowFloor, text));
     }
-    doctor::gate(world)?;
+    readiness::gate(world, Before::Update)?;
+    world.keep_reserve();
     if digest != Digest::NONE {
         match verify_slot(world, slot, sink)? {
             SlotVerdict::Matches { .. } | SlotVerdict::ModifiedSinceInstall { .. } => {}

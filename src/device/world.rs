@@ -1,5 +1,6 @@
 //! The device as the settings describe it, opened but not yet touched.
 
+use super::readiness;
 use super::rights::{may_look, may_write};
 use crate::artifact::Installed;
 use crate::boot::BootFacts;
@@ -53,6 +54,10 @@ pub struct World {
 impl World {
     /// Opens the device for reading. Nothing is written here and by nobody without the lock.
     pub fn open(settings: Settings) -> Result<World> {
+        World::opened(settings).map_err(readiness::unopened)
+    }
+
+    fn opened(settings: Settings) -> Result<World> {
         may_look(&settings)?;
         let disk = Arc::new(Disk::open(&settings.device.disk)?);
         let [a, b] = settings.slots.clone();

@@ -49,7 +49,7 @@ pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
             // Nobody may be listening on stderr; the exit status still speaks.
             let mut err = std::io::stderr().lock();
             let _ = writeln!(err, "surefoot-forge: {failure}");
-            let _ = writeln!(err, "next: {}", failure.code().next_step());
+            let _ = writeln!(err, "next: {}", failure.next());
             ExitCode::from(failure.code().class().exit_status())
         }
     }

@@ -3,6 +3,7 @@
 
 mod check;
 mod look;
+mod possible;
 mod probe;
 mod units;
 mod verdict;
@@ -10,6 +11,7 @@ mod window;
 
 pub use check::{Check, Kind, Need};
 pub use look::{Eyes, Remote, look};
+pub use possible::impossible;
 pub use probe::probe;
 pub use verdict::{Baseline, Before, Seen, Verdict, weigh};
 pub use window::{Patience, Say, Window};

@@ -50,7 +50,7 @@ impl Baseline {
 
     /// Whether the system goes back if this check fails as `seen`: what was broken before cannot
     /// hold the update hostage, and what worked before must work again.
-    fn needs(&self, check: &Check, seen: &Seen) -> bool {
+    pub fn needs(&self, check: &Check, seen: &Seen) -> bool {
         match self.0.get(&check.name) {
             Some(Before::Passed(passed)) => *passed,
             Some(Before::By(units)) => seen.units.iter().any(|u| !units.contains(u)),

@@ -1,6 +1,6 @@
 //! One error for all rooms: a reason code a machine acts on, a detail a person reads.
 
-use super::{ReasonCode, printable};
+use super::{Condition, ReasonCode, printable};
 
 /// The result of everything in this crate that can fail for a reason worth naming.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -14,13 +14,21 @@ const DETAIL_MAX: usize = 4096;
 pub struct Failure {
     code: ReasonCode,
     detail: String,
+    more: Option<Box<More>>,
+}
+
+/// What only some failures have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct More {
+    next: Option<String>,
+    conditions: Vec<Condition>,
 }
 
 impl Failure {
     /// A failure with its stable code and one line for people. Foreign bytes in `detail` are
     /// made printable here, so that no caller can forget (threat: escape sequences in a log).
     pub fn new(code: ReasonCode, detail: impl AsRef<str>) -> Self {
-        Failure { code, detail: printable(detail.as_ref(), DETAIL_MAX) }
+        Failure { code, detail: printable(detail.as_ref(), DETAIL_MAX), more: None }
     }
 
     /// The stable reason code.
@@ -33,10 +41,41 @@ impl Failure {
         &self.detail
     }
 
+    /// What a person does next, one sentence: its own, or that of its code.
+    pub fn next(&self) -> &str {
+        let own = self.more.as_ref().and_then(|more| more.next.as_deref());
+        own.unwrap_or_else(|| self.code.next_step())
+    }
+
+    /// Everything that an update needs and did not find, where that was looked at.
+    pub fn conditions(&self) -> &[Condition] {
+        self.more.as_ref().map_or(&[], |more| &more.conditions)
+    }
+
+    /// The same failure with a next step that fits this case better than the code's own.
+    #[must_use]
+    pub fn with_next(mut self, next: impl AsRef<str>) -> Self {
+        let next = printable(next.as_ref(), 512);
+        if next != self.code.next_step() {
+            self.more.get_or_insert_default().next = Some(next);
+        }
+        self
+    }
+
+    /// The same failure with everything that was found beside it.
+    #[must_use]
+    pub fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        if !conditions.is_empty() {
+            self.more.get_or_insert_default().conditions = conditions;
+        }
+        self
+    }
+
     /// The same failure with its place in front: `slot b: …`.
     #[must_use]
     pub fn at(self, place: impl std::fmt::Display) -> Self {
-        Failure::new(self.code, format!("{place}: {}", self.detail))
+        let placed = Failure::new(self.code, format!("{place}: {}", self.detail));
+        Failure { more: self.more, ..placed }
     }
 }
 

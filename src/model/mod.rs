@@ -2,6 +2,7 @@
 
 mod against;
 mod claim;
+mod condition;
 mod duration;
 mod ends;
 mod failure;
@@ -12,6 +13,7 @@ mod text;
 
 pub use against::{Against, By, Failing};
 pub use claim::{CopyClaim, EnvClaims};
+pub use condition::{Condition, ConditionKind};
 pub use duration::{duration, parse_duration, size};
 pub use ends::both_ends;
 pub use failure::{Failure, Result, WithReason};

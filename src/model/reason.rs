@@ -133,6 +133,7 @@ reasons! {
     VersionOlder "VERSION_OLDER" Reject "The release is older than the running one." "Say `--allow-older` if that is what you want.";
     BelowFloor "BELOW_FLOOR" Reject "The release is below the security epoch's floor." "Use a newer release; nothing on this device overrides the floor.";
     RolledBackBefore "ROLLED_BACK_BEFORE" Reject "This release was tried and rolled back." "Fix and rebuild it, or say `--retry-rolled-back` to try the same one again.";
+    NotBootable "NOT_BOOTABLE" Reject "The image begins with no file system that a bootloader could read." "Build the artifact from an ext4, squashfs or erofs image: `surefoot-forge build --rootfs IMAGE`.";
     TooBig "TOO_BIG" Reject "The payload does not fit the slot." "Make the root filesystem smaller than the slot less 256 KiB.";
     AlreadyInstalled "ALREADY_INSTALLED" Nothing "This release is already running." "Nothing to do; `--reinstall` writes it again.";
     // Trust and keys.
@@ -150,8 +151,13 @@ reasons! {
     HealthFailed "HEALTH_FAILED" Denied "The new system failed a health check." "Nothing to repair: the previous system is armed, or runs again. `surefoot status` names every failing check.";
     DeadlinePassed "DEADLINE_PASSED" Denied "The new system was not decided in its time." "Reboot: the previous system is armed. `[trial] deadline` sets the time.";
     CannotUpdateAgain "CANNOT_UPDATE_AGAIN" Device "The running system could not install the next update." "Mend what `surefoot doctor` names; without it no update could be undone by another.";
+    CheckCannotRun "CHECK_CANNOT_RUN" Config "A health check can never run on this device, so no release could stay." "Correct the check in the configuration, then run `surefoot doctor`.";
+    CheckFails "CHECK_FAILS" Denied "A health check fails in the system that runs, and the next system must pass it." "Nothing needs to be done where the release to be installed mends it; else mend it first.";
+    TimesConflict "TIMES_CONFLICT" Config "The times in the configuration contradict each other, so no release could stay." "Correct `[health]` and `[trial]`, then run `surefoot config check`.";
     HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "`surefoot why` names the check: correct it, or decide yourself: `surefoot commit --force --reason TEXT`.";
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Run `surefoot doctor` and follow its remedies.";
+    RollbackWeak "ROLLBACK_WEAK" Denied "A bad update comes back, but something that should stand behind the rollback is missing." "Run `surefoot doctor` and follow its remedies.";
+    ConfirmNeeded "CONFIRM_NEEDED" Busy "An automatic update is written and then waits for a person." "Say `surefoot confirm` once it is staged.";
     Held "HELD" Denied "Automatic updates are stopped on this device." "Say `--hold-ok`, or let them go: `surefoot release`.";
     ClockUnset "CLOCK_UNSET" Denied "Nobody has set this device's clock." "Set it, or leave the time away: a hold without one lasts until `surefoot release`.";
     Inhibited "INHIBITED" Busy "Something holds automatic updates back for now." "See `surefoot why`; ask again when it is over.";
@@ -185,7 +191,7 @@ reasons! {
     // Bootloader environment.
     EnvConfig "ENV_CONFIG" Config "The description of the bootloader environment is wrong." "Correct fw_env.config.";
     EnvUnreadable "ENV_UNREADABLE" Config "No copy of the bootloader environment is valid." "Run `surefoot doctor`; if fw_env.config is right, write both copies with `mkenvimage`: docs/uboot-environment.md.";
-    EnvFull "ENV_FULL" Device "The bootloader environment has no room." "Remove variables from it.";
+    EnvFull "ENV_FULL" Device "The bootloader environment has no room for what an update writes to it." "Remove variables that nothing needs: `fw_printenv` lists them, `fw_setenv NAME` removes one.";
     EnvReadBack "ENV_READ_BACK" Device "The bootloader environment did not read back as written." "Replace the medium; nothing was switched.";
     // Configuration, state, words.
     StateNotDurable "STATE_NOT_DURABLE" Config "The state folder cannot be written, or lies on the root filesystem." "Point `[device] state` at the data partition.";

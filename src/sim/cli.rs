@@ -153,7 +153,7 @@ pub fn main() -> ExitCode {
             // Nobody may be listening on stderr; the exit status still speaks.
             let mut err = std::io::stderr().lock();
             let _ = writeln!(err, "surefoot-sim: {failure}");
-            let _ = writeln!(err, "next: {}", failure.code().next_step());
+            let _ = writeln!(err, "next: {}", failure.next());
             ExitCode::from(failure.code().class().exit_status())
         }
     }

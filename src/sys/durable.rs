@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 const RESERVED: std::ops::Range<u32> = 0..8;
 const RESERVE_LEN: u64 = 32 * 1024;
 
-/// With less room than this nothing is set aside.
-const ROOMY: u64 = 16 * 8 * RESERVE_LEN;
+/// With less room than this nothing is set aside: what an update needs anyway, and the reserve.
+const ROOMY: u64 = 5 * 8 * RESERVE_LEN;
 
 /// Replaces `path` with `bytes`: write beside it, fsync, rename, fsync the folder. After a cut
 /// at any point the file is whole: old or new. On a full disk it takes what [`reserve`] has set
@@ -97,6 +97,12 @@ pub fn reserve(folder: &Path) {
     for path in missing() {
         let _ = write_strictly(&path, &bytes);
     }
+}
+
+/// How many bytes [`reserve`] has set aside in `folder`.
+pub fn reserved(folder: &Path) -> u64 {
+    let lengths = RESERVED.map(|n| fs::symlink_metadata(folder.join(format!("reserve.{n}"))));
+    lengths.filter_map(|found| Some(found.ok()?.len())).sum()
 }
 
 /// Replaces a file that anybody may read and nobody needs after a reboot: whole at every moment,

@@ -170,3 +170,9 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let found = nix::sys::statvfs::statvfs(path)?;
     Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
+
+/// How many more files the filesystem of `path` can hold; `None` where it does not count them.
+pub fn free_files(path: &Path) -> std::io::Result<Option<u64>> {
+    let found = nix::sys::statvfs::statvfs(path)?;
+    Ok((found.files() > 0).then(|| found.files_available()))
+}

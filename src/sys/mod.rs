@@ -15,6 +15,7 @@ pub mod lock;
 pub mod mounts;
 pub mod power;
 pub mod process;
+pub mod program;
 pub mod slab;
 pub mod spare;
 pub mod stop;

@@ -26,15 +26,24 @@ impl UbootControl {
         &self.store
     }
 
-    /// Whether the next update could be armed from here: parses the environment, makes the copy
-    /// that an arming would write, opens its place for writing, and writes nothing.
+    /// Whether the next update could be armed from here: parses the environment, makes every copy
+    /// that an update would write (the arming, a try given back, the way home), opens the place for
+    /// writing, and writes nothing. An arming that fits alone would leave a trial that nothing ends.
     pub fn rehearse(&self, booted: SlotId) -> Result<()> {
         let session = self.store.begin()?;
         self.facts(session.loaded()).writable()?;
         let mut env = session.loaded().env()?.clone();
+        let (slot, good) = (booted.other(), booted);
         let txn = Txn::new(&crate::model::Digest::NONE, u32::MAX);
-        apply(&mut env, &BootChange::Arm { slot: booted.other(), good: booted, txn })?;
-        session.rehearse(&env)
+        for change in [
+            BootChange::Arm { slot, good, txn: txn.clone() },
+            BootChange::GiveBack,
+            BootChange::FallBack { to: good, txn },
+        ] {
+            apply(&mut env, &change)?;
+            session.rehearse(&env)?;
+        }
+        Ok(())
     }
 
     fn facts(&self, loaded: &Loaded) -> BootFacts {

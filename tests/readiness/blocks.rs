@@ -1,0 +1,148 @@
+//! Each precondition made false, by itself.
+
+use crate::common::{self, Bench};
+use crate::kept::configure;
+use crate::{all_refuse, none_tells};
+use std::process::Command;
+
+/// Makes one precondition false on a sound device.
+type Ruin = fn(&Bench);
+
+fn env(bench: &Bench, words: &[&str]) {
+    let config = bench.path("DEV/fw_env.config");
+    let mut set = Command::new("fw_setenv");
+    let done = set.args(["-c", &config]).args(words).current_dir(bench.path("DEV")).status();
+    assert!(done.expect("fw_setenv: install libubootenv-tool").success());
+}
+
+/// Fills the environment but for so many bytes.
+fn fill(bench: &Bench, spare: usize) {
+    let disk = common::read(&bench.path("DEV/disk.img"));
+    let copies = [4 << 20, 8 << 20].map(|at: usize| &disk[at..at + 0x4000]);
+    let newer = if copies[0][4] >= copies[1][4] { copies[0] } else { copies[1] };
+    let used = newer[5..].windows(2).position(|w| w == [0, 0]).unwrap() + 2;
+    let value = "x".repeat(0x4000 - 5 - used - "filler=".len() - 1 - spare);
+    env(bench, &["filler", &value]);
+}
+
+fn edit(bench: &Bench, from: &str, to: &str) {
+    let config = bench.path("DEV/surefoot.toml");
+    let text = String::from_utf8(common::read(&config)).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&config, text.replace(from, to)).unwrap();
+}
+
+fn script(bench: &Bench, name: &str, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = bench.path(&format!("DEV/{name}"));
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+const CHECK: &str = "[[health.check]]\nname = \"app\"\n";
+
+/// What needs neither root nor a mount: status, code, and how it is made false.
+const TABLE: &[(&str, i32, &str, Ruin)] = &[
+    ("which slot runs is not known", 78, "BOOTED_UNKNOWN", |b| {
+        std::fs::write(b.path("DEV/run/booted"), "c\n").unwrap();
+    }),
+    ("bootlimit is missing", 77, "ROLLBACK_OFF", |b| env(b, &["bootlimit"])),
+    ("the way back is missing", 77, "ROLLBACK_OFF", |b| env(b, &["altbootcmd"])),
+    ("the counter is missing", 77, "ROLLBACK_OFF", |b| env(b, &["surefoot_counter"])),
+    ("both copies are dead", 78, "ENV_UNREADABLE", |b| {
+        [4 << 20, 8 << 20].into_iter().for_each(|at| b.patch_disk(at, &[0xa5; 0x4000]));
+    }),
+    ("the environment is nearly full", 74, "ENV_FULL", |b| fill(b, 20)),
+    ("fw_env.config is not there", 78, "ENV_CONFIG", |b| {
+        std::fs::remove_file(b.path("DEV/fw_env.config")).unwrap();
+    }),
+    ("there is no trust file", 78, "TRUST_MISSING", |b| {
+        std::fs::remove_file(b.path("DEV/trust.toml")).unwrap();
+    }),
+    ("the trust file is damaged", 78, "TRUST_INVALID", |b| {
+        std::fs::write(b.path("DEV/trust.toml"), "x").unwrap();
+    }),
+    ("a slot is missing", 78, "SLOT_MISSING", |b| edit(b, "rootfs-b", "rootfs-c")),
+    ("the disk is not there", 78, "DISK_MISSING", |b| edit(b, "disk.img", "gone.img")),
+    ("the hardware revision cannot be read", 78, "HARDWARE_UNKNOWN", |b| {
+        edit(b, "[device]", "[device]\nhardware = { file = \"gone\" }");
+    }),
+    ("the state folder is a file", 78, "STATE_NOT_DURABLE", |b| {
+        std::fs::remove_dir_all(b.path("DEV/state")).unwrap();
+        std::fs::write(b.path("DEV/state"), "x").unwrap();
+    }),
+    ("the journal's place is a folder", 78, "STATE_NOT_DURABLE", |b| {
+        std::fs::create_dir_all(b.path("DEV/state/journal.0")).unwrap();
+    }),
+    ("a check's program is not there", 78, "CHECK_CANNOT_RUN", |b| {
+        configure(b, &format!("{CHECK}command = [\"./gone.sh\"]\n"));
+    }),
+    ("a check's program is in no folder of PATH", 78, "CHECK_CANNOT_RUN", |b| {
+        configure(b, &format!("{CHECK}command = [\"no-such-program-here\"]\n"));
+    }),
+    ("a check's program is not executable", 78, "CHECK_CANNOT_RUN", |b| {
+        script(b, "app.sh", "#!/bin/sh\n", 0o644);
+        configure(b, &format!("{CHECK}command = [\"./app.sh\"]\n"));
+    }),
+    ("a check's interpreter is not there", 78, "CHECK_CANNOT_RUN", |b| {
+        script(b, "app.sh", "#!/nowhere/python3\n", 0o755);
+        configure(b, &format!("{CHECK}command = [\"./app.sh\"]\n"));
+    }),
+    ("a check looks for room in a folder that is not there", 78, "CHECK_CANNOT_RUN", |b| {
+        configure(b, &format!("{CHECK}space = {{ path = \"/nowhere/at\", free = \"1M\" }}\n"));
+    }),
+    ("a hook's program is not there", 77, "HOOK_VETO", |b| {
+        let hook = "[[hook]]\nname = \"ask\"\nat = \"before-reboot\"\ncommand = [\"./gone.sh\"]\n";
+        configure(b, hook);
+    }),
+    ("no trial is as long as it must be stable", 78, "TIMES_CONFLICT", |b| {
+        configure(b, "[health]\nstable = \"2h\"\n");
+    }),
+    ("a trial ends before it can be stable", 78, "TIMES_CONFLICT", |b| {
+        configure(b, "[trial]\ndeadline = \"20s\"\n");
+    }),
+];
+
+#[test]
+fn one_precondition_that_is_false_has_the_same_code_in_all_five() {
+    let sound = Bench::new();
+    none_tells(&sound, &sound.release("2.0.0"));
+    for (what, status, code, ruin) in TABLE {
+        eprintln!("{what}");
+        let bench = Bench::new();
+        let artifact = bench.release("2.0.0");
+        ruin(&bench);
+        let before = common::read(&bench.path("DEV/disk.img"));
+        all_refuse(&|words| bench.surefoot(words), &artifact, *status, code);
+        assert!(common::read(&bench.path("DEV/disk.img")) == before, "{what}: the disk is changed");
+    }
+}
+
+#[test]
+fn an_environment_in_which_an_update_may_begin_has_room_for_its_end() {
+    let bench = Bench::new();
+    let disk = common::read(&bench.path("DEV/disk.img"));
+    let doctor = |spare: usize| {
+        std::fs::write(bench.path("DEV/disk.img"), &disk).unwrap();
+        fill(&bench, spare);
+        bench.surefoot(&["doctor"])
+    };
+    let (mut full, mut roomy) = (0, 400);
+    while roomy - full > 1 {
+        let middle = usize::midpoint(full, roomy);
+        match doctor(middle).code {
+            0 => roomy = middle,
+            _ => full = middle,
+        }
+    }
+    doctor(full).refused(74, "ENV_FULL");
+    doctor(roomy).ok();
+    configure(&bench, "[[health.check]]\nname = \"app\"\nfile = \"app\"\n");
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["shutdown"]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert_eq!(bench.reboot(&[]), "a");
+    assert_eq!(bench.status()["last"]["reason"], "HEALTH_FAILED");
+}
