@@ -20,6 +20,7 @@ mod postmortem;
 mod power_cuts;
 mod powercut;
 mod push;
+mod readiness;
 mod releases;
 mod remembered;
 mod resume;

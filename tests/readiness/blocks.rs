@@ -1,8 +1,8 @@
 //! Each precondition made false, by itself.
 
+use super::{all_refuse, none_tells};
 use crate::common::{self, Bench};
 use crate::kept::configure;
-use crate::{all_refuse, none_tells};
 use std::process::Command;
 
 /// Makes one precondition false on a sound device.

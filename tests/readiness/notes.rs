@@ -1,6 +1,6 @@
 //! What is waited for and what only warns: told by all, and it refuses nothing.
 
-use crate::all_tell;
+use super::all_tell;
 use crate::common::Bench;
 use crate::kept::configure;
 

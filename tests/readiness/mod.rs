@@ -1,24 +1,10 @@
 //! What must be true before an update: `doctor`, `verify FILE`, `why`, `install --dry-run` and
 //! `install` make the same rehearsal and say the same code.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
-
-#[path = "../common/mod.rs"]
-mod common;
-#[allow(dead_code, reason = "each test file uses its own part")]
-#[path = "../daemon/kept.rs"]
-mod kept;
-#[allow(dead_code, reason = "each test file uses its own part")]
-#[path = "../common/skip.rs"]
-mod skip;
-#[allow(dead_code, reason = "each test file uses its own part")]
-#[path = "../common/tmpfs.rs"]
-mod tmpfs;
-
 mod blocks;
 mod notes;
 
-use common::{Bench, Said};
+use crate::common::{Bench, Said};
 use serde_json::Value;
 
 /// One of the five, and what it answered.
