@@ -279,7 +279,7 @@ pub(super) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> 
         None => {
             let line = mounts::kernel_command_line()
                 .reason(ReasonCode::BootedUnknown, "the kernel's command line")?;
-            slot::booted_on_device(&line, slot::root_partition(disk)?, layout)
+            slot::booted_on_device(&line, &slot::root_on(disk)?, layout)
         }
     }
 }

@@ -17,6 +17,12 @@ pub trait BlockDevice: Send + Sync {
     /// The unit in which direct writes must be aligned, in bytes (512 or 4096).
     fn block_size(&self) -> usize;
 
+    /// The logical sector in which a DOS partition table counts, bytes; `None` where only the table
+    /// itself can tell (an image file).
+    fn sector_size(&self) -> Option<u64> {
+        None
+    }
+
     /// Fills `buf` from `offset`, from the medium and not from a cache (DESIGN 9.14).
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 

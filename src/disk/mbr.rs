@@ -1,10 +1,12 @@
-//! DOS partition tables, read only. Sectors are 512 bytes, as on every card and eMMC that carries
-//! one; on a device the kernel's own partitions are compared before anything is written.
+//! DOS partition tables, read only. They count in the logical sectors of the device, which no field of
+//! theirs tells: a device says it, of an image both sizes are tried. On a device the kernel's own
+//! partitions are compared before anything is written.
 
 use super::{BlockDevice, Partition, PartitionTable, TableKind};
 use crate::model::{Failure, ReasonCode, Result};
 
-const SECTOR: u64 = 512;
+/// What sectors there are, the usual one first.
+const SECTORS: [u64; 2] = [512, 4096];
 
 /// More logical partitions than the kernel would name.
 const LOGICAL_MAX: u32 = 60;
@@ -57,12 +59,12 @@ impl BootRecord {
     }
 }
 
-fn partition(signature: u32, number: u32, entry: Entry, base: u64) -> Partition {
+fn partition(signature: u32, number: u32, entry: Entry, base: u64, sector: u64) -> Partition {
     Partition {
         number,
         name: format!("mbr:{signature:08x}-{number}"),
-        start: (base + u64::from(entry.start)) * SECTOR,
-        len: u64::from(entry.count) * SECTOR,
+        start: (base + u64::from(entry.start)) * sector,
+        len: u64::from(entry.count) * sector,
         uuid: format!("{signature:08x}-{number:02x}"),
         type_id: format!("{:02x}", entry.kind),
     }
@@ -70,10 +72,27 @@ fn partition(signature: u32, number: u32, entry: Entry, base: u64) -> Partition 
 
 /// The partitions that `boot` names, logical ones included (from number 5).
 pub(super) fn read(device: &dyn BlockDevice, boot: &BootRecord) -> Result<PartitionTable> {
+    let told = device.sector_size().filter(|s| SECTORS.contains(s));
+    let sizes: &[u64] = told.as_ref().map_or(&SECTORS[..], std::slice::from_ref);
+    let mut first = None;
+    for sector in sizes {
+        let table = read_in(device, boot, *sector).and_then(|table| {
+            super::table::check(&table, device.len())?;
+            Ok(table)
+        });
+        match table {
+            Ok(table) => return Ok(table),
+            Err(failure) => drop(first.get_or_insert(failure)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Failure::new(ReasonCode::TableUnreadable, "no sector size fits")))
+}
+
+fn read_in(device: &dyn BlockDevice, boot: &BootRecord, sector: u64) -> Result<PartitionTable> {
     let mut table = PartitionTable {
         partitions: Vec::new(),
         kind: TableKind::Mbr,
-        reserved: std::iter::once(0..SECTOR).collect(),
+        reserved: std::iter::once(0..sector).collect(),
         warnings: Vec::new(),
     };
     if boot.signature == 0 {
@@ -88,12 +107,12 @@ pub(super) fn read(device: &dyn BlockDevice, boot: &BootRecord) -> Result<Partit
                 return Err(Failure::new(ReasonCode::LayoutInvalid, why));
             }
         } else if entry.is_used() {
-            let found = partition(boot.signature, number, *entry, 0);
+            let found = partition(boot.signature, number, *entry, 0, sector);
             table.partitions.push(found);
         }
     }
     if let Some(extended) = extended {
-        read_logical(device, boot.signature, extended, &mut table)?;
+        read_logical(device, boot.signature, extended, sector, &mut table)?;
     }
     Ok(table)
 }
@@ -102,31 +121,32 @@ fn read_logical(
     device: &dyn BlockDevice,
     signature: u32,
     extended: Entry,
+    sector: u64,
     table: &mut PartitionTable,
 ) -> Result<()> {
     let invalid = |why: &str| Err(Failure::new(ReasonCode::LayoutInvalid, why));
     let base = u64::from(extended.start);
     let end = base + u64::from(extended.count);
-    if end * SECTOR > device.len() {
+    if end * sector > device.len() {
         return invalid("the extended partition leaves the disk");
     }
-    let whole = base * SECTOR..end * SECTOR;
+    let whole = base * sector..end * sector;
     let inside = |p: &Partition| p.start < whole.end && whole.start < p.start + p.len;
     if table.partitions.iter().any(inside) {
         return invalid("a primary partition overlaps the extended one");
     }
     let mut link = base;
     for number in 5..5 + LOGICAL_MAX {
-        let mut sector = [0; 512];
-        device.read_at(link * SECTOR, &mut sector)?;
-        let Some(record) = BootRecord::parse(&sector) else {
+        let mut bytes = [0; 512];
+        device.read_at(link * sector, &mut bytes)?;
+        let Some(record) = BootRecord::parse(&bytes) else {
             return invalid("a link of the extended partition is damaged");
         };
-        table.reserved.push(link * SECTOR..(link + 1) * SECTOR);
+        table.reserved.push(link * sector..(link + 1) * sector);
         let [own, next, ..] = record.entries;
         if own.is_used() {
-            let found = partition(signature, number, own, link);
-            if found.start + found.len > end * SECTOR {
+            let found = partition(signature, number, own, link, sector);
+            if found.start + found.len > end * sector {
                 return invalid("a logical partition leaves the extended one");
             }
             table.partitions.push(found);

@@ -41,6 +41,17 @@ fn dos_partitions_are_found_by_signature_and_number() {
     assert!(read(&unsigned).unwrap().warnings[0].contains("signature"));
 }
 
+/// A disk with sectors of 4096 bytes counts in them, and its links stand eight times as far.
+#[test]
+fn logical_partitions_on_sectors_of_4096_bytes_are_found() {
+    let mut bytes = mbr(&[(0x0c, 8, 8), (0x05, 1024, 512)]);
+    link(&mut bytes, 1024 * 8, &[(0x83, 8, 128), (0x05, 256, 256)]);
+    link(&mut bytes, (1024 + 256) * 8, &[(0x83, 8, 64)]);
+    let table = read(&bytes).unwrap();
+    let last = table.by_name("mbr:1a2b3c4d-6").unwrap();
+    assert_eq!(last.range(), (1024 + 256 + 8) * 4096..(1024 + 256 + 8 + 64) * 4096);
+}
+
 #[test]
 fn dos_tables_that_lie_are_refused() {
     let sectors = u32::try_from(LEN / 512).unwrap();

@@ -96,6 +96,12 @@ impl BlockDevice for Medium {
     fn block_size(&self) -> usize {
         self.blk.block_size()
     }
+    fn sector_size(&self) -> Option<u64> {
+        match self.blk.identity() {
+            Identity::Device(_) => u64::try_from(self.blk.block_size()).ok(),
+            Identity::File(..) => None,
+        }
+    }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.place("reading", offset, self.blk.read_at(offset, buf))
     }

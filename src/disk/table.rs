@@ -50,6 +50,19 @@ pub struct PartitionTable {
 }
 
 impl PartitionTable {
+    /// The one partition for which `wanted` holds; `None` if there is none, and both numbers if there
+    /// are two.
+    pub fn only(
+        &self,
+        wanted: impl Fn(&Partition) -> bool,
+    ) -> std::result::Result<Option<&Partition>, (u32, u32)> {
+        let mut found = self.partitions.iter().filter(|p| wanted(p));
+        match (found.next(), found.next()) {
+            (Some(first), Some(second)) => Err((first.number, second.number)),
+            (first, _) => Ok(first),
+        }
+    }
+
     /// The partition of that name, exactly.
     pub fn by_name(&self, name: &str) -> Option<&Partition> {
         self.partitions.iter().find(|p| p.name == name)
@@ -58,7 +71,8 @@ impl PartitionTable {
 
 /// Reads the partition table of a disk and checks everything about it, as a wrong answer here
 /// would be written to. `TABLE_UNREADABLE`: there is none that can be trusted. `LAYOUT_INVALID`:
-/// a good checksum over partitions that overlap, leave the disk, or share a name or id. Never
+/// a good checksum over partitions that overlap or leave the disk. Names and ids may be there twice: who uses one asks
+/// for a single partition ([`PartitionTable::only`]). Never
 /// panics and never allocates by a number it has read (R50).
 pub fn read_table(device: &dyn BlockDevice) -> Result<PartitionTable> {
     let unreadable = |why: &str| Err(Failure::new(ReasonCode::TableUnreadable, why));
@@ -76,7 +90,7 @@ pub fn read_table(device: &dyn BlockDevice) -> Result<PartitionTable> {
     Ok(table)
 }
 
-fn check(table: &PartitionTable, disk: u64) -> Result<()> {
+pub(super) fn check(table: &PartitionTable, disk: u64) -> Result<()> {
     let invalid = |why: String| Err(Failure::new(ReasonCode::LayoutInvalid, why));
     let parts = &table.partitions;
     for (i, p) in parts.iter().enumerate() {
@@ -92,12 +106,6 @@ fn check(table: &PartitionTable, disk: u64) -> Result<()> {
             let both = format!("{name} and partition {}", other.number);
             if meet(&p.range(), &other.range()) {
                 return invalid(format!("{both} overlap"));
-            }
-            if !p.name.is_empty() && p.name == other.name {
-                return invalid(format!("{both} have one name"));
-            }
-            if p.uuid == other.uuid {
-                return invalid(format!("{both} have one unique id"));
             }
         }
     }

@@ -181,8 +181,6 @@ fn entries_that_lie_under_a_good_checksum_are_refused() {
         ("beyond the usable range", |b, _, e| put64(b, e + 256 + 40, 16383)),
         ("over the table", |b, _, e| put64(b, e + 32, 1)),
         ("last number", |b, _, e| put64(b, e + 256 + 40, u64::MAX)),
-        ("one name twice", |b, _, e| b.copy_within(e + 56..e + 128, e + 128 + 56)),
-        ("one id twice", |b, _, e| b.copy_within(e + 16..e + 32, e + 128 + 16)),
     ];
     for (name, change) in cases {
         let failure = read(&changed(*change)).expect_err(name);

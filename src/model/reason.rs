@@ -195,7 +195,7 @@ reasons! {
     EnvReadBack "ENV_READ_BACK" Device "The bootloader environment did not read back as written." "Replace the medium; nothing was switched.";
     // Configuration, state, words.
     StateNotDurable "STATE_NOT_DURABLE" Config "The state folder cannot be written, or lies on the root filesystem." "Point `[device] state` at the data partition.";
-    BootedUnknown "BOOTED_UNKNOWN" Config "Which slot runs is not known for certain." "Boot with `surefoot.slot=` on the kernel command line; see docs/uboot-environment.md.";
+    BootedUnknown "BOOTED_UNKNOWN" Config "Which slot runs is not known for certain." "`surefoot.slot=` on the kernel command line and the device under `/` must name one slot: docs/troubleshooting.md says what to do.";
     HardwareUnknown "HARDWARE_UNKNOWN" Config "The hardware revision cannot be read." "Correct `[device] hardware`.";
     NoHealthCheck "NO_HEALTH_CHECK" Config "No health check is configured." "Configure one, or decide yourself: `surefoot commit --force --reason TEXT`.";
     ConfigInvalid "CONFIG_INVALID" Config "The configuration cannot be used." "Run `surefoot config check`.";

@@ -27,30 +27,51 @@ pub fn slot_on_command_line(text: &str) -> Result<SlotId> {
     found.ok_or_else(|| unknown("`surefoot.slot=` is not on the kernel command line"))
 }
 
-/// The slot that runs on this machine: the kernel command line and the partition of `/` must
-/// agree. `root` is the partition of `/` as (offset in the disk, length); `None` if `/` does not
-/// lie on this disk.
-pub fn booted_on_device(
-    command_line: &str,
-    root: Option<(u64, u64)>,
-    layout: &Layout,
-) -> Result<SlotId> {
+/// Where `/` lies, as far as it concerns one disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Root {
+    /// For people: what is mounted on `/`, and the devices under it.
+    pub said: String,
+    /// The partitions of the disk under it, as (offset, length): one, or several below dm-verity.
+    pub places: Vec<(u64, u64)>,
+}
+
+/// The slot that runs on this machine: the kernel command line and the partitions of `/` must
+/// agree.
+pub fn booted_on_device(command_line: &str, root: &Root, layout: &Layout) -> Result<SlotId> {
     let said = slot_on_command_line(command_line)?;
-    let (start, len) = root.ok_or_else(|| unknown("`/` does not lie on the configured disk"))?;
-    match layout.slot_at(start, len) {
-        Some(slot) if slot == said => Ok(slot),
-        Some(slot) => Err(unknown(format!(
-            "the kernel command line says slot {said}, but `/` lies on slot {slot}"
+    let found = &root.said;
+    if root.places.is_empty() {
+        let why = format!(
+            "`/` is {found}, which does not lie on the configured disk (is there a copy of it on another disk?)"
+        );
+        return Err(unknown(why));
+    }
+    let slots = root.places.iter().filter_map(|(start, len)| layout.slot_at(*start, *len));
+    let mut slots: Vec<SlotId> = slots.collect();
+    slots.sort();
+    slots.dedup();
+    match slots[..] {
+        [slot] if slot == said => Ok(slot),
+        [slot] => Err(unknown(format!(
+            "the kernel command line says slot {said}, but `/` is {found}, on slot {slot}"
         ))),
-        None => Err(unknown("`/` lies on no partition of a slot")),
+        [] => Err(unknown(format!("`/` is {found}, on no partition of a slot"))),
+        _ => Err(unknown(format!("`/` is {found}, on both slots"))),
     }
 }
 
-/// The place of `/` on `disk`, as [`booted_on_device`] wants it.
-pub fn root_partition(disk: &Disk) -> Result<Option<(u64, u64)>> {
-    let root = mounts::root_device().reason(ReasonCode::BootedUnknown, "finding `/`")?;
-    let place = root.map(mounts::under).and_then(mounts::disk_of);
-    Ok(place.filter(|(on, _)| Some(*on) == disk.number()).map(|(_, p)| (p.start, p.len)))
+/// What `/` is on `disk`, as [`booted_on_device`] wants it.
+pub fn root_on(disk: &Disk) -> Result<Root> {
+    let root = mounts::root().reason(ReasonCode::BootedUnknown, "finding `/`")?;
+    let places: Vec<_> = root.devices.iter().filter_map(|d| mounts::disk_of(*d)).collect();
+    let nodes: Vec<String> = places.iter().map(|(_, p)| p.node.display().to_string()).collect();
+    let said = match nodes.is_empty() {
+        true => root.said,
+        false => format!("{} on {}", root.said, nodes.join(" and ")),
+    };
+    let here = places.into_iter().filter(|(on, _)| Some(*on) == disk.number());
+    Ok(Root { said, places: here.map(|(_, p)| (p.start, p.len)).collect() })
 }
 
 /// The slot that a simulated device runs: the letter on the first line of the file that
@@ -68,10 +89,10 @@ pub(super) fn refuse_running(disk: &Disk, layout: &Layout, booted: SlotId) -> Re
     if disk.is_image() {
         return Ok(());
     }
-    match root_partition(disk)?.and_then(|(start, len)| layout.slot_at(start, len)) {
-        Some(slot) if slot != booted => {
-            Err(Failure::new(ReasonCode::SlotNeeded, "the running system lies on it"))
-        }
-        _ => Ok(()),
+    let root = root_on(disk)?;
+    let mut slots = root.places.iter().filter_map(|(start, len)| layout.slot_at(*start, *len));
+    match slots.any(|slot| slot != booted) {
+        true => Err(Failure::new(ReasonCode::SlotNeeded, "the running system lies on it")),
+        false => Ok(()),
     }
 }

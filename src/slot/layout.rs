@@ -103,15 +103,26 @@ impl Layout {
 }
 
 fn find_one(table: &PartitionTable, name: &str) -> Result<Partition> {
-    let wanted = |p: &&Partition| match name.strip_prefix("partuuid:") {
+    let wanted = |p: &Partition| match name.strip_prefix("partuuid:") {
         Some(uuid) => p.uuid.eq_ignore_ascii_case(uuid),
         None if name.starts_with("mbr:") => p.name.eq_ignore_ascii_case(name),
         None => p.name == name,
     };
-    match table.partitions.iter().find(wanted) {
-        Some(found) => Ok(found.clone()),
-        None => {
-            Err(Failure::new(ReasonCode::SlotMissing, format!("there is no partition `{name}`")))
+    let twice = |what: &str, (first, second): (u32, u32)| {
+        let why = format!("partitions {first} and {second} have one {what}");
+        Err(Failure::new(ReasonCode::LayoutInvalid, why))
+    };
+    let found = match table.only(wanted) {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            let why = format!("there is no partition `{name}`");
+            return Err(Failure::new(ReasonCode::SlotMissing, why));
         }
+        Err(both) => return twice(&format!("name, `{name}`"), both),
+    };
+    // The kernel finds its root by the id, whatever name `[slots]` uses.
+    match table.only(|p| p.uuid == found.uuid) {
+        Err(both) => twice("unique id", both),
+        Ok(_) => Ok(found.clone()),
     }
 }

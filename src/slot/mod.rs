@@ -8,7 +8,7 @@ mod inactive;
 mod layout;
 pub mod record;
 
-pub use booted::{booted_from_file, booted_on_device, root_partition, slot_on_command_line};
+pub use booted::{Root, booted_from_file, booted_on_device, root_on, slot_on_command_line};
 pub use filesystem::{FILESYSTEM_HEAD, filesystem};
 pub use hardware::{HardwareSource, revision};
 pub use inactive::Inactive;

@@ -1,7 +1,7 @@
 //! Layouts, the booted slot, and every fact that withholds the key.
 
 use super::{
-    Inactive, Layout, SlotNames, booted_from_file, booted_on_device, slot_on_command_line,
+    Inactive, Layout, Root, SlotNames, booted_from_file, booted_on_device, slot_on_command_line,
 };
 use crate::disk::fake::{FakeDevice, gpt_disk};
 use crate::disk::{BlockDevice, Disk, PartitionTable, read_table};
@@ -51,6 +51,29 @@ fn slots_are_found_by_name_id_and_dos_number() {
     assert!(Layout::find(&dos, &by_number).is_ok());
 }
 
+/// parted calls every partition `primary`; that is no fault of a layout that does not use the name.
+#[test]
+fn only_names_and_ids_that_are_used_must_be_unique() {
+    let mut twice = table();
+    let other = twice.partitions.len() - 1;
+    let kept = twice.clone();
+    twice.partitions[other].name = "rootfs-a".to_owned();
+    let failure = Layout::find(&twice, &SlotNames::default()).unwrap_err();
+    assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{failure}");
+    assert!(failure.detail().contains("one name, `rootfs-a`"), "{failure}");
+    let ids = [0, 1].map(|i| format!("partuuid:{}", twice.partitions[i].uuid));
+    Layout::find(&twice, &names(&[&ids[0]], &[&ids[1]])).unwrap();
+    let mut unused = kept.clone();
+    for partition in &mut unused.partitions[2..] {
+        partition.name = "primary".to_owned();
+    }
+    Layout::find(&unused, &SlotNames::default()).unwrap();
+    let mut same_id = kept;
+    same_id.partitions[other].uuid = same_id.partitions[0].uuid.clone();
+    let failure = Layout::find(&same_id, &SlotNames::default()).unwrap_err();
+    assert!(failure.detail().contains("one unique id"), "{failure}");
+}
+
 #[test]
 fn layouts_that_make_no_sense_are_refused() {
     let invalid = ReasonCode::LayoutInvalid;
@@ -82,24 +105,31 @@ fn an_environment_in_a_slot_is_refused() {
 #[test]
 fn the_booted_slot_needs_two_witnesses() {
     let layout = Layout::find(&table(), &SlotNames::default()).unwrap();
-    let (on_a, on_b) = (Some((MIB, MIB)), Some((2 * MIB, MIB)));
+    let on = |places: &[(u64, u64)]| Root { said: "/dev/x".to_owned(), places: places.to_vec() };
+    let (on_a, on_b) = (on(&[(MIB, MIB)]), on(&[(2 * MIB, MIB)]));
+    let other = (3 * MIB, MIB);
     for (line, root, found) in [
-        ("root=/dev/x surefoot.slot=b ro", on_b, Some(SlotId::B)),
-        ("surefoot.slot=a surefoot.slot=a", on_a, Some(SlotId::A)),
+        ("root=/dev/x surefoot.slot=b ro", on_b.clone(), Some(SlotId::B)),
+        // dm-verity: data and hashes; neither may lie in the other slot.
+        ("surefoot.slot=a", on(&[(MIB, MIB), other]), Some(SlotId::A)),
+        ("surefoot.slot=a", on(&[(MIB, MIB), (2 * MIB, MIB)]), None),
+        ("surefoot.slot=a surefoot.slot=a", on_a.clone(), Some(SlotId::A)),
         ("surefoot.slot=a", on_b, None),
-        ("surefoot.slot=a", None, None),
-        ("surefoot.slot=a", Some((3 * MIB, MIB)), None),
-        ("surefoot.slot=a surefoot.slot=b", on_a, None),
-        ("surefoot.slot=", on_a, None),
-        ("surefoot.slot=A", on_a, None),
-        ("xsurefoot.slot=a", on_a, None),
+        ("surefoot.slot=a", on(&[]), None),
+        ("surefoot.slot=a", on(&[other]), None),
+        ("surefoot.slot=a surefoot.slot=b", on_a.clone(), None),
+        ("surefoot.slot=", on_a.clone(), None),
+        ("surefoot.slot=A", on_a.clone(), None),
+        ("xsurefoot.slot=a", on_a.clone(), None),
         ("", on_a, None),
     ] {
-        match booted_on_device(line, root, &layout) {
+        match booted_on_device(line, &root, &layout) {
             Ok(slot) => assert_eq!(Some(slot), found, "{line}"),
             Err(f) => {
                 assert_eq!(f.code(), ReasonCode::BootedUnknown);
                 assert_eq!(found, None, "{line}: {f}");
+                let names_it = f.detail().contains("/dev/x");
+                assert!(names_it || slot_on_command_line(line).is_err(), "{f}");
             }
         }
     }

@@ -55,6 +55,8 @@ pub struct Mount {
     pub fs: String,
     /// What was named when it was mounted: `/dev/mmcblk0p2`.
     pub source: String,
+    /// The lowest layer of an overlay.
+    pub lowest: Option<String>,
 }
 
 /// Reads the text of `mountinfo`; lines that are not understood are left out.
@@ -67,7 +69,10 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
         let mut tail = tail.split(' ');
         let fs = tail.next()?.to_owned();
         let source = unescape(tail.next()?);
-        Some(Mount { device, point, fs, source })
+        let options = tail.next().unwrap_or_default().split(',');
+        let layers = options.filter_map(|o| o.strip_prefix("lowerdir=")).next();
+        let lowest = layers.and_then(|l| l.rsplit(':').next()).map(unescape);
+        Some(Mount { device, point, fs, source, lowest })
     };
     text.lines().filter_map(line).collect()
 }
@@ -101,19 +106,69 @@ pub fn mounts() -> Result<Vec<Mount>> {
     Ok(parse_mountinfo(&text))
 }
 
-/// The device of the root file system, if it lies on one; `None` for an overlay or a memory file
-/// system. Of several mounts on `/` the last one counts.
-pub fn root_device() -> Result<Option<DeviceNumber>> {
+/// What `/` is, and the devices that it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// For people: `/dev/root (btrfs)`.
+    pub said: String,
+    /// The devices under it, below device mappers; none for a memory file system.
+    pub devices: Vec<DeviceNumber>,
+}
+
+/// The root file system. Of several mounts on `/` the last one counts. An overlay is looked through
+/// to its lowest layer, `/dev/root` to what `root=` names, a device mapper to all that it stands on
+/// (dm-verity: data and hashes).
+pub fn root() -> Result<Root> {
     let mounts = mounts()?;
-    let root = mounts.iter().rev().find(|m| m.point == "/");
-    Ok(root.and_then(|m| {
-        if m.device.major != 0 {
-            return Some(m.device);
-        }
+    let line = kernel_command_line().unwrap_or_default();
+    let Some(root) = mounts.iter().rev().find(|m| m.point == "/") else {
+        return Ok(Root { said: "nothing".to_owned(), devices: Vec::new() });
+    };
+    let below = lowest(&mounts, root);
+    let found = match below.device.major {
         // btrfs and its like have no device number of their own; the source names the device.
-        let named = std::fs::metadata(&m.source).ok().filter(|s| s.rdev() != 0);
-        named.map(|s| DeviceNumber::from_rdev(s.rdev()))
-    }))
+        0 => named_device(&below.source).or_else(|| named_device(&root_word(&line)?)),
+        _ => Some(below.device),
+    };
+    let said = match std::ptr::eq(below, root) {
+        true => format!("{} ({})", root.source, root.fs),
+        false => format!("{} over {} ({})", root.fs, below.source, below.fs),
+    };
+    Ok(Root { said, devices: found.map(all_under).unwrap_or_default() })
+}
+
+/// The mount in which the lowest layer of an overlay lies; the mount itself for any other.
+fn lowest<'m>(mounts: &'m [Mount], mount: &'m Mount) -> &'m Mount {
+    let mut now = mount;
+    // Overlays of overlays are not made by people; the bound is against a loop.
+    for _ in 0..4 {
+        let Some(layer) = now.lowest.as_deref().filter(|_| now.fs == "overlay") else {
+            break;
+        };
+        let holds = |m: &&Mount| m.point != now.point && Path::new(layer).starts_with(&m.point);
+        let Some(next) = mounts.iter().filter(holds).max_by_key(|m| m.point.len()) else {
+            break;
+        };
+        now = next;
+    }
+    now
+}
+
+/// What `root=` on the kernel's command line names, as a path.
+fn root_word(line: &str) -> Option<String> {
+    let word = line.split_ascii_whitespace().rev().find_map(|w| w.strip_prefix("root="))?;
+    Some(match word.split_once('=') {
+        Some(("PARTUUID", id)) => format!("/dev/disk/by-partuuid/{}", id.to_ascii_lowercase()),
+        Some(("UUID", id)) => format!("/dev/disk/by-uuid/{id}"),
+        Some(("LABEL", id)) => format!("/dev/disk/by-label/{id}"),
+        Some(("PARTLABEL", id)) => format!("/dev/disk/by-partlabel/{id}"),
+        _ => word.to_owned(),
+    })
+}
+
+fn named_device(path: &str) -> Option<DeviceNumber> {
+    let named = std::fs::metadata(path).ok().filter(|s| s.rdev() != 0);
+    named.map(|s| DeviceNumber::from_rdev(s.rdev()))
 }
 
 /// Why a block device is in use: mounted in this namespace, swapped to, or under another device
@@ -187,24 +242,23 @@ fn partition_in(folder: &Path) -> Option<KernelPartition> {
     })
 }
 
-/// The device under a device mapper target that stands on exactly one (dm-verity, dm-crypt);
-/// the device itself for any other.
-pub fn under(device: DeviceNumber) -> DeviceNumber {
-    let mut device = device;
+/// The devices that a device mapper target stands on (dm-verity, dm-crypt); the device itself for
+/// any other.
+fn all_under(device: DeviceNumber) -> Vec<DeviceNumber> {
+    let (mut open, mut found) = (vec![device], Vec::new());
     // Stacks are two or three high; the bound is against a loop that cannot be.
-    for _ in 0..8 {
-        let slaves = std::fs::read_dir(device.sysfs().join("slaves"));
-        let mut slaves = slaves.into_iter().flatten().filter_map(|e| e.ok());
-        let (Some(only), None) = (slaves.next(), slaves.next()) else {
-            break;
-        };
-        let number = files::kernel_text(only.path().join("dev"));
-        match number.ok().and_then(|n| n.parse().ok()) {
-            Some(next) => device = next,
-            None => break,
+    for _ in 0..32 {
+        let Some(next) = open.pop() else { break };
+        let slaves = std::fs::read_dir(next.sysfs().join("slaves"));
+        let slaves = slaves.into_iter().flatten().filter_map(|e| e.ok());
+        let number = |e: std::fs::DirEntry| std::fs::read_to_string(e.path().join("dev")).ok();
+        let below: Vec<DeviceNumber> = slaves.filter_map(|e| number(e)?.parse().ok()).collect();
+        match below.is_empty() {
+            true => found.push(next),
+            false => open.extend(below),
         }
     }
-    device
+    found
 }
 
 /// The partitions that the kernel knows of a disk.
@@ -277,6 +331,26 @@ mod tests {
         assert_eq!(mounts[0].source, "/dev/mmcblk0p2");
         assert_eq!(mounts[1].point, "/tmp dir");
         assert_eq!(mounts[1].fs, "tmpfs");
+    }
+
+    #[test]
+    fn an_overlay_is_looked_through_to_its_lowest_layer_and_root_words_are_paths() {
+        let text = "30 1 0:25 / / rw - overlay overlay rw,lowerdir=/run/upper:/run/ro,upperdir=/x\n\
+                    31 30 0:3 / /run rw - tmpfs tmpfs rw\n\
+                    32 31 179:2 / /run/ro ro - ext4 /dev/mmcblk0p2 ro\n";
+        let mounts = parse_mountinfo(text);
+        assert_eq!(lowest(&mounts, &mounts[0]).source, "/dev/mmcblk0p2");
+        assert_eq!(lowest(&mounts, &mounts[2]).source, "/dev/mmcblk0p2");
+        let gone = parse_mountinfo("30 1 0:25 / / rw - overlay o rw,lowerdir=/gone\n");
+        assert_eq!(lowest(&gone, &gone[0]).fs, "overlay");
+        for (line, path) in [
+            ("a root=PARTUUID=AB-01 ro", Some("/dev/disk/by-partuuid/ab-01")),
+            ("root=/dev/mmcblk0p2", Some("/dev/mmcblk0p2")),
+            ("root=LABEL=x root=/dev/sda1", Some("/dev/sda1")),
+            ("quiet", None),
+        ] {
+            assert_eq!(root_word(line).as_deref(), path, "{line}");
+        }
     }
 
     #[test]
