@@ -244,6 +244,52 @@ fn a_room_says_on_its_door_what_it_never_does() {
     assert!(door_fault("//! Nice room; it never\n//! rains.\n").is_none());
 }
 
+/// Files are opened by `sys::files`: bounded, never waiting, ours never through a link. These have
+/// a reason to open something else.
+const OPENERS: [(&str, &str); 13] = [
+    ("sys/files.rs", "the one place"),
+    ("sys/durable.rs", "syncs folders"),
+    ("sys/lock.rs", "looks at locks of others, which may be folders"),
+    ("sys/kmsg.rs", "the kernel's log, a device"),
+    ("sys/blk/mod.rs", "block devices and images, judged there"),
+    ("sys/blk/file.rs", "block devices and images, judged there"),
+    ("sys/power/record.rs", "the simulator's write log"),
+    ("provision/image.rs", "makes a new image"),
+    ("forge/file.rs", "artifacts, which may come through a pipe"),
+    ("forge/key.rs", "makes a new key"),
+    ("forge/assemble.rs", "reads what it has just written"),
+    ("forge/pages.rs", "writes pages for a package"),
+    ("sim/new.rs", "fills a folder that was empty"),
+];
+
+fn opens_by_itself(path: &Path, text: &str) -> bool {
+    let source = Source::new(path, text);
+    let calls = [
+        ("File", "open"),
+        ("File", "create"),
+        ("File", "options"),
+        ("OpenOptions", "new"),
+        ("fs", "read"),
+        ("fs", "read_to_string"),
+        ("fs", "write"),
+    ];
+    calls.iter().any(|(first, last)| source.names(first, last))
+}
+
+#[test]
+fn files_are_opened_in_one_place() {
+    for (path, text) in sources() {
+        // It makes whole disks, on a laptop.
+        let known = path.starts_with("powercut")
+            || OPENERS.iter().any(|(known, _)| path == Path::new(known));
+        assert!(known || !opens_by_itself(&path, &text), "{}: use sys::files", path.display());
+    }
+    let planted = Path::new("disk/x.rs");
+    assert!(opens_by_itself(planted, "fn f() { std::fs::read_to_string(p) }"));
+    assert!(opens_by_itself(planted, "fn f() { File::open(p) }"));
+    assert!(!opens_by_itself(planted, "fn f() { files::own(p) } // fs::read"));
+}
+
 #[test]
 fn files_stay_small() {
     for (path, text) in sources() {

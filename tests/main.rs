@@ -11,6 +11,8 @@ mod bad_input;
 mod block_devices;
 mod comes_home;
 mod daemon;
+mod hostile_files;
+mod hostile_text;
 mod https;
 mod install;
 mod life;

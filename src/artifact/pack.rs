@@ -108,7 +108,9 @@ pub fn pack(
 
 fn cannot_write(error: &std::io::Error) -> Failure {
     let code = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::FileTooLarge => ReasonCode::NoSpace,
         _ => ReasonCode::Io,
     };
     Failure::new(code, format!("writing the artifact: {error}"))

@@ -1,6 +1,6 @@
 //! What stands in the black box: one line each, its first letter says what it is.
 
-use crate::model::{SlotId, both_ends};
+use crate::model::{SlotId, both_ends, document};
 use serde::{Deserialize, Serialize};
 
 /// Longer lines are cut: one that goes on for ever must not push out all others.
@@ -113,8 +113,8 @@ pub(super) fn parse(line: &str) -> Option<Entry> {
     let said = |kind| Some(Entry::Line(Line { kind, text: both_ends(rest, TEXT_MAX) }));
     match tag.as_bytes() {
         b"S" => rest.strip_prefix("surefoot-blackbox 1 ")?.parse().ok().map(Entry::Sequence),
-        b"H" => serde_json::from_str(rest).ok().map(Entry::Head),
-        b"E" => serde_json::from_str(rest).ok().map(Entry::Tail),
+        b"H" => document(rest.as_bytes()).map(Entry::Head),
+        b"E" => document(rest.as_bytes()).map(Entry::Tail),
         b"J" => said(Kind::Journal),
         b"P" => said(Kind::Pstore),
         [b'K', level @ b'0'..=b'7'] => said(Kind::Kernel(level - b'0')),

@@ -1,7 +1,7 @@
 //! What the kernel has put aside when it died (Documentation/admin-guide/ramoops.rst): bounded,
 //! and told apart from what was there before.
 
-use crate::model::{ReasonCode, Result, WithReason, printable};
+use crate::model::{ReasonCode, Result, WithReason, document, printable};
 use crate::sys::{durable, files};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Seek, SeekFrom};
@@ -95,7 +95,7 @@ impl Known {
     /// What was known when it was saved last; a file that is lost or foreign knows nothing.
     pub fn load(file: &Path) -> Known {
         let bytes = durable::read(file, 16 * 1024).ok().flatten();
-        bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
+        bytes.and_then(|b| document(&b)).unwrap_or_default()
     }
 
     /// Those that were not there before.

@@ -9,7 +9,8 @@ use crate::config::{Where, load};
 use crate::daemon::{Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, printable_lines};
+use crate::sys::{durable, files};
 use clap::Parser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,11 @@ pub fn main() -> ExitCode {
     if let Some(good) = run_errand(&std::env::args().collect::<Vec<_>>()) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    crate::sys::host::outlive_file_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            complain_of_words(&error);
             return match error.use_stderr() {
                 true => ExitCode::from(Class::Usage.exit_status()),
                 false => ExitCode::SUCCESS,
@@ -59,9 +61,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What the words on the command line are wrong about. They may hold anything.
+fn complain_of_words(error: &clap::Error) {
+    let told = error.render().to_string();
+    let safe = printable_lines(&told, usize::MAX);
+    match safe == told {
+        true => drop(error.print()),
+        false => drop(std::io::stderr().lock().write_all(safe.as_bytes())),
+    }
+}
+
 /// Prints the answer. A pipe that was closed is the reader's choice, not our failure.
 fn finish(printed: &str, code: ExitCode) -> ExitCode {
     let mut out = std::io::stdout().lock();
+    // Every text was made printable where it entered; this is the last line of defence.
+    let printed = printable_lines(printed, usize::MAX);
     let _ = out.write_all(printed.as_bytes()).and_then(|()| out.flush());
     code
 }
@@ -259,7 +273,8 @@ fn hand_over(report: &serde_json::Value, output: Option<&Path>, json: bool) -> R
     let named = output.and_then(Path::extension).is_some_and(|x| x == "json");
     let text = render::report(report, json || named);
     let Some(file) = output else { return Ok(text) };
-    std::fs::write(file, text).reason(ReasonCode::Io, file.display())?;
+    let written = files::foreign_to_write(file).and_then(|mut f| f.write_all(text.as_bytes()));
+    written.map_err(|e| durable::io_failure("write", file, &e))?;
     Ok(String::new())
 }
 

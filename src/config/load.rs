@@ -3,7 +3,7 @@
 use super::line::line_of;
 use super::mistakes::in_file;
 use super::{Fragment, Settings};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, printable};
 use crate::sys::{files, host};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -123,7 +123,8 @@ pub fn examine(place: &Where) -> Result<Examined> {
         let mut note = |path: serde_ignored::Path<'_>| {
             let path = path.to_string();
             let line = line_of(&text, &path).map_or_else(String::new, |n| format!(":{n}"));
-            ignored.push(format!("{}{line}: unknown setting `{path}`", file.display()));
+            let text = format!("{}{line}: unknown setting `{path}`", file.display());
+            ignored.push(printable(&text, 400));
         };
         if let Err(error) = serde_ignored::deserialize::<_, _, Fragment>(reader, &mut note) {
             // Found one by one, for the reader stops at the first.

@@ -3,6 +3,7 @@
 use super::Loaded;
 use super::line::line_of;
 use crate::health::Kind;
+use crate::model::printable;
 use crate::sys::files;
 use std::path::PathBuf;
 use toml::{Table, Value};
@@ -35,7 +36,8 @@ impl Loaded {
         }));
         named.retain(|(_, path)| !path.exists());
         let told = |(key, path): &(String, PathBuf)| {
-            format!("{}{key}: {} is not there", self.place_of(key), path.display())
+            let line = format!("{}{key}: {} is not there", self.place_of(key), path.display());
+            printable(&line, 400)
         };
         named.iter().map(told).collect()
     }

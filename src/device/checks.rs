@@ -4,7 +4,7 @@ use super::readiness::{self, Before};
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::{Baseline, CAN_UPDATE_AGAIN, Check, Eyes, Outcome, Seen, Verdict, look, weigh};
-use crate::model::{Condition, Failure, ReasonCode, Result, WithReason};
+use crate::model::{Condition, Failure, ReasonCode, Result, WithReason, document};
 use crate::sys::{clock, durable};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl World {
     /// configured.
     pub fn baseline(&self) -> Baseline {
         let bytes = durable::read(&self.baseline_file(), LIMIT).ok().flatten();
-        bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
+        bytes.and_then(|b| document(&b)).unwrap_or_default()
     }
 
     /// Takes the baseline of the system that runs; what a new system must pass and this one does

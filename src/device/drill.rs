@@ -6,7 +6,7 @@ use super::verbs::{go_back, settle};
 use super::world::World;
 use crate::event::Sink;
 use crate::health::Verdict;
-use crate::model::{Against, By, Failing, Failure, ReasonCode, Result, Txn, WithReason};
+use crate::model::{Against, By, Failing, Failure, ReasonCode, Result, Txn, WithReason, document};
 use crate::sys::process::Invocation;
 use crate::sys::{clock, durable, host};
 use crate::update::{Drill, Journal, Order, Outcome, Phase, Reboot, Target};
@@ -69,7 +69,7 @@ impl World {
     /// The certificate of the last drill that came home, if there was one.
     pub fn certificate(&self) -> Option<Certificate> {
         let bytes = durable::read(&self.certificate_file(), LIMIT).ok().flatten()?;
-        serde_json::from_slice(&bytes).ok()
+        document(&bytes)
     }
 
     /// Writes the certificate of a drill that has just come home; once.
@@ -94,7 +94,7 @@ impl World {
             return None;
         }
         let begun = durable::read(&self.begun_file(), LIMIT).ok().flatten();
-        let begun: Begun = begun.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let begun: Begun = begun.and_then(|b| document(&b)).unwrap_or_default();
         let at = self.now();
         let seconds = at.checked_sub(begun.at).filter(|s| *s < LONGEST);
         let (reason, txn) = (last.reason, last.txn.clone());

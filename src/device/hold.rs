@@ -2,16 +2,13 @@
 
 use super::world::World;
 use crate::event::{Event, Sink};
-use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{Failure, REASON_MAX, ReasonCode, Result, WithReason, document, printable};
 use crate::sys::{clock, durable};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// More than any hold needs.
 const LIMIT: u64 = 4096;
-
-/// More than a reason needs.
-const REASON_MAX: usize = 200;
 
 /// Why automatic updates are stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +63,10 @@ impl World {
             Ok(Some(bytes)) => bytes,
             Err(failure) => return other(self.hold_file().display().to_string(), failure.detail()),
         };
-        match serde_json::from_slice::<Hold>(&bytes) {
-            Ok(hold) if hold.until.is_some_and(|until| until <= self.now()) => None,
-            Ok(hold) => Some(hold),
-            Err(_) => other(self.hold_file().display().to_string(), "the file is damaged"),
+        match document::<Hold>(&bytes) {
+            Some(hold) if hold.until.is_some_and(|until| until <= self.now()) => None,
+            Some(hold) => Some(hold),
+            None => other(self.hold_file().display().to_string(), "the file is damaged"),
         }
     }
 }

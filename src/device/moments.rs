@@ -6,7 +6,7 @@ use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Context, Hands, Hook, Log, Moment, Permission, run};
-use crate::model::{Against, By, Digest, Failing, ReasonCode, Result, Txn, WithReason};
+use crate::model::{Against, By, Digest, Failing, ReasonCode, Result, Txn, WithReason, document};
 use crate::sys::durable;
 use crate::update::{Drill, Outcome, Work};
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ pub fn first_boot(world: &World, sink: &dyn Sink) -> Result<Option<Verdict>> {
         return Ok(None);
     }
     let bytes = durable::read(&prepared_file(world), LIMIT).ok().flatten().unwrap_or_default();
-    let mut prepared: Prepared = serde_json::from_slice(&bytes).unwrap_or_default();
+    let mut prepared: Prepared = document(&bytes).unwrap_or_default();
     if prepared.txn.as_ref() != Some(&txn) {
         prepared = Prepared { txn: Some(txn.clone()), done: Vec::new() };
     }

@@ -12,7 +12,8 @@ use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::health::{Outcome as Found, Seen};
 use crate::model::{
-    Against, Digest, Failing, ReasonCode, Result, SlotId, Txn, WithReason, both_ends,
+    Against, Digest, Failing, Failure, ReasonCode, Result, SlotId, Txn, WithReason, both_ends,
+    document, printable,
 };
 use crate::sys::durable;
 use crate::sys::process::{Children, Runner};
@@ -22,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// A postmortem is never longer, bytes.
 const LIMIT: usize = 64 * 1024;
+/// After so many halvings every list is empty, however long it was.
+const HALVINGS: u32 = usize::BITS;
 const CHECKS_MAX: usize = 32;
 const TEXT_MAX: usize = 400;
 /// Lines of a dead kernel that are kept.
@@ -139,10 +142,11 @@ impl Postmortem {
     }
 
     /// As text of at most [`LIMIT`] bytes: where it would be longer, every list loses its older
-    /// half.
+    /// half. What is still too long then is not kept: its texts were bounded where they entered.
     fn written(&self) -> Result<String> {
         let mut short = self.clone();
-        loop {
+        short.cause.text = printable(&short.cause.text, TEXT_MAX);
+        for _ in 0..=HALVINGS {
             let text = serde_json::to_string_pretty(&short);
             let text = text.reason(ReasonCode::Internal, "postmortem")?;
             if text.len() <= LIMIT {
@@ -154,7 +158,10 @@ impl Postmortem {
             }
             short.boots.drain(..short.boots.len() / 2);
             short.checks.truncate(short.checks.len() / 2);
+            short.units.truncate(short.units.len() / 2);
         }
+        let text = format!("a postmortem is longer than {LIMIT} bytes without its lists");
+        Err(Failure::new(ReasonCode::Internal, text))
     }
 }
 
@@ -165,7 +172,7 @@ fn file(world: &World) -> PathBuf {
 fn load(world: &World) -> Option<Postmortem> {
     let limit = u64::try_from(LIMIT * 2).unwrap_or(u64::MAX);
     let bytes = durable::read(&file(world), limit).ok().flatten()?;
-    serde_json::from_slice(&bytes).ok()
+    document(&bytes)
 }
 
 /// What follows from where the device came to rest: before the reboot out of a trial the new
@@ -337,7 +344,7 @@ fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
             Found::Bad(text) => Found::Bad(short(text)),
             Found::CouldNot(text) => Found::CouldNot(short(text)),
         };
-        Seen { name, units, outcome }
+        Seen { name: printable(&name, TEXT_MAX), units, outcome }
     };
     // Whatever is left out, it is none of those that failed.
     let (good, mut kept): (Vec<_>, Vec<_>) =

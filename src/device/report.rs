@@ -13,7 +13,7 @@ use crate::config::{Loaded, Settings, Where, load};
 use crate::disk::Disk;
 use crate::event::Nowhere;
 use crate::hooks::Log;
-use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{Failure, ReasonCode, Result, WithReason, printable, shown_document};
 use crate::sys::{clock, durable, files, host, mounts};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -179,8 +179,8 @@ fn file(path: &Path, limit: u64) -> Value {
     match durable::read(path, limit) {
         Ok(None) => Value::Null,
         Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
-            Ok(value) => redacted(value),
-            Err(_) => Value::String(words(&String::from_utf8_lossy(&bytes))),
+            Ok(value) => shown_document(redacted(value)),
+            Err(_) => shown_document(Value::String(words(&String::from_utf8_lossy(&bytes)))),
         },
         Err(failure) => refused(&failure),
     }

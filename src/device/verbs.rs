@@ -9,7 +9,7 @@ use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
-use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
+use crate::model::{Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable};
 use crate::update::{
     Done, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
 };
@@ -70,7 +70,7 @@ fn ended(journal: &Journal) -> Failure {
 
 /// A reason for the record, and who gave it.
 pub fn signed(reason: &str, by: &str) -> String {
-    format!("{reason} (by {by})")
+    format!("{} (by {})", printable(reason, REASON_MAX), printable(by, 80))
 }
 
 /// Decides the trial: runs the checks and commits, or with `unchecked` commits and records who

@@ -4,7 +4,7 @@
 
 use super::mbr::BootRecord;
 use super::{BlockDevice, Partition, PartitionTable, TableKind};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, printable};
 
 const ENTRY: usize = 128;
 const ENTRIES_MAX: u32 = 1024;
@@ -230,7 +230,7 @@ fn parse_entries(copy: &Copy, sector: u64) -> Result<Vec<Partition>> {
             name.map(|c| u16::from_le_bytes([c[0], c[1]])).take_while(|c| *c != 0).collect();
         out.push(Partition {
             number,
-            name: String::from_utf16_lossy(&name),
+            name: printable(&String::from_utf16_lossy(&name), 36),
             start: first * sector,
             len: (last - first + 1) * sector,
             uuid: guid_text(&guid_at(entry, 16)),

@@ -37,7 +37,9 @@ impl Medium {
     ) -> Result<T> {
         result.map_err(|e| {
             let code = match e.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                    ReasonCode::NoSpace
+                }
                 ErrorKind::OutOfMemory => ReasonCode::NoMemory,
                 ErrorKind::InvalidInput => ReasonCode::LayoutInvalid,
                 // EPERM: `blockdev --setro`, or a disk in use that the kernel protects.

@@ -1,16 +1,19 @@
 //! Files: opened with a reason when they cannot be, replaced in one step.
 
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::files;
 use crate::trust::{MAX_TRUST_LEN, Trust};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What an I/O error on `path` means to the caller.
 pub(super) fn failure(path: &Path, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         ErrorKind::NotFound => ReasonCode::NoSuchFile,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            ReasonCode::NoSpace
+        }
         _ => ReasonCode::Io,
     };
     Failure::new(code, format!("{}: {error}", path.display()))
@@ -28,16 +31,11 @@ pub(super) fn open(path: &Path) -> Result<File> {
 
 /// A text file of at most `limit` bytes.
 pub(super) fn read_text(path: &Path, limit: usize, code: ReasonCode) -> Result<String> {
-    let mut text = String::new();
-    open(path)?.take(limit as u64 + 1).read_to_string(&mut text).map_err(|e| match e.kind() {
-        ErrorKind::InvalidData => Failure::new(code, format!("{}: {e}", path.display())),
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    files::foreign_text(path, limit).map_err(|e| match e.kind() {
+        ErrorKind::InvalidInput => Failure::new(code, format!("{}: {e}", path.display())),
         _ => failure(path, &e),
-    })?;
-    if text.len() > limit {
-        let detail = format!("{}: more than {limit} bytes", path.display());
-        return Err(Failure::new(code, detail));
-    }
-    Ok(text)
+    })
 }
 
 /// A missing trust file is `TRUST_MISSING`: never "trust everybody".

@@ -70,7 +70,12 @@ impl SecretKey {
         if named.is_symlink() {
             return refuse("a key is not read through a symbolic link");
         }
-        let opened = file::open(path)?;
+        let opened = crate::sys::files::own(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidInput => {
+                Failure::new(ReasonCode::KeyUnusable, format!("{}: {e}", path.display()))
+            }
+            _ => file::failure(path, &e),
+        })?;
         let meta = opened.metadata().map_err(|e| file::failure(path, &e))?;
         // Between the look and the opening somebody may have put a link there.
         if (meta.dev(), meta.ino()) != (named.dev(), named.ino()) || !meta.is_file() {

@@ -32,6 +32,7 @@ pub fn command() -> clap::Command {
 /// Runs the program with the process's arguments. `programs` are the grammars of all programs that
 /// this build has, for `docs`.
 pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
+    crate::sys::host::outlive_file_limits();
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -39,7 +40,12 @@ pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            let _ = error.print();
+            let told = error.render().to_string();
+            let safe = crate::model::printable_lines(&told, usize::MAX);
+            match safe == told {
+                true => drop(error.print()),
+                false => drop(std::io::stderr().lock().write_all(safe.as_bytes())),
+            }
             return ExitCode::from(ReasonCode::Usage.class().exit_status());
         }
     };

@@ -1,7 +1,7 @@
 //! What hooks have said, kept for whoever asks later. Nothing is decided by it.
 
 use super::{Answer, Moment};
-use crate::model::{ReasonCode, Result, WithReason};
+use crate::model::{ReasonCode, Result, WithReason, printable, printable_lines};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,16 @@ struct Read {
     runs: Vec<serde_json::Value>,
 }
 
+/// Another program may have written the file.
+fn shown(report: Report) -> Report {
+    Report {
+        ended: printable(&report.ended, 400),
+        output: printable_lines(&report.output, LIMIT),
+        name: printable(&report.name, 64),
+        ..report
+    }
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     v: u32,
@@ -59,8 +69,11 @@ impl Log {
         let limit = u64::try_from(LIMIT).unwrap_or(u64::MAX);
         let bytes = durable::read(&self.path, limit).ok().flatten().unwrap_or_default();
         let runs = serde_json::from_slice(&bytes).map_or_else(|_| Vec::new(), |r: Read| r.runs);
-        let mut runs: Vec<Report> =
-            runs.into_iter().filter_map(|run| serde_json::from_value(run).ok()).collect();
+        let mut runs: Vec<Report> = runs
+            .into_iter()
+            .filter_map(|run| serde_json::from_value(run).ok())
+            .map(shown)
+            .collect();
         runs.drain(..runs.len().saturating_sub(RUNS));
         runs
     }

@@ -1,5 +1,6 @@
 //! Names that cross a trust boundary: strict alphabets, whole-string comparison (R5).
 
+use super::printable;
 use serde::{Deserialize, Serialize};
 
 /// One of the two places a system can stand.
@@ -135,26 +136,6 @@ impl Txn {
     }
 }
 
-/// `text` as one printable line of at most `limit` characters: control characters, and the
-/// invisible ones that reorder text, become `?`; what is cut is marked.
-pub fn printable(text: &str, limit: usize) -> String {
-    let safe = |c: char| {
-        let reorders = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c == '\n' || c == '\t' {
-            ' '
-        } else if c.is_control() || reorders {
-            '?'
-        } else {
-            c
-        }
-    };
-    let mut out: String = text.trim_end().chars().take(limit).map(safe).collect();
-    if text.trim_end().chars().nth(limit).is_some() {
-        out.push('…');
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,11 +168,5 @@ mod tests {
         ] {
             assert!(bad.parse::<Txn>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn foreign_text_stays_on_one_printable_line() {
-        assert_eq!(printable("a\u{1b}[31m\nb\u{202e}c", 99), "a?[31m b?c");
-        assert_eq!(printable("abcdef", 3), "abc…");
     }
 }

@@ -4,6 +4,7 @@ use super::{ENV_LEN, ENV_OFFSETS, Layout, SCRIPT_FILE, fat, shipped_boot_script,
 use crate::boot::uboot::Env;
 use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
 use crate::slot::record::RECORD_LEN;
+use crate::sys::files;
 use gpt::partition_types;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -124,7 +125,7 @@ fn write_table(file: &File, layout: &Layout) -> Result<()> {
 }
 
 fn copy_rootfs(file: &File, layout: &Layout, rootfs: &Path) -> Result<()> {
-    let source = File::open(rootfs).reason(ReasonCode::NoSuchFile, "opening")?;
+    let source = files::foreign(rootfs).reason(ReasonCode::NoSuchFile, rootfs.display())?;
     let len = source.metadata().map_err(io)?.len();
     let room = layout.slot_a().len - RECORD_LEN;
     if len > room {

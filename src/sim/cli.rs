@@ -139,10 +139,16 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
+    crate::sys::host::outlive_file_limits();
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(error) => {
-            let _ = error.print();
+            let told = error.render().to_string();
+            let safe = crate::model::printable_lines(&told, usize::MAX);
+            match safe == told {
+                true => drop(error.print()),
+                false => drop(std::io::stderr().lock().write_all(safe.as_bytes())),
+            }
             let status = if error.use_stderr() { Class::Usage.exit_status() } else { 0 };
             return ExitCode::from(status);
         }

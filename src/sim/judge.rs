@@ -12,7 +12,8 @@ use std::path::Path;
 
 /// Each pair of copies in a file: copy 0, then copy 1.
 fn pairs(path: &Path) -> Result<impl Iterator<Item = [Vec<u8>; 2]>> {
-    let bytes = std::fs::read(path).reason(ReasonCode::NoSuchFile, path.display())?;
+    let bytes = crate::sys::files::read_foreign(path, 1 << 30)
+        .reason(ReasonCode::NoSuchFile, path.display())?;
     let len = usize::try_from(ENV_LEN).unwrap_or(usize::MAX);
     if bytes.is_empty() || bytes.len() % (2 * len) != 0 {
         let text = format!("{}: {} bytes is not a number of pairs", path.display(), bytes.len());

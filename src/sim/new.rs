@@ -3,6 +3,7 @@
 use super::device::{BOARD, Device, Soldered};
 use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result, WithReason};
 use crate::provision::{Card, Counter, ENV_LEN, ENV_OFFSETS, make};
+use crate::sys::files;
 use crate::trust::Trust;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -86,7 +87,12 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
 }
 
 fn read_trust(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).reason(ReasonCode::NoSuchFile, path.display())?;
+    let limit = u64::try_from(crate::trust::MAX_TRUST_LEN).unwrap_or(u64::MAX);
+    let text = files::foreign_text(path, limit).map_err(|e| {
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let code = if missing { ReasonCode::NoSuchFile } else { ReasonCode::TrustInvalid };
+        Failure::new(code, format!("{}: {e}", path.display()))
+    })?;
     Trust::parse(&text).map_err(|e| e.at(path.display()))?;
     Ok(text)
 }

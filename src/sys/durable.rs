@@ -168,7 +168,9 @@ fn sync_folder(folder: &Path) -> Result<()> {
 /// An I/O error as a failure: a full disk has a code of its own, because a person can act on it.
 pub fn io_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReasonCode::NoSpace,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            ReasonCode::NoSpace
+        }
         // The medium is well; an ordinary user has asked.
         ErrorKind::PermissionDenied if !super::host::is_root() => ReasonCode::NotAllowed,
         _ => ReasonCode::Io,

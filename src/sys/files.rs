@@ -47,6 +47,14 @@ pub fn own_to_change(path: &Path, mode: u32) -> Result<File> {
     judged(how.read(true).write(true).create(true).truncate(false).mode(mode), path, Links::Refused)
 }
 
+/// Any other file for writing anew from its beginning, made where there is none.
+pub fn foreign_to_write(path: &Path) -> Result<File> {
+    let file =
+        judged(OpenOptions::new().write(true).create(true).truncate(false), path, Links::Followed)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
 /// A new, empty file with this mode for writing: what has this name is taken away, and is not
 /// written through. A folder of this name stays, and is an error.
 pub fn new(path: &Path, mode: u32) -> Result<File> {

@@ -5,7 +5,7 @@
 //! the journal after a commit, so that a power cut anywhere only means that it is written again.
 
 use super::{Ended, Identity, Label, Named, Outcome};
-use crate::model::{Digest, KeyId, ReasonCode, Result, SlotId, WithReason};
+use crate::model::{Digest, KeyId, ReasonCode, Result, SlotId, WithReason, document};
 use crate::sys::durable;
 use crate::trust::{PublicKey, Role, Trust};
 use serde::{Deserialize, Serialize};
@@ -229,7 +229,7 @@ pub fn parse(bytes: &[u8]) -> Option<(u64, Memory)> {
     let sequence = sequence.parse().ok()?;
     let known =
         *format == FORMAT.to_string() && *crc == format!("{:08x}", checksum(sequence, body));
-    known.then(|| serde_json::from_str(body).ok()).flatten().map(|memory| (sequence, memory))
+    known.then(|| document(body.as_bytes())).flatten().map(|memory| (sequence, memory))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Every move that ended, one JSON line each, for people. Nothing is decided by it.
 
 use super::Outcome;
-use crate::model::{ReasonCode, Result, WithReason};
-use crate::sys::durable;
+use crate::model::{ReasonCode, Result, WithReason, document};
+use crate::sys::{durable, files};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Past this the older half is dropped: a data partition is not a library.
@@ -22,33 +23,44 @@ impl History {
 
     /// All of it, oldest first. A torn or foreign line is left out.
     pub fn load(&self) -> Vec<Outcome> {
-        let bytes = durable::read(&self.path, LIMIT * 2).ok().flatten().unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let read = |line| serde_json::from_str::<Outcome>(line).ok();
-        let back = |o: Outcome| Outcome { work: o.work.clone().read_back(), ..o };
-        text.lines().filter_map(read).map(back).collect()
+        let bytes = files::read_own(&self.path, LIMIT * 2).unwrap_or_default();
+        parse(&bytes).collect()
     }
 
     /// Adds `outcome` unless it is the last one already: called again after every start, so that
-    /// a cut between journal and history loses nothing.
+    /// a cut between journal and history loses nothing. What is no file of ours makes room for one,
+    /// and is not written through.
     pub fn note(&self, outcome: &Outcome) -> Result<()> {
-        let known = self.load();
-        if known.last() == Some(outcome) {
+        let line = |o: &Outcome| serde_json::to_string(o).reason(ReasonCode::Internal, "history");
+        let bytes = match files::read_own(&self.path, LIMIT * 2) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(e) if e.kind() == ErrorKind::InvalidInput => {
+                return durable::write(&self.path, (line(outcome)? + "\n").as_bytes());
+            }
+            Err(e) => return Err(durable::io_failure("read", &self.path, &e)),
+        };
+        // As it would be read again: texts are bounded there.
+        if parse(&bytes).next_back() == parse(line(outcome)?.as_bytes()).next_back() {
             return Ok(());
         }
-        let line = |o: &Outcome| serde_json::to_string(o).reason(ReasonCode::Internal, "history");
-        let size = std::fs::metadata(&self.path).map_or(0, |m| m.len());
-        if size > LIMIT {
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LIMIT {
+            let known: Vec<Outcome> = parse(&bytes).collect();
             let kept: Result<Vec<_>> = known[known.len() / 2..].iter().map(line).collect();
-            let text = kept?.join("\n") + "\n";
-            durable::write(&self.path, text.as_bytes())?;
+            let text = kept?.join("\n") + "\n" + &line(outcome)? + "\n";
+            return durable::write(&self.path, text.as_bytes());
         }
         // After a torn last line the next one must not become part of it.
-        let torn = durable::read(&self.path, LIMIT * 2)?
-            .is_some_and(|b| b.last().is_some_and(|l| *l != b'\n'));
+        let torn = bytes.last().is_some_and(|last| *last != b'\n');
         let gap = if torn { "\n" } else { "" };
         durable::append_line(&self.path, &format!("{gap}{}", line(outcome)?))
     }
+}
+
+/// The lines of the file that can be read, oldest first.
+fn parse(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Outcome> {
+    let back = |o: Outcome| Outcome { work: o.work.clone().read_back(), ..o };
+    bytes.split(|b| *b == b'\n').filter_map(document).map(back)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! format adds without a new number, an older program of that format ignores.
 
 use super::{Ended, Journal, Phase};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Failure, ReasonCode, Result, WithReason, document};
 use crate::sys::durable;
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,7 @@ fn decode(bytes: &[u8], newest: u32) -> Option<Generation> {
         return None;
     }
     let known = (OLDEST..=newest).contains(&format);
-    let read = || serde_json::from_str(body).ok().map(Journal::read_back);
+    let read = || document(body.as_bytes()).map(Journal::read_back);
     let journal = if known { Some(read()?) } else { None };
     Some(Generation { format, sequence, journal })
 }

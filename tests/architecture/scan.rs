@@ -64,6 +64,17 @@ impl Source {
         self.shipped.iter().map(|(line, _)| line).collect::<BTreeSet<_>>().len()
     }
 
+    /// Whether shipped code names a function by this path: `File::open`.
+    pub(crate) fn names(&self, first: &str, last: &str) -> bool {
+        let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
+        (0..code.len()).any(|at| {
+            is_word(&code, at, first)
+                && is_mark(&code, at + 1, ':')
+                && is_mark(&code, at + 2, ':')
+                && is_word(&code, at + 3, last)
+        })
+    }
+
     /// Every room that is reached through `crate`, `super` or `self`, each once.
     pub(crate) fn uses(&self) -> BTreeSet<Use> {
         let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();

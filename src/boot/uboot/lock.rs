@@ -2,7 +2,8 @@
 
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::blk::try_lock;
-use std::fs::{File, OpenOptions};
+use crate::sys::files;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,11 +27,8 @@ impl EnvLock {
     pub(super) fn take(path: &Path, deadline: Duration, needed: bool) -> Result<EnvLock> {
         // For reading first: that is enough for a lock, the file belongs to whoever came first,
         // and in a sticky folder the kernel refuses O_CREAT on another user's file.
-        let file = match File::open(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                let mut new = OpenOptions::new();
-                new.write(true).create(true).truncate(false).open(path)
-            }
+        let file = match files::own(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => files::own_to_change(path, 0o644),
             other => other,
         };
         let file = match file {

@@ -7,7 +7,7 @@ use crate::config::{Settings, Where, load};
 use crate::daemon::Remote;
 use crate::device::World;
 use crate::event::Sink;
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick, advice};
 use crate::sys::host;
 use crate::sys::lock::FileLock;
@@ -34,6 +34,7 @@ pub struct Seen {
 
 impl Seen {
     fn nothing(text: String) -> Seen {
+        let text = printable(&text, 400);
         let report = serde_json::json!({ "v": 1, "text": text });
         Seen { text: text + "\n", report, detail: String::new(), next: String::new(), code: None }
     }

@@ -1,0 +1,212 @@
+//! Text from outside, through every entrance: no control character, and none that turns or hides
+//! text, reaches anything that a person or a program reads.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+use crate::common::{self, Bench, Said};
+use serde_json::Value;
+
+/// An escape sequence, a bell, a line that looks like ours, DEL, C1, text that runs backwards, and
+/// what has no width.
+const EVIL: &str =
+    "\u{1b}]0;owned\u{7}\r\nRunning fine\u{7f}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}";
+
+fn is_evil(c: char) -> bool {
+    (c.is_control() && c != '\n')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn clean(place: &str, text: &str) {
+    let found = text.chars().find(|c| is_evil(*c));
+    assert_eq!(found, None, "{place}: {text:?}");
+    assert!(!text.lines().any(|l| l.starts_with("Running fine")), "{place}: {text}");
+}
+
+fn clean_value(place: &str, value: &Value) {
+    match value {
+        Value::String(text) => clean(place, text),
+        Value::Array(items) => items.iter().for_each(|item| clean_value(place, item)),
+        Value::Object(map) => map.iter().for_each(|(name, value)| {
+            clean(place, name);
+            clean_value(place, value);
+        }),
+        _ => {}
+    }
+}
+
+fn clean_said(place: &str, said: &Said) {
+    clean(place, &said.out);
+    clean(place, &said.err);
+    assert_ne!(said.code, 70, "{place}: {}", said.err);
+    if let Ok(value) = serde_json::from_str(&said.out) {
+        clean_value(place, &value);
+    }
+}
+
+/// Everything that can be asked.
+fn clean_everywhere(bench: &Bench, place: &str) {
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["history"],
+        &["history", "--json"],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["why"],
+        &["why", "--json"],
+        &["report"],
+        &["report", "--json"],
+        &["config", "check"],
+        &["config", "show", "--origin"],
+    ] {
+        let said = bench.surefoot(words);
+        clean_said(&format!("{place}, {words:?}"), &said);
+    }
+    for name in ["journal.0", "journal.1", "history.jsonl", "postmortem.json", "hold.json"] {
+        let bytes = std::fs::read(bench.path(&format!("DEV/state/{name}"))).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.len() < 100_000, "{place}: {name} has {} bytes", text.len());
+    }
+}
+
+fn trial(bench: &Bench, version: &str) {
+    let artifact = bench.release(version);
+    bench.surefoot(&["install", &artifact]).ok();
+    bench.reboot(&[]);
+}
+
+#[test]
+fn a_reason_of_any_length_and_content_ends_and_is_one_printable_line() {
+    let bench = Bench::new();
+    for (n, reason) in [EVIL.to_owned(), "x".repeat(65_200), EVIL.repeat(1_000)].iter().enumerate()
+    {
+        trial(&bench, &format!("{}.0.0", n + 2));
+        let said = bench.surefoot(&["rollback", "--reason", reason]);
+        clean_said("rollback", &said);
+        assert_eq!(said.code, 0, "{}", said.err);
+        bench.reboot(&[]);
+        clean_everywhere(&bench, "after a rollback");
+        let history = std::fs::read(bench.path("DEV/state/history.jsonl")).unwrap();
+        assert!(history.len() < 10_000, "{} bytes", history.len());
+        clean_said("hold", &bench.surefoot(&["hold", "--reason", reason]));
+        clean_everywhere(&bench, "held");
+        clean_said("release", &bench.surefoot(&["release"]));
+    }
+    trial(&bench, "9.0.0");
+    clean_said("commit", &bench.surefoot(&["commit", "--force", "--reason", EVIL]));
+    clean_everywhere(&bench, "after a commit");
+}
+
+#[test]
+fn what_checks_print_and_what_settings_are_called_is_shown_as_printable_text() {
+    let bench = Bench::new();
+    let script = bench.path("DEV/health.sh");
+    std::fs::write(&script, format!("#!/bin/sh\nprintf '%s' '{EVIL}'\nexit 1\n")).unwrap();
+    trial(&bench, "2.0.0");
+    clean_said("commit", &bench.surefoot(&["commit"]));
+    clean_everywhere(&bench, "a failing check");
+    bench.reboot(&[]);
+    clean_everywhere(&bench, "after a failing check");
+    let config = bench.path("DEV/surefoot.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let quoted = serde_json::to_string(EVIL).unwrap().replace('\u{7f}', "\\u007f");
+    for text in [
+        format!("{quoted} = 1\n{good}"),
+        format!("{good}\n[{quoted}]\n{quoted} = {quoted}\n"),
+        format!("{good}\n[[health.check]]\nname = {quoted}\ncommand = [{quoted}]\n"),
+        format!("{good}\n[[hook]]\nname = {quoted}\nat = {quoted}\ncommand = [{quoted}]\n"),
+        format!("{good}\n# {EVIL}\n"),
+        format!("{EVIL}{good}"),
+        good.replace("trust.toml", EVIL),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        clean_everywhere(&bench, "a hostile configuration");
+    }
+}
+
+#[test]
+fn tampered_state_files_are_shown_as_printable_text() {
+    let bench = Bench::new();
+    trial(&bench, "2.0.0");
+    bench.surefoot(&["rollback", "--reason", "because"]).ok();
+    bench.reboot(&[]);
+    bench.surefoot(&["hold", "--reason", "because"]).ok();
+    let quoted = serde_json::to_string(EVIL).unwrap();
+    let quoted = quoted.trim_matches('"');
+    for name in ["history.jsonl", "hold.json", "postmortem.json", "hooks.json", "baseline.json"] {
+        let path = bench.path(&format!("DEV/state/{name}"));
+        let good = std::fs::read_to_string(&path).unwrap_or_default();
+        for text in [
+            good.replace("because", quoted),
+            good.replace("because", &quoted.repeat(2_000)),
+            format!(
+                "{{\"v\":1,\"runs\":[{{\"time\":1,\"moment\":\"after-install\",\"name\":\"{quoted}\",\"answer\":\"go\",\"ended\":\"{quoted}\",\"seconds\":1,\"output\":\"{quoted}\"}}]}}"
+            ),
+            EVIL.to_owned(),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            clean_everywhere(&bench, name);
+        }
+        std::fs::write(&path, good).unwrap();
+    }
+}
+
+#[test]
+fn a_journal_that_already_holds_an_endless_reason_locks_nobody_out() {
+    let bench = Bench::new();
+    trial(&bench, "2.0.0");
+    bench.surefoot(&["rollback", "--reason", "because"]).ok();
+    // As 0.1.0 could leave it: the checksum is right.
+    for n in [0, 1] {
+        let path = bench.path(&format!("DEV/state/journal.{n}"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, body) = text.split_once('\n').unwrap();
+        let body = body.replace("because", &"x".repeat(65_200));
+        let words: Vec<&str> = head.split(' ').collect();
+        let crc = crc32fast::hash(format!("{}\n{body}", words[2]).as_bytes());
+        let text = format!("{} {} {} {crc:08x}\n{body}", words[0], words[1], words[2]);
+        std::fs::write(&path, text).unwrap();
+    }
+    bench.reboot(&[]);
+    clean_everywhere(&bench, "an endless reason");
+    assert_eq!(bench.status()["state"], "rolled-back");
+    bench.update_to("3.0.0");
+}
+
+#[test]
+fn words_on_the_command_line_and_file_names_are_told_as_printable_text() {
+    let bench = Bench::new();
+    for words in [
+        &["install", EVIL][..],
+        &["verify", EVIL],
+        &["stick", EVIL],
+        &["wait", "--for", EVIL],
+        &[EVIL],
+        &["status", EVIL],
+        &["report", "-o", EVIL],
+        &["drill", EVIL],
+        &["push", EVIL, "x"],
+    ] {
+        clean_said(&format!("{words:?}"), &bench.surefoot(words));
+    }
+    for words in [
+        &["inspect", EVIL][..],
+        &["keygen", "--out", EVIL],
+        &["verify", EVIL, "--trust", EVIL],
+        &["build", "--rootfs", EVIL, "-o", EVIL],
+        &[EVIL],
+    ] {
+        let said = common::run(env!("CARGO_BIN_EXE_surefoot-forge"), words, &[], b"");
+        clean_said(&format!("forge {words:?}"), &said);
+    }
+    for words in [&["reboot", EVIL][..], &["new", "--trust", EVIL, EVIL], &[EVIL]] {
+        let said = common::run(env!("CARGO_BIN_EXE_surefoot-sim"), words, &[], b"");
+        clean_said(&format!("sim {words:?}"), &said);
+    }
+    // `keygen` may have made its folder here.
+    let _ = std::fs::remove_dir_all(EVIL);
+    let stick = bench.path("bad.img");
+    std::fs::write(&stick, [7; 4_096]).unwrap();
+    let said = bench.surefoot(&["stick", &stick]);
+    assert!(said.code != 0 && said.reason().is_some(), "{} {}", said.code, said.err);
+}
