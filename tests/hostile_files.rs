@@ -167,7 +167,7 @@ fn whatever_stands_for_a_foreign_file_is_named_with_its_code() {
         std::fs::write(&path, &good).unwrap();
         // A link leads to a foreign file, as in `/etc` on many read-only roots.
         if !name.starts_with("run/") {
-            let elsewhere = bench.path("DEV/elsewhere");
+            let elsewhere = bench.path(&format!("DEV/{name}.elsewhere"));
             std::fs::rename(&path, &elsewhere).unwrap();
             symlink(&elsewhere, &path).unwrap();
             surefoot(&bench, &["status"]).ok();

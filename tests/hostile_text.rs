@@ -17,9 +17,8 @@ fn is_evil(c: char) -> bool {
 }
 
 fn clean(place: &str, text: &str) {
-    let found = text.chars().find(|c| is_evil(*c));
-    assert_eq!(found, None, "{place}: {text:?}");
-    assert!(!text.lines().any(|l| l.starts_with("Running fine")), "{place}: {text}");
+    let found = text.lines().find(|l| l.chars().any(is_evil) || l.starts_with("Running fine"));
+    assert_eq!(found, None, "{place}");
 }
 
 fn clean_value(place: &str, value: &Value) {
@@ -62,10 +61,13 @@ fn clean_everywhere(bench: &Bench, place: &str) {
         let said = bench.surefoot(words);
         clean_said(&format!("{place}, {words:?}"), &said);
     }
+}
+
+/// What is kept of a reason is short.
+fn kept_is_short(bench: &Bench) {
     for name in ["journal.0", "journal.1", "history.jsonl", "postmortem.json", "hold.json"] {
         let bytes = std::fs::read(bench.path(&format!("DEV/state/{name}"))).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        assert!(text.len() < 100_000, "{place}: {name} has {} bytes", text.len());
+        assert!(bytes.len() < 10_000, "{name} has {} bytes", bytes.len());
     }
 }
 
@@ -86,10 +88,9 @@ fn a_reason_of_any_length_and_content_ends_and_is_one_printable_line() {
         assert_eq!(said.code, 0, "{}", said.err);
         bench.reboot(&[]);
         clean_everywhere(&bench, "after a rollback");
-        let history = std::fs::read(bench.path("DEV/state/history.jsonl")).unwrap();
-        assert!(history.len() < 10_000, "{} bytes", history.len());
         clean_said("hold", &bench.surefoot(&["hold", "--reason", reason]));
         clean_everywhere(&bench, "held");
+        kept_is_short(&bench);
         clean_said("release", &bench.surefoot(&["release"]));
     }
     trial(&bench, "9.0.0");

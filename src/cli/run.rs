@@ -9,7 +9,7 @@ use crate::config::{Where, load};
 use crate::daemon::{Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId, printable_lines};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, printable_lines, printable_words};
 use crate::sys::{durable, files};
 use clap::Parser;
 use std::io::Write;
@@ -28,7 +28,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            complain_of_words(&error);
+            let words = printable_words(std::env::args_os());
+            let error = words.and_then(|w| Cli::try_parse_from(w).err()).unwrap_or(error);
+            let _ = error.print();
             return match error.use_stderr() {
                 true => ExitCode::from(Class::Usage.exit_status()),
                 false => ExitCode::SUCCESS,
@@ -58,16 +60,6 @@ pub fn main() -> ExitCode {
             finish(&printed, ExitCode::from(code.class().exit_status()))
         }
         Err(End::Passed(printed, status)) => finish(&printed, ExitCode::from(status)),
-    }
-}
-
-/// What the words on the command line are wrong about. They may hold anything.
-fn complain_of_words(error: &clap::Error) {
-    let told = error.render().to_string();
-    let safe = printable_lines(&told, usize::MAX);
-    match safe == told {
-        true => drop(error.print()),
-        false => drop(std::io::stderr().lock().write_all(safe.as_bytes())),
     }
 }
 

@@ -13,7 +13,9 @@ use crate::config::{Loaded, Settings, Where, load};
 use crate::disk::Disk;
 use crate::event::Nowhere;
 use crate::hooks::Log;
-use crate::model::{Failure, ReasonCode, Result, WithReason, printable, shown_document};
+use crate::model::{
+    Failure, ReasonCode, Result, WithReason, line_document, printable, shown_document,
+};
 use crate::sys::{clock, durable, files, host, mounts};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -94,7 +96,7 @@ fn of_settings(loaded: &Loaded, equip: &dyn Fn(&mut World), out: &mut Map<String
             plain(&all[all.len().saturating_sub(HISTORY_MAX)..])
         }),
     );
-    let merged = plain(&loaded.merged).map(redacted);
+    let merged = plain(&loaded.merged).map(redacted).map(line_document);
     let config = merged.map(|merged| json!({ "merged": merged, "ignored": loaded.ignored }));
     put("config", config.unwrap_or_else(|f| refused(&f)));
     put("bootloader", bootloader(settings).unwrap_or_else(|f| refused(&f)));

@@ -40,12 +40,9 @@ pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            let told = error.render().to_string();
-            let safe = crate::model::printable_lines(&told, usize::MAX);
-            match safe == told {
-                true => drop(error.print()),
-                false => drop(std::io::stderr().lock().write_all(safe.as_bytes())),
-            }
+            let words = crate::model::printable_words(std::env::args_os());
+            let error = words.and_then(|w| Words::try_parse_from(w).err()).unwrap_or(error);
+            let _ = error.print();
             return ExitCode::from(ReasonCode::Usage.class().exit_status());
         }
     };

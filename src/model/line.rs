@@ -48,6 +48,14 @@ pub fn printable_lines(text: &str, limit: usize) -> String {
     out
 }
 
+/// The words of a command line, if one of them cannot be shown as it is: each made printable, so
+/// that what repeats it in a message shows nothing else. `None` if all can be shown.
+pub fn printable_words(words: impl Iterator<Item = std::ffi::OsString>) -> Option<Vec<String>> {
+    let given: Vec<String> = words.map(|w| w.to_string_lossy().into_owned()).collect();
+    let shown: Vec<String> = given.iter().map(|w| printable(w, TEXT_MAX)).collect();
+    (shown != given).then_some(shown)
+}
+
 /// Whether a character is seen where it stands and does nothing else: no control character, none
 /// that turns the direction of text around, none of no width, none without a meaning of its own.
 fn is_shown(c: char) -> bool {
@@ -71,6 +79,11 @@ fn is_shown(c: char) -> bool {
 pub fn document<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     serde_json::from_value(each_text(value, &|text| printable(text, TEXT_MAX))).ok()
+}
+
+/// The same of a value.
+pub fn line_document(value: Value) -> Value {
+    each_text(value, &|text| printable(text, TEXT_MAX))
 }
 
 /// The same of a value, whose texts may have several lines.

@@ -18,7 +18,10 @@ pub use condition::{Condition, ConditionKind};
 pub use duration::{duration, parse_duration, size};
 pub use ends::both_ends;
 pub use failure::{Failure, Result, WithReason};
-pub use line::{REASON_MAX, document, printable, printable_lines, shown_document};
+pub use line::{
+    REASON_MAX, document, line_document, printable, printable_lines, printable_words,
+    shown_document,
+};
 pub use numbers::{ByteLen, Digest, KeyId};
 pub use reason::{Class, ReasonCode};
 pub use state::State;

@@ -143,12 +143,9 @@ pub fn main() -> ExitCode {
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(error) => {
-            let told = error.render().to_string();
-            let safe = crate::model::printable_lines(&told, usize::MAX);
-            match safe == told {
-                true => drop(error.print()),
-                false => drop(std::io::stderr().lock().write_all(safe.as_bytes())),
-            }
+            let words = crate::model::printable_words(std::env::args_os());
+            let error = words.and_then(|w| Words::try_parse_from(w).err()).unwrap_or(error);
+            let _ = error.print();
             let status = if error.use_stderr() { Class::Usage.exit_status() } else { 0 };
             return ExitCode::from(status);
         }
