@@ -177,6 +177,7 @@ fn a_journal_that_already_holds_an_endless_reason_locks_nobody_out() {
 #[test]
 fn words_on_the_command_line_and_file_names_are_told_as_printable_text() {
     let bench = Bench::new();
+    let named = bench.path(EVIL);
     for words in [
         &["install", EVIL][..],
         &["verify", EVIL],
@@ -184,7 +185,7 @@ fn words_on_the_command_line_and_file_names_are_told_as_printable_text() {
         &["wait", "--for", EVIL],
         &[EVIL],
         &["status", EVIL],
-        &["report", "-o", EVIL],
+        &["report", "-o", &named],
         &["drill", EVIL],
         &["push", EVIL, "x"],
     ] {
@@ -192,7 +193,7 @@ fn words_on_the_command_line_and_file_names_are_told_as_printable_text() {
     }
     for words in [
         &["inspect", EVIL][..],
-        &["keygen", "--out", EVIL],
+        &["keygen", "--out", &named],
         &["verify", EVIL, "--trust", EVIL],
         &["build", "--rootfs", EVIL, "-o", EVIL],
         &[EVIL],
@@ -200,12 +201,10 @@ fn words_on_the_command_line_and_file_names_are_told_as_printable_text() {
         let said = common::run(env!("CARGO_BIN_EXE_surefoot-forge"), words, &[], b"");
         clean_said(&format!("forge {words:?}"), &said);
     }
-    for words in [&["reboot", EVIL][..], &["new", "--trust", EVIL, EVIL], &[EVIL]] {
+    for words in [&["reboot", EVIL][..], &["new", "--trust", EVIL, &named], &[EVIL]] {
         let said = common::run(env!("CARGO_BIN_EXE_surefoot-sim"), words, &[], b"");
         clean_said(&format!("sim {words:?}"), &said);
     }
-    // `keygen` may have made its folder here.
-    let _ = std::fs::remove_dir_all(EVIL);
     let stick = bench.path("bad.img");
     std::fs::write(&stick, [7; 4_096]).unwrap();
     let said = bench.surefoot(&["stick", &stick]);

@@ -6,7 +6,7 @@ use crate::device::{
     Status, Summary, Wait, Why,
 };
 use crate::event::Event;
-use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId};
+use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId, printable};
 use serde::Serialize;
 use std::fmt::Write;
 use std::io::Write as _;
@@ -360,6 +360,7 @@ pub(super) fn configuration(loaded: &Loaded, origin: bool) -> String {
     let mut out = String::new();
     for (key, file) in &loaded.origin {
         let value = loaded.value(key).map_or(String::new(), |v| v.to_string());
+        let (key, value) = (printable(key, 200), printable(&value, 400));
         let _ = writeln!(out, "{key:<24} {value:<32} {}", file.display());
     }
     out

@@ -81,7 +81,10 @@ fn lines(value: &Value, path: &str, out: &mut String) {
                 .zip(1..)
                 .for_each(|(v, n): (_, u32)| lines(v, &inner(&n.to_string()), out));
         }
-        Value::String(text) => _ = writeln!(out, "{path}  {text}"),
+        // A line that goes on is no line of its own: text from outside cannot look like ours.
+        Value::String(text) => {
+            _ = writeln!(out, "{path}  {}", text.trim_end().replace('\n', "\n    "))
+        }
         Value::Null => {}
         other => _ = writeln!(out, "{path}  {other}"),
     }
