@@ -2,6 +2,7 @@
 
 use super::assemble::assemble;
 use super::file;
+use super::image;
 use super::order::order;
 use super::progress::Progress;
 use super::settings::{self, Settings};
@@ -10,7 +11,7 @@ use super::{say, signer};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
 use crate::artifact::{PayloadKind, Provenance, read_head};
 use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -37,7 +38,7 @@ pub(super) fn run(words: Build) -> Result<()> {
         return Err(need("--compatible"));
     }
     let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(&output)?);
-    let packed = pack_images(&settings, &mut scratch)?;
+    let (packed, kinds) = pack_images(&settings, &output, &mut scratch)?;
     let stored = scratch.into_inner().map_err(|e| file::failure(&output, e.error()))?;
     let summary = summary(&packed);
     let mut head = draft.head(packed)?;
@@ -53,7 +54,7 @@ pub(super) fn run(words: Build) -> Result<()> {
         |key| format!("signed by key {}", &key.id().to_string()[..12]),
     );
     say(&format!(
-        "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\n{signed}\n",
+        "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\nroot filesystem: {kinds}\n{signed}\n",
         output.display(),
         ByteLen(len)
     ))
@@ -76,7 +77,7 @@ pub(super) fn sign(words: Sign) -> Result<()> {
     ))
 }
 
-fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
+fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<(Packed, String)> {
     let mut packing = Packing::default();
     if let Some(level) = settings.level {
         if !(1..=22).contains(&level) {
@@ -94,15 +95,14 @@ fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
                 Failure::new(ReasonCode::Usage, detail)
             })?;
     }
-    let mut images = Vec::new();
+    let (mut images, mut kinds) = (Vec::new(), Vec::new());
     let mut total = 0;
     let mut add = |path: &PathBuf, hardware: &[String], verity: Option<&String>| {
-        let mut input = file::open(path)?;
-        // A block device has no length in its metadata; its end is where seeking ends.
-        let len = input.seek(SeekFrom::End(0)).and_then(|len| input.rewind().map(|()| len));
-        total += len.map_err(|e| file::failure(path, &e))?;
+        let rootfs = image::open(path, settings.raw, near)?;
+        total += rootfs.len;
+        kinds.push(rootfs.kind);
         images.push(Image {
-            input: Box::new(input),
+            input: Box::new(rootfs.file),
             kind: PayloadKind::Rootfs,
             hardware: parse_all(hardware)?,
             verity_root: verity.map(|v| parse::<Digest>(v)).transpose()?,
@@ -118,7 +118,8 @@ fn pack_images(settings: &Settings, out: &mut dyn Write) -> Result<Packed> {
         return Err(Failure::new(ReasonCode::Usage, "--rootfs is missing"));
     }
     let progress = Progress::new("packing", total);
-    pack(images, packing, out, &|done| progress.at(done))
+    let packed = pack(images, packing, out, &|done| progress.at(done))?;
+    Ok((packed, kinds.join(", ")))
 }
 
 fn summary(packed: &Packed) -> String {

@@ -4,9 +4,11 @@
 mod assemble;
 mod build;
 mod file;
+mod image;
 mod inspect;
 mod key;
 mod keygen;
+mod kind;
 mod order;
 mod pages;
 mod progress;

@@ -19,6 +19,7 @@ pub(super) struct Settings {
     pub(super) counter: Option<u64>,
     pub(super) epoch: Option<u32>,
     pub(super) rootfs: Option<PathBuf>,
+    pub(super) raw: bool,
     pub(super) hardware: Vec<String>,
     pub(super) verity_root: Option<String>,
     pub(super) notes: Option<PathBuf>,
@@ -99,6 +100,7 @@ impl Settings {
         self.counter = words.counter.or(self.counter);
         self.epoch = words.epoch.or(self.epoch);
         self.rootfs = words.rootfs.or(self.rootfs);
+        self.raw |= words.raw;
         self.verity_root = words.verity_root.or(self.verity_root);
         self.notes = words.notes.or(self.notes);
         self.source_revision = words.source_revision.or(self.source_revision);
@@ -149,7 +151,8 @@ const TEMPLATE: &str = r#"# What `surefoot-forge build` does when no flag says o
 product = "demo"                 # what `[device] product` says on the devices
 compatible = ["demo-board"]      # the boards it runs on; one must be the device's own
 
-rootfs = "rootfs.ext4"           # the image: ext4, squashfs, erofs …
+rootfs = "rootfs.ext4"           # the image: ext4, squashfs, erofs …, or one in .gz, .xz or .zst
+# raw = true                     # take its bytes as they are, whatever they are
 # hardware = ["rev2", "rev3"]    # only for these hardware revisions
 # verity_root = "…"              # dm-verity root hash of the image, 64 hexadecimal digits
 

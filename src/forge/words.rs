@@ -100,9 +100,13 @@ pub(super) struct Build {
     /// Settings; flags win over them [default: surefoot-forge.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The image of the root filesystem
+    /// The image of the root filesystem: ext2/3/4, squashfs, erofs, btrfs, f2fs, xfs, cramfs or romfs.
+    /// One in .gz, .xz, .zst or Android's sparse form is expanded; anything else is refused
     #[arg(long, value_name = "IMG")]
     pub(super) rootfs: Option<PathBuf>,
+    /// Take the bytes of the image as they are: nothing is expanded, and nothing refused
+    #[arg(long)]
+    pub(super) raw: bool,
     /// The product it is for
     #[arg(long)]
     pub(super) product: Option<String>,

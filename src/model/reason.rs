@@ -135,6 +135,7 @@ reasons! {
     RolledBackBefore "ROLLED_BACK_BEFORE" Reject "This release was tried and rolled back." "Fix and rebuild it, or say `--retry-rolled-back` to try the same one again.";
     NotBootable "NOT_BOOTABLE" Reject "The image begins with no file system that a bootloader could read." "Build the artifact from an ext4, squashfs or erofs image: `surefoot-forge build --rootfs IMAGE`.";
     TooBig "TOO_BIG" Reject "The payload does not fit the slot." "Make the root filesystem smaller than the slot less 256 KiB.";
+    NotAnImage "NOT_AN_IMAGE" Reject "The file given as root filesystem is none." "Give the image of a filesystem, or say `--raw` to pack the bytes as they are.";
     AlreadyInstalled "ALREADY_INSTALLED" Nothing "This release is already running." "Nothing to do; `--reinstall` writes it again.";
     // Trust and keys.
     TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";

@@ -39,8 +39,9 @@ fn place() -> tempfile::TempDir {
     folder
 }
 
-const BUILD: [&str; 9] = [
+const BUILD: [&str; 10] = [
     "build",
+    "--raw",
     "--rootfs",
     "image",
     "--product",
@@ -99,16 +100,25 @@ fn settings_are_read_and_flags_win() {
     good(at, &["init"]);
     bad(at, &["init"], 64, "USAGE");
     std::fs::rename(at.join("image"), at.join("rootfs.ext4")).unwrap();
-    good(at, &["build", "--version", "1.0.0", "-o", "x.surefoot"]);
+    good(at, &["build", "--raw", "--version", "1.0.0", "-o", "x.surefoot"]);
     good(at, &VERIFY);
-    good(at, &["build", "--version", "1.0.0", "--product", "other", "-o", "x.surefoot"]);
+    good(at, &["build", "--raw", "--version", "1.0.0", "--product", "other", "-o", "x.surefoot"]);
     assert!(good(at, &["inspect", "x.surefoot"]).contains("product        other"));
     // From elsewhere, paths count from the settings' folder.
     let elsewhere = tempfile::tempdir().unwrap();
     let config = at.join("surefoot-forge.toml");
     good(
         elsewhere.path(),
-        &["build", "--config", config.to_str().unwrap(), "--version", "1.0.0", "-o", "y.surefoot"],
+        &[
+            "build",
+            "--raw",
+            "--config",
+            config.to_str().unwrap(),
+            "--version",
+            "1.0.0",
+            "-o",
+            "y.surefoot",
+        ],
     );
     std::fs::write(&config, "prodcut = 'x'").unwrap();
     bad(at, &["build", "--version", "1.0.0", "-o", "x.surefoot"], 78, "CONFIG_INVALID");
@@ -274,4 +284,121 @@ fn a_token_signs() {
     std::fs::write(at.join("answer"), SigningKey::from_bytes(&seed).sign(&asked).to_bytes())
         .unwrap();
     bad(at, &words, 65, "SIGNATURE_INVALID");
+}
+
+/// The smallest thing that says it is an ext4 of this many blocks of 1 KiB, in `len` bytes.
+fn ext4(blocks: u32, len: usize) -> Vec<u8> {
+    let mut image = vec![7; len];
+    image[1024..2048].fill(0);
+    image[1028..1032].copy_from_slice(&blocks.to_le_bytes());
+    image[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    image
+}
+
+/// As an Android sparse image: raw, a word that repeats, a hole, raw.
+fn sparse(image: &[u8]) -> Vec<u8> {
+    let chunk = |kind: u16, blocks: u32, data: &[u8]| {
+        let total = 12 + data.len() as u32;
+        [&kind.to_le_bytes()[..], &[0, 0], &blocks.to_le_bytes(), &total.to_le_bytes(), data]
+            .concat()
+    };
+    let head = [0xed26_ff3au32.to_le_bytes(), [1, 0, 0, 0], [28, 0, 12, 0], 4096u32.to_le_bytes()];
+    let counts = [image.len() as u32 / 4096, 3, 0].map(u32::to_le_bytes);
+    let (first, rest) = image.split_at(4096);
+    let raw = [chunk(0xcac1, 1, first), chunk(0xcac2, 1, &[7; 4])].concat();
+    [
+        head.concat(),
+        counts.concat(),
+        raw,
+        chunk(0xcac1, rest.len() as u32 / 4096 - 1, &rest[4096..]),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_root_filesystem_is_named_expanded_or_refused_by_its_content() {
+    let folder = place();
+    let at = folder.path();
+    let plain = ext4(64, 64 << 10);
+    let gz = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    std::io::Write::write_all(&mut xz, &plain).unwrap();
+    let taken = [
+        ("plain", plain.clone(), "ext2/3/4"),
+        ("gz", gz(&plain), "ext2/3/4 from gzip"),
+        ("xz", xz.finish().unwrap(), "ext2/3/4 from xz"),
+        ("zst", crate::stranger::frame(&plain), "ext2/3/4 from zstd"),
+        ("sparse", sparse(&plain), "ext2/3/4 from an Android sparse image"),
+        ("sparse in gz", gz(&sparse(&plain)), "from an Android sparse image from gzip"),
+    ];
+    let build = |more: &[&str]| {
+        let words =
+            [&["build", "--rootfs", "given", "--product", "demo", "--compatible", "b"], more];
+        [&words.concat()[..], &["--version", "1.0.0", "-o", "x.surefoot"]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let run =
+        |more: &[&str]| forge(at, &build(more).iter().map(String::as_str).collect::<Vec<_>>());
+    let mut first = None;
+    for (what, bytes, kind) in taken {
+        std::fs::write(at.join("given"), bytes).unwrap();
+        let done = run(&[]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success() && said.contains(kind), "{what}: {done:?}");
+        // The same image gives the same artifact, however it came.
+        let artifact = std::fs::read(at.join("x.surefoot")).unwrap();
+        assert!(*first.get_or_insert(artifact.clone()) == artifact, "{what}");
+        std::fs::remove_file(at.join("x.surefoot")).unwrap();
+    }
+    let mut tar = vec![1; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    let mut whole = vec![0; 4096];
+    whole[512..520].copy_from_slice(b"EFI PART");
+    let refused = [
+        (tar.clone(), "a tar archive"),
+        (gz(&tar), "gzip that holds a tar archive"),
+        (gz(&gz(&gz(&plain))), "packed once more"),
+        (gz(&plain)[..90].to_vec(), "damaged"),
+        (whole, "a whole disk with a GPT"),
+        (ext4(65, 64 << 10), "cut short"),
+        (b"not an image\n".to_vec(), "text"),
+        (Vec::new(), "empty"),
+        (vec![0; 4096], "nothing but zeros"),
+        (b"QFI\xfb".to_vec(), "qcow2"),
+        (vec![0xfe; 70_000], "no filesystem that is known"),
+    ];
+    for (bytes, what) in refused {
+        std::fs::write(at.join("given"), &bytes).unwrap();
+        let done = run(&[]);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(65), "{what}: {said}");
+        assert!(said.contains(what) && said.contains("[NOT_AN_IMAGE]"), "{what}: {said}");
+        assert!(!at.join("x.surefoot").exists(), "{what}");
+        assert!(bytes.is_empty() || run(&["--raw"]).status.success(), "{what}");
+        let _ = std::fs::remove_file(at.join("x.surefoot"));
+    }
+    // Nothing is left beside it.
+    assert_eq!(std::fs::read_dir(at).unwrap().count(), 3, "KEYS, image, given");
+}
+
+#[test]
+fn an_image_may_come_through_a_pipe() {
+    let folder = place();
+    let at = folder.path();
+    let image = ext4(64, 64 << 10);
+    std::fs::write(at.join("plain"), &image).unwrap();
+    let mut shell = Command::new("sh");
+    let script = "cat plain | \"$0\" build --rootfs /dev/fd/0 --product demo --compatible b \
+                  --version 1.0.0 --key KEYS/release.key -o x.surefoot";
+    shell.current_dir(at).args(["-c", script, env!("CARGO_BIN_EXE_surefoot-forge")]);
+    let done = shell.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    good(at, &VERIFY);
 }

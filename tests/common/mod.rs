@@ -175,7 +175,7 @@ impl Bench {
             self.path("KEYS/release.key"),
         );
         std::fs::write(&img, image(seed, len)).unwrap();
-        let mut all = vec!["build", "--rootfs", &img, "-o", &out, "--level", "3"];
+        let mut all = vec!["build", "--rootfs", &img, "--raw", "-o", &out, "--level", "3"];
         for (flag, value) in
             [("--product", "demo"), ("--compatible", "demo-board"), ("--key", key.as_str())]
         {
