@@ -331,7 +331,7 @@ fn a_root_filesystem_is_named_expanded_or_refused_by_its_content() {
         ("plain", plain.clone(), "ext2/3/4"),
         ("gz", gz(&plain), "ext2/3/4 from gzip"),
         ("xz", xz.finish().unwrap(), "ext2/3/4 from xz"),
-        ("zst", crate::stranger::frame(&plain), "ext2/3/4 from zstd"),
+        ("zst", super::stranger::frame(&plain), "ext2/3/4 from zstd"),
         ("sparse", sparse(&plain), "ext2/3/4 from an Android sparse image"),
         ("sparse in gz", gz(&sparse(&plain)), "from an Android sparse image from gzip"),
     ];
