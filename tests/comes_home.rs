@@ -30,7 +30,7 @@ fn daemon_until(bench: &Bench, seen: impl Fn(&serde_json::Value) -> bool) -> ser
     let start = Instant::now();
     let status = loop {
         let status = bench.status();
-        if seen(&status) || start.elapsed() > Duration::from_secs(20) {
+        if seen(&status) || start.elapsed() > Duration::from_secs(300) {
             break status;
         }
         std::thread::sleep(Duration::from_millis(50));

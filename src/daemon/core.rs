@@ -8,7 +8,7 @@ use crate::event::{Event, Sink};
 use crate::health::Seen;
 use crate::model::Result;
 use crate::sys::transient::Units;
-use crate::sys::{durable, systemd};
+use crate::sys::{clock, durable, systemd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
     Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -106,7 +106,7 @@ impl Core {
     /// patience that the keeper comes round.
     pub(super) fn rest(&self, pause: Option<Duration>) {
         let half = systemd::watchdog().map(|w| w / 2);
-        let due = pause.map(|p| Instant::now() + p);
+        let due = pause.map(|p| Instant::now() + clock::pause(p));
         loop {
             let working = self.at_work.load(Ordering::SeqCst) > 0;
             if half.is_some() && is_advancing(working, systemd::since_progress()) {

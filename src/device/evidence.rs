@@ -153,7 +153,8 @@ mod tests {
         let due = Instant::now() + Duration::from_millis(50);
         let questions = Questions { runner: &Machine(None), due };
         assert_eq!((questions.units(&[]), questions.kernel()), (vec![], vec![]));
-        assert!(due.elapsed() < Duration::from_secs(1));
+        // One question that waits for its answer as usual takes longer.
+        assert!(due.elapsed() < DEADLINE);
     }
 
     #[test]

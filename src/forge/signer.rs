@@ -146,8 +146,8 @@ mod tests {
         let failure = ask(program, &[0; 128], Duration::from_millis(300)).unwrap_err();
         assert_eq!(failure.code(), ReasonCode::KeyUnusable);
         assert!(failure.detail().contains("did not end"), "{failure}");
-        assert!(ask("yes", &[0; 128], Duration::from_secs(20)).is_err());
-        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(ask("yes", &[0; 128], Duration::from_secs(600)).is_err());
+        assert!(began.elapsed() < Duration::from_secs(300));
         let failure = ask("cat", &[0; 128], Duration::from_secs(20)).unwrap_err();
         assert!(failure.detail().contains("more than 64"), "{failure}");
     }

@@ -119,25 +119,25 @@ fn a_hook_is_told_in_its_environment_and_on_its_input() {
 #[test]
 fn a_hook_that_hangs_is_killed_and_is_a_veto() {
     let start = Instant::now();
-    for script in ["sleep 60", "trap '' TERM HUP INT; echo busy; sleep 60 & sleep 60 & wait"] {
+    for script in ["sleep 600", "trap '' TERM HUP INT; echo busy; sleep 600 & sleep 600 & wait"] {
         let (said, report) = one(script, Duration::from_millis(300));
         assert!(
             matches!(said, Permission::Veto { ref text, .. } if text.starts_with("not finished after 0 s"))
         );
         assert_eq!(report.answer, Answer::Veto);
     }
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_hook_that_leaves_something_behind_is_not_waited_for() {
     let start = Instant::now();
-    let script = "setsid sleep 4 & echo left it behind; exit 75";
+    let script = "setsid sleep 90 & echo left it behind; exit 75";
     let (said, report) = one(script, SOON);
     let text = "exit status 75: left it behind".to_owned();
     assert_eq!(said, Permission::Later { name: "x".into(), text });
     assert_eq!(report.output, "left it behind\n");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(80), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -1,6 +1,23 @@
 //! Time is a hint: it dates what a person reads and decides nothing that could brick a device.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// In a build with the simulator this variable shortens every pause before something is looked at again: `SUREFOOT_SIM_PACE=10`
+/// makes it a tenth. No deadline and nothing that is decided hangs on it.
+pub const PACE_VARIABLE: &str = "SUREFOOT_SIM_PACE";
+
+/// How long to wait before looking again, where `usual` is meant.
+#[cfg(not(feature = "sim"))]
+pub fn pause(usual: Duration) -> Duration {
+    usual
+}
+
+/// How long to wait before looking again, where `usual` is meant.
+#[cfg(feature = "sim")]
+pub fn pause(usual: Duration) -> Duration {
+    let pace = std::env::var(PACE_VARIABLE).ok().and_then(|n| n.parse().ok());
+    usual / pace.filter(|n| *n > 0).unwrap_or(1)
+}
 
 /// Seconds since 1970 by the system's clock; 0 before it.
 pub fn unix_seconds() -> u64 {

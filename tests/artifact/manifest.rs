@@ -117,7 +117,8 @@ fn m13_m14_text_that_is_meant_to_hurt_is_refused_quickly() {
         let bytes = body(text);
         let began = Instant::now();
         refused(&bytes, &trust(1), ManifestInvalid);
-        assert!(began.elapsed().as_millis() < 2000, "{:?}", began.elapsed());
+        // Not quadratic: that would take many minutes. No closer, for load must not break it.
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     }
     let mut not_utf8 = parts();
     not_utf8.body.push_str("# x");

@@ -74,21 +74,35 @@ pub fn forge(arguments: &[&str]) -> Said {
 /// Bytes that look like a root filesystem to the bootloader, different for each seed: text-like,
 /// random and zero stretches.
 pub fn image(seed: u64, len: usize) -> Vec<u8> {
+    const TEXT: &[u8; 20] = b"The quick brown fox ";
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes: Vec<u8> = (0..len)
-        .map(|at| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            match (at >> 16) % 4 {
-                0 => b"The quick brown fox "[at % 20],
-                3 => 0,
-                _ => state.to_le_bytes()[3],
-            }
-        })
-        .collect();
+    let mut bytes = vec![0; len];
+    // A plain loop: this is compiled without optimisation, and some images have 40 MiB.
+    let mut at = 0;
+    while at < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        match (at >> 16) % 4 {
+            0 => bytes[at] = TEXT[at % 20],
+            3 => {}
+            _ => bytes[at] = state.to_le_bytes()[3],
+        }
+        at += 1;
+    }
     bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
     bytes
+}
+
+/// How often something random is tried: `quick` times, ten times as often with `SUREFOOT_FULL=1`, and
+/// `SUREFOOT_ROUNDS=N` times as often where that is set (0.1 for a first look).
+pub fn rounds(quick: u32) -> u32 {
+    let full = std::env::var_os("SUREFOOT_FULL").map_or(1.0, |_| 10.0);
+    let word = std::env::var("SUREFOOT_ROUNDS").ok();
+    let times = word.map_or(full, |n| n.parse().expect("SUREFOOT_ROUNDS is a number"));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+    let rounds = (f64::from(quick) * times) as u32;
+    rounds.max(1)
 }
 
 /// A simulated device with its own keys.
@@ -202,28 +216,34 @@ impl Bench {
     /// What must never change by a refused artifact: both environment copies, the running slot,
     /// floors.
     pub fn firm_ground(&self) -> Vec<Vec<u8>> {
-        let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
-        let env = |at: usize| disk[at..at + 0x4000].to_vec();
+        let env = |at: u64| self.disk_bytes(at, 0x4000);
         let slot = self.slot_bytes(&self.booted());
         let state =
             |name: &str| std::fs::read(self.path(&format!("DEV/state/{name}"))).unwrap_or_default();
         vec![env(4 << 20), env(8 << 20), slot, state("floor.0"), state("floor.1")]
     }
 
+    /// A part of the disk: the whole is a hundred megabytes of holes, and reading those is what a test of many rounds would
+    /// spend its time on.
+    pub fn disk_bytes(&self, at: u64, len: usize) -> Vec<u8> {
+        use std::os::unix::fs::FileExt;
+        let disk = std::fs::File::open(self.path("DEV/disk.img")).unwrap();
+        let mut bytes = vec![0; len];
+        disk.read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    }
+
     /// The bytes of a slot, by the partition table as `sgdisk` or anybody would read it.
     pub fn slot_bytes(&self, slot: &str) -> Vec<u8> {
-        let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
-        let at = self.slot_offset(slot);
-        disk[at..at + SLOT].to_vec()
+        self.disk_bytes(self.slot_offset(slot) as u64, SLOT)
     }
 
     pub fn slot_offset(&self, slot: &str) -> usize {
-        let disk = std::fs::read(self.path("DEV/disk.img")).unwrap();
+        let table = self.disk_bytes(1024, 128 * 128);
         let name: Vec<u8> =
             format!("rootfs-{slot}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let entries = disk[1024..1024 + 128 * 128].chunks(128);
         let entry =
-            entries.into_iter().find(|e| e[56..].starts_with(&name)).expect("the slot's entry");
+            table.chunks(128).find(|e| e[56..].starts_with(&name)).expect("the slot's entry");
         usize::try_from(u64::from_le_bytes(entry[32..40].try_into().unwrap())).unwrap() * 512
     }
 

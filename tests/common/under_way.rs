@@ -44,7 +44,7 @@ impl UnderWay {
                 return written;
             }
             assert!(self.child.try_wait().unwrap().is_none(), "it ended before");
-            assert!(start.elapsed() < Duration::from_secs(60), "{written} of {bytes} bytes");
+            assert!(start.elapsed() < Duration::from_secs(300), "{written} of {bytes} bytes");
             std::thread::sleep(Duration::from_micros(200));
         }
     }

@@ -142,7 +142,7 @@ fn a_program_that_asks_to_wait_with_the_commit_is_asked_again_and_nothing_is_reb
     configure(&bench, &format!("\n[[hook]]\nname = \"robot\"\nat = \"before-commit\"\n{hook}\n"));
     std::fs::write(&answer, "75").unwrap();
     on_trial(&bench, &[]);
-    let daemon = Kept::start(&bench);
+    let daemon = Kept::hurried(&bench);
     let asked = || std::fs::read(format!("{answer}s")).unwrap_or_default().len() / 2;
     crate::kept::until("it asks twice", || asked() >= 2);
     assert_eq!(daemon.status()["state"], "trying");

@@ -1,7 +1,7 @@
 //! A daemon with nothing to do does nothing.
 
 use crate::common::Bench;
-use crate::kept::Kept;
+use crate::kept::{Kept, until};
 use std::time::Duration;
 
 /// Wake-ups of all threads so far.
@@ -28,9 +28,15 @@ fn nothing_wakes_it_and_it_stays_small() {
     daemon.surefoot(&["status"]).ok();
     let mut follower = daemon.connect("status.sock");
     std::io::Write::write_all(&mut follower, b"GET /v1/events?follow=1 HTTP/1.1\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    // It has answered when it comes to rest.
+    let rests = || {
+        let before = switches(daemon.pid());
+        std::thread::sleep(Duration::from_millis(500));
+        switches(daemon.pid()) == before
+    };
+    until("it rests", rests);
     let before = switches(daemon.pid());
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(3));
     assert_eq!(switches(daemon.pid()), before, "something ticks");
     // The program with its symbols; tests/idle holds the one that ships to 6 MiB.
     let kib = resident(daemon.pid());

@@ -66,7 +66,7 @@ fn nothing_leaves_by_itself_a_system_that_still_has_time_to_become_good() {
     let bench = quick();
     std::fs::write(bench.path("DEV/run/uptime"), "0\n").unwrap();
     std::fs::write(bench.path("DEV/run/unhealthy"), "").unwrap();
-    let daemon = Kept::start(&bench);
+    let daemon = Kept::hurried(&bench);
     arrives(&daemon, &bench.release("2.0.0"));
     until("it tells what it waits for", || {
         told(&daemon, "the check self-test fails, and this system has")

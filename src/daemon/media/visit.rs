@@ -5,6 +5,7 @@ use crate::device::{Ended, Installed, Next, State, Status};
 use crate::event::{Event, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result};
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
+use crate::sys::clock;
 use std::time::{Duration, Instant};
 
 /// More artifacts are not judged.
@@ -113,7 +114,7 @@ fn wait_until_decided(desk: &dyn Desk, board: &Board) -> Result<Status> {
         let status = match desk.status() {
             // One that was killed comes back.
             Err(f) if f.code() == ReasonCode::DaemonSilent && start.elapsed() < PATIENCE => {
-                std::thread::sleep(pause);
+                std::thread::sleep(clock::pause(pause));
                 pause = (pause * 2).min(LATE);
                 continue;
             }
@@ -128,7 +129,7 @@ fn wait_until_decided(desk: &dyn Desk, board: &Board) -> Result<Status> {
         }
         let text = "the running system is on trial; it is decided first";
         board.show(Shown::Waiting, text, Some(ReasonCode::TrialPending));
-        std::thread::sleep(pause);
+        std::thread::sleep(clock::pause(pause));
         pause = (pause * 2).min(LATE);
     }
 }
@@ -198,7 +199,7 @@ fn patiently(board: &Board, mut act: impl FnMut() -> Result<Installed>) -> Resul
         match act() {
             Err(failure) if ends(&failure) && start.elapsed() < PATIENCE => {
                 board.show(Shown::Waiting, failure.detail(), Some(failure.code()));
-                std::thread::sleep(pause);
+                std::thread::sleep(clock::pause(pause));
                 pause = (pause * 2).min(LATE);
             }
             other => return other,
