@@ -196,7 +196,7 @@ fn a_limit_on_the_length_of_files_is_no_space_and_no_silent_end() {
     let said = limited(env!("CARGO_BIN_EXE_surefoot"), &words);
     assert_eq!(said.reason(), Some("NO_SPACE"), "{} {}", said.code, said.err);
     let build = format!(
-        "build --rootfs {} --product demo --compatible demo-board --version 3.0.0 --key {} -o {}",
+        "build --raw --rootfs {} --product demo --compatible demo-board --version 3.0.0 --key {} -o {}",
         bench.path("v2.0.0.img"),
         bench.path("KEYS/release.key"),
         bench.path("limited.surefoot")

@@ -10,7 +10,6 @@ use crate::daemon::{Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId, printable_lines, printable_words};
-use crate::sys::{durable, files};
 use clap::Parser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ pub fn main() -> ExitCode {
     if let Some(good) = run_errand(&std::env::args().collect::<Vec<_>>()) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    crate::sys::host::outlive_file_limits();
+    device::outlive_file_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -265,8 +264,7 @@ fn hand_over(report: &serde_json::Value, output: Option<&Path>, json: bool) -> R
     let named = output.and_then(Path::extension).is_some_and(|x| x == "json");
     let text = render::report(report, json || named);
     let Some(file) = output else { return Ok(text) };
-    let written = files::foreign_to_write(file).and_then(|mut f| f.write_all(text.as_bytes()));
-    written.map_err(|e| durable::io_failure("write", file, &e))?;
+    device::write_foreign(file, text.as_bytes())?;
     Ok(String::new())
 }
 

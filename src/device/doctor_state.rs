@@ -84,15 +84,16 @@ fn enough(free: u64, aside: u64, files: Option<u64>, needed: u64, state: &Path) 
     }
 }
 
-/// Whether what an update writes in the state folder can be replaced: each is a file or not there.
+/// Whether what an update writes in the state folder can be replaced. A rename replaces anything
+/// but a folder, also a link or a FIFO, without following or opening it.
 pub(super) fn sound_files(state: &Path) -> Result<()> {
     for name in WRITTEN {
         let path = state.join(name);
         if let Ok(found) = std::fs::symlink_metadata(&path)
-            && !found.is_file()
+            && found.is_dir()
         {
             let text =
-                format!("{} is no regular file, so that it cannot be replaced", path.display());
+                format!("{} is a folder, so that no file can take its place", path.display());
             let next = format!("Take it away: `rm -r {}`.", path.display());
             return Err(Failure::new(ReasonCode::StateNotDurable, text).with_next(next));
         }

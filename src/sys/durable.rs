@@ -120,6 +120,12 @@ pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(|e| io_failure("write", path, &e))
 }
 
+/// Writes a file that a person has named, anew.
+pub fn write_foreign(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = files::foreign_to_write(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|e| io_failure("write", path, &e))
+}
+
 /// Appends one line to `path` and syncs it. A cut may leave a torn last line: readers drop it.
 pub fn append_line(path: &Path, line: &str) -> Result<()> {
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);

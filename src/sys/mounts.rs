@@ -251,7 +251,7 @@ fn all_under(device: DeviceNumber) -> Vec<DeviceNumber> {
         let Some(next) = open.pop() else { break };
         let slaves = std::fs::read_dir(next.sysfs().join("slaves"));
         let slaves = slaves.into_iter().flatten().filter_map(|e| e.ok());
-        let number = |e: std::fs::DirEntry| std::fs::read_to_string(e.path().join("dev")).ok();
+        let number = |e: std::fs::DirEntry| files::kernel_text(e.path().join("dev")).ok();
         let below: Vec<DeviceNumber> = slaves.filter_map(|e| number(e)?.parse().ok()).collect();
         match below.is_empty() {
             true => found.push(next),
