@@ -90,7 +90,9 @@ fn a_person_cannot_commit_a_drill_by_its_checks() {
 fn a_drill_needs_an_installed_release_and_quiet() {
     let bench = Bench::new();
     bench.surefoot(&["drill"]).refused(77, "DRILL_UNSAFE");
-    bench.surefoot(&["drill", "earthquake"]).refused(64, "USAGE");
+    let said = bench.surefoot(&["drill", "earthquake"]);
+    assert_eq!(said.code, 64, "{}", said.err);
+    assert!(said.err.contains("earthquake") && said.err.contains("unhealthy, hang, panic"));
     let bench = updated_twice();
     bench.surefoot(&["install", &bench.release("3.0.0"), "--stage"]).ok();
     bench.surefoot(&["drill"]).refused(77, "DRILL_UNSAFE");

@@ -106,8 +106,56 @@ fn a_veto_before_the_reboot_disarms_and_later_keeps_it_armed() {
     bench.surefoot(&["install", &release, "--reboot"]).refused(77, "HOOK_VETO");
     let status = bench.status();
     assert_eq!(status["state"], "failed", "{status:#}");
-    assert!(status["last"]["detail"].as_str().unwrap().contains("not while baking"));
+    let told = "hook before-reboot at before-reboot: exit status 3: not while baking";
+    assert_eq!(status["last"]["reason"], "HOOK_VETO", "{status:#}");
+    assert_eq!(status["last"]["detail"], told);
+    let no = &status["last"]["failing"][0];
+    assert_eq!((&no["by"], &no["name"]), (&"hook".into(), &"before-reboot at before-reboot".into()));
+    for words in [&["status"][..], &["history"], &["report"], &["history", "--json"]] {
+        let said = bench.surefoot(words).ok().out;
+        assert!(said.contains("HOOK_VETO") && said.contains(told), "{words:?}: {said}");
+        let wrong = ["REQUESTED", "health check failed"].iter().any(|w| said.contains(w));
+        assert!(!wrong, "{words:?}: {said}");
+    }
     assert_eq!(bench.reboot(&[]), "a", "it was disarmed");
+    // The release is not to blame.
+    answers(&bench, "before-reboot", None);
+    bench.surefoot(&["install", &release, "--reboot"]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+}
+
+#[test]
+fn a_veto_before_the_reboot_outlasts_a_cut_wherever_it_falls() {
+    let bench = bench();
+    let release = bench.release("2.0.0");
+    bench.surefoot(&["install", &release, "--stage"]).ok();
+    answers(&bench, "before-reboot", Some(3));
+    let mut ends = [0, 0];
+    for cut in 0..40 {
+        bench.surefoot(&["install", &release]).ok();
+        let plug = cut.to_string();
+        let ask = ["install", release.as_str(), "--reboot"];
+        let said = bench.surefoot_with(&ask, &[("SUREFOOT_SIM_CUT", &plug)], b"");
+        let whole = said.reason() == Some("HOOK_VETO");
+        let status = bench.surefoot(&["status", "--json"]).ok().json();
+        match status["state"].as_str().unwrap() {
+            "switching" if !whole => ends[0] += 1,
+            "failed" => {
+                ends[1] += 1;
+                assert_eq!(status["last"]["reason"], "HOOK_VETO", "cut {cut}: {status:#}");
+                assert_eq!(status["last"]["failing"][0]["by"], "hook", "cut {cut}");
+                // Whoever looks next disarms it, whatever the cut has left undone.
+                bench.surefoot(&["commit"]).refused(77, "NOT_TRYING");
+                assert_eq!(bench.reboot(&[]), "a", "cut {cut}");
+            }
+            other => panic!("cut {cut}: {other}, {}", said.err),
+        }
+        if whole {
+            assert!(ends[0] > 0 && ends[1] > 0, "no cut fell before it and none after: {ends:?}");
+            return;
+        }
+    }
+    panic!("it never ended");
 }
 
 #[test]

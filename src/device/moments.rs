@@ -1,7 +1,7 @@
 //! The integrator's programs at the moments of an update (docs/hooks.md).
 
 use super::departure::on_trial;
-use super::verbs::rollback;
+use super::verbs::vetoed;
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
@@ -129,11 +129,10 @@ pub fn before_reboot(world: &World, work: &Work, sink: &dyn Sink) -> Result<()> 
     if work.order.drill.is_none() {
         world.renew_baseline(!work.order.automatic, sink)?;
     }
-    let asked = asked(world, Moment::BeforeReboot, work, sink);
-    if let Err(failure) = &asked
-        && failure.code() == ReasonCode::HookVeto
-    {
-        rollback(world, failure.detail(), &work.order.by, sink)?;
+    let moment = Moment::BeforeReboot;
+    let permission = at(world, moment, work, sink);
+    if let Permission::Veto { name, text } = &permission {
+        vetoed(world, work, hook(moment, name, text), sink)?;
     }
-    asked
+    permission.failure(moment).map_or(Ok(()), Err)
 }

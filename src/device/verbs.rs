@@ -9,7 +9,9 @@ use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
-use crate::model::{Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable};
+use crate::model::{
+    Against, Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable,
+};
 use crate::update::{
     Done, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
 };
@@ -184,6 +186,17 @@ pub fn rollback(world: &World, reason: &str, by: &str, sink: &dyn Sink) -> Resul
         }
     };
     Ok(Answer::new(state, &work, next, text))
+}
+
+/// Disarms `work`, to which a program of the integrator has said no. What took its place meanwhile
+/// is asked about by itself.
+pub(super) fn vetoed(world: &World, work: &Work, said: Against, sink: &dyn Sink) -> Result<()> {
+    let _lock = world.lock()?;
+    let journal = settle(world, sink)?;
+    if journal.work() != Some(work) {
+        return Ok(());
+    }
+    refused(&rest(world, journal, &Wish::Veto(said), None, sink)?)
 }
 
 /// After a commit: the other system, read back against its record, becomes an ordinary trial.

@@ -51,7 +51,7 @@ fn idle(j: &Journal, f: &Facts) -> Step {
     let committed =
         j.last.as_ref().is_some_and(|l| l.outcome == Ended::Updated && l.work.slot == f.booted);
     match &f.wish {
-        Wish::Settle | Wish::Leave | Wish::Rollback(_) => Step::Wait,
+        Wish::Settle | Wish::Leave | Wish::Rollback(_) | Wish::Veto(_) => Step::Wait,
         Wish::Install(work, _) => begin(j, f, work),
         Wish::Switch => Step::Refuse(ReasonCode::NotStaged),
         Wish::Commit(_) if committed => Step::Wait,
@@ -117,7 +117,7 @@ fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
         (_, Wish::Rollback(why)) => {
             end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
-        (_, Wish::Settle | Wish::Leave) => Step::Wait,
+        (_, Wish::Settle | Wish::Leave | Wish::Veto(_)) => Step::Wait,
         (_, Wish::Switch) => Step::Refuse(ReasonCode::NotStaged),
         (_, Wish::Commit(_)) => Step::Refuse(ReasonCode::NotTrying),
         (_, Wish::Return(_)) => Step::Refuse(ReasonCode::NothingToRollBack),
@@ -140,7 +140,7 @@ fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
         Wish::Rollback(why) => {
             end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
-        Wish::Settle | Wish::Leave | Wish::Install(_, Then::Stage) => Step::Wait,
+        Wish::Settle | Wish::Leave | Wish::Veto(_) | Wish::Install(_, Then::Stage) => Step::Wait,
         Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
         Wish::Return(_) => Step::Refuse(ReasonCode::NothingToRollBack),
     }
@@ -166,6 +166,7 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
     match (armed, f.env.trial, home) {
         (false, false, true) => match &f.wish {
             Wish::Rollback(why) => failed(ReasonCode::Requested, why),
+            Wish::Veto(said) => telling(failed(said.no(), &said.text()), said),
             Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
             _ if !f.env.settled => Step::Run(Effect::SettleEnv),
             _ if stands(f, work) => Step::Run(Effect::Arm { slot: work.slot, txn: txn.clone() }),
@@ -187,6 +188,7 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
         })),
         (true, true, true) => match &f.wish {
             Wish::Rollback(why) => failed(ReasonCode::Requested, why),
+            Wish::Veto(said) => telling(failed(said.no(), &said.text()), said),
             Wish::Install(wanted, _) if wanted.digest != work.digest => {
                 failed(ReasonCode::Requested, "another release takes its place")
             }

@@ -77,6 +77,8 @@ pub enum Wish {
     Commit(Option<String>),
     /// Abandon what is under way, or send the trial back.
     Rollback(String),
+    /// Disarm what waits for its reboot, as a program of the integrator has said no to it.
+    Veto(Against),
     /// Arm the system in the other slot, which has been read back.
     Return(Work),
     /// An orderly reboot follows: of a trial, keep the time and give the try back.

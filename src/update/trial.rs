@@ -51,7 +51,7 @@ pub(super) fn trying(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spe
         // Its tries were used up, and it runs again: no boot without a trial was left for it.
         (false, false) => stranded_untold(j, f, work, txn),
         (true, false) if f.env.slot != Some(f.booted) => match &f.wish {
-            Wish::Settle | Wish::Leave => Step::Wait,
+            Wish::Settle | Wish::Leave | Wish::Veto(_) => Step::Wait,
             _ => Step::Refuse(ReasonCode::WrongSlot),
         },
         (true, false) => undecided(j, f, work, txn, spent),
@@ -71,7 +71,7 @@ fn undecided(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spent) -> S
         return leave(j, f, work, txn, ReasonCode::DeadlinePassed, &detail);
     }
     match (&f.wish, &f.done) {
-        (Wish::Settle, _) => Step::Wait,
+        (Wish::Settle | Wish::Veto(_), _) => Step::Wait,
         (Wish::Leave, _) => leaving(j, f, spent),
         (Wish::Commit(Some(_)), _) | (Wish::Commit(None), Some(Done::Healthy(_))) => {
             Step::Run(Effect::Commit { slot: f.booted, txn: txn.clone() })
@@ -127,7 +127,11 @@ pub(super) fn returning(j: &Journal, f: &Facts) -> Step {
         return telling(stranded(j, f, work, txn, reason, detail), against);
     }
     match &f.wish {
-        Wish::Settle | Wish::Leave | Wish::Rollback(_) | Wish::Commit(None) => Step::Wait,
+        Wish::Settle
+        | Wish::Leave
+        | Wish::Rollback(_)
+        | Wish::Veto(_)
+        | Wish::Commit(None) => Step::Wait,
         Wish::Commit(Some(_)) => Step::Refuse(ReasonCode::WrongSlot),
         Wish::Install(..) | Wish::Switch | Wish::Return(_) => {
             Step::Refuse(ReasonCode::TrialPending)

@@ -127,3 +127,67 @@ fn a_file_that_cannot_be_written_is_told_once_and_stops_nothing() {
     until("the keeper has told it", || daemon.log().contains("switching: Running"));
     assert_eq!(daemon.log().matches("metrics: cannot").count(), 1, "{}", daemon.log());
 }
+
+#[test]
+fn what_said_no_is_a_metric_and_in_the_event_and_a_drill_is_neither_an_update_nor_an_alarm() {
+    let bench = quick();
+    configure(&bench, "[metrics]\nfile = \"run/metrics.prom\"\n");
+    let path = bench.path("DEV/run/metrics.prom");
+    let read = || parsed(&String::from_utf8(crate::common::read(&path)).unwrap());
+    bench.update_to("1.5.0");
+    bench.update_to("2.0.0");
+    bench.surefoot(&["install", &bench.release("3.0.0")]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    let check = |name: &str, status: u32| {
+        format!("[[health.check]]\nname = \"{name}\"\ncommand = [\"/bin/sh\", \"-c\", \"exit {status}\"]\n")
+    };
+    let config = crate::common::read(&bench.path("DEV/surefoot.toml"));
+    configure(&bench, &(check("web: front", 4) + &check("db", 5)));
+    let daemon = Kept::start(&bench);
+    let told = |daemon: &Kept| -> serde_json::Value {
+        let lines = daemon.surefoot(&["events", "--json"]).ok().out;
+        let events = lines.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        events.filter(|e| e["event"] == "rolled-back").last().unwrap_or_default()
+    };
+    until("it goes back", || !told(&daemon).is_null());
+    let event = told(&daemon);
+    let failing: Vec<_> = event["failing"].as_array().unwrap().iter().map(|f| &f["name"]).collect();
+    assert_eq!(failing, ["web: front", "db"], "{event:#}");
+    assert_eq!((&event["reason"], &event["drill"]), (&"HEALTH_FAILED".into(), &Default::default()));
+    drop(daemon);
+    std::fs::write(bench.path("DEV/surefoot.toml"), config).unwrap();
+    assert_eq!(bench.reboot(&[]), "a");
+    let daemon = Kept::start(&bench);
+    let failing = |name: &str| format!("surefoot_last_failing{{name=\"{name}\"}}");
+    until("told", || read().contains_key(&failing("web: front")));
+    assert_eq!(read()[&failing("db")], 1);
+    assert_eq!(read()["surefoot_updates_total{outcome=\"rolled-back\"}"], 1);
+    assert_eq!(read()["surefoot_drills_total"], 0);
+    daemon.surefoot(&["install", &bench.release("3.1.0")]).ok();
+    drop(daemon);
+    bench.reboot(&[]);
+    bench.surefoot(&["commit"]).ok();
+    let before = {
+        let _daemon = Kept::start(&bench);
+        until("a good one ends it", || {
+            read().keys().all(|k| !k.starts_with("surefoot_last_failing"))
+        });
+        read()
+    };
+    bench.surefoot(&["drill", "unhealthy"]).ok();
+    bench.reboot(&[]);
+    let daemon = Kept::start(&bench);
+    until("it goes back", || !told(&daemon).is_null());
+    let event = told(&daemon);
+    assert_eq!((&event["drill"], &event["failing"][0]["by"]), (&true.into(), &"drill".into()));
+    drop(daemon);
+    bench.reboot(&[]);
+    let _daemon = Kept::start(&bench);
+    until("counted", || read()["surefoot_drills_total"] == 1);
+    let after = read();
+    assert!(after.keys().all(|k| !k.starts_with("surefoot_last_failing")), "{after:?}");
+    for outcome in ["updated", "rolled-back", "failed"] {
+        let key = format!("surefoot_updates_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(after[&key], before[&key], "{outcome}");
+    }
+}
