@@ -110,7 +110,10 @@ fn a_veto_before_the_reboot_disarms_and_later_keeps_it_armed() {
     assert_eq!(status["last"]["reason"], "HOOK_VETO", "{status:#}");
     assert_eq!(status["last"]["detail"], told);
     let no = &status["last"]["failing"][0];
-    assert_eq!((&no["by"], &no["name"]), (&"hook".into(), &"before-reboot at before-reboot".into()));
+    assert_eq!(
+        (&no["by"], &no["name"]),
+        (&"hook".into(), &"before-reboot at before-reboot".into())
+    );
     for words in [&["status"][..], &["history"], &["report"], &["history", "--json"]] {
         let said = bench.surefoot(words).ok().out;
         assert!(said.contains("HOOK_VETO") && said.contains(told), "{words:?}: {said}");

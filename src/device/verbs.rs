@@ -9,9 +9,7 @@ use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
-use crate::model::{
-    Against, Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable,
-};
+use crate::model::{Against, Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable};
 use crate::update::{
     Done, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
 };

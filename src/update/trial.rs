@@ -127,11 +127,9 @@ pub(super) fn returning(j: &Journal, f: &Facts) -> Step {
         return telling(stranded(j, f, work, txn, reason, detail), against);
     }
     match &f.wish {
-        Wish::Settle
-        | Wish::Leave
-        | Wish::Rollback(_)
-        | Wish::Veto(_)
-        | Wish::Commit(None) => Step::Wait,
+        Wish::Settle | Wish::Leave | Wish::Rollback(_) | Wish::Veto(_) | Wish::Commit(None) => {
+            Step::Wait
+        }
         Wish::Commit(Some(_)) => Step::Refuse(ReasonCode::WrongSlot),
         Wish::Install(..) | Wish::Switch | Wish::Return(_) => {
             Step::Refuse(ReasonCode::TrialPending)

@@ -139,7 +139,9 @@ fn what_said_no_is_a_metric_and_in_the_event_and_a_drill_is_neither_an_update_no
     bench.surefoot(&["install", &bench.release("3.0.0")]).ok();
     assert_eq!(bench.reboot(&[]), "b");
     let check = |name: &str, status: u32| {
-        format!("[[health.check]]\nname = \"{name}\"\ncommand = [\"/bin/sh\", \"-c\", \"exit {status}\"]\n")
+        format!(
+            "[[health.check]]\nname = \"{name}\"\ncommand = [\"/bin/sh\", \"-c\", \"exit {status}\"]\n"
+        )
     };
     let config = crate::common::read(&bench.path("DEV/surefoot.toml"));
     configure(&bench, &(check("web: front", 4) + &check("db", 5)));
