@@ -31,8 +31,8 @@ VALUES = {
     "surefoot_slot": ["a", "b", "c", "A", ""],
     "surefoot_good": ["a", "b", "x", ""],
     "upgrade_available": ["0", "1", "2", "01", "x", "-1", ""],
-    "bootcount": ["0", "1", "2", "3", "4", "9", "10", "03", "-1", "2x", "x", ""],
-    "bootlimit": ["3", "1", "9", "0", "10", "x", ""],
+    "bootcount": ["0", "1", "2", "3", "4", "9", "10", "03", "-1", "2x", "3 ", "+1", "99999999999", "x", ""],
+    "bootlimit": ["3", "1", "9", "0", "10", "03", "3x", "3 ", " 3", "+3", "4294967299", "x", ""],
     "surefoot_counter": ["uboot", "script", "both", ""],
     "surefoot_txn": ["0123456789ab-1", ""],
     "bootdelay": ["0", "-1", "-2", "x"],
@@ -41,6 +41,8 @@ VALUES = {
     "surefoot_boot": [""],
     "surefoot_args": ["quiet", "a=b c"],
     "surefoot_panic": ["30"],
+    "kernel_addr_r": ["", "x", "1000000", "0X1000000", "1000000x"],
+    "scriptaddr": ["", "x", "0x1000z"],
 }
 
 
