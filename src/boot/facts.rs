@@ -1,7 +1,7 @@
 //! What the stored environment says, as plain values.
 
 use super::Finding;
-use super::uboot::Elsewhere;
+use super::uboot::{Elsewhere, MISSING};
 use crate::model::{EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -105,6 +105,9 @@ impl BootFacts {
                     found.lines()
                 ),
             ),
+            None if self.copies.iter().all(|c| c.dead.as_deref() == Some(MISSING)) => {
+                Failure::new(ReasonCode::EnvConfig, format!("fw_env.config: {why}"))
+            }
             None => {
                 let said = format!("no copy of the environment is valid: {why}");
                 Failure::new(ReasonCode::EnvUnreadable, said)

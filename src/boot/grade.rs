@@ -2,6 +2,7 @@
 
 use super::BootFacts;
 use crate::disk::{Partition, PartitionTable};
+use crate::model::ReasonCode;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -86,14 +87,22 @@ fn copies(facts: &BootFacts, accept_single_copy: bool, out: &mut Vec<Finding>) {
             out.push(finding(Grade::Off, reason, remedy));
             continue;
         }
-        let (level, remedy) = match facts.readable() {
-            true => (Grade::Weak, "Nothing to do: the next write repairs it."),
-            false => (
-                Grade::Off,
-                "If fw_env.config is right, write every copy with `mkenvimage`; see docs/uboot-environment.md.",
-            ),
+        if facts.readable() {
+            let remedy = "Nothing to do: the next write repairs it.";
+            out.push(finding(Grade::Weak, reason, remedy));
+        }
+    }
+    if let Some(failure) = facts.unreadable()
+        && facts.copies.iter().all(|c| c.elsewhere.is_none())
+    {
+        // One finding for all of them: none alone would be worth an installation refused.
+        let remedy = match failure.code() {
+            ReasonCode::EnvConfig => "Correct the path in fw_env.config.",
+            _ => {
+                "If fw_env.config is right, write every copy with `mkenvimage`; see docs/uboot-environment.md."
+            }
         };
-        out.push(finding(level, reason, remedy));
+        out.push(finding(Grade::Off, failure.detail(), remedy));
     }
     if !facts.redundant {
         let (level, remedy) = match accept_single_copy {

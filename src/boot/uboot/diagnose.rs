@@ -3,7 +3,7 @@
 
 use super::place::Place;
 use super::{CopyState, Env, Loaded};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Sizes that boards use, smallest first.
 const SIZES: [usize; 9] =
@@ -148,12 +148,4 @@ fn search(place: &Place) -> Option<(u64, usize, bool)> {
         at += wide(WINDOW);
     }
     None
-}
-
-/// `Err` with the path if what `fw_env.config` names does not exist at all.
-pub(super) fn exists(places: &[Place]) -> std::result::Result<(), &Path> {
-    match places.iter().all(Place::is_missing_file) {
-        true => Err(places.first().map_or(Path::new(""), |p| p.device.as_path())),
-        false => Ok(()),
-    }
 }

@@ -22,6 +22,7 @@ pub use config::{CopyPlace, FwEnvConfig};
 pub use control::UbootControl;
 pub use diagnose::Elsewhere;
 pub use env::Env;
+pub(crate) use place::MISSING;
 pub use scheme::{apply, exact, hex_address, names, number};
 pub use store::{CopyState, EnvStore, Loaded, Session};
 

@@ -11,6 +11,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Why a copy whose file is not there is dead.
+pub(crate) const MISSING: &str = "the file does not exist";
+
 /// A copy's place with its path made absolute.
 pub(super) struct Place {
     pub(super) device: PathBuf,
@@ -94,7 +97,7 @@ impl Place {
     /// makes it a dead copy. The outer one: we could not look.
     pub(super) fn read(&self) -> Result<std::result::Result<Vec<u8>, String>> {
         if self.is_missing_file() {
-            return Ok(Err("the file does not exist".to_owned()));
+            return Ok(Err(MISSING.to_owned()));
         }
         let device = self.open()?;
         let start = match self.range_in(device.len()) {

@@ -4,7 +4,6 @@
 //! its last byte is there the other one boots, and from then on the new one does. A store with a
 //! single copy has no such moment; it is graded weak.
 
-use super::diagnose::exists;
 use super::lock::{DEADLINE, EnvLock, LOCK_PATH};
 use super::place::Place;
 use super::{Env, FwEnvConfig, choose};
@@ -144,9 +143,6 @@ impl EnvStore {
         let redundant = self.is_redundant();
         let mut copies = Vec::new();
         let config = |why: String| Failure::new(ReasonCode::EnvConfig, why);
-        exists(&self.places).map_err(|path| {
-            config(format!("fw_env.config names {}, which does not exist", path.display()))
-        })?;
         for place in &self.places {
             let read = place.read().map_err(|f| match f.code() {
                 // The file that names it is wrong, not the disk gone.
