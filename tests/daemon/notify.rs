@@ -1,8 +1,10 @@
 //! What the init system is told, and its watchdog.
 
 use crate::common::Bench;
-use crate::kept::{Kept, quick};
-use std::os::unix::net::UnixDatagram;
+use crate::kept::Kept;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const WORDS: [&str; 8] =
@@ -130,22 +132,42 @@ fn a_watchdog_that_watches_another_process_is_not_ours() {
 
 #[test]
 fn a_keeper_that_is_stuck_feeds_no_watchdog() {
-    let bench = quick();
-    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
-    assert_eq!(bench.reboot(&[]), "b");
-    // A check that hangs holds the keeper for its whole timeout: the other threads answer, and
-    // that must not look like life.
-    std::fs::remove_file(bench.path("DEV/health.sh")).unwrap();
-    let config = bench.path("DEV/surefoot.toml");
-    let text = String::from_utf8(crate::common::read(&config)).unwrap();
-    let pipe = bench.path("DEV/pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let stuck = text.replace("file = \"trust.toml\"", "file = \"pipe\"");
-    std::fs::write(&config, stuck).unwrap();
+    use std::io::{Read, Write};
+    let bench = Bench::new();
     let init = Init::new(&bench);
-    let mut daemon = init.daemon(&bench, &[("WATCHDOG_USEC", "400000")]);
+    // A log that nobody reads, and that is full: whoever writes to it is stuck. The other threads answer, and that must not
+    // look like life.
+    let (unread, log) = std::io::pipe().unwrap();
+    let mut filler = log.try_clone().unwrap();
+    let full = Arc::new(AtomicBool::new(true));
+    let keep_full = full.clone();
+    std::thread::spawn(
+        move || {
+            while keep_full.load(Relaxed) && filler.write_all(&[b'x'; 4096]).is_ok() {}
+        },
+    );
+    let mut daemon = std::process::Command::new(env!("CARGO_BIN_EXE_surefoot"))
+        .args(["--config", &bench.path("DEV/surefoot.toml"), "daemon"])
+        .envs([("NOTIFY_SOCKET", init.path.as_str()), ("WATCHDOG_USEC", "400000")])
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let socket = bench.path("DEV/run/surefoot/status.sock");
+    crate::kept::until("it answers", || {
+        let Ok(mut stream) = UnixStream::connect(&socket) else { return false };
+        let asked = stream.write_all(b"GET /v1 HTTP/1.1\r\n\r\n");
+        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|n| n > 0)
+    });
+    init.hears(Duration::from_millis(300));
     let said = init.hears(Duration::from_secs(2));
     let fed = said.iter().filter(|l| *l == "WATCHDOG=1").count();
-    assert!(fed <= 1, "fed {fed} times by a keeper that waits for a pipe");
-    assert!(daemon.runs());
+    assert!(fed == 0, "fed {fed} times by a keeper that is stuck");
+    assert!(daemon.try_wait().unwrap().is_none());
+    // It was that: read, and it lives.
+    full.store(false, Relaxed);
+    std::thread::spawn(move || std::io::copy(&mut { unread }, &mut std::io::sink()));
+    let alive = init.hears_until(|said| said.iter().any(|l| l == "WATCHDOG=1"));
+    assert!(alive.iter().any(|l| l == "WATCHDOG=1"));
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }
