@@ -174,6 +174,32 @@ fn rollback_in_every_state() {
 }
 
 #[test]
+fn rollback_does_not_arm_again_what_came_back_by_itself() {
+    let bench = Bench::new();
+    bench.update_to("1.1.0");
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&["--fail"]), "a");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    // Twice: on its way back the first one has nothing to change, home the second one refuses.
+    assert_eq!(bench.reboot(&[]), "b");
+    let environment = || [4 << 20, 8 << 20].map(|at| bench.disk_bytes(at, 0x4000));
+    let before = environment();
+    let said = bench.surefoot(&["rollback"]).refused(65, "ROLLED_BACK_BEFORE");
+    assert!(said.err.contains("--retry-rolled-back"), "{}", said.err);
+    assert!(environment() == before, "the environment is changed");
+    // Also where only the environment remembers it.
+    std::fs::remove_file(bench.path("DEV/state/journal.0")).ok();
+    std::fs::remove_file(bench.path("DEV/state/journal.1")).ok();
+    bench.surefoot(&["rollback"]).refused(65, "ROLLED_BACK_BEFORE");
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["rollback", "--retry-rolled-back"]).ok();
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["commit"]).ok();
+    // What was committed and left by an operator is no bad release.
+    bench.surefoot(&["rollback"]).ok();
+}
+
+#[test]
 fn a_trial_is_not_disturbed() {
     let bench = Bench::new();
     let (one, two) = (bench.release("2.0.0"), bench.release("2.1.0"));

@@ -100,6 +100,9 @@ Examples:
         /// Why, for the record
         #[arg(long, value_name = "TEXT", default_value = "a person asked for it")]
         reason: String,
+        /// Also to a release that was tried here and rolled back
+        #[arg(long)]
+        retry_rolled_back: bool,
         #[command(flatten)]
         json: Json,
     },

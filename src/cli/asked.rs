@@ -127,14 +127,16 @@ impl Asked {
         }
     }
 
-    pub(super) fn rollback(&self, reason: &str, sink: &dyn Sink) -> Result<Answer> {
+    pub(super) fn rollback(&self, reason: &str, retry: bool, sink: &dyn Sink) -> Result<Answer> {
         match self {
             Asked::Here(world) => {
                 let by = device::user();
-                device::rollback(world, &device::signed(reason, &by), &by, sink)
+                device::rollback(world, &device::signed(reason, &by), &by, retry, sink)
             }
             Asked::There(daemon) => {
-                daemon.act(&format!("/v1/rollback{}", parameter("reason", reason)), None, sink)
+                let retry = if retry { "&retry_rolled_back=1" } else { "" };
+                let reason = parameter("reason", reason);
+                daemon.act(&format!("/v1/rollback{reason}{retry}"), None, sink)
             }
         }
     }

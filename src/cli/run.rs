@@ -201,7 +201,9 @@ fn asked_for(
         Verb::Commit { force, reason, .. } => {
             render::answer(&asked.commit(reason.filter(|_| force), sink)?, json)
         }
-        Verb::Rollback { reason, .. } => render::answer(&asked.rollback(&reason, sink)?, json),
+        Verb::Rollback { reason, retry_rolled_back, .. } => {
+            render::answer(&asked.rollback(&reason, retry_rolled_back, sink)?, json)
+        }
         Verb::Verify { what, .. } => verify(asked, what.as_deref(), json, sink)?,
         Verb::History { .. } => render::history(&asked.history()?, json),
         Verb::Hold { until, reason, .. } => {

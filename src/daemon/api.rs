@@ -181,7 +181,8 @@ impl Api {
             "/v1/rollback" => {
                 let why = reason().unwrap_or_else(|| "a person asked for it".to_owned());
                 let why = device::signed(&why, &by);
-                device::rollback(&world, &why, &by, sink).and_then(|a| text(&a))
+                let retry = flag(&head, "retry_rolled_back")?;
+                device::rollback(&world, &why, &by, retry, sink).and_then(|a| text(&a))
             }
             path => Err(unknown(path)),
         };

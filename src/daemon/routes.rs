@@ -53,7 +53,7 @@ pub const ROUTES: &[Route] = &[
     deed("/v1/switch", &["by", "progress"]),
     deed("/v1/confirm", &["by", "progress"]),
     deed("/v1/commit", &["force", "reason", "by", "progress"]),
-    deed("/v1/rollback", &["reason", "by", "progress"]),
+    deed("/v1/rollback", &["reason", "retry_rolled_back", "by", "progress"]),
     deed("/v1/hold", &["seconds", "reason", "by", "progress"]),
     deed("/v1/release", &["by", "progress"]),
     deed("/v1/drill", &["kind", "by", "progress"]),

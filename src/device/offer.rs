@@ -4,13 +4,13 @@ use super::Source;
 use super::readiness;
 use super::world::{World, named};
 use crate::artifact::{Release, read_head};
-use crate::boot::BootControl;
+use crate::boot::{BootControl, BootFacts};
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result, Txn};
 use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
-use crate::update::{Allowed, Journal, Order, Standing, Work, wanted};
+use crate::update::{Allowed, Journal, Named, Order, Standing, Work, not_rolled_back, wanted};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -63,21 +63,40 @@ pub(super) fn weigh(
     let boot = world.boot.look()?;
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();
-    // Where the journal knows how a transaction ended, it also knows whether the release is to blame.
-    let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
-    let ended = ended.and_then(|l| l.txn.as_ref());
-    // A drill leaves its own in the environment, long after the journal speaks of something else.
-    let drilled = world.certificate().and_then(|c| c.txn);
-    let blamed = |txn: &&Txn| ended != Some(*txn) && drilled.as_ref() != Some(*txn);
+    let given_up = given_up(world, journal, &boot, &digest);
     let standing = Standing {
         running: &running,
         committed: world.committed(&boot, booted),
         floor: world.floor_epoch(),
         denied: &journal.denied,
-        given_up: boot.fallback.as_ref().filter(blamed),
+        given_up: given_up.as_ref(),
     };
     wanted(&offered, &digest, &standing, allowed)?;
     Ok((plan, world.move_into(slot, digest, offered, Order::default())))
+}
+
+/// The transaction that the environment has given up, unless the journal or a drill says that the
+/// release with this digest is not to blame for it.
+fn given_up(world: &World, journal: &Journal, boot: &BootFacts, digest: &Digest) -> Option<Txn> {
+    // Where the journal knows how a transaction ended, it also knows whether the release is to blame.
+    let ended = journal.last.as_ref().filter(|l| l.work.digest == *digest);
+    let ended = ended.and_then(|l| l.txn.as_ref());
+    // A drill leaves its own in the environment, long after the journal speaks of something else.
+    let drilled = world.certificate().and_then(|c| c.txn);
+    let blamed = |txn: &&Txn| ended != Some(*txn) && drilled.as_ref() != Some(*txn);
+    boot.fallback.as_ref().filter(blamed).cloned()
+}
+
+/// Whether the system `to` with this digest came back from a trial here: as for an installation,
+/// by the journal and by the environment.
+pub(super) fn came_back(
+    world: &World,
+    journal: &Journal,
+    to: &Named,
+    digest: &Digest,
+) -> Result<()> {
+    let given_up = given_up(world, journal, &world.boot.look()?, digest);
+    not_rolled_back(to, digest, &journal.denied, given_up.as_ref())
 }
 
 /// What `surefoot verify FILE` says.

@@ -3,6 +3,7 @@
 use super::answer::{Answer, Next};
 use super::hands::{look, rest, rest_with};
 use super::memory;
+use super::offer;
 use super::readiness::{self, Before};
 use super::world::{World, digest_of};
 use crate::boot::{BootControl, GIVE_BACK_MAX};
@@ -152,14 +153,21 @@ pub fn shutdown(world: &World, sink: &dyn Sink) -> Result<String> {
 }
 
 /// Goes back: abandons what is under way, disarms what is armed, leaves a trial, or after a
-/// commit arms the other slot's system as an ordinary trial.
-pub fn rollback(world: &World, reason: &str, by: &str, sink: &dyn Sink) -> Result<Answer> {
+/// commit arms the other slot's system as an ordinary trial. A system that came back from a trial
+/// is armed only with `retry`: a call made twice must not try the bad release again.
+pub fn rollback(
+    world: &World,
+    reason: &str,
+    by: &str,
+    retry: bool,
+    sink: &dyn Sink,
+) -> Result<Answer> {
     let booted = world.booted()?;
     let _lock = world.lock()?;
     let journal = settle(world, sink)?;
     let Some(work) = journal.work().cloned() else {
         let order = Order { by: by.to_owned(), ..Order::default() };
-        return go_back(world, journal, order, sink);
+        return go_back(world, journal, order, retry, sink);
     };
     let phase = journal.phase.clone();
     let rest = rest(world, journal, &Wish::Rollback(reason.to_owned()), None, sink)?;
@@ -202,6 +210,7 @@ pub(super) fn go_back(
     world: &World,
     journal: Journal,
     order: Order,
+    retry: bool,
     sink: &dyn Sink,
 ) -> Result<Answer> {
     let booted = world.booted()?;
@@ -228,6 +237,9 @@ pub(super) fn go_back(
         let text =
             format!("{to} has security epoch {}, below the floor {floor}", to.security_epoch);
         return Err(Failure::new(ReasonCode::BelowFloor, text));
+    }
+    if !retry {
+        offer::came_back(world, &journal, &to, &digest)?;
     }
     readiness::gate(world, Before::Update)?;
     world.keep_reserve();

@@ -31,6 +31,6 @@ pub use history::History;
 pub use identify::{RecordSays, Stand, Traces, identify};
 pub use journal::{Denied, Drill, Ended, Journal, Order, Outcome, Phase, Reboot, Spent, Work};
 pub use named::{Doubt, Identity, Label, Named};
-pub use policy::{Allowed, Standing, wanted};
+pub use policy::{Allowed, Standing, not_rolled_back, wanted};
 pub use store::{JournalStore, Stored};
 pub use words::at_rest;

@@ -41,14 +41,8 @@ pub fn wanted(offered: &Named, digest: &Digest, on: &Standing<'_>, allowed: Allo
             format!("security epoch {epoch} is below the floor {floor}"),
         );
     }
-    let came_back = on.denied.iter().find(|d| d.digest == *digest);
-    let given_up = on.given_up.is_some_and(|txn| txn.names(digest));
-    if !allowed.retry_rolled_back && (came_back.is_some() || given_up) {
-        let why = came_back.map_or(ReasonCode::BootFailed, |d| d.reason);
-        return refuse(
-            ReasonCode::RolledBackBefore,
-            format!("{offered} was tried here and rolled back ({why})"),
-        );
+    if !allowed.retry_rolled_back {
+        not_rolled_back(offered, digest, on.denied, on.given_up)?;
     }
     let (new, old) = (offered.release_counter, on.running.release_counter);
     // A system that no artifact has brought has no counter: anything is newer. Of an unknown one
@@ -67,6 +61,23 @@ pub fn wanted(offered: &Named, digest: &Digest, on: &Standing<'_>, allowed: Allo
         return refuse(ReasonCode::AlreadyInstalled, format!("{} is running already", on.running));
     }
     Ok(())
+}
+
+/// Refuses a release that came back from its trial: asked before it is installed, and before it is
+/// armed again.
+pub fn not_rolled_back(
+    offered: &Named,
+    digest: &Digest,
+    denied: &[Denied],
+    given_up: Option<&Txn>,
+) -> Result<()> {
+    let came_back = denied.iter().find(|d| d.digest == *digest);
+    if came_back.is_none() && !given_up.is_some_and(|txn| txn.names(digest)) {
+        return Ok(());
+    }
+    let why = came_back.map_or(ReasonCode::BootFailed, |d| d.reason);
+    let text = format!("{offered} was tried here and rolled back ({why})");
+    Err(Failure::new(ReasonCode::RolledBackBefore, text))
 }
 
 #[cfg(test)]
