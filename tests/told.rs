@@ -362,3 +362,20 @@ fn a_slot_that_could_not_boot_is_given_up_for_that_and_not_for_a_pulled_plug() {
     assert!(text.contains("no file system") && text.contains("never started"), "{text}");
     assert!(!text.contains("plug") && !text.contains("tries"), "{text}");
 }
+
+#[test]
+fn a_system_that_came_up_and_then_ended_is_not_told_as_one_that_never_started() {
+    let bench = Bench::new();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&["--fail=hang"]), "b");
+    assert_eq!(bench.reboot(&[]), "b");
+    // Its updater runs in its second boot, and writes down that it does.
+    bench.surefoot(&["switch"]).refused(77, "TRIAL_PENDING");
+    assert_eq!(bench.reboot(&["--fail=hang"]), "b");
+    assert_eq!(bench.reboot(&[]), "a");
+    let text = bench.status()["postmortem"]["text"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("its updater ran in boot 2 of 3, and no black box tells"), "{text}");
+    assert!(!text.contains("plug") && !text.contains("tries"), "{text}");
+    let last = bench.surefoot(&["history", "--json"]).ok().json()["history"][0].clone();
+    assert_eq!(last["came_up"], 2, "{last:#}");
+}

@@ -94,6 +94,8 @@ pub(super) struct Facts<'a> {
     pub(super) limit: Option<u32>,
     /// Whether its slot holds a file system that a bootloader finds.
     pub(super) bootable: bool,
+    /// The boot in which its updater ran first, where the journal knows of one.
+    pub(super) came_up: Option<u32>,
     /// What the kernel put aside.
     pub(super) pstore: &'a [String],
     /// What the watchdog says.
@@ -158,6 +160,22 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
     }
     let dog = facts.watchdog.filter(|dog| dog.bootstatus & CARD_RESET != 0);
     let Some(last) = facts.boots.last() else {
+        if let Some(boot) = facts.came_up {
+            let ran = format!(
+                "its updater ran in boot {boot}{limit}, and no black box tells what followed"
+            );
+            return match dog {
+                Some(dog) => {
+                    let text =
+                        format!("{ran}; it hung, and the watchdog ({}) reset it", dog.identity);
+                    cause(CauseKind::Hang, text)
+                }
+                None => {
+                    let text = format!("{ran}; it hung until it was reset, or the power went");
+                    cause(CauseKind::UncleanEnd, text)
+                }
+            };
+        }
         let tries = match facts.limit {
             Some(1) => " in its only try".to_owned(),
             Some(limit) => format!(" in any of its tries ({limit} at most)"),
@@ -288,6 +306,7 @@ mod tests {
         boots: &[],
         limit: Some(3),
         bootable: true,
+        came_up: None,
         pstore: &[],
         watchdog: None,
         drill: false,
@@ -413,6 +432,7 @@ mod tests {
         let tries = |limit| Facts { limit, ..FACTS };
         let unbootable = |limit| Facts { limit, bootable: false, ..FACTS };
         let dog = |limit| Facts { limit, watchdog: Some(&bit), ..FACTS };
+        let came_up = |limit| Facts { limit, came_up: Some(1), ..FACTS };
         for (facts, says, never) in [
             (tries(Some(1)), "wrote anything in its only try, like a pulled plug", "any of its"),
             (tries(Some(3)), "in any of its tries (3 at most), like a pulled plug", "its 3 tries"),
@@ -423,6 +443,16 @@ mod tests {
             (dog(Some(1)), "nothing was written in its only try", "plug"),
             (dog(Some(3)), "nothing was written in any of its tries (3 at most)", "plug"),
             (dog(None), "nothing was written", "tries"),
+            (came_up(Some(1)), "its updater ran in boot 1 of 1, and no black box", "plug"),
+            (came_up(Some(3)), "its updater ran in boot 1 of 3, and no black box", "tries"),
+            (came_up(None), "its updater ran in boot 1, and no black box", "tries"),
+            (Facts { watchdog: Some(&bit), ..came_up(None) }, "it hung, and the watchdog", "wrote"),
+            (Facts { bootable: false, ..came_up(None) }, "its updater ran", "never started"),
+            (
+                Facts { boots: &last, ..came_up(Some(3)) },
+                "in boot 3 of 3: the last line",
+                "updater",
+            ),
             (Facts { boots: &first, limit: Some(1), ..FACTS }, "in boot 1 of 1: the last", "tries"),
             (Facts { boots: &first, ..FACTS }, "in boot 1 of 3: the last line", "tries"),
             (Facts { boots: &last, ..FACTS }, "in boot 3 of 3: the last line", "tries"),

@@ -85,7 +85,7 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         // The journal is lost. In the trial: health decides.
         (None, true) => {
             let work = unknown_work(f, f.booted, f.env.txn.as_ref());
-            let spent = Spent::default();
+            let spent = Spent { came_up: f.env.bootcount, ..Spent::default() };
             Step::Persist(j.in_phase(Phase::Trying { work, txn, recovered: true, spent }))
         }
         (None, false) => {
@@ -202,7 +202,7 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             work: work.clone(),
             txn: txn.clone(),
             recovered: false,
-            spent: Spent::default(),
+            spent: Spent { came_up: f.env.bootcount, ..Spent::default() },
         })),
         (true, false, true) => back(ReasonCode::BootFailed),
         (true, false, false) if f.env.slot == Some(f.booted) => updated(j, f, work, txn, ""),

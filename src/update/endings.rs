@@ -114,6 +114,7 @@ pub(super) fn updated(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &str
             _ => said.to_owned(),
         },
         against: Against::default(),
+        came_up: None,
         at: f.now,
     };
     Step::Persist(Journal {
@@ -143,6 +144,12 @@ pub(super) fn end(
     detail: &str,
 ) -> Step {
     let detail = if detail.is_empty() { reason.meaning() } else { detail };
+    // How far it came tells something only where nobody decided it.
+    let came_up = match &j.phase {
+        Phase::Trying { spent, .. } if reason == ReasonCode::BootFailed => Some(spent.came_up),
+        _ => None,
+    };
+    let came_up = came_up.filter(|boot| *boot > 0);
     let last = Outcome {
         outcome,
         work,
@@ -150,6 +157,7 @@ pub(super) fn end(
         reason: Some(reason),
         detail: detail.to_owned(),
         against: Against::default(),
+        came_up,
         at: f.now,
     };
     Step::Persist(Journal { last: Some(last), ..j.in_phase(Phase::Idle) })

@@ -86,6 +86,7 @@ mod tests {
             reason: None,
             detail: "x".repeat(500),
             against: Default::default(),
+            came_up: None,
             at,
         }
     }

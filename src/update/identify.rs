@@ -231,6 +231,7 @@ mod tests {
             reason: None,
             detail: String::new(),
             against: Default::default(),
+            came_up: None,
             at: 0,
         }
     }

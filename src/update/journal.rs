@@ -121,6 +121,9 @@ pub struct Spent {
     pub up: u64,
     /// What `surefoot_clean` says once its try is given back: announced before the deed.
     pub clean: u32,
+    /// The boot of the trial, as the bootloader counts them, in which its updater ran first; 0 where
+    /// an older program wrote this.
+    pub came_up: u32,
 }
 
 /// Where the current move stands.
@@ -205,6 +208,10 @@ pub struct Outcome {
     /// What spoke against it, where something did; empty where an older program wrote this.
     #[serde(flatten)]
     pub against: Against,
+    /// Of a trial that nobody decided: the boot in which its updater ran first. `None` where it never
+    /// did, or an older program wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_up: Option<u32>,
     /// Seconds since 1970 by the clock of that moment.
     pub at: u64,
 }

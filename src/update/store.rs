@@ -205,6 +205,7 @@ mod tests {
             reason: None,
             detail,
             against: Default::default(),
+            came_up: None,
             at: 0,
         };
         Journal { last: Some(last), ..journal(1) }

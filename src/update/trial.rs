@@ -30,7 +30,7 @@ impl Spent {
             true => (self.before, self.clean),
             false => (self.before.saturating_add(self.up), f.env.clean.saturating_add(1).min(most)),
         };
-        Spent { before, boot_id: Some(f.boot_id.clone()), up: f.up, clean }
+        Spent { before, boot_id: Some(f.boot_id.clone()), up: f.up, clean, came_up: self.came_up }
     }
 }
 

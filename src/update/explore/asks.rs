@@ -5,8 +5,8 @@ use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
 use crate::model::{Against, Digest, Failing, ReasonCode, SlotId};
 use crate::update::{
-    Allowed, Done, EnvView, Facts, Named, Phase, Rules, Standing, State, Step, Target, Then, Wish,
-    Work, wanted,
+    Allowed, Done, EnvView, Facts, Journal, Named, Phase, Rules, Standing, State, Step, Target,
+    Then, Wish, Work, wanted,
 };
 
 /// All that `decide` can see.
@@ -40,6 +40,17 @@ pub(super) fn named(content: Content) -> Named {
         Content::Torn | Content::TornBootable => 0,
     };
     Named { version: "1".parse().ok(), release_counter, ..Named::default() }
+}
+
+/// Without what is told and never decides: it would only make more worlds of the same.
+fn bare(mut journal: Journal) -> Journal {
+    if let Phase::Trying { spent, .. } = &mut journal.phase {
+        spent.came_up = 0;
+    }
+    if let Some(last) = &mut journal.last {
+        last.came_up = None;
+    }
+    journal
 }
 
 impl Machine {
@@ -122,7 +133,7 @@ impl Machine {
         }
         let journal = self.journals.get(question.journal);
         let said = match mistakes::decide(self.mistake, journal, self.facts(&question)) {
-            Step::Persist(next) => Said::Persist(self.journals.number(next)),
+            Step::Persist(next) => Said::Persist(self.journals.number(bare(next))),
             Step::Run(effect) => Said::Run(self.effects.number(effect)),
             Step::Wait => Said::Wait,
             Step::Refuse(_) => Said::Refuse,

@@ -81,6 +81,7 @@ impl Machine {
             reason: None,
             detail,
             against: Default::default(),
+            came_up: None,
             at: 0,
         });
         let journal = Journal { attempts: 1, last, ..Journal::default() };
