@@ -184,8 +184,8 @@ class Suite:
 
 def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
-    arguments.add_argument("--images", type=int, default=50_000 if FULL else 5_000)
-    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 150)
+    arguments.add_argument("--images", type=int, default=50_000 if FULL else 2_500)
+    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 75)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", choices=("boards", "mistakes"))
     asked = arguments.parse_args()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A device that looks after itself: Debian with its real systemd in the slots, under the real U-Boot.
 
-    tests/vm/device.py [NAME...]          NAME: a test method or a part of its name
+    tests/vm/device.py [NAME...]          NAME: a test method or a part of its name; without one all but SLOW below
+    SUREFOOT_FULL=1                       all of them
     SUREFOOT_FORGE, SUREFOOT_ARM64, SUREFOOT_LOGS: as for scenarios.py; SUREFOOT_HOST: a surefoot for this machine
     SUREFOOT_WORK=DIR                     keep disks and releases there, and use what is there
 
@@ -22,8 +23,19 @@ sys.path.insert(0, str(HERE))
 import bench  # noqa: E402
 from board import Board, Device, rootfs, stick  # noqa: E402
 
+FULL = bool(os.environ.get("SUREFOOT_FULL"))
 board = None
 boots = 0
+
+# Only with SUREFOOT_FULL=1 or by name: what they promise is tried each time by a test without QEMU, too, in this file of tests/.
+SLOW = {
+    "test_a_release_that_hangs_before_there_is_a_watchdog_needs_the_plug_each_time": ("postmortem.rs", "a_trial_without_a_trace_is_told_as_a_pulled_plug"),
+    "test_a_release_that_fills_the_data_partition_comes_back": ("comes_home.rs", "a_full_data_partition_sends_the_new_system_home_and_is_named"),
+    "test_a_daemon_with_nothing_to_do_is_small_and_never_wakes": ("daemon/idle.rs", "nothing_wakes_it_and_it_stays_small"),
+    "test_a_daemon_without_a_data_partition_stays_and_says_so":
+        ("daemon/trouble.rs", "a_state_folder_that_cannot_be_written_stops_updates_and_not_the_daemon"),
+    "test_a_daemon_without_its_second_slot_stays_and_says_so": ("daemon/trouble.rs", "a_slot_that_is_missing_is_named"),
+}
 
 # The device's own script: asks again while somebody else is at work.
 INSTALL = """\
@@ -300,6 +312,20 @@ def count(device):
     boots += len(device.said("up version="))
 
 
+def chosen_tests(words):
+    """Those whose names have one of the words in them; without words all that are to be run."""
+    every = list(unittest.TestLoader().loadTestsFromTestCase(Alone))
+    names = {t.id().rsplit(".", 1)[1] for t in every}
+    for name, (file, other) in SLOW.items():
+        assert name in names, f"no test {name}"
+        assert f"fn {other}(" in (HERE.parent / file).read_text(), f"tests/{file}: no test {other}; {name} is run only with SUREFOOT_FULL=1"
+    if words:
+        return [t for t in every if any(part in t.id() for part in words)]
+    chosen = [t for t in every if FULL or t.id().rsplit(".", 1)[1] not in SLOW]
+    print(f"note: {len(chosen)} of {len(every)} scenarios" + ("" if FULL else ", the others with --full"))
+    return chosen
+
+
 def main():
     global board
     started = time.monotonic()
@@ -319,9 +345,7 @@ def main():
     # A Debian is large: on the disk, not in memory.
     with tempfile.TemporaryDirectory(prefix="surefoot-device-") as folder:
         board = Board(os.environ.get("SUREFOOT_WORK") or folder, arm64, forge or target / "surefoot-forge", host or target / "surefoot")
-        chosen = list(unittest.TestLoader().loadTestsFromTestCase(Alone))
-        if len(sys.argv) > 1:
-            chosen = [t for t in chosen if any(part in t.id() for part in sys.argv[1:])]
+        chosen = chosen_tests(sys.argv[1:])
         result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(chosen))
     print(f"device: {result.testsRun} tests, {boots} boots to userspace, {len(result.failures) + len(result.errors)} failures, "
           f"{len(result.skipped)} skipped, {time.monotonic() - started:.0f} s")
