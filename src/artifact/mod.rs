@@ -37,3 +37,7 @@ pub const RECORD_LEN: u32 = 80;
 pub const MAX_SIGNATURES: usize = 8;
 /// A chunk that is not a zero run has at most this many plain bytes: what a decoder needs.
 pub const MAX_CHUNK_LEN: u32 = 1024 * 1024;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

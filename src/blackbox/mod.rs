@@ -20,3 +20,7 @@ pub use ring::Ring;
 
 /// How long each of the two files is, bytes.
 pub const SEGMENT: u64 = 128 * 1024;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

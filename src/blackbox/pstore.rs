@@ -77,11 +77,16 @@ fn record(path: &Path) -> Option<Record> {
     file.take(TAIL).read_to_end(&mut bytes).ok()?;
     // A console is always that of the boot before; a dump stays until somebody removes it.
     let mark = dump.then(|| crc32fast::hash(&bytes));
-    let text = String::from_utf8_lossy(&bytes);
+    let lines = lines(&bytes);
+    (!lines.is_empty()).then_some(Record { name, mark, lines })
+}
+
+/// The last lines of a record.
+pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
     let lines: Vec<String> =
         text.lines().map(|l| printable(l, 400)).filter(|l| !l.is_empty()).collect();
-    let lines = lines[lines.len().saturating_sub(LINES_MAX)..].to_vec();
-    (!lines.is_empty()).then_some(Record { name, mark, lines })
+    lines[lines.len().saturating_sub(LINES_MAX)..].to_vec()
 }
 
 impl Record {

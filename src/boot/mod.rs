@@ -19,3 +19,7 @@ pub use grade::{Finding, Grade, grade, overall};
 mod grade_tests;
 #[cfg(test)]
 mod tests;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

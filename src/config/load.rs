@@ -73,11 +73,13 @@ pub struct Examined {
     pub mistakes: Vec<Failure>,
     /// What is written and does not count, as in [`Loaded`].
     pub ignored: Vec<String>,
+    /// The mistakes are those of a file alone, and not of all of them together.
+    torn: bool,
 }
 
 /// The same, going on past mistakes. An error means that there is nothing to examine.
 pub fn examine(place: &Where) -> Result<Examined> {
-    let (files, mut ignored) = match place {
+    let (files, ignored) = match place {
         Where::File(file) => (vec![file.clone()], Vec::new()),
         Where::Folders(root) => in_folders(root),
     };
@@ -96,16 +98,37 @@ pub fn examine(place: &Where) -> Result<Examined> {
         Where::File(_) => absolute_folder(last)?,
         Where::Folders(root) => root.clone(),
     };
+    let (mut texts, mut unread) = (Vec::new(), Vec::new());
+    for file in &files {
+        match read(file) {
+            Ok(text) => texts.push(Text { file: file.clone(), text }),
+            Err(failure) => unread.push(failure),
+        }
+    }
+    let mut examined = understand(&texts, ignored, &folder);
+    if !unread.is_empty() {
+        // What is missing may be in the file that cannot be read.
+        let told = std::mem::take(&mut examined.mistakes).into_iter();
+        let told = told.filter(|_| examined.torn).collect::<Vec<_>>();
+        examined = Examined { loaded: None, mistakes: [unread, told].concat(), ..examined };
+    }
+    Ok(examined)
+}
+
+/// The text of a file that was read.
+pub(super) struct Text {
+    /// Its name, for what is told.
+    pub(super) file: PathBuf,
+    /// What is in it.
+    pub(super) text: String,
+}
+
+/// What these texts mean together, each winning over those before it; relative paths start at
+/// `folder`. `ignored` is what is known not to count already.
+pub(super) fn understand(texts: &[Text], mut ignored: Vec<String>, folder: &Path) -> Examined {
     let (mut merged, mut origin) = (Table::new(), Origin::new());
     let mut mistakes: Vec<Failure> = Vec::new();
-    for file in &files {
-        let text = match read(file) {
-            Ok(text) => text,
-            Err(failure) => {
-                mistakes.push(failure);
-                continue;
-            }
-        };
+    for Text { file, text } in texts {
         let line =
             |e: &toml::de::Error| e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
         let invalid = |e: toml::de::Error| {
@@ -119,16 +142,22 @@ pub fn examine(place: &Where) -> Result<Examined> {
                 continue;
             }
         };
-        let reader = toml::Deserializer::parse(&text).map_err(invalid)?;
+        let reader = match toml::Deserializer::parse(text) {
+            Ok(reader) => reader,
+            Err(error) => {
+                mistakes.push(invalid(error));
+                continue;
+            }
+        };
         let mut note = |path: serde_ignored::Path<'_>| {
             let path = path.to_string();
-            let line = line_of(&text, &path).map_or_else(String::new, |n| format!(":{n}"));
+            let line = line_of(text, &path).map_or_else(String::new, |n| format!(":{n}"));
             let text = format!("{}{line}: unknown setting `{path}`", file.display());
             ignored.push(printable(&text, 400));
         };
         if let Err(error) = serde_ignored::deserialize::<_, _, Fragment>(reader, &mut note) {
             // Found one by one, for the reader stops at the first.
-            let all = in_file(file, &text, &table, Some((line(&error), error.message())));
+            let all = in_file(file, text, &table, Some((line(&error), error.message())));
             if all.is_empty() {
                 mistakes.push(invalid(error));
             }
@@ -140,18 +169,24 @@ pub fn examine(place: &Where) -> Result<Examined> {
     }
     // What is missing in a file that cannot be read is not missed.
     if !mistakes.is_empty() {
-        return Ok(Examined { loaded: None, mistakes, ignored });
+        return Examined { loaded: None, mistakes, ignored, torn: true };
     }
-    let fragment = Fragment::deserialize(merged.clone())
-        .map_err(|e| Failure::new(ReasonCode::ConfigInvalid, e.message()))?;
-    let loaded = match Settings::from_merged(fragment, &folder) {
+    let fragment = match Fragment::deserialize(merged.clone()) {
+        Ok(fragment) => fragment,
+        Err(error) => {
+            let mistakes = vec![Failure::new(ReasonCode::ConfigInvalid, error.message())];
+            return Examined { loaded: None, mistakes, ignored, torn: true };
+        }
+    };
+    let last = texts.last().map_or(Path::new("the configuration"), |t| &t.file);
+    let loaded = match Settings::from_merged(fragment, folder) {
         Ok(settings) => Some(Loaded { settings, origin, merged, ignored: ignored.clone() }),
         Err(wrong) => {
             mistakes = wrong.into_iter().map(|failure| failure.at(last.display())).collect();
             None
         }
     };
-    Ok(Examined { loaded, mistakes, ignored })
+    Examined { loaded, mistakes, ignored, torn: false }
 }
 
 fn read(file: &Path) -> Result<String> {

@@ -17,3 +17,7 @@ mod times;
 pub use fragment::Fragment;
 pub use load::{Examined, Loaded, Origin, Where, examine, load};
 pub use settings::{DeviceSettings, Settings};
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

@@ -34,3 +34,7 @@ pub struct Request {
     /// What the socket that it came through allows.
     pub may: May,
 }
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

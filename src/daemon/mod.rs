@@ -21,3 +21,7 @@ pub use routes::{ROUTES, Route};
 pub use run::run;
 
 pub use crate::stick::run_errand;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

@@ -57,3 +57,7 @@ pub use verbs::{
     come_to_rest, commit, decide, history, reboot, rollback, shutdown, signed, switch, verify_slot,
 };
 pub use world::World;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

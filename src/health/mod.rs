@@ -32,3 +32,7 @@ pub enum Outcome {
     /// It could not be looked at, which is another thing; one line says why.
     CouldNot(String),
 }
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

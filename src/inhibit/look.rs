@@ -164,7 +164,7 @@ fn outside(settings: &Settings, place: &Place<'_>) -> Option<Held> {
 }
 
 /// A time as a person reads it; of one that nobody believes the year alone.
-fn date(now: u64) -> String {
+pub(super) fn date(now: u64) -> String {
     match clock::utc(now) {
         text if text.starts_with(|c: char| c.is_ascii_digit()) => text,
         _ => zone::year(now).to_string(),
@@ -178,7 +178,7 @@ fn local(file: &Path) -> LocalTime {
 }
 
 /// Seconds until the first of these windows opens; `None` if one is open.
-fn opens(windows: &[Window], zone: &LocalTime, now: u64) -> Option<u64> {
+pub(super) fn opens(windows: &[Window], zone: &LocalTime, now: u64) -> Option<u64> {
     const MINUTES: u64 = 8 * 24 * 60;
     let open = |at: Minute| windows.iter().any(|w| w.is_open(at));
     if open(zone.minute(now)) {

@@ -17,3 +17,7 @@ mod zone;
 pub use look::{Found, Held, Place, What, look};
 pub use settings::{Settings, Zone};
 pub use window::Window;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

@@ -36,7 +36,7 @@ pub(super) fn blocked(runner: &dyn Runner) -> Result<Vec<String>, String> {
 }
 
 /// `a(ssssuu)`: what, who, why, mode, user, process.
-fn parse(answer: &[u8], own: u32) -> Option<Vec<String>> {
+pub(super) fn parse(answer: &[u8], own: u32) -> Option<Vec<String>> {
     type Inhibitor = (String, String, String, String, u32, u32);
     #[derive(serde::Deserialize)]
     struct Answer {

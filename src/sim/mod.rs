@@ -13,3 +13,7 @@ mod reboot;
 mod unplug;
 
 pub use cli::{command, main};
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

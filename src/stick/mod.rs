@@ -42,3 +42,7 @@ pub(crate) const ENTRIES_MAX: usize = 10_000;
 
 /// Bytes of one answer.
 pub(crate) const PIECE_MAX: usize = 1 << 20;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

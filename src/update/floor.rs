@@ -66,7 +66,7 @@ fn encode(epoch: u32) -> String {
     format!("surefoot-floor 1 {epoch} {crc:08x}\n")
 }
 
-fn decode(bytes: &[u8]) -> Option<u32> {
+pub(super) fn decode(bytes: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(bytes).ok()?;
     let epoch = text.strip_prefix("surefoot-floor 1 ")?.split(' ').next()?.parse().ok()?;
     (encode(epoch) == text).then_some(epoch)

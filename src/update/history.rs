@@ -58,7 +58,7 @@ impl History {
 }
 
 /// The lines of the file that can be read, oldest first.
-fn parse(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Outcome> {
+pub(super) fn parse(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Outcome> {
     let back = |o: Outcome| Outcome { work: o.work.clone().read_back(), ..o };
     bytes.split(|b| *b == b'\n').filter_map(document).map(back)
 }

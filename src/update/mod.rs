@@ -34,3 +34,7 @@ pub use named::{Doubt, Identity, Label, Named};
 pub use policy::{Allowed, Standing, not_rolled_back, wanted};
 pub use store::{JournalStore, Stored};
 pub use words::at_rest;
+
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

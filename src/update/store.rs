@@ -38,11 +38,11 @@ pub struct JournalStore {
 }
 
 /// A generation whose checksum is right.
-struct Generation {
-    format: u32,
-    sequence: u64,
+pub(super) struct Generation {
+    pub(super) format: u32,
+    pub(super) sequence: u64,
     /// `None` if this program does not read its format.
-    journal: Option<Journal>,
+    pub(super) journal: Option<Journal>,
 }
 
 impl JournalStore {
@@ -98,13 +98,13 @@ impl JournalStore {
     }
 }
 
-fn encode(format: u32, sequence: u64, journal: &Journal) -> Result<Vec<u8>> {
+pub(super) fn encode(format: u32, sequence: u64, journal: &Journal) -> Result<Vec<u8>> {
     let body = serde_json::to_string_pretty(journal).reason(ReasonCode::Internal, "journal")?;
     let crc = crc32fast::hash(format!("{sequence}\n{body}\n").as_bytes());
     Ok(format!("surefoot-journal {format} {sequence} {crc:08x}\n{body}\n").into_bytes())
 }
 
-fn decode(bytes: &[u8], newest: u32) -> Option<Generation> {
+pub(super) fn decode(bytes: &[u8], newest: u32) -> Option<Generation> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once('\n')?;
     let words: Vec<&str> = head.split(' ').collect();

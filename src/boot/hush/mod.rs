@@ -5,6 +5,8 @@
 //! name of what is missing, and is never guessed. Scripts come from outside: nesting, steps and
 //! bytes are bounded ([`Budget`]), so that none overflows the stack or runs for ever.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod parse;
 mod run;
 mod test;
