@@ -43,7 +43,3 @@ pub mod powercut;
 pub mod provision;
 #[cfg(feature = "sim")]
 pub mod sim;
-
-// Properties that fuzzers and tests try: `fuzz.rs` in the rooms that read what others have written.
-#[cfg(test)]
-mod corpus;

@@ -250,21 +250,21 @@ pub fn pack(data: &[u8]) {
 mod tests {
     #[test]
     fn what_is_read_of_an_artifact_reads_back() {
-        crate::corpus::run("artifact", super::artifact);
+        crate::model::corpus::run("artifact", super::artifact);
     }
 
     #[test]
     fn a_manifest_and_a_trust_file_that_are_read_can_be_written() {
-        crate::corpus::run("manifest", super::manifest);
+        crate::model::corpus::run("manifest", super::manifest);
     }
 
     #[test]
     fn what_decodes_here_decodes_elsewhere() {
-        crate::corpus::run("chunk", super::chunk);
+        crate::model::corpus::run("chunk", super::chunk);
     }
 
     #[test]
     fn what_is_packed_unpacks() {
-        crate::corpus::run_some("pack", super::pack, 20);
+        crate::model::corpus::run_some("pack", super::pack, 20);
     }
 }

@@ -103,11 +103,11 @@ pub fn hush(data: &[u8]) {
 mod tests {
     #[test]
     fn an_environment_that_is_read_can_be_written() {
-        crate::corpus::run("uboot_env", super::uboot_env);
+        crate::model::corpus::run("uboot_env", super::uboot_env);
     }
 
     #[test]
     fn every_script_comes_to_an_end() {
-        crate::corpus::run("hush", super::hush);
+        crate::model::corpus::run("hush", super::hush);
     }
 }

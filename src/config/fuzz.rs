@@ -54,6 +54,6 @@ pub fn config(data: &[u8]) {
 mod tests {
     #[test]
     fn every_accepted_configuration_is_usable() {
-        crate::corpus::run("config", super::config);
+        crate::model::corpus::run("config", super::config);
     }
 }

@@ -77,6 +77,6 @@ pub fn http(data: &[u8]) {
 mod tests {
     #[test]
     fn a_part_of_a_request_is_never_a_whole_one() {
-        crate::corpus::run("http", super::http);
+        crate::model::corpus::run("http", super::http);
     }
 }

@@ -96,19 +96,17 @@ pub fn redact(data: &[u8]) {
     );
     let told = told.to_string();
     assert!(!told.contains(SECRET), "{told}");
-    let plain = crate::device::redact::words(before);
-    assert_eq!(crate::device::redact::words(&plain), plain, "told once is told as it is");
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn what_was_written_is_read_as_it_was_or_not_at_all() {
-        crate::corpus::run("state", super::state);
+        crate::model::corpus::run("state", super::state);
     }
 
     #[test]
     fn a_report_tells_no_secret() {
-        crate::corpus::run("redact", super::redact);
+        crate::model::corpus::run("redact", super::redact);
     }
 }

@@ -120,6 +120,6 @@ pub fn time(data: &[u8]) {
 mod tests {
     #[test]
     fn a_window_opens_within_eight_days_in_every_zone() {
-        crate::corpus::run("time", super::time);
+        crate::model::corpus::run("time", super::time);
     }
 }

@@ -3,6 +3,8 @@
 mod against;
 mod claim;
 mod condition;
+#[cfg(test)]
+pub(crate) mod corpus;
 mod duration;
 mod ends;
 mod failure;

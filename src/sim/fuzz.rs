@@ -224,11 +224,11 @@ pub fn misc(data: &[u8]) {
 mod tests {
     #[test]
     fn every_reader_sees_the_same_partitions() {
-        crate::corpus::run("disk_table", super::disk_table);
+        crate::model::corpus::run("disk_table", super::disk_table);
     }
 
     #[test]
     fn texts_of_the_system_and_names_of_strangers_are_read_or_refused() {
-        crate::corpus::run("misc", super::misc);
+        crate::model::corpus::run("misc", super::misc);
     }
 }

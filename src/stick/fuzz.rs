@@ -180,6 +180,6 @@ pub fn listing(text: &str) {
 mod tests {
     #[test]
     fn a_stick_is_read_and_written_inside_its_places() {
-        crate::corpus::run("stick_fat", super::stick_fat);
+        crate::model::corpus::run("stick_fat", super::stick_fat);
     }
 }
