@@ -1,6 +1,5 @@
 //! Whether a program could be started at all, without starting it.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +68,7 @@ fn executable(path: &Path) -> Result<(), String> {
 /// What the first line of a script names.
 fn interpreter(path: &Path) -> Option<PathBuf> {
     let mut line = Vec::new();
-    File::open(path).ok()?.take(LINE_MAX).read_to_end(&mut line).ok()?;
+    super::files::foreign(path).ok()?.take(LINE_MAX).read_to_end(&mut line).ok()?;
     let line = line.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
     let text = String::from_utf8_lossy(line);
     // A relative one depends on the folder; that is for the kernel to say.
