@@ -139,7 +139,8 @@ fn names_that_lead_nowhere() {
     bench.surefoot(&["verify", "nothing-here"]).refused(66, "NO_SUCH_FILE");
     assert_eq!(bench.surefoot(&["frobnicate"]).code, 64);
     assert_eq!(bench.surefoot(&["install"]).code, 64);
-    bench.surefoot(&["wait", "elsewhere"]).refused(64, "USAGE");
+    let said = bench.surefoot(&["wait", "elsewhere"]);
+    assert!(said.code == 64 && said.err.contains("elsewhere"), "{}{}", said.out, said.err);
     assert_eq!(bench.surefoot(&["commit", "--force"]).code, 64, "--force needs a reason");
     let no = common::run(
         env!("CARGO_BIN_EXE_surefoot"),
@@ -247,7 +248,8 @@ fn state_and_configuration() {
     let config = bench.path("DEV/surefoot.toml");
     let text = String::from_utf8(common::read(&config)).unwrap();
     std::fs::write(&config, format!("{text}\n[weather]\nrain = 1\n")).unwrap();
-    bench.surefoot(&["config", "check"]).refused(78, "CONFIG_INVALID");
+    let said = bench.surefoot(&["config", "check"]);
+    assert!(said.code == 78 && said.out.contains("weather"), "{}{}", said.out, said.err);
     let said = bench.surefoot(&["status"]).ok();
     assert!(said.err.contains("weather"), "unknown keys are told: {}", said.err);
     std::fs::write(&config, text.replace("\"demo\"", "5")).unwrap();

@@ -187,6 +187,65 @@ fn a_slot_that_is_mounted_or_swapped_to_is_refused() {
     assert!(failure.detail().contains("swap"), "{failure}");
 }
 
+/// A mount in a mount namespace of its own, as a container has; gone with its shell, which ends with
+/// its input.
+struct Elsewhere(std::process::Child);
+
+impl Elsewhere {
+    fn mount(node: &str, point: &str) -> Option<Elsewhere> {
+        use std::io::{BufRead, BufReader};
+        let script = "mount -o ro \"$1\" \"$2\" && echo mounted && exec cat";
+        let mut shell = Command::new("unshare");
+        shell.args(["-m", "sh", "-c", script, "sh", node, point]);
+        let pipe = std::process::Stdio::piped;
+        let mut child = shell.stdin(pipe()).stdout(pipe()).spawn().ok()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
+        let elsewhere = Elsewhere(child);
+        (line == "mounted\n").then_some(elsewhere)
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_slot_that_is_mounted_in_another_mount_namespace_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let card = Card::new();
+    let node = card.part("2");
+    let node = node.to_str().unwrap();
+    run("mke2fs", &["-q", node]);
+    let point = card.dir.path().join("elsewhere");
+    std::fs::create_dir(&point).unwrap();
+    let Some(mounted) = Elsewhere::mount(node, point.to_str().unwrap()) else {
+        return skip::skipped("a mount namespace: `unshare -m` is not allowed here");
+    };
+    let failure = card.key().err().unwrap();
+    assert_eq!(failure.code(), ReasonCode::SlotMounted, "{failure}");
+    assert!(failure.detail().contains("in the mount namespace of process"), "{failure}");
+    let slot = card.disk().table().unwrap().partitions[1].clone();
+    assert_eq!(card.disk().rehearse(&slot).unwrap_err().code(), ReasonCode::SlotMounted);
+    // The image under the loop device, by another name of the same file.
+    let image = card.dir.path().join("card.img");
+    let other = card.dir.path().join("same.img");
+    std::fs::hard_link(&image, &other).unwrap();
+    for name in [&image, &other] {
+        let disk = Disk::open(name).unwrap();
+        let failure = disk.rehearse(&slot).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::SlotMounted, "{failure}");
+    }
+    drop(mounted);
+    card.disk().rehearse(&slot).unwrap();
+    card.key().unwrap();
+}
+
 #[test]
 fn a_read_only_disk_is_called_so_before_anything_is_written_and_where_it_is() {
     if !is_root() {

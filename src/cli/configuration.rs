@@ -4,7 +4,7 @@ use super::args::ConfigVerb;
 use super::render;
 use super::run::{End, place};
 use crate::config::{examine, load};
-use crate::model::ReasonCode;
+use crate::model::{ConditionKind, ReasonCode};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ struct Checked {
     sound: bool,
     /// What must change.
     mistakes: Vec<String>,
+    /// What works, and not as it was meant.
+    warnings: Vec<String>,
     /// What another machine may have: told, and no mistake.
     notes: Vec<String>,
 }
@@ -44,11 +46,20 @@ fn check(config: Option<PathBuf>) -> std::result::Result<Checked, End> {
     let examined = examine(&place(config))?;
     let wrong = examined.mistakes.iter().map(|failure| failure.detail().to_owned());
     let mut mistakes: Vec<String> = wrong.chain(examined.ignored).collect();
-    let mut notes = examined.loaded.map(|l| l.missing()).unwrap_or_default();
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    if let Some(loaded) = examined.loaded {
+        notes = loaded.missing();
+        for (kind, text) in loaded.conflicts() {
+            match kind {
+                ConditionKind::Blocks => mistakes.push(text),
+                ConditionKind::Waits | ConditionKind::Warns => warnings.push(text),
+            }
+        }
+    }
     if own {
         mistakes.append(&mut notes);
     }
-    Ok(Checked { v: 1, sound: mistakes.is_empty(), mistakes, notes })
+    Ok(Checked { v: 1, sound: mistakes.is_empty(), mistakes, warnings, notes })
 }
 
 impl Checked {
@@ -62,6 +73,9 @@ impl Checked {
             1 => writeln!(out, "1 mistake. Correct it and run the same command again."),
             n => writeln!(out, "{n} mistakes. Correct them and run the same command again."),
         };
+        for warning in &self.warnings {
+            let _ = writeln!(out, "Warning: {warning}");
+        }
         for note in &self.notes {
             let _ = writeln!(out, "On this machine: {note}");
         }

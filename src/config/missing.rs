@@ -43,7 +43,7 @@ impl Loaded {
     }
 
     /// `file:line: `, or nothing for a default.
-    fn place_of(&self, key: &str) -> String {
+    pub(super) fn place_of(&self, key: &str) -> String {
         let Some(file) = self.origin.get(key) else { return String::new() };
         let line =
             files::foreign_text(file, files::SMALL).ok().and_then(|text| line_in(&text, key));

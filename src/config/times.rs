@@ -1,24 +1,31 @@
 //! Whether the times of a configuration leave room for a release to stay: pure.
 
-use super::Settings;
+use super::{Loaded, Settings};
 use crate::health::Need;
-use crate::model::{Condition, ConditionKind, ReasonCode};
+use crate::model::{Condition, ConditionKind, ReasonCode, printable};
 use std::time::Duration;
 
 impl Settings {
     /// Times that contradict each other: those that no release could stay with block, those that
     /// only tell less than was meant warn.
     pub fn times(&self) -> Vec<Condition> {
+        self.conflicts().into_iter().map(|conflict| conflict.1).collect()
+    }
+
+    /// The same, each with the settings that can be the cause, the likelier one first.
+    fn conflicts(&self) -> Vec<([String; 2], Condition)> {
         let trial = Duration::from_secs(self.trial.deadline);
         let (stable, deadline) = (self.patience.stable, self.patience.deadline);
         let mut out = Vec::new();
-        let mut told = |kind, text: String| {
-            out.push(Condition::of(ReasonCode::TimesConflict, kind, text));
+        let mut told = |kind, key: &str, text: String| {
+            let keys = [key.to_owned(), "trial.deadline".to_owned()];
+            out.push((keys, Condition::of(ReasonCode::TimesConflict, kind, text)));
         };
         let said = |time: Duration| format!("{} s", time.as_secs());
         if stable >= trial {
             told(
                 ConditionKind::Blocks,
+                "health.stable",
                 format!(
                     "`[health] stable` is {}, and `[trial] deadline` ends a trial after {}: no release could stay",
                     said(stable),
@@ -30,6 +37,7 @@ impl Settings {
         if deadline > trial {
             told(
                 ConditionKind::Warns,
+                "health.deadline",
                 format!(
                     "`[health] deadline` is {}, after the end of a trial at {} (`[trial] deadline`): a check that fails is told as DEADLINE_PASSED",
                     said(deadline),
@@ -41,6 +49,7 @@ impl Settings {
         for check in self.checks.iter().filter(|c| c.need == Need::Required).filter(slow) {
             told(
                 ConditionKind::Warns,
+                &format!("health.check.{}", check.name),
                 format!(
                     "the check {} may take {}, and `[trial] deadline` ends a trial after {}",
                     check.name,
@@ -50,6 +59,21 @@ impl Settings {
             );
         }
         out
+    }
+}
+
+impl Loaded {
+    /// The same for a person who corrects the file, as `file:line: setting: what`, with what kind
+    /// each is.
+    pub fn conflicts(&self) -> Vec<(ConditionKind, String)> {
+        let told = |(keys, condition): ([String; 2], Condition)| {
+            // One of them is a default, and no line says so.
+            let key = keys.iter().find(|key| self.origin.contains_key(*key)).unwrap_or(&keys[0]);
+            let (text, code) = (&condition.text, condition.code);
+            let line = format!("{}{key}: {text} [{code}]", self.place_of(key));
+            (condition.kind, printable(&line, 400))
+        };
+        self.settings.conflicts().into_iter().map(told).collect()
     }
 }
 

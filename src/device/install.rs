@@ -127,6 +127,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         && (ask.dry_run || !resumes)
     {
         check_file(&**source, &release, Depth::Stored, sink)?;
+        readiness::offers_a_system(&**source, &release, &plan)?;
     }
     if ask.dry_run {
         let (slot, findings) = (work.slot, conditions);

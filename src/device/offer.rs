@@ -124,6 +124,7 @@ pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement
     let (offer, judgement) = look_at(world, source)?;
     if let Input::Seekable(source) = &offer.input {
         check_file(&**source, &offer.release, Depth::Decoded, sink)?;
+        readiness::offers_a_system(&**source, &offer.release, &judgement.plan)?;
     }
     Ok(Judgement { findings, ..judgement })
 }

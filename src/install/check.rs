@@ -85,6 +85,36 @@ pub(super) fn check_chunks(
     Ok(())
 }
 
+/// The first `len` bytes of a payload's image, or all of a shorter one: decodes the chunks that they
+/// lie in. `CHUNK_CORRUPT`, and what the source says.
+pub fn image_head(
+    source: &dyn Fetch,
+    release: &Release,
+    payload: usize,
+    len: usize,
+) -> Result<Vec<u8>> {
+    let payload = &release.manifest.payloads[payload];
+    let places = Places::new(release.chunks_of(payload), release.stored_offset_of(payload));
+    let (mut decoder, mut head, mut stored) = (Decoder::new()?, Vec::new(), Vec::new());
+    for (index, chunk) in places.chunks.iter().enumerate() {
+        if head.len() >= len {
+            break;
+        }
+        let mut plain = Vec::new();
+        spare::resize(&mut plain, chunk.plain_len as usize)?;
+        if !chunk.is_zero() {
+            let bytes = places.stored(&(index..index + 1));
+            spare::resize(&mut stored, small(bytes.end - bytes.start))?;
+            source.read_at(bytes.start, &mut stored)?;
+            let decoded = decoder.decode(chunk, &stored, &mut plain);
+            decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+        }
+        let wanted = plain.len().min(len - head.len());
+        head.extend_from_slice(&plain[..wanted]);
+    }
+    Ok(head)
+}
+
 /// The source ends exactly where the signed lengths say: `TRUNCATED`, `TRAILING_BYTES`.
 pub fn check_length(source: &dyn Fetch, release: &Release) -> Result<()> {
     let expected = release.artifact_len();

@@ -32,7 +32,7 @@ fn small(len: u64) -> usize {
     usize::try_from(len).expect("because it is the length of something in memory")
 }
 
-pub use check::{Depth, check_file, check_length};
+pub use check::{Depth, check_file, check_length, image_head};
 pub use job::{Job, Prepared, write_slot};
 pub use plan::{Plan, Target, plan};
 pub use reuse::Reuse;

@@ -171,7 +171,35 @@ fn named_device(path: &str) -> Option<DeviceNumber> {
     named.map(|s| DeviceNumber::from_rdev(s.rdev()))
 }
 
-/// Why a block device is in use: mounted in this namespace, swapped to, or under another device
+/// Processes and mount namespaces that are looked at, at most: a device has some hundred and some
+/// dozen.
+const PROCESSES: usize = 32_768;
+const NAMESPACES: usize = 1024;
+
+/// The mounts of every other mount namespace, one process for each: a container or a service with
+/// `PrivateMounts` may hold what is not mounted here. What this user may not look at is passed.
+fn elsewhere() -> Vec<(u32, Vec<Mount>)> {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let mut known: Vec<PathBuf> = namespace("self").into_iter().collect();
+    let mut found = Vec::new();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|e| e.ok());
+    let numbers = processes.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    for number in numbers.take(PROCESSES) {
+        let Some(its) = namespace(&number.to_string()).filter(|its| !known.contains(its)) else {
+            continue;
+        };
+        // A process that has just ended leaves its namespace to be found through another one.
+        let Ok(text) = files::kernel_text(format!("/proc/{number}/mountinfo")) else { continue };
+        known.push(its);
+        found.push((number, parse_mountinfo(&text)));
+        if found.len() >= NAMESPACES {
+            break;
+        }
+    }
+    found
+}
+
+/// Why a block device is in use: mounted in any mount namespace, swapped to, or under another device
 /// (device mapper, RAID). `None` if it is free as far as this process can see; opening with
 /// O_EXCL is the answer that cannot be raced.
 pub fn in_use(device: DeviceNumber) -> Result<Option<String>> {
@@ -179,6 +207,14 @@ pub fn in_use(device: DeviceNumber) -> Result<Option<String>> {
         let named = || std::fs::metadata(&m.source).is_ok_and(|s| same(s.rdev(), device));
         if m.device == device || (m.source.starts_with('/') && named()) {
             return Ok(Some(format!("mounted on {}", m.point)));
+        }
+    }
+    for (process, mounts) in elsewhere() {
+        // A source is a path of that namespace, and may be another device here.
+        if let Some(m) = mounts.iter().find(|m| m.device == device) {
+            let text =
+                format!("mounted on {} in the mount namespace of process {process}", m.point);
+            return Ok(Some(text));
         }
     }
     // Absent where the kernel is built without swap.
@@ -282,12 +318,18 @@ pub fn disk_of(partition: DeviceNumber) -> Option<(DeviceNumber, KernelPartition
 /// mounted. `None` if not as far as this process can see.
 pub fn image_in_use(image: &Path, range: std::ops::Range<u64>) -> Result<Option<String>> {
     let image = std::fs::canonicalize(image)?;
+    let own = std::fs::metadata(&image)?;
+    // Another name of the same file is the same bytes.
+    let same_file = |path: &Path| {
+        let named = || std::fs::metadata(path).ok();
+        path == image || named().is_some_and(|f| (f.dev(), f.ino()) == (own.dev(), own.ino()))
+    };
     let Ok(entries) = std::fs::read_dir("/sys/block") else {
         return Ok(None);
     };
     for folder in entries.filter_map(|e| e.ok()).map(|e| e.path()) {
         let backing = files::kernel_text(folder.join("loop/backing_file"));
-        if !backing.is_ok_and(|b| Path::new(b.trim_end_matches('\n')) == image) {
+        if !backing.is_ok_and(|b| same_file(Path::new(b.trim_end_matches('\n')))) {
             continue;
         }
         let Some(device) = files::kernel_text(folder.join("dev"))

@@ -146,3 +146,59 @@ fn an_environment_in_which_an_update_may_begin_has_room_for_its_end() {
     assert_eq!(bench.reboot(&[]), "a");
     assert_eq!(bench.status()["last"]["reason"], "HEALTH_FAILED");
 }
+
+#[test]
+fn config_check_names_the_line_of_times_that_no_release_could_stay_with() {
+    let bench = Bench::new();
+    configure(&bench, "[health]\nstable = \"2h\"\n");
+    let text = String::from_utf8(common::read(&bench.path("DEV/surefoot.toml"))).unwrap();
+    let line = text.lines().position(|l| l.starts_with("stable")).unwrap() + 1;
+    let said = bench.surefoot(&["config", "check"]);
+    assert_eq!(said.code, 78, "{}{}", said.out, said.err);
+    let place = format!("surefoot.toml:{line}: health.stable: ");
+    assert!(said.out.contains(&place) && said.out.contains("[TIMES_CONFLICT]"), "{}", said.out);
+    // The default is the other half: the line that is written is named.
+    let bench = Bench::new();
+    configure(&bench, "[trial]\ndeadline = \"20s\"\n");
+    let said = bench.surefoot(&["config", "check"]);
+    assert!(said.code == 78 && said.out.contains(": trial.deadline: "), "{}{}", said.out, said.err);
+    // Less than was meant is told, and is sound.
+    let bench = Bench::new();
+    configure(&bench, "[trial]\ndeadline = \"5m\"\n");
+    let said = bench.surefoot(&["config", "check"]).ok();
+    assert!(said.out.contains("Warning: ") && said.out.contains("is sound"), "{}", said.out);
+    assert_eq!(bench.surefoot(&["config", "check", "--json"]).ok().json()["sound"], true);
+}
+
+#[test]
+fn an_image_that_no_bootloader_reads_is_refused_before_the_other_slot_is_lost() {
+    let bench = Bench::new();
+    bench.update_to("1.1.0");
+    // Zeros where the superblock stands: the chunk is stored and signed like any other.
+    let image = bench.path("blank.img");
+    let mut bytes = common::image(7, 1 << 20);
+    bytes[..4096].fill(0);
+    std::fs::write(&image, &bytes).unwrap();
+    let (artifact, key) = (bench.path("blank.surefoot"), bench.path("KEYS/release.key"));
+    let about = ["--product", "demo", "--compatible", "demo-board", "--version", "2.0.0"];
+    let build = ["build", "--rootfs", &image, "--raw", "-o", &artifact, "--key", &key];
+    common::forge(&[&build[..], &about].concat()).ok();
+    let before = bench.slot_bytes("a");
+    for words in
+        [&["verify", &artifact][..], &["install", &artifact, "--dry-run"], &["install", &artifact]]
+    {
+        bench.surefoot(words).refused(65, "NOT_BOOTABLE");
+        assert!(bench.slot_bytes("a") == before, "{words:?}: the slot is changed");
+    }
+    // A stream is looked at once it is written: nothing is armed.
+    bench
+        .surefoot_with(&["install", "-"], &[], &common::read(&artifact))
+        .refused(65, "NOT_BOOTABLE");
+    assert_ne!(bench.status()["state"], "switching");
+    assert_eq!(bench.reboot(&[]), "b");
+    // And such a slot is armed by nothing else.
+    bench.surefoot(&["install", &bench.release("2.1.0"), "--stage"]).ok();
+    bench.patch_disk(bench.slot_offset("a"), &[0; 4096]);
+    bench.surefoot(&["switch"]).refused(65, "NOT_BOOTABLE");
+    assert_eq!(bench.reboot(&[]), "b");
+}

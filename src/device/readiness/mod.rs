@@ -8,10 +8,14 @@ pub(super) use notes::told;
 
 use super::doctor_state::{ROOM, enough_room, sound_files};
 use super::world::World;
+use crate::artifact::Release;
 use crate::boot::{BootControl, Grade, grade as grade_boot};
 use crate::event::{Event, Sink};
 use crate::health::{Need, impossible};
+use crate::install::{Plan, image_head};
 use crate::model::{Condition, ConditionKind, Failure, ReasonCode, Result};
+use crate::slot;
+use crate::source::Fetch;
 use crate::sys::{durable, host};
 
 /// Before which step it is asked.
@@ -97,6 +101,17 @@ pub(super) fn tell(conditions: &[Condition], sink: &dyn Sink) {
     {
         sink.emit(&Event::Warning { text: format!("{text} [{code}]") });
     }
+}
+
+/// The same of a file, before it costs the other slot its system. A stream is looked at once it is
+/// written.
+pub(super) fn offers_a_system(source: &dyn Fetch, release: &Release, plan: &Plan) -> Result<()> {
+    let head = image_head(source, release, plan.payload, slot::FILESYSTEM_HEAD)?;
+    if slot::filesystem(&head).is_some() {
+        return Ok(());
+    }
+    let text = "the image begins with no file system that a bootloader reads";
+    Err(Failure::new(ReasonCode::NotBootable, text))
 }
 
 /// A slot is armed only if a bootloader would find a system in it.
