@@ -257,9 +257,9 @@ const OPENERS: [(&str, &str); 13] = [
     ("provision/image.rs", "makes a new image"),
     ("forge/file.rs", "artifacts, which may come through a pipe"),
     ("forge/key.rs", "makes a new key"),
-    ("forge/assemble.rs", "reads what it has just written"),
     ("forge/pages.rs", "writes pages for a package"),
     ("sim/new.rs", "fills a folder that was empty"),
+    ("sys/unnamed.rs", "opens a folder, for a file without a name in it"),
 ];
 
 fn opens_by_itself(path: &Path, text: &str) -> bool {

@@ -268,6 +268,12 @@ fn a_dry_run_touches_nothing() {
 fn standard_input_serves_as_well() {
     let bench = Bench::new();
     let bytes = common::read(&bench.release("2.0.0"));
+    bench.surefoot_with(&["verify", "-"], &[], &bytes).ok();
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    bench.surefoot_with(&["verify", "-"], &[], &flipped).refused(65, "CHUNK_CORRUPT");
+    let cut = &bytes[..bytes.len() - 1];
+    bench.surefoot_with(&["verify", "-"], &[], cut).refused(69, "SOURCE_LOST");
     bench.surefoot_with(&["install", "-"], &[], &bytes).ok();
     assert_eq!(bench.reboot(&[]), "b");
     bench.surefoot(&["commit"]).ok();

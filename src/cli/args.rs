@@ -115,10 +115,10 @@ Anywhere else it does nothing.")]
     Shutdown,
     /// Compare a slot with its manifest, or ask whether a file would be installed here
     #[command(
-        after_help = "Examples:\n  surefoot verify                    the slot that runs\n  surefoot verify b\n  surefoot verify update.surefoot    would it be installed here?"
+        after_help = "Examples:\n  surefoot verify                    the slot that runs\n  surefoot verify b\n  surefoot verify update.surefoot    would it be installed here?\n  curl -sf https://example.com/u | surefoot verify -"
     )]
     Verify {
-        /// a, b, or a file; the slot that runs if nothing is said
+        /// a, b, a file, or - for standard input; the slot that runs if nothing is said
         #[arg(value_hint = ValueHint::FilePath)]
         what: Option<String>,
         #[command(flatten)]

@@ -166,8 +166,13 @@ impl Asked {
     }
 
     pub(super) fn judge(&self, path: &Path, sink: &dyn Sink) -> Result<Judgement> {
+        let stdin = path == Path::new("-");
         match self {
+            Asked::Here(world) if stdin => device::judge(world, Source::Stdin, sink),
             Asked::Here(world) => device::judge(world, Source::File(path.to_owned()), sink),
+            Asked::There(daemon) if stdin => {
+                daemon.act("/v1/judge", Some(std::io::stdin().as_fd()), sink)
+            }
             Asked::There(daemon) => daemon.act("/v1/judge", Some(opened(path)?.as_fd()), sink),
         }
     }

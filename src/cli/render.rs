@@ -29,18 +29,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 
 /// A failure as the answer of a command that was asked for JSON.
 pub(super) fn failure_json(failure: &Failure) -> String {
-    let mut document = serde_json::json!({
-        "v": 1,
-        "error": {
-            "code": failure.code(),
-            "detail": failure.detail(),
-            "next": failure.next(),
-        },
-    });
-    if !failure.conditions().is_empty() {
-        document["findings"] = serde_json::json!(failure.conditions());
-    }
-    json(&document)
+    json(&failure.document())
 }
 
 pub(super) fn answer(answer: &Answer, as_json: bool) -> String {

@@ -3,7 +3,7 @@
 use super::Source;
 use super::readiness;
 use super::world::{World, named};
-use crate::artifact::{Release, read_head};
+use crate::artifact::{Release, check_payload, read_head};
 use crate::boot::{BootControl, BootFacts};
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
@@ -121,10 +121,16 @@ pub struct Judgement {
 /// stored byte, every rule.
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let findings = readiness::ready(world, Some(sink))?;
-    let (offer, judgement) = look_at(world, source)?;
-    if let Input::Seekable(source) = &offer.input {
-        check_file(&**source, &offer.release, Depth::Decoded, sink)?;
-        readiness::offers_a_system(&**source, &offer.release, &judgement.plan)?;
+    let (mut offer, judgement) = look_at(world, source)?;
+    match &mut offer.input {
+        Input::Seekable(source) => {
+            check_file(&**source, &offer.release, Depth::Decoded, sink)?;
+            readiness::offers_a_system(&**source, &offer.release, &judgement.plan)?;
+        }
+        // Read once and in order: whether the image holds a system to boot is seen when it is installed.
+        Input::Stream(stream) => {
+            check_payload(&offer.release, stream, &|_| ()).map_err(cut_short)?;
+        }
     }
     Ok(Judgement { findings, ..judgement })
 }

@@ -6,29 +6,62 @@ use crate::artifact::{Unverified, check_payload, read_head};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::trust::PublicKey;
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::io::{BufReader, Error, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+/// Where the payload comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// This program has just packed it: what is wrong with it is not the caller's fault.
+    Packed,
+    /// An artifact that the caller gave.
+    Given,
+}
+
 /// Writes `head` and what stands in `stored` from `from` on, reads all of it back, and only then
-/// gives it its name. Returns its length.
+/// gives it its name. What goes to standard output is checked before the first byte of it. Returns
+/// its length.
 pub(super) fn assemble(
     head: &Unverified,
-    mut stored: File,
-    from: u64,
+    (payload, mut stored, from): (Payload, File, u64),
     output: &Path,
     signer: Option<&PublicKey>,
 ) -> Result<u64> {
-    let mut replacement = Replacement::of(output)?;
     let bytes = head.to_bytes();
+    let failed = |e: Error| file::failure(output, &e);
+    if file::is_standard(output) {
+        stored.seek(SeekFrom::Start(from)).map_err(failed)?;
+        let len = check(&bytes, bytes.chain(&stored), signer)
+            .map_err(|f| own_fault(payload, f, Ok(true)))?;
+        stored.seek(SeekFrom::Start(from)).map_err(failed)?;
+        let mut out = std::io::stdout().lock();
+        let sent = out.write_all(&bytes).and_then(|()| std::io::copy(&mut stored, &mut out));
+        sent.and_then(|_| out.flush()).map_err(|e| {
+            let text = format!("writing to standard output: {e}");
+            Failure::new(file::failure(output, &e).code(), text)
+        })?;
+        return Ok(len);
+    }
+    let mut replacement = Replacement::of(output)?;
     let written = replacement
         .file
         .write_all(&bytes)
         .and_then(|()| stored.seek(SeekFrom::Start(from)))
-        .and_then(|_| std::io::copy(&mut stored, &mut replacement.file));
-    let payload_len = written.map_err(|e| file::failure(replacement.path(), &e))?;
-    let reopened = File::open(replacement.path());
-    let reopened = reopened.map_err(|e| file::failure(replacement.path(), &e))?;
-    let mut reader = BufReader::with_capacity(1 << 20, reopened);
+        .and_then(|_| std::io::copy(&mut stored, &mut replacement.file))
+        .and_then(|_| replacement.file.rewind());
+    written.map_err(failed)?;
+    let len = check(&bytes, &replacement.file, signer).map_err(|f| {
+        let begin = stored.seek(SeekFrom::Start(from)).and_then(|_| replacement.file.rewind());
+        let same = begin.and_then(|()| same(bytes.chain(&stored), &replacement.file));
+        own_fault(payload, f.at(replacement.path().display()), same)
+    })?;
+    replacement.finish()?;
+    Ok(len)
+}
+
+/// Reads an artifact that must have this head, to its end.
+fn check(bytes: &[u8], input: impl Read, signer: Option<&PublicKey>) -> Result<u64> {
+    let mut reader = BufReader::with_capacity(1 << 20, input);
     let again = read_head(&mut reader)?;
     if again.to_bytes() != bytes {
         return Err(Failure::new(ReasonCode::Io, "the artifact reads back differently"));
@@ -50,10 +83,90 @@ pub(super) fn assemble(
     let release = again.parse_unverified()?;
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();
     let progress = Progress::new("checking", total);
-    let checked = check_payload(&release, &mut reader, &|done| progress.at(done))?;
-    if checked.artifact_len != bytes.len() as u64 + payload_len {
-        return Err(Failure::new(ReasonCode::Internal, "lengths written and read differ"));
+    Ok(check_payload(&release, &mut reader, &|done| progress.at(done))?.artifact_len)
+}
+
+/// What a failed check of what was just written means. It must not send the caller to get the
+/// artifact again: there is no other copy of it.
+fn own_fault(payload: Payload, failure: Failure, same: std::io::Result<bool>) -> Failure {
+    let found = failure.detail();
+    match same {
+        Ok(true) if payload == Payload::Given => failure,
+        Ok(true) => {
+            let text = format!("what was packed fails its own check: {found}");
+            Failure::new(ReasonCode::Internal, text)
+        }
+        Ok(false) => {
+            let text = format!("what was written reads back differently: {found}");
+            Failure::new(ReasonCode::Io, text)
+        }
+        Err(e) => Failure::new(ReasonCode::Io, format!("what was written is not read back: {e}")),
     }
-    replacement.finish()?;
-    Ok(checked.artifact_len)
+}
+
+fn same(one: impl Read, other: impl Read) -> std::io::Result<bool> {
+    let mut one = BufReader::with_capacity(1 << 20, one).bytes();
+    let mut other = BufReader::with_capacity(1 << 20, other).bytes();
+    loop {
+        match (one.next().transpose()?, other.next().transpose()?) {
+            (None, None) => return Ok(true),
+            (a, b) if a != b => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Provenance;
+    use crate::artifact::write::{Draft, Image, Packing, pack};
+
+    #[test]
+    fn a_failed_check_of_what_was_just_written_is_the_writers_own() {
+        let mut stored = Vec::new();
+        let image: Vec<u8> = (0..200_000u32).flat_map(u32::to_le_bytes).collect();
+        let images = vec![Image::rootfs(image.as_slice())];
+        let packed = pack(images, Packing::default(), &mut stored, &|_| ()).unwrap();
+        let draft = Draft {
+            product: "demo".parse().unwrap(),
+            compatible: vec!["demo-board".parse().unwrap()],
+            version: "1.0.0".parse().unwrap(),
+            release_counter: 1,
+            security_epoch: 0,
+            notes: None,
+            provenance: Provenance::default(),
+            hints: toml::Table::default(),
+        };
+        let head = draft.head(packed).unwrap();
+        stored[1000] ^= 1;
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("stored");
+        let of = |payload| {
+            std::fs::write(&scratch, &stored).unwrap();
+            let output = folder.path().join("x.surefoot");
+            let stored = File::open(&scratch).unwrap();
+            let failure = assemble(&head, (payload, stored, 0), &output, None).unwrap_err();
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left");
+            failure
+        };
+        let own = of(Payload::Packed);
+        assert_eq!(own.code(), ReasonCode::Internal);
+        // Of an artifact that was given there may be a better copy.
+        let given = of(Payload::Given);
+        assert_eq!(given.code(), ReasonCode::ChunkCorrupt);
+        let medium = own_fault(Payload::Given, given.clone(), Ok(false));
+        assert_eq!(medium.code(), ReasonCode::Io);
+        for failure in [own, medium, own_fault(Payload::Packed, given, Err(Error::other("x")))] {
+            let next = failure.next().to_lowercase();
+            assert!(!next.contains("download") && !next.contains("copy"), "{failure}: {next}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_is_told_from_what_is_not() {
+        for (other, expected) in [("abc", true), ("abd", false), ("ab", false), ("abcd", false)] {
+            assert_eq!(same(&b"abc"[..], other.as_bytes()).unwrap(), expected, "{other}");
+        }
+    }
 }

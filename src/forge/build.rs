@@ -1,25 +1,30 @@
 //! `build` and `sign`.
 
-use super::assemble::assemble;
+use super::assemble::{Payload, assemble};
 use super::file;
 use super::image;
 use super::order::order;
 use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::words::{Build, Sign};
-use super::{say, signer};
+use super::{say, signer, tell};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
-use crate::artifact::{PayloadKind, Provenance, read_head};
-use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result};
+use crate::artifact::{PayloadKind, Provenance, Unverified, read_head};
+use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result, WithReason};
+use crate::trust::Trust;
+use serde_json::json;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub(super) fn run(words: Build) -> Result<()> {
+    let as_json = words.json;
     let mut settings = settings::load(words.config.as_deref())?.under(words)?;
     let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
     let need = |what: &str| Failure::new(ReasonCode::Usage, format!("{what} is missing"));
     let output = settings.output.take().ok_or_else(|| need("-o X.surefoot"))?;
+    file::may_be_written(&output)?;
+    let inside = settings.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
     let draft = Draft {
         product: parse(settings.product.as_deref().ok_or_else(|| need("--product"))?)?,
         compatible: parse_all(&settings.compatible)?,
@@ -47,13 +52,28 @@ pub(super) fn run(words: Build) -> Result<()> {
         Some(key) => Some(signer::sign(&mut head, key, &words)?),
         None => None,
     };
-    let len = assemble(&head, stored, 0, &output, signer.as_ref())?;
+    let len = assemble(&head, (Payload::Packed, stored, 0), &output, signer.as_ref())?;
+    let warning = signer.as_ref().and(inside).and_then(|trust| refusal(&head, &trust));
+    // Standard output has the artifact, and nothing else.
+    let out = if file::is_standard(&output) { tell } else { say };
+    if as_json {
+        let value = json!({
+            "v": 1, "artifact": output, "version": version, "release_counter": counter,
+            "digest": head.body_digest(), "artifact_len": len, "rootfs": kinds,
+            "signed_by": signer.map(|key| key.id().to_string()),
+            "warnings": warning.iter().collect::<Vec<_>>(),
+        });
+        let text = serde_json::to_string_pretty(&value).reason(ReasonCode::Internal, "json")?;
+        warn(warning.as_deref())?;
+        return out(&(text + "\n"));
+    }
     let derived = if derived { " (from the version)" } else { "" };
     let signed = signer.map_or_else(
         || format!("unsigned\nnext: surefoot-forge sign {} --key KEY", output.display()),
         |key| format!("signed by key {}", &key.id().to_string()[..12]),
     );
-    say(&format!(
+    warn(warning.as_deref())?;
+    out(&format!(
         "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\nroot filesystem: {kinds}\n{signed}\n",
         output.display(),
         ByteLen(len)
@@ -64,17 +84,35 @@ pub(super) fn sign(words: Sign) -> Result<()> {
     let signing = settings::load(words.config.as_deref())?.signing(words.key);
     let key =
         signing.key.clone().ok_or_else(|| Failure::new(ReasonCode::Usage, "--key is missing"))?;
+    let inside = signing.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
+    file::may_be_written(&words.artifact)?;
     let mut input = file::open(&words.artifact)?;
     let mut head = read_head(&mut input)?;
     let payload = head.payload_offset();
     let public = signer::sign(&mut head, &key, &signing)?;
-    assemble(&head, input, payload, &words.artifact, Some(&public))?;
+    assemble(&head, (Payload::Given, input, payload), &words.artifact, Some(&public))?;
+    warn(inside.and_then(|trust| refusal(&head, &trust)).as_deref())?;
     say(&format!(
         "{}: signed by key {}, {} signatures\n",
         words.artifact.display(),
         &public.id().to_string()[..12],
         head.signatures().len()
     ))
+}
+
+/// What the device will say about its own system once this release is committed, where that is
+/// bad: the trust file inside the image does not accept the release.
+fn refusal(head: &Unverified, inside: &Trust) -> Option<String> {
+    let failure = head.clone().verify(inside).err()?;
+    let detail = failure.detail();
+    Some(format!(
+        "the trust file inside the image does not accept this release: {detail} [{}]",
+        failure.code()
+    ))
+}
+
+fn warn(text: Option<&str>) -> Result<()> {
+    text.map_or(Ok(()), |text| tell(&format!("warning: {text}\n")))
 }
 
 fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<(Packed, String)> {

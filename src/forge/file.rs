@@ -1,10 +1,10 @@
 //! Files: opened with a reason when they cannot be, replaced in one step.
 
 use crate::model::{Failure, ReasonCode, Result};
-use crate::sys::files;
+use crate::sys::{files, unnamed};
 use crate::trust::{MAX_TRUST_LEN, Trust};
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 /// What an I/O error on `path` means to the caller.
@@ -54,32 +54,37 @@ pub(super) struct Replacement {
     pub(super) file: File,
     temporary: PathBuf,
     target: PathBuf,
+    /// It has the name `temporary` meanwhile: the filesystem has no files without a name.
+    named: bool,
 }
 
 impl Replacement {
     pub(super) fn of(target: &Path) -> Result<Replacement> {
         let temporary = beside(target, "tmp");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&temporary)
-            .map_err(|e| failure(&temporary, &e))?;
-        Ok(Replacement { file, temporary, target: target.to_owned() })
+        let unnamed = unnamed::create(folder(target)).map_err(|e| failure(target, &e))?;
+        let named = unnamed.is_none();
+        let file = match unnamed {
+            Some(file) => file,
+            None => create(&temporary)?,
+        };
+        Ok(Replacement { file, temporary, target: target.to_owned(), named })
     }
 
-    /// The name it has until [`Replacement::finish`].
+    /// The name that it will have.
     pub(super) fn path(&self) -> &Path {
-        &self.temporary
+        &self.target
     }
 
     /// Puts it in its place, on the medium.
-    pub(super) fn finish(self) -> Result<()> {
-        self.file.sync_all().map_err(|e| failure(&self.temporary, &e))?;
-        std::fs::rename(&self.temporary, &self.target).map_err(|e| failure(&self.target, &e))?;
-        let folder = self.target.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.file.sync_all().map_err(|e| failure(&self.target, &e))?;
+        let placed = match self.named {
+            true => std::fs::rename(&self.temporary, &self.target),
+            false => unnamed::publish(&self.file, &self.temporary, &self.target),
+        };
+        placed.map_err(|e| failure(&self.target, &e))?;
+        self.named = false;
+        let folder = folder(&self.target);
         let synced = File::open(folder).and_then(|f| f.sync_all());
         synced.map_err(|e| failure(folder, &e))
     }
@@ -87,9 +92,20 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        // After `finish` there is nothing of that name: nothing is removed.
-        let _ = std::fs::remove_file(&self.temporary);
+        if self.named {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
     }
+}
+
+fn folder(target: &Path) -> &Path {
+    target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn create(path: &Path) -> Result<File> {
+    let mut how = File::options();
+    how.read(true).write(true).create(true).truncate(true);
+    how.open(path).map_err(|e| failure(path, &e))
 }
 
 /// `.NAME.PID.what.tmp` in the folder of `target`: two builds at once do not meet.
@@ -98,16 +114,55 @@ fn beside(target: &Path, what: &str) -> PathBuf {
     target.with_file_name(format!(".{name}.{}.{what}", std::process::id()))
 }
 
-/// A scratch file beside `target` that is gone when it is closed.
+/// A scratch file beside `target`, or in the folder for such files where that is standard output; it
+/// is gone when it is closed.
 pub(super) fn scratch(target: &Path) -> Result<File> {
+    let elsewhere = std::env::temp_dir().join("surefoot-forge");
+    let target = if is_standard(target) { &elsewhere } else { target };
+    if let Some(file) = unnamed::create(folder(target)).map_err(|e| failure(folder(target), &e))? {
+        return Ok(file);
+    }
     let path = beside(target, "payload");
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)
-        .map_err(|e| failure(&path, &e))?;
+    let file = create(&path)?;
     std::fs::remove_file(&path).map_err(|e| failure(&path, &e))?;
     Ok(file)
+}
+
+/// `-` stands for standard input, and for standard output.
+pub(super) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// What is to be read: a file, or standard input.
+pub(super) fn input(path: &Path) -> Result<Box<dyn Read>> {
+    if !is_standard(path) {
+        return Ok(Box::new(open(path)?));
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        let detail = "`-` reads an artifact from standard input, which is a terminal";
+        return Err(Failure::new(ReasonCode::Usage, detail));
+    }
+    Ok(Box::new(stdin.lock()))
+}
+
+/// Whether an artifact can be written there at all, before anything is done for it. What is no
+/// ordinary file is never replaced by one: `-o /dev/stdout` of root would take it from all others.
+pub(super) fn may_be_written(target: &Path) -> Result<()> {
+    let usage = |detail: String| Err(Failure::new(ReasonCode::Usage, detail));
+    if is_standard(target) {
+        return match std::io::stdout().is_terminal() {
+            true => usage("`-o -` writes to standard output, which is a terminal".into()),
+            false => Ok(()),
+        };
+    }
+    match std::fs::metadata(target) {
+        Ok(about) => match files::not_a_file(about.file_type()) {
+            Some(what) => {
+                usage(format!("{} {what}; `-o -` writes to standard output", target.display()))
+            }
+            None => Ok(()),
+        },
+        Err(_) => Ok(()),
+    }
 }

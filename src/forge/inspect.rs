@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::io::BufReader;
 
 pub(super) fn run(words: &Inspect) -> Result<()> {
-    let mut input = file::open(&words.artifact)?;
+    let mut input = file::input(&words.artifact)?;
     let head = read_head(&mut input)?;
     let trust = words.trust.as_deref().map(file::read_trust).transpose()?;
     let verdict = trust.as_ref().map(|trust| match head.clone().verify(trust) {
@@ -19,7 +19,15 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
         Err(failure) => format!("refused: {failure}"),
     });
     let release = head.parse_unverified()?;
-    let on_disk = input.metadata().map_err(|e| file::failure(&words.artifact, &e))?.len();
+    // What comes through a pipe has no length until it has come.
+    let failed = |e: std::io::Error| file::failure(&words.artifact, &e);
+    let on_disk = match file::is_standard(&words.artifact) {
+        true => {
+            let rest = std::io::copy(&mut input, &mut std::io::sink()).map_err(failed)?;
+            release.payload_offset() + rest
+        }
+        false => std::fs::metadata(&words.artifact).map_err(failed)?.len(),
+    };
     if words.json {
         let value = as_json(&release, trust.as_ref(), verdict.as_deref(), on_disk);
         let text = serde_json::to_string_pretty(&value).reason(ReasonCode::Internal, "json")?;
@@ -30,7 +38,7 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
 
 pub(super) fn verify(words: &Verify) -> Result<()> {
     let trust = file::read_trust(&words.trust)?;
-    let mut input = BufReader::with_capacity(1 << 20, file::open(&words.artifact)?);
+    let mut input = BufReader::with_capacity(1 << 20, file::input(&words.artifact)?);
     let release = read_head(&mut input)?.verify(&trust)?;
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();
     let progress = Progress::new("verifying", total);

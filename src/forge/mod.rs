@@ -48,6 +48,7 @@ pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
             return ExitCode::from(ReasonCode::Usage.class().exit_status());
         }
     };
+    let json = wants_json(&words.command);
     match run(words.command, programs) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -55,8 +56,27 @@ pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
             let mut err = std::io::stderr().lock();
             let _ = writeln!(err, "surefoot-forge: {failure}");
             let _ = writeln!(err, "next: {}", failure.next());
+            drop(err);
+            if let Some(out) = json {
+                let _ = out(&format!("{:#}\n", failure.document()));
+            }
             ExitCode::from(failure.code().class().exit_status())
         }
+    }
+}
+
+/// Prints a text.
+type Out = fn(&str) -> Result<()>;
+
+/// Where the document of an error goes, if one is wanted: not where an artifact goes.
+fn wants_json(command: &Command) -> Option<Out> {
+    match command {
+        Command::Build(words) if words.json => match &words.output {
+            Some(path) if file::is_standard(path) => Some(tell),
+            _ => Some(say),
+        },
+        Command::Inspect(words) if words.json => Some(say),
+        _ => None,
     }
 }
 
@@ -76,6 +96,12 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
             ))
         }
     }
+}
+
+/// What is not the result goes to stderr; the exit status speaks where nobody listens.
+fn tell(text: &str) -> Result<()> {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    Ok(())
 }
 
 /// Results go to stdout; a closed stdout is an error, not a panic.

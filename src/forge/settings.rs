@@ -28,6 +28,7 @@ pub(super) struct Settings {
     pub(super) key: Option<String>,
     pub(super) r#pub: Option<PathBuf>,
     pub(super) trust: Option<PathBuf>,
+    pub(super) trust_file_inside: Option<PathBuf>,
     pub(super) output: Option<PathBuf>,
     pub(super) level: Option<i32>,
     pub(super) chunk_size: Option<String>,
@@ -61,6 +62,7 @@ pub(super) fn load(named: Option<&Path>) -> Result<Settings> {
         &mut settings.notes,
         &mut settings.r#pub,
         &mut settings.trust,
+        &mut settings.trust_file_inside,
         &mut settings.output,
     ];
     for path in paths.into_iter().flatten() {
@@ -110,6 +112,7 @@ impl Settings {
         self.chunk_size = words.chunk_size.or(self.chunk_size);
         let key = self.signing(words.key);
         (self.key, self.r#pub, self.trust) = (key.key, key.r#pub, key.trust);
+        self.trust_file_inside = key.trust_file_inside;
         if self.rootfs.is_some() && !self.payloads.is_empty() {
             let detail = format!("{NAME}: either `rootfs` or `[[payloads]]`, not both");
             return Err(Failure::new(ReasonCode::ConfigInvalid, detail));
@@ -128,6 +131,7 @@ impl Settings {
             key: words.key.or(self.key.clone()),
             r#pub: or(words.r#pub, &self.r#pub),
             trust: or(words.trust, &self.trust),
+            trust_file_inside: words.trust_file_inside.or(self.trust_file_inside.clone()),
         }
     }
 }
@@ -166,6 +170,7 @@ rootfs = "rootfs.ext4"           # the image: ext4, squashfs, erofs …, or one 
 
 key = "KEYS/release.key"         # or "cmd:/usr/local/bin/sign-with-token"; leave out to build unsigned
 trust = "KEYS/trust.toml"        # whose release keys a cmd: may sign for
+# trust_file_inside = "root/etc/surefoot/trust.toml"   # warn if it does not accept the release
 # pub = "KEYS/release.pub"       # or one key
 
 # output = "demo.surefoot"

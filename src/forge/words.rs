@@ -81,6 +81,9 @@ pub(super) struct KeyWords {
     /// The trust file whose release keys cmd:PROGRAM may sign for
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
+    /// The trust file that is inside the image: a warning says if it does not accept this release
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust_file_inside: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +95,8 @@ pub(super) struct KeyWords {
     -o demo-2.4.1.surefoot\n  \
     surefoot-forge build --version 2.4.2 -o next.surefoot\n      \
     # the rest from surefoot-forge.toml\n  \
-    surefoot-forge build … --key cmd:/usr/bin/token-sign --pub KEYS/token.pub\n\n\
+    surefoot-forge build … --key cmd:/usr/bin/token-sign --pub KEYS/token.pub\n  \
+    surefoot-forge build … -o - | ssh store 'cat >next.surefoot'\n\n\
     The same image, settings and key give the same bytes. No clock gets into an\n\
     artifact unless SOURCE_DATE_EPOCH is set."
 )]
@@ -139,9 +143,12 @@ pub(super) struct Build {
     pub(super) verity_root: Option<String>,
     #[command(flatten)]
     pub(super) key: KeyWords,
-    /// The artifact to write
+    /// The artifact to write; - is standard output, and the summary then goes to standard error
     #[arg(short, long, value_name = "X.surefoot")]
     pub(super) output: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
     /// zstd level, 1 to 22 [default: 19]
     #[arg(long)]
     pub(super) level: Option<i32>,
@@ -172,7 +179,7 @@ pub(super) struct Sign {
     surefoot-forge inspect demo.surefoot --json | jq .version\n\n\
     Without --trust nothing is verified: the signatures are listed, not checked.")]
 pub(super) struct Inspect {
-    /// The artifact
+    /// The artifact; - is standard input
     #[arg(value_name = "X.surefoot")]
     pub(super) artifact: PathBuf,
     /// Name the signing keys by this trust file, and say whether it accepts the artifact
@@ -189,7 +196,7 @@ pub(super) struct Inspect {
     Exit status 0 only if the signatures suffice and every byte is as signed."
 )]
 pub(super) struct Verify {
-    /// The artifact
+    /// The artifact; - is standard input
     #[arg(value_name = "X.surefoot")]
     pub(super) artifact: PathBuf,
     /// The trust file of the devices

@@ -52,6 +52,17 @@ impl Failure {
         self.more.as_ref().map_or(&[], |more| &more.conditions)
     }
 
+    /// What `--json` answers instead of a result.
+    pub fn document(&self) -> serde_json::Value {
+        let (code, detail, next) = (self.code, &self.detail, self.next());
+        let error = serde_json::json!({ "code": code, "detail": detail, "next": next });
+        let mut document = serde_json::json!({ "v": 1, "error": error });
+        if !self.conditions().is_empty() {
+            document["findings"] = serde_json::json!(self.conditions());
+        }
+        document
+    }
+
     /// The same failure with a next step that fits this case better than the code's own.
     #[must_use]
     pub fn with_next(mut self, next: impl AsRef<str>) -> Self {

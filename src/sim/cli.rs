@@ -150,6 +150,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
+    let json = match &words.command {
+        Verb::Reboot(words) => words.json,
+        Verb::Powercut(words) => words.json,
+        _ => false,
+    };
     match run(words.command) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
@@ -157,6 +162,10 @@ pub fn main() -> ExitCode {
             let mut err = std::io::stderr().lock();
             let _ = writeln!(err, "surefoot-sim: {failure}");
             let _ = writeln!(err, "next: {}", failure.next());
+            drop(err);
+            if json {
+                let _ = say(&format!("{}\n", failure.document()));
+            }
             ExitCode::from(failure.code().class().exit_status())
         }
     }

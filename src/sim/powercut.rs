@@ -62,7 +62,7 @@ pub(super) struct Powercut {
     stop_at_first: bool,
     /// Print one JSON object instead
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// The text to print, and the exit status.

@@ -22,6 +22,7 @@ pub mod stop;
 pub mod systemd;
 pub mod transient;
 pub mod unix;
+pub mod unnamed;
 pub mod wait;
 
 pub use aligned::AlignedBuf;

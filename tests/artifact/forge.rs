@@ -4,14 +4,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn forge(folder: &Path, words: &[&str]) -> Output {
+pub(super) fn forge(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_surefoot-forge"));
     command.current_dir(folder).args(words).env_remove("SOURCE_DATE_EPOCH");
     command.output().unwrap()
 }
 
 #[track_caller]
-fn good(folder: &Path, words: &[&str]) -> String {
+pub(super) fn good(folder: &Path, words: &[&str]) -> String {
     let output = forge(folder, words);
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -30,7 +30,7 @@ fn bad(folder: &Path, words: &[&str], status: i32, code: &str) -> String {
     said
 }
 
-fn place() -> tempfile::TempDir {
+pub(super) fn place() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     good(folder.path(), &["keygen", "--out", "KEYS"]);
     let text = "one foot on firm ground\n".repeat(9000);
@@ -52,7 +52,7 @@ const BUILD: [&str; 10] = [
     "x.surefoot",
 ];
 
-fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&BUILD[..], more].concat()
 }
 

@@ -14,6 +14,7 @@ mod forge;
 mod header;
 mod manifest;
 mod payload;
+mod pipes;
 mod python;
 mod record;
 mod signatures;

@@ -15,8 +15,10 @@ fn said(config: &str, words: &[&str], input: &[u8]) -> crate::common::Said {
 fn day(bench: &Bench, config: &str, reboot: &mut dyn FnMut()) -> Vec<String> {
     let (one, two) = (bench.release("2.0.0"), bench.release("2.1.0"));
     let mut answers = Vec::new();
+    let bytes = crate::common::read(&two);
     let mut say = |words: &[&str]| {
-        let said = said(config, words, b"");
+        let input = if words == ["verify", "-"] { &bytes[..] } else { b"" };
+        let said = said(config, words, input);
         let first = said.out.lines().next().unwrap_or("").to_owned();
         let reason = said.reason().map(str::to_owned).unwrap_or_default();
         answers.push(format!("{} -> {} {reason} {first}", words[0], said.code));
@@ -27,6 +29,7 @@ fn day(bench: &Bench, config: &str, reboot: &mut dyn FnMut()) -> Vec<String> {
     say(&["history"]);
     say(&["verify", "a"]);
     say(&["verify", &two]);
+    say(&["verify", "-"]);
     say(&["install", &one, "--dry-run"]);
     say(&["commit"]);
     say(&["rollback"]);
