@@ -1,8 +1,9 @@
 //! Each precondition made false, by itself.
 
 use super::{all_refuse, none_tells};
-use crate::common::{self, Bench};
-use crate::kept::configure;
+use crate::common::{self, Bench, skip, tmpfs};
+use crate::kept::{Kept, configure};
+use crate::media::{Medium, Shape};
 use std::process::Command;
 
 /// Makes one precondition false on a sound device.
@@ -201,4 +202,78 @@ fn an_image_that_no_bootloader_reads_is_refused_before_the_other_slot_is_lost() 
     bench.patch_disk(bench.slot_offset("a"), &[0; 4096]);
     bench.surefoot(&["switch"]).refused(65, "NOT_BOOTABLE");
     assert_eq!(bench.reboot(&[]), "b");
+}
+
+/// The rows of the table that a test asks for by their first words.
+fn row(what: &str) -> &'static (&'static str, i32, &'static str, Ruin) {
+    TABLE.iter().find(|row| row.0 == what).expect("a row of the table")
+}
+
+#[test]
+fn the_daemon_says_the_same_codes() {
+    for what in [
+        "bootlimit is missing",
+        "the environment is nearly full",
+        "the trust file is damaged",
+        "a check's program is not there",
+    ] {
+        let (what, status, code, ruin) = row(what);
+        let bench = Bench::new();
+        let artifact = bench.release("2.0.0");
+        ruin(&bench);
+        let daemon = Kept::start(&bench);
+        let before = bench.firm_ground();
+        all_refuse(&|words| daemon.surefoot(words), &artifact, *status, code);
+        assert!(bench.firm_ground() == before, "{what}: something is changed");
+    }
+}
+
+#[test]
+fn the_stick_says_the_same_codes() {
+    for what in ["the way back is missing", "a check's program is not there"] {
+        let (what, status, code, ruin) = row(what);
+        let bench = Bench::new();
+        let stick = Medium::new(bench.dir.path(), "s.img", Shape::Primary, 32, 40);
+        stick.put(&bench.release("2.0.0"), "x.surefoot");
+        ruin(&bench);
+        let said = bench.surefoot(&["stick", stick.text()]);
+        assert_eq!(said.code, *status, "{what}: {}{}", said.out, said.err);
+        assert_eq!(stick.json()["result"]["code"], *code, "{what}");
+        assert!(stick.report().contains(&format!("Code: {code}\n")), "{what}: {}", stick.report());
+    }
+}
+
+#[test]
+fn checks_that_ask_systemd_can_never_run_on_a_machine_without_it() {
+    for check in ["unit = [\"a.service\"]\n", "steady = [\"*\"]\n"] {
+        let bench = Bench::new();
+        let artifact = bench.release("2.0.0");
+        configure(&bench, &format!("{CHECK}{check}"));
+        match surefoot::sys::host::has_systemd() {
+            true => skip::skipped("a unit check without systemd: systemd runs this machine"),
+            false => {
+                all_refuse(&|words| bench.surefoot(words), &artifact, 78, "CHECK_CANNOT_RUN");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_daemon_too_an_unhealthy_system_leaves_a_full_state_folder() {
+    let bench = Bench::new();
+    let Some(_small) = tmpfs::at(&bench.path("DEV/state"), "16m") else {
+        return skip::skipped("a full data partition: mounting a tmpfs needs root");
+    };
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&["--fail"]), "b");
+    let _full = std::fs::write(bench.path("DEV/state/filler"), vec![1; 20 << 20]);
+    let left = std::fs::write(bench.path("DEV/state/one-more"), vec![1; 8 << 10]);
+    assert!(left.is_err(), "the disk is not full");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert_eq!(bench.reboot(&[]), "a");
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["last"]["reason"]),
+        (&"rolled-back".into(), &"HEALTH_FAILED".into())
+    );
 }
