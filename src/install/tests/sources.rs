@@ -132,14 +132,14 @@ fn a_damaged_stream_is_refused_even_where_its_chunks_stand_already() {
 }
 
 #[test]
-fn an_image_that_is_not_what_its_plain_hashes_say_is_refused_at_read_back() {
+fn a_chunk_that_is_not_what_its_plain_hash_says_is_refused_before_it_is_written() {
     let fixture = Fixture::new(46, 1 << 20, 60 << 10);
     for (index, _) in stored(&fixture) {
         let mut wrong = fixture.clone();
         wrong.chunks[index].plain = Digest::of(b"something else");
         let device = FakeDevice::new(fixture.old_slot());
         let result = wrong.write(&device, fixture.file(), Reuse::Nothing);
-        assert_eq!(code(result), "READ_BACK", "chunk {index}");
+        assert_eq!(code(result), "CHUNK_CORRUPT", "chunk {index}");
         assert!(!offers_something(&device.contents()));
     }
 }
