@@ -73,7 +73,7 @@ fn every_moment_of_a_good_update_and_of_one_that_comes_back() {
     bench.surefoot(&["rollback"]).ok();
     assert_eq!(bench.reboot(&[]), "b");
     heard(&bench);
-    bench.surefoot(&["rollback", "--reason", "to see"]).ok();
+    bench.surefoot(&["rollback", "--retry-rolled-back", "--reason", "to see"]).ok();
     assert_eq!(heard(&bench)[0], "after-rollback");
 }
 
