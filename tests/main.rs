@@ -9,6 +9,7 @@ use common::{kept, media, skip};
 mod artifact;
 mod bad_input;
 mod block_devices;
+mod cancel;
 mod comes_home;
 mod daemon;
 mod hostile_files;

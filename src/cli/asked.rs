@@ -4,8 +4,8 @@ use super::args::Install;
 use crate::config::{Where, load};
 use crate::daemon::Remote;
 use crate::device::{
-    self, Allowed, Answer, Diagnosis, Hold, Installation, Installed, Judgement, Order, Outcome,
-    Reboot, SlotVerdict, Source, Status, Then, Why, World,
+    self, Allowed, Answer, Cancellation, Diagnosis, Hold, Installation, Installed, Judgement,
+    Order, Outcome, Reboot, SlotVerdict, Source, Status, Then, Why, World,
 };
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
@@ -127,6 +127,15 @@ impl Asked {
         }
     }
 
+    pub(super) fn cancel(&self, reason: &str, sink: &dyn Sink) -> Result<Cancellation> {
+        match self {
+            Asked::Here(world) => device::cancel(world, reason, &device::user(), sink),
+            Asked::There(daemon) => {
+                daemon.act(&format!("/v1/cancel{}", parameter("reason", reason)), None, sink)
+            }
+        }
+    }
+
     pub(super) fn rollback(&self, reason: &str, retry: bool, sink: &dyn Sink) -> Result<Answer> {
         match self {
             Asked::Here(world) => {
@@ -192,7 +201,17 @@ impl Asked {
                 let reboot = if ask.reboot { Reboot::Now } else { Reboot::Asked };
                 let order = Order { by: device::user(), reboot, ..Order::default() };
                 let (hold_ok, dry_run) = (ask.hold_ok, ask.dry_run);
-                let request = Installation { source, then, allowed, order, hold_ok, dry_run };
+                let request = Installation {
+                    source,
+                    then,
+                    allowed,
+                    order,
+                    hold_ok,
+                    anew: false,
+                    path: None,
+                    only: None,
+                    dry_run,
+                };
                 let done = device::install(world, request, sink)?;
                 Ok(done)
             }

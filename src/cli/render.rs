@@ -2,8 +2,8 @@
 
 use crate::config::Loaded;
 use crate::device::{
-    Answer, Diagnosis, Ended, Hold, Identity, Installed, Judgement, Level, Outcome, SlotVerdict,
-    Status, Summary, Wait, Why,
+    Answer, Cancellation, Diagnosis, Ended, Hold, Identity, Installed, Judgement, Level, Outcome,
+    Running, SlotVerdict, Status, Summary, Wait, Why,
 };
 use crate::event::Event;
 use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId, printable};
@@ -30,6 +30,13 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 /// A failure as the answer of a command that was asked for JSON.
 pub(super) fn failure_json(failure: &Failure) -> String {
     json(&failure.document())
+}
+
+pub(super) fn cancellation(cancellation: &Cancellation, as_json: bool) -> String {
+    match as_json {
+        true => json(cancellation),
+        false => format!("{}\n", cancellation.text),
+    }
 }
 
 pub(super) fn answer(answer: &Answer, as_json: bool) -> String {
@@ -61,6 +68,17 @@ pub(super) fn installed(installed: &Installed, as_json: bool) -> String {
     }
 }
 
+/// What anybody may know of an installation that runs, where the rest may not be looked at.
+pub(super) fn running(running: &Running, as_json: bool) -> String {
+    let text = running.text(crate::device::now());
+    match as_json {
+        true => json(&serde_json::json!({
+            "v": 1, "state": "installing", "summary": running.sentence(), "running": running,
+        })),
+        false => format!("{}\n\nstate    installing\nat work  {text}\n", running.sentence()),
+    }
+}
+
 pub(super) fn status(status: &Status, as_json: bool) -> String {
     if as_json {
         return json(status);
@@ -78,6 +96,14 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     );
     if let Some(trouble) = &status.environment {
         let _ = writeln!(out, "boot     [{}] {}", trouble.code, trouble.text);
+    }
+    if let Some(running) = &status.running {
+        let _ = writeln!(out, "at work  {}", running.text(crate::device::now()));
+        if running.total > 0 {
+            let (done, total) = (ByteLen(running.done), ByteLen(running.total));
+            let doing = running.phase.map_or("", |phase| phase.doing());
+            let _ = writeln!(out, "         {doing} {done} of {total}");
+        }
     }
     for (slot, view) in &status.slots {
         let runs = if status.booted == Some(*slot) { "runs" } else { "    " };
@@ -111,6 +137,7 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
             Ended::Updated => "updated to",
             Ended::RolledBack => "rolled back from",
             Ended::Failed => "did not install",
+            Ended::Cancelled => "cancelled",
         };
         let _ = writeln!(out, "last     {how} {to}, {}", crate::device::utc(at));
         if let Some(reason) = status.last.reason.filter(|_| status.last.drill.is_none()) {
@@ -244,6 +271,7 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
             Ended::Updated => "updated",
             Ended::RolledBack => "rolled back",
             Ended::Failed => "failed",
+            Ended::Cancelled => "cancelled",
         };
         let reason = match (end.drilled(), end.reason) {
             (Some(_), _) => "  came home, rollback proven".to_owned(),

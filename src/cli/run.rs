@@ -95,6 +95,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Status { json }
         | Verb::Commit { json, .. }
         | Verb::Rollback { json, .. }
+        | Verb::Cancel { json, .. }
         | Verb::Verify { json, .. }
         | Verb::History { json }
         | Verb::Drill { json, .. }
@@ -172,7 +173,17 @@ fn perform(cli: Cli) -> std::result::Result<String, End> {
         let world = World::open(load(&place(cli.config))?.settings)?;
         return Ok(device::shutdown(&world, &sink)?);
     }
-    let asked = Asked::find(&place(cli.config), &sink)?;
+    let asked = match Asked::find(&place(cli.config.clone()), &sink) {
+        // Whoever may not look at the disk may see that somebody is at work.
+        Err(failure) if matches!(verb, Verb::Status { .. }) => {
+            let run = load(&place(cli.config))?.settings.run;
+            return device::running(&run)
+                .filter(|running| running.stoppable)
+                .map(|running| render::running(&running, json))
+                .ok_or_else(|| failure.into());
+        }
+        found => found?,
+    };
     let changes = matches!(
         verb,
         Verb::Install(_) | Verb::Switch { .. } | Verb::Commit { .. } | Verb::Rollback { .. }
@@ -201,6 +212,7 @@ fn asked_for(
         Verb::Commit { force, reason, .. } => {
             render::answer(&asked.commit(reason.filter(|_| force), sink)?, json)
         }
+        Verb::Cancel { reason, .. } => render::cancellation(&asked.cancel(&reason, sink)?, json),
         Verb::Rollback { reason, retry_rolled_back, .. } => {
             render::answer(&asked.rollback(&reason, retry_rolled_back, sink)?, json)
         }

@@ -11,11 +11,12 @@ use crate::event::{Event, Nowhere, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable};
 use crate::source::FileSource;
 use crate::stick::Served;
-use crate::sys::host;
 use crate::sys::unix::Patient;
+use crate::sys::{files, host};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -146,9 +147,12 @@ impl Api {
         let of = |name: &str| head.parameter(name);
         let reason = || of("reason").map(str::to_owned);
         let by = who(&request);
-        // Reading may take as long as it likes; what changes something waits for the keeper.
-        let _turn = (head.path != "/v1/judge").then(|| self.core.request());
-        let world = self.core.world()?;
+        // Reading may take as long as it likes, and what stops others comes before them; what
+        // changes something waits for the keeper.
+        let at_once = ["/v1/judge", "/v1/cancel", "/v1/hold"].contains(&head.path.as_str());
+        let _turn = (!at_once).then(|| self.core.request());
+        let mut world = self.core.world()?;
+        world.asked_by = Some(by.clone());
         let result = match head.path.as_str() {
             "/v1/install" => install(&world, request, by, sink),
             "/v1/judge" if flag(&head, "head")? => {
@@ -178,6 +182,10 @@ impl Api {
                 let unchecked = reason().filter(|_| force).map(|why| device::signed(&why, &by));
                 device::commit(&world, unchecked, sink).and_then(|a| text(&a))
             }
+            "/v1/cancel" => {
+                let why = reason().unwrap_or_else(|| "a person asked for it".to_owned());
+                device::cancel(&world, &why, &by, sink).and_then(|c| text(&c))
+            }
             "/v1/rollback" => {
                 let why = reason().unwrap_or_else(|| "a person asked for it".to_owned());
                 let why = device::signed(&why, &by);
@@ -186,7 +194,9 @@ impl Api {
             }
             path => Err(unknown(path)),
         };
-        if let Err(failure) = &result {
+        if let Err(failure) = &result
+            && failure.code() != ReasonCode::Cancelled
+        {
             let (reason, text) = (failure.code(), failure.detail().to_owned());
             self.core.hub.emit(&Event::Refused { reason, text });
         }
@@ -218,6 +228,10 @@ fn install(world: &World, request: Request, by: String, sink: &dyn Sink) -> Resu
     let ask = Installation {
         order: Order { by, automatic, reboot, drill: None },
         hold_ok: set("hold_ok")?,
+        anew: set("retry_cancelled")?,
+        only: None,
+        // So that the daemon goes on with it, should it be killed.
+        path: request.handed.as_ref().and_then(|fd| files::path_of(fd.as_fd())),
         then: if set("stage")? { Then::Stage } else { Then::Switch },
         allowed: Allowed {
             older: set("allow_older")?,
@@ -279,12 +293,7 @@ fn document(result: Result<String>, reply: Reply) -> std::io::Result<()> {
 }
 
 fn refusal(failure: &Failure) -> serde_json::Value {
-    let (code, detail, next) = (failure.code(), failure.detail(), failure.next());
-    let mut document = json!({ "v": 1, "error": { "code": code, "detail": detail, "next": next } });
-    if !failure.conditions().is_empty() {
-        document["findings"] = json!(failure.conditions());
-    }
-    document
+    failure.document()
 }
 
 /// The HTTP status of a failure, by its class; the reason code in the document says more.

@@ -86,6 +86,11 @@ impl Core {
         }
     }
 
+    /// Whether a request is at work.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::SeqCst) > 0
+    }
+
     /// For a request: waits until the keeper has had its turn.
     pub(super) fn request(&self) -> AtWork<'_> {
         let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);

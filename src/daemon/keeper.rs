@@ -1,16 +1,17 @@
 //! The loop: look, do the next thing, wait until something happens. Every turn begins from
 //! nothing, so that a daemon that was killed goes on where it stopped.
 
-use super::core::Core;
+use super::core::{Core, Rings};
 use super::metrics::Metrics;
 use super::stranded;
-use crate::device::{self, Departure, State, Wait, World};
+use crate::device::{self, Departure, State, Unfinished, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
-use crate::model::{ReasonCode, Result};
+use crate::model::{Class, ReasonCode, Result, WithReason};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// After a turn that failed: soon, then ever later.
@@ -29,11 +30,29 @@ pub(super) struct Keeper {
     seen: BTreeMap<String, bool>,
     metrics: Metrics,
     unpublished: bool,
+    /// What is done about an installation that this daemon has found half done at its start.
+    left: Left,
 }
+
+/// An installation that a daemon before this one, or a power cut, has left half done.
+#[derive(Default)]
+enum Left {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// It was gone on with; the flag says that it only had to wait.
+    WentOn(Instant, Arc<AtomicBool>),
+    /// There is none. One that fails in this daemon's life is not begun again by itself: a worn
+    /// medium would be written again and again.
+    Nothing,
+}
+
+/// What was gone on with and did not come to its end is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(300);
 
 impl Keeper {
     /// Runs for ever.
-    pub(super) fn keep(mut self, core: &Core) {
+    pub(super) fn keep(mut self, core: &Arc<Core>) {
         systemd::drives();
         loop {
             let pause = match self.turn(core) {
@@ -64,7 +83,7 @@ impl Keeper {
 
     /// One look and what follows from it. Returns how long nothing more is to be done; `None`:
     /// until something happens.
-    fn turn(&mut self, core: &Core) -> Result<Option<Duration>> {
+    fn turn(&mut self, core: &Arc<Core>) -> Result<Option<Duration>> {
         let world = core.world()?;
         let Some(turn) = core.turn_now() else {
             // A request is at work, and rings the bell when it is done.
@@ -80,6 +99,9 @@ impl Keeper {
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
+        if state != State::Installing {
+            self.left = Left::Nothing;
+        }
         if !matches!(state, State::Trying | State::Switching) {
             core.mark_decided(&world);
         }
@@ -90,7 +112,11 @@ impl Keeper {
                 self.trial(core, &world)
             }
             State::Switching => self.depart(core, &world),
-            State::Installing | State::Staged => Ok(None),
+            State::Installing => {
+                drop(turn);
+                self.go_on(core, &world)
+            }
+            State::Staged => Ok(None),
             State::Idle | State::Updated | State::RolledBack | State::Failed => {
                 device::aftermath(&world, &core.hub)?;
                 world.keep_reserve();
@@ -123,6 +149,8 @@ impl Keeper {
         match device::departure(world)? {
             Departure::Home => core.reboot(world, "the previous system is armed again"),
             Departure::Go(work) => match device::before_reboot(world, &work, &core.hub) {
+                // Somebody may have cancelled it while the integrator's programs were asked.
+                Ok(()) if device::armed(world)?.is_none() => Ok(Some(Duration::ZERO)),
                 Ok(()) => {
                     core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
                 }
@@ -151,6 +179,54 @@ impl Keeper {
         let over = waits.iter().map(|w| w.seconds.map(Duration::from_secs));
         let known = over.flatten().max().unwrap_or(LATE);
         known.clamp(SOON, LATE)
+    }
+
+    /// Goes on with an installation whose process is gone, where its source is still there.
+    fn go_on(&mut self, core: &Arc<Core>, world: &World) -> Result<Option<Duration>> {
+        match &self.left {
+            Left::Unknown => {}
+            Left::Nothing => return Ok(None),
+            Left::WentOn(_, waits) if !waits.load(Ordering::SeqCst) => {
+                self.left = Left::Nothing;
+                return Ok(None);
+            }
+            Left::WentOn(tried, _) if tried.elapsed() < AGAIN => {
+                return Ok(Some(AGAIN.saturating_sub(tried.elapsed())));
+            }
+            Left::WentOn(..) => {}
+        }
+        let ask = match device::unfinished(world)? {
+            Some(Unfinished::GoesOn(ask)) => ask,
+            Some(Unfinished::Waits(text)) => {
+                self.wait(core, &[Wait::new("artifact", text)]);
+                self.left = Left::Nothing;
+                return Ok(None);
+            }
+            None => {
+                self.left = Left::Nothing;
+                return Ok(None);
+            }
+        };
+        let waits = Arc::new(AtomicBool::new(false));
+        self.left = Left::WentOn(Instant::now(), waits.clone());
+        let core = core.clone();
+        // It takes its time, and a device is looked after meanwhile.
+        let thread = std::thread::Builder::new().name("goes on".to_owned());
+        let spawned = thread.spawn(move || {
+            let _rings = Rings(&core.bell);
+            let _turn = core.request();
+            let done = core.world().and_then(|world| device::install(&world, *ask, &core.hub));
+            if let Err(failure) = done
+                && failure.code() != ReasonCode::Cancelled
+            {
+                let later = failure.code() == ReasonCode::Held;
+                waits.store(later || failure.code().class() == Class::Busy, Ordering::SeqCst);
+                let (reason, text) = (failure.code(), failure.detail().to_owned());
+                core.hub.emit(&Event::Refused { reason, text });
+            }
+        });
+        spawned.reason(ReasonCode::Io, "going on with an installation")?;
+        Ok(Some(AGAIN))
     }
 
     /// Watches the checks and decides.

@@ -97,6 +97,7 @@ fn render(status: &Status, outcomes: &[Outcome], resident: Option<u64>) -> Strin
         (Ended::Updated, "updated"),
         (Ended::RolledBack, "rolled-back"),
         (Ended::Failed, "failed"),
+        (Ended::Cancelled, "cancelled"),
     ];
     for (ended, word) in ends {
         let count = updates().filter(|o| o.outcome == ended).count();

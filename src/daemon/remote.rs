@@ -3,7 +3,7 @@
 use super::hub::Numbered;
 use crate::control::{Answered, Call, Lines, call};
 use crate::event::{Event, Sink};
-use crate::model::{Condition, Failure, ReasonCode, Result, WithReason};
+use crate::model::{Condition, Failure, Owner, ReasonCode, Result, WithReason};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
@@ -29,6 +29,8 @@ struct Refusal {
     detail: String,
     #[serde(default)]
     next: Option<String>,
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +146,7 @@ fn refused(text: &str) -> Failure {
         }
         Ok(Refused { error, findings }) => {
             let failure = Failure::new(error.code, error.detail).with_conditions(findings);
+            let failure = error.owner.into_iter().fold(failure, Failure::held_by);
             match error.next {
                 Some(next) => failure.with_next(next),
                 None => failure,

@@ -5,9 +5,11 @@ use super::core::Core;
 use super::keeper::Keeper;
 use crate::config::{Where, load};
 use crate::control::{Door, Limits, May};
+use crate::device::{Running, running};
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
-use crate::sys::systemd;
+use crate::sys::{signals, systemd};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -38,6 +40,7 @@ pub fn run(place: Where) -> Result<()> {
         }
     };
     let core = Arc::new(Core::new(place));
+    leave_in_good_order(&core, &settings.run);
     core.introduce();
     let handed = systemd::handed_listeners().unwrap_or_default();
     for (name, may) in SOCKETS {
@@ -60,6 +63,39 @@ pub fn run(place: Where) -> Result<()> {
     Keeper::default().keep(&core);
     Ok(())
 }
+
+/// Told to end, an installation stops where it can go on, and whoever asked for it is told. All else
+/// is as for a daemon that is killed, which it may be at any time.
+fn leave_in_good_order(core: &Arc<Core>, folder: &Path) {
+    signals::heed_for_ever();
+    let (core, folder) = (core.clone(), folder.to_owned());
+    let own = |running: Running| running.stoppable && running.owner.pid == std::process::id();
+    let told = signals::bell().and_then(|mut bell| {
+        std::thread::Builder::new().name("farewell".to_owned()).spawn(move || {
+            if bell.read_exact(&mut [0]).is_err() {
+                return;
+            }
+            systemd::stopping();
+            let start = Instant::now();
+            while running(&folder).is_some_and(own) && start.elapsed() < LEAVING {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            // What is told of it goes out.
+            let start = Instant::now();
+            while core.is_at_work() && start.elapsed() < LEAVING / 10 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            std::process::exit(0);
+        })
+    });
+    if let Err(error) = told {
+        log::warn!("a signal ends this daemon at once: {error}");
+        signals::heed_no_more();
+    }
+}
+
+/// Shorter than the init system waits.
+const LEAVING: Duration = Duration::from_secs(15);
 
 /// A socket of our own, where no unit hands one over: for the owner and the group.
 fn listen(folder: &Path, name: &str) -> Result<UnixListener> {

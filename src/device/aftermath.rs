@@ -29,17 +29,18 @@ pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     if told.is_some_and(|told| told == key.as_bytes()) {
         return Ok(());
     }
-    let _lock = world.lock()?;
+    let _lock = world.lock("after an update")?;
     match last.outcome {
         Ended::Updated => moments::told(world, Moment::AfterCommit, &last, sink),
         Ended::RolledBack => moments::told(world, Moment::AfterRollback, &last, sink),
-        Ended::Failed => {}
+        Ended::Failed | Ended::Cancelled => {}
     }
     durable::write(&world.aftermath_file(), key.as_bytes())
 }
 
 /// Which end this is; `None` for a move that was never tried.
 fn key(last: &Outcome) -> Option<String> {
-    let txn = last.txn.as_ref().filter(|_| last.outcome != Ended::Failed)?;
+    let txn = last.txn.as_ref();
+    let txn = txn.filter(|_| !matches!(last.outcome, Ended::Failed | Ended::Cancelled))?;
     Some(format!("{txn} {}\n", last.work.slot))
 }

@@ -5,7 +5,7 @@ use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::{Baseline, CAN_UPDATE_AGAIN, Check, Eyes, Outcome, Seen, Verdict, look, weigh};
 use crate::model::{Condition, Failure, ReasonCode, Result, WithReason, document};
-use crate::sys::{clock, durable};
+use crate::sys::{clock, durable, stop};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ impl World {
             if failing.is_empty() {
                 break;
             }
-            std::thread::sleep((self.settings.patience.stable / 3).min(AGAIN));
+            stop::sleep((self.settings.patience.stable / 3).min(AGAIN));
             for again in self.look_at(&failing, sink) {
                 let Some(before) = seen.iter_mut().find(|s| s.name == again.name) else { continue };
                 let units = before.units.iter().filter(|u| again.units.contains(u)).cloned();

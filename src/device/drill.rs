@@ -111,7 +111,7 @@ pub fn drill(world: &World, kind: Drill, by: &str, sink: &dyn Sink) -> Result<An
             "no hardware watchdog is fed by the init system: a device that hangs would stay so";
         return Err(Failure::new(ReasonCode::DrillUnsafe, text));
     }
-    let _lock = world.lock()?;
+    let _lock = world.lock("drill")?;
     let journal = settle(world, sink)?;
     if let Some(work) = journal.work() {
         let text = format!("{} in slot {} is under way", work.to, work.slot);

@@ -11,6 +11,7 @@ use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Against, Failing, Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
 use crate::source::Input;
+use crate::sys::stop;
 use crate::trust::Verified;
 use crate::update::{
     Done, Effect, EnvView, Facts, Hands, Journal, Phase, Rest, Target, Wish, drive,
@@ -108,6 +109,9 @@ impl Hands for DeviceHands<'_, '_> {
             Effect::WriteSlot(_) => return self.write().map(Some),
             Effect::Arm { slot, txn } => {
                 let (slot, txn) = (*slot, txn.clone());
+                // Told to stop until here, it is not armed. Told later, it is disarmed again by
+                // whoever says so.
+                stop::carried().seal()?;
                 world.boot.write(&BootChange::Arm { slot, good: booted, txn })?;
                 let version = world.named(slot).version;
                 self.sink.emit(&Event::Armed { slot, version });
@@ -161,7 +165,10 @@ impl DeviceHands<'_, '_> {
                     Err(failure) => Done::NotWritten(failure.code(), failure.detail().to_owned()),
                 }
             }
-            Err(failure) => Done::NotWritten(failure.code(), failure.detail().to_owned()),
+            Err(failure) => {
+                let failure = stop::carried().word().unwrap_or(failure);
+                Done::NotWritten(failure.code(), failure.detail().to_owned())
+            }
         })
     }
 

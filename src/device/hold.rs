@@ -3,9 +3,11 @@
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, REASON_MAX, ReasonCode, Result, WithReason, document, printable};
+use crate::sys::lock::FileLock;
 use crate::sys::{clock, durable};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// More than any hold needs.
 const LIMIT: u64 = 4096;
@@ -40,6 +42,13 @@ impl Hold {
 impl World {
     fn hold_file(&self) -> PathBuf {
         self.settings.device.state.join("hold.json")
+    }
+
+    /// Of its own: a hold can be set while an installation runs, and stops it if nobody asked for it.
+    fn hold_lock(&self) -> Result<FileLock> {
+        self.state_folder()?;
+        let lock = self.settings.device.state.join("hold.lock");
+        FileLock::take(&lock, Duration::from_secs(5))
     }
 
     /// Why automatic updates are stopped, if they are. A hold that cannot be read still holds.
@@ -85,7 +94,7 @@ pub fn hold(
         let text = "nobody has set the clock of this device, so no hold can end by itself";
         return Err(Failure::new(ReasonCode::ClockUnset, text));
     }
-    let _lock = world.lock()?;
+    let _lock = world.hold_lock()?;
     let hold = Hold {
         v: 1,
         by: printable(by, REASON_MAX),
@@ -96,12 +105,14 @@ pub fn hold(
     let text = serde_json::to_string(&hold).reason(ReasonCode::Internal, "hold")?;
     durable::write(&world.hold_file(), text.as_bytes())?;
     sink.emit(&Event::Hold { held: true, text: hold.text() });
+    // What began before finds it only now. A person's installation goes on.
+    world.stop_automatic(&Failure::new(ReasonCode::Held, hold.text()))?;
     Ok(hold)
 }
 
 /// Lets automatic updates go. What the configuration or a file stops stays stopped: `HELD` says so.
 pub fn release(world: &World, by: &str, sink: &dyn Sink) -> Result<String> {
-    let _lock = world.lock()?;
+    let _lock = world.hold_lock()?;
     // Ended before any clock began: no clock that goes backwards brings it to life again.
     let over = Hold { v: 1, by: String::new(), reason: String::new(), until: Some(0), at: 0 };
     let text = serde_json::to_string(&over).reason(ReasonCode::Internal, "hold")?;

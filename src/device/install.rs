@@ -5,18 +5,22 @@ use super::departure;
 use super::hands::{Cargo, look, rest};
 use super::offer::{self, Offer};
 use super::readiness;
+use super::unfinished::{Begun, forget, is_the_same};
+use super::work::{PATIENCE, Working};
 use super::world::World;
 use super::{memory, moments};
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Plan, Reuse, check_file};
-use crate::model::{Condition, Failure, ReasonCode, Result};
+use crate::model::{Condition, Digest, Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
-use crate::update::{Allowed, Done, Order, Phase, Reboot, State, Then, Wish, Work, at_rest};
+use crate::sys::stop::Stop;
+use crate::update::{Allowed, Done, Ended, Order, Phase, Reboot, State, Then, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where an artifact comes from.
 pub enum Source {
@@ -42,6 +46,14 @@ pub struct Installation {
     pub order: Order,
     /// Also where automatic updates are stopped.
     pub hold_ok: bool,
+    /// Also what a person has cancelled, though nobody asks for this very update: a person has put
+    /// it in once more.
+    pub anew: bool,
+    /// Where the artifact is a file, for one who goes on with it after this process; also where the
+    /// source is something that is open.
+    pub path: Option<PathBuf>,
+    /// This artifact and no other, for one that is gone on with.
+    pub only: Option<Digest>,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
 }
@@ -69,17 +81,90 @@ pub enum Installed {
 }
 
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
-pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Installed> {
-    let mut conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
-    let booted = world.booted()?;
-    if !ask.dry_run {
-        may_begin(world, &ask)?;
+pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<Installed> {
+    let conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
+    world.booted()?;
+    if ask.dry_run {
+        return bring(world, ask, conditions, None, None, sink);
     }
+    may_begin(world, &ask)?;
+    let soon = Duration::from_millis(200);
+    let (by, automatic) = (ask.order.by.clone(), ask.order.automatic);
+    let (held, offer) = match world.lock_to_install(&by, automatic, soon) {
+        Ok(held) => (held, None),
+        Err(busy) if busy.code() == ReasonCode::Busy => {
+            let offer = make_way(world, &mut ask, busy)?;
+            (world.lock_to_install(&by, automatic, PATIENCE)?, Some(offer))
+        }
+        Err(failure) => return Err(failure),
+    };
+    // Somebody may have stopped automatic updates just before this one had its name.
+    may_begin(world, &ask)?;
+    let mut begun = None;
+    let telling = held.telling(sink);
+    let done = held
+        .stop
+        .over(|| bring(world, ask, conditions, offer, Some((&held, &mut begun)), &telling));
+    match (done, held.stop.word()) {
+        (Err(_), Some(word)) => Err(stopped(world, word, begun, sink)),
+        (done, _) => done,
+    }
+}
+
+/// An automatic installation that runs makes way for a newer release, once it is certain that this
+/// one would be installed. What a person has begun does not.
+fn make_way(world: &World, ask: &mut Installation, busy: Failure) -> Result<Offer> {
+    let Some(running) = world.running().filter(|r| r.stoppable && r.automatic) else {
+        return Err(busy);
+    };
+    let source = std::mem::replace(&mut ask.source, Source::Stdin);
+    let offer = offer::open(world, source)?;
+    let counter = offer.release.manifest.release_counter;
+    if running.artifact.is_none() || counter <= running.release_counter {
+        return Err(busy);
+    }
+    offer::weigh(world, &world.load_journal(), &offer.release, ask.allowed)?;
+    let text = format!("{} takes its place", offer.release.manifest.version);
+    world.stop_automatic(&Failure::new(ReasonCode::Superseded, text))?;
+    Ok(offer)
+}
+
+/// The end of an installation that was told to stop. What a person has cancelled is remembered;
+/// anything else goes on where it stopped.
+fn stopped(world: &World, word: Failure, begun: Option<Work>, sink: &dyn Sink) -> Failure {
+    if word.code() == ReasonCode::Interrupted && word.detail().starts_with("SIGINT") {
+        // Whoever sat at the keyboard goes on with it, or nobody does.
+        let _best_effort = forget(world);
+    }
+    if word.code() != ReasonCode::Cancelled {
+        return word;
+    }
+    let Some(work) = begun else { return word };
+    let why = word.detail().to_owned();
+    let wish = Wish::Cancel { why: why.clone(), begun: Some(work.clone()) };
+    if let Err(failure) = rest(world, world.load_journal(), &wish, None, sink) {
+        // Whoever cancelled it sees to it.
+        sink.emit(&Event::Warning { text: format!("cancelling: {failure}") });
+    }
+    super::cancel::told(&work, &why, sink);
+    word
+}
+
+/// The work itself: under the lock, and told to others, unless nothing is to be done.
+fn bring(
+    world: &World,
+    ask: Installation,
+    mut conditions: Vec<Condition>,
+    offer: Option<Offer>,
+    held: Option<(&Working, &mut Option<Work>)>,
+    sink: &dyn Sink,
+) -> Result<Installed> {
+    let booted = world.booted()?;
+    let asked = Begun::of(&ask);
     let then = match ask.order.automatic && world.settings.confirm {
         true => Then::Stage,
         false => ask.then,
     };
-    let _lock = if ask.dry_run { None } else { Some(world.lock()?) };
     if !ask.dry_run {
         world.keep_reserve();
     }
@@ -88,14 +173,20 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         let facts = look(world, booted, &journal, &Wish::Settle, None)?;
         journal = at_rest(&journal, &facts);
     } else {
-        journal = rest(world, journal, &Wish::Settle, None, sink)?.journal;
+        // What was left to do before is no part of what may be stopped.
+        let settled = || rest(world, journal, &Wish::Settle, None, sink);
+        journal = Stop::default().over(settled)?.journal;
     }
     if let Phase::Trying { work, .. } | Phase::Returning { work, .. } = &journal.phase {
         let text = format!("{} in slot {} is on trial", work.to, work.slot);
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    let Offer { release, input } = offer::open(world, ask.source)?;
+    let Offer { release, input } = match offer {
+        Some(offer) => offer,
+        None => offer::open(world, ask.source)?,
+    };
     let digest = release.body_digest();
+    is_the_same(ask.only, &digest)?;
     // Asked again for what is under way, nothing is old or new about it.
     if let Some(answer) = already(world, &journal, &digest, then, ask.allowed) {
         if !ask.dry_run {
@@ -115,10 +206,21 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
         return Err(Failure::new(ReasonCode::VersionOlder, text));
     }
     let work = Work { order: ask.order, ..work };
-    let resumes = matches!(
-        &journal.phase,
-        Phase::Installing(old) if old.digest == digest && old.slot == work.slot
-    );
+    if work.order.automatic && !ask.anew && journal.cancelled.contains(&digest) {
+        let text = format!("a person cancelled {}; `surefoot install` begins it again", work.to);
+        return Err(Failure::new(ReasonCode::Cancelled, text));
+    }
+    if let Some((held, begun)) = held {
+        held.announce(&work);
+        *begun = Some(work.clone());
+    }
+    // What a person cancelled stands there as far as it came.
+    let before = match (&journal.phase, &journal.last) {
+        (Phase::Installing(old), _) => Some(old),
+        (Phase::Idle, Some(last)) if last.outcome == Ended::Cancelled => Some(&last.work),
+        _ => None,
+    };
+    let resumes = before.is_some_and(|old| old.digest == digest && old.slot == work.slot);
     if !ask.dry_run {
         moments::asked(world, Moment::BeforeDownload, &work, sink)?;
     }
@@ -143,6 +245,7 @@ pub fn install(world: &World, ask: Installation, sink: &dyn Sink) -> Result<Inst
     readiness::tell(&conditions, sink);
     let mut cargo =
         Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
+    asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;
     if let Some(Done::NotWritten(code, detail)) = rest.done {

@@ -3,6 +3,7 @@
 
 mod aftermath;
 mod answer;
+mod cancel;
 mod checks;
 mod departure;
 mod doctor;
@@ -25,19 +26,22 @@ mod report;
 mod report_text;
 mod rights;
 mod status;
+mod unfinished;
 mod verbs;
 mod waits;
+mod work;
 mod world;
 
 pub use crate::install::SlotVerdict;
 pub use crate::model::parse_duration;
 pub use crate::source::FileSource;
-pub use crate::sys::clock::{span, utc};
+pub use crate::sys::clock::{span, unix_seconds as now, utc};
 pub use crate::sys::durable::write_foreign;
 pub use crate::sys::host::{is_root, outlive_file_limits, user};
 pub use crate::update::{Allowed, Drill, Ended, Identity, Order, Outcome, Reboot, State, Then};
 pub use aftermath::aftermath;
 pub use answer::{Answer, Next};
+pub use cancel::{Cancellation, cancel};
 pub use departure::{Departure, Wait, Why, armed, departure, is_undecided, on_trial, why};
 pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use drill::{Certificate, drill, on_purpose};
@@ -53,9 +57,11 @@ pub use report::report;
 pub use report_text::text as report_text;
 pub use rights::may_look;
 pub use status::{LastEnd, SlotView, Status, Trial, status};
+pub use unfinished::{Unfinished, unfinished};
 pub use verbs::{
     come_to_rest, commit, decide, history, reboot, rollback, shutdown, signed, switch, verify_slot,
 };
+pub use work::{Running, running};
 pub use world::World;
 
 // Properties for fuzzers and tests.

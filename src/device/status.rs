@@ -6,6 +6,7 @@ use super::hands::look;
 use super::hold::Hold;
 use super::postmortem::{Summary, postmortem};
 use super::waits::time_left;
+use super::work::Running;
 use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
 use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, Txn};
@@ -139,6 +140,9 @@ pub struct Status {
     pub drill: Option<Certificate>,
     /// Why automatic updates are stopped, if they are.
     pub hold: Option<Hold>,
+    /// The installation that runs, whoever runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// A bootloader environment of which no copy is valid.
@@ -161,7 +165,12 @@ pub fn status(world: &World) -> Result<Status> {
         }
         None => world.load_journal(),
     };
-    let state = State::of(&journal);
+    let running = world.running().filter(|running| running.stoppable);
+    let decided = !matches!(journal.phase, Phase::Trying { .. } | Phase::Returning { .. });
+    let state = match &running {
+        Some(_) if decided => State::Installing,
+        _ => State::of(&journal),
+    };
     let views = [SlotId::A, SlotId::B].map(|slot| (slot, view(world, slot)));
     let slots: BTreeMap<_, _> = views.into_iter().collect();
     let degraded = booted.is_some_and(|b| {
@@ -188,6 +197,10 @@ pub fn status(world: &World) -> Result<Status> {
         },
     });
     let next = match &journal.phase {
+        _ if decided && running.is_some() => NextStep {
+            action: Next::None,
+            text: running.as_ref().map_or_else(String::new, Running::sentence),
+        },
         Phase::Installing(work) if world.at_work => NextStep {
             action: Next::None,
             text: sentence(format!("{} is being installed.", work.to)),
@@ -196,7 +209,9 @@ pub fn status(world: &World) -> Result<Status> {
     };
     let rollback = super::doctor::grade(world, &boot);
     let certificate = world.certified(&journal);
-    let seen = Seen { booted, slots: &slots, rollback, trial: trial.as_ref(), next: &next };
+    let installs = decided && running.is_some();
+    let trial_seen = trial.as_ref();
+    let seen = Seen { booted, slots: &slots, rollback, trial: trial_seen, next: &next, installs };
     let environment =
         boot.unreadable().map(|f| EnvTrouble { code: f.code(), text: f.detail().to_owned() });
     let summary = summary(&journal, &seen, certificate.as_ref(), world.now());
@@ -236,6 +251,7 @@ pub fn status(world: &World) -> Result<Status> {
             .map(|p| p.summary()),
         drill: certificate,
         hold: world.hold(),
+        running,
     })
 }
 
@@ -329,6 +345,8 @@ struct Seen<'a> {
     rollback: Grade,
     trial: Option<&'a Trial>,
     next: &'a NextStep,
+    /// Whether an installation runs.
+    installs: bool,
 }
 
 fn summary(
@@ -337,7 +355,7 @@ fn summary(
     certificate: Option<&Certificate>,
     now: u64,
 ) -> String {
-    let Seen { booted, slots, rollback, trial, next } = *seen;
+    let Seen { booted, slots, rollback, trial, next, installs } = *seen;
     let Some(slot) = booted else {
         return "Which slot runs is not known for certain, so nothing will be written. Run `surefoot doctor`.".to_owned();
     };
@@ -361,9 +379,13 @@ fn summary(
     };
     let drilled = journal.last.as_ref().filter(|l| l.drilled().is_some());
     let fate = match (State::of(journal), &journal.last) {
+        _ if installs => next.text.clone(),
         _ if journal.phase == Phase::Idle && drilled.is_some() => {
             let took = certificate.map_or_else(|| "the device came home".to_owned(), |c| c.home());
             format!("The drill ended: {took}; rollback proven.")
+        }
+        (State::Idle, Some(last)) if last.outcome == Ended::Cancelled => {
+            sentence(format!("{} was cancelled {}.", last.work.to, clock::ago(last.at, now)))
         }
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));

@@ -12,7 +12,7 @@ use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
 use crate::model::{Against, Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable};
 use crate::update::{
-    Done, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
+    Done, Ended, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
 };
 use std::time::Duration;
 
@@ -31,14 +31,14 @@ fn refused(rest: &Rest) -> Result<()> {
 /// What every start does: looks, and does what is left to do. Nothing else is asked for.
 pub fn come_to_rest(world: &World, sink: &dyn Sink) -> Result<State> {
     world.booted()?;
-    let _lock = world.lock()?;
+    let _lock = world.lock("start")?;
     Ok(State::of(&settle(world, sink)?))
 }
 
 /// Arms what is staged.
 pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     world.booted()?;
-    let _lock = world.lock()?;
+    let _lock = world.lock("switch")?;
     world.keep_reserve();
     let journal = settle(world, sink)?;
     readiness::gate(world, Before::Update)?;
@@ -92,7 +92,7 @@ fn decided(
     sink: &dyn Sink,
 ) -> Result<Answer> {
     let booted = world.booted()?;
-    let _lock = world.lock()?;
+    let _lock = world.lock("commit")?;
     let journal = settle(world, sink)?;
     match &journal.phase {
         Phase::Trying { work, .. } if work.slot != booted => {
@@ -140,7 +140,7 @@ pub fn shutdown(world: &World, sink: &dyn Sink) -> Result<String> {
         return Ok("No trial is under way: nothing to do.\n".to_owned());
     }
     // A look or a request ends soon, and nobody asks again.
-    let _lock = world.lock_within(Duration::from_secs(5))?;
+    let _lock = world.lock_within("shutdown", Duration::from_secs(5))?;
     let rest = rest(world, world.load_journal(), &Wish::Leave, None, sink)?;
     let boot = world.boot.look()?;
     Ok(match &rest.journal.phase {
@@ -163,7 +163,11 @@ pub fn rollback(
     sink: &dyn Sink,
 ) -> Result<Answer> {
     let booted = world.booted()?;
-    let _lock = world.lock()?;
+    // Nobody who wants to go back means the other slot while one is being written.
+    if world.running().is_some_and(|running| running.stoppable) {
+        return abandon(world, reason, by, sink);
+    }
+    let _lock = world.lock("rollback")?;
     let journal = settle(world, sink)?;
     let Some(work) = journal.work().cloned() else {
         let order = Order { by: by.to_owned(), ..Order::default() };
@@ -197,12 +201,22 @@ pub fn rollback(
 /// Disarms `work`, to which a program of the integrator has said no. What took its place meanwhile
 /// is asked about by itself.
 pub(super) fn vetoed(world: &World, work: &Work, said: Against, sink: &dyn Sink) -> Result<()> {
-    let _lock = world.lock()?;
+    let _lock = world.lock("rollback")?;
     let journal = settle(world, sink)?;
     if journal.work() != Some(work) {
         return Ok(());
     }
     refused(&rest(world, journal, &Wish::Veto(said), None, sink)?)
+}
+
+/// Stops an installation that runs, and goes nowhere.
+fn abandon(world: &World, reason: &str, by: &str, sink: &dyn Sink) -> Result<Answer> {
+    let said = super::cancel::cancel(world, reason, by, sink)?;
+    let last = rested(world)?.last.filter(|last| last.outcome == Ended::Cancelled);
+    match last.filter(|_| said.cancelled) {
+        Some(last) => Ok(Answer::new(said.state, &last.work, Next::None, said.text)),
+        None => Err(Failure::new(ReasonCode::NothingToRollBack, said.text)),
+    }
 }
 
 /// After a commit: the other system, read back against its record, becomes an ordinary trial.

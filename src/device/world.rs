@@ -47,6 +47,8 @@ pub struct World {
     pub remote: Option<Box<dyn Remote>>,
     /// Whether this very process installs something just now.
     pub at_work: bool,
+    /// Who asks this world for something; the user of this process where nothing else is said.
+    pub asked_by: Option<String>,
     booted: Result<SlotId>,
     seen: Mutex<Vec<Seen>>,
 }
@@ -82,6 +84,7 @@ impl World {
             runner,
             remote,
             at_work: false,
+            asked_by: None,
             booted,
             seen,
         })
@@ -234,25 +237,27 @@ impl World {
         }
     }
 
-    /// The one lock that everything that writes holds; `BUSY` if somebody else does and goes on for
-    /// longer than a look takes. `STATE_NOT_DURABLE` if the state folder cannot hold it.
-    pub fn lock(&self) -> Result<FileLock> {
-        self.lock_within(Duration::from_millis(200))
-    }
-
-    /// The same, waiting for so long.
-    pub fn lock_within(&self, patience: Duration) -> Result<FileLock> {
-        self.state_is_durable()?;
-        let state = &self.settings.device.state;
+    /// The file lock itself, waiting for so long.
+    pub(super) fn file_lock(&self, patience: Duration) -> Result<FileLock> {
+        self.state_folder()?;
         let refuse = |what: String| Failure::new(ReasonCode::StateNotDurable, what);
-        if !state.exists() {
-            let made = std::fs::create_dir(state);
-            made.map_err(|e| refuse(format!("{}: {e}", state.display())))?;
-        }
+        let state = &self.settings.device.state;
         FileLock::take(&state.join("lock"), patience).map_err(|f| match f.code() {
             ReasonCode::Busy | ReasonCode::NoSpace | ReasonCode::NotAllowed => f,
             _ => refuse(f.detail().to_owned()),
         })
+    }
+
+    /// Makes sure that there is a state folder that keeps what is written to it.
+    pub(super) fn state_folder(&self) -> Result<()> {
+        self.state_is_durable()?;
+        let state = &self.settings.device.state;
+        if !state.exists() {
+            let made = std::fs::create_dir(state);
+            let refuse = |what: String| Failure::new(ReasonCode::StateNotDurable, what);
+            made.map_err(|e| refuse(format!("{}: {e}", state.display())))?;
+        }
+        Ok(())
     }
 
     /// Whether nobody is at work, as far as can be seen without making or holding anything.

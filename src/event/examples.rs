@@ -51,6 +51,13 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             },
         ),
         (
+            "A person cancelled what was not tried yet. Nobody is to blame, and nothing that boots has changed.",
+            Event::Cancelled {
+                version: text("2.0.0"),
+                text: text("a person asked for it (by root)"),
+            },
+        ),
+        (
             "A health check says something else than the last time.",
             Event::Check {
                 name: text("web"),
@@ -108,13 +115,14 @@ mod tests {
             Event::Committed { .. } => 6,
             Event::RolledBack { .. } => 7,
             Event::Refused { .. } => 8,
-            Event::Check { .. } => 9,
-            Event::Hook { .. } => 10,
-            Event::Waiting { .. } => 11,
-            Event::Media { .. } => 12,
-            Event::Hold { .. } => 13,
-            Event::Rebooting { .. } => 14,
-            Event::Warning { .. } => 15,
+            Event::Cancelled { .. } => 9,
+            Event::Check { .. } => 10,
+            Event::Hook { .. } => 11,
+            Event::Waiting { .. } => 12,
+            Event::Media { .. } => 13,
+            Event::Hold { .. } => 14,
+            Event::Rebooting { .. } => 15,
+            Event::Warning { .. } => 16,
         }
     }
 
@@ -122,7 +130,7 @@ mod tests {
     fn every_kind_is_here_once_with_an_id_of_its_own() {
         let all = examples();
         let places: Vec<_> = all.iter().map(|(_, e)| place(e)).collect();
-        assert_eq!(places, (0..16).collect::<Vec<_>>());
+        assert_eq!(places, (0..17).collect::<Vec<_>>());
         let told: Vec<_> = all.iter().filter_map(|(_, e)| e.told()).collect();
         let ids: BTreeSet<_> = told.iter().map(|t| t.id).collect();
         assert_eq!(ids.len(), told.len());

@@ -53,6 +53,11 @@ impl Event {
             Event::Refused { reason, text } => {
                 told("626835a434c747029facdddad73deba0", "4", format!("{text} [{reason}]"))
             }
+            Event::Cancelled { version, text } => told(
+                "7b0c6d3f1c1f4e4f8a2c9d0e5f6a7b81",
+                "5",
+                format!("{version} is cancelled: {text}"),
+            ),
             Event::Check { name, passed, text } => {
                 let line = match passed {
                     true => format!("check {name} passes"),

@@ -35,6 +35,18 @@ impl Phase {
             Phase::Finish => "finishing",
         }
     }
+
+    /// How much of the whole installation is done, percent, when `done` of `total` bytes of this
+    /// phase are: what is read is read again to be written.
+    pub fn of_the_whole(self, done: u64, total: u64) -> u8 {
+        let (from, to): (u8, u8) = match self {
+            Phase::Verify | Phase::Compare => (0, 25),
+            Phase::Write => (25, 97),
+            Phase::Finish => (97, 100),
+        };
+        let span = u128::from(to - from) * u128::from(done.min(total)) / u128::from(total.max(1));
+        u8::try_from(u128::from(from) + span).unwrap_or(100)
+    }
 }
 
 /// One thing that happened. New variants may be added; ids never change.
@@ -109,6 +121,13 @@ pub enum Event {
         /// Why.
         reason: ReasonCode,
         /// One line for people.
+        text: String,
+    },
+    /// A person has cancelled what was not tried yet; nobody is to blame.
+    Cancelled {
+        /// The release.
+        version: String,
+        /// Who, and why.
         text: String,
     },
     /// A health check says something else than the last time.

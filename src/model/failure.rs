@@ -1,6 +1,6 @@
 //! One error for all rooms: a reason code a machine acts on, a detail a person reads.
 
-use super::{Condition, ReasonCode, printable};
+use super::{Condition, Owner, ReasonCode, printable};
 
 /// The result of everything in this crate that can fail for a reason worth naming.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -22,6 +22,7 @@ pub struct Failure {
 struct More {
     next: Option<String>,
     conditions: Vec<Condition>,
+    owner: Option<Owner>,
 }
 
 impl Failure {
@@ -57,6 +58,9 @@ impl Failure {
         let (code, detail, next) = (self.code, &self.detail, self.next());
         let error = serde_json::json!({ "code": code, "detail": detail, "next": next });
         let mut document = serde_json::json!({ "v": 1, "error": error });
+        if let Some(owner) = self.owner() {
+            document["error"]["owner"] = serde_json::json!(owner);
+        }
         if !self.conditions().is_empty() {
             document["findings"] = serde_json::json!(self.conditions());
         }
@@ -87,6 +91,19 @@ impl Failure {
     pub fn at(self, place: impl std::fmt::Display) -> Self {
         let placed = Failure::new(self.code, format!("{place}: {}", self.detail));
         Failure { more: self.more, ..placed }
+    }
+
+    /// The same failure, of one who stands in the way.
+    #[must_use]
+    pub fn held_by(self, owner: Owner) -> Self {
+        let mut more = self.more.unwrap_or_default();
+        more.owner = Some(owner);
+        Failure { more: Some(more), ..self }
+    }
+
+    /// Who stands in the way, where that is known.
+    pub fn owner(&self) -> Option<&Owner> {
+        self.more.as_ref().and_then(|more| more.owner.as_ref())
     }
 }
 

@@ -10,6 +10,7 @@ mod ends;
 mod failure;
 mod line;
 mod numbers;
+mod owner;
 mod reason;
 mod state;
 mod text;
@@ -25,6 +26,7 @@ pub use line::{
     shown_document,
 };
 pub use numbers::{ByteLen, Digest, KeyId};
+pub use owner::Owner;
 pub use reason::{Class, ReasonCode};
 pub use state::State;
 pub use text::{Identifier, SlotId, Txn, Version};

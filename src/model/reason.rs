@@ -167,6 +167,9 @@ reasons! {
     HookLater "HOOK_LATER" Busy "A program of the integrator asked to wait." "`surefoot why` says which and when it is asked next; or run the same command again later.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "The device goes on by itself: `surefoot status` says where it stands.";
     Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
+    Cancelled "CANCELLED" Busy "The installation was cancelled." "Nothing to do. What was written is kept: `surefoot install` goes on with it, and nothing else begins it again.";
+    Superseded "SUPERSEDED" Busy "A newer release took the place of this automatic installation." "Nothing to do.";
+    Interrupted "INTERRUPTED" Retry "The updater was told to end while it installed." "Run the same command again; it goes on where it stopped. The daemon does so by itself where it can.";
     // How an update ended.
     CounterDead "COUNTER_DEAD" Device "The boot of a trial was not counted." "Set `surefoot_counter` to what counts boots on this board, `uboot` or `script`: docs/uboot-environment.md.";
     TrialNotStarted "TRIAL_NOT_STARTED" Device "The new system was armed but the boot script never tried it." "Look at the serial console while it boots: the boot script begins each of its lines with `surefoot:`. Without them the board boots by another script: docs/uboot-environment.md.";

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It has never updated.
+    /// It has never updated, or the last update was cancelled.
     Idle,
     /// A slot is being written, or its writing was interrupted.
     Installing,

@@ -233,6 +233,9 @@ impl Device<'_> {
         let ask = || {
             let source = Source::File(artifact.to_owned());
             Installation {
+                anew: false,
+                path: None,
+                only: None,
                 source,
                 then: Then::Switch,
                 allowed,

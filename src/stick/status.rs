@@ -23,6 +23,8 @@ pub enum Shown {
     Done,
     /// Nothing was installed, and why.
     Refused,
+    /// A person has cancelled it.
+    Cancelled,
     /// The stick cannot be read.
     Unreadable,
     /// The stick was pulled before the end.
@@ -38,6 +40,7 @@ impl Shown {
             Shown::Installing => "installing",
             Shown::Done => "done",
             Shown::Refused => "refused",
+            Shown::Cancelled => "cancelled",
             Shown::Unreadable => "unreadable",
             Shown::Lost => "lost",
         }

@@ -14,8 +14,9 @@
 use nix::libc;
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// Enough for any file of text that people or this program write.
 pub const SMALL: u64 = 1024 * 1024;
@@ -121,6 +122,16 @@ pub fn not_a_file(kind: FileType) -> Option<&'static str> {
     } else {
         Some("is a device, not a file")
     }
+}
+
+/// The path under which an open, ordinary file can be found; `None` for anything else, and for one
+/// that has no name any more.
+pub fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = std::fs::read_link(&link).ok()?;
+    let same = |about: &Metadata| (about.dev(), about.ino());
+    let (open, named) = (std::fs::metadata(&link).ok()?, std::fs::metadata(&path).ok()?);
+    (open.is_file() && same(&open) == same(&named)).then_some(path)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

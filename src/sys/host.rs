@@ -39,16 +39,6 @@ pub fn machine_id() -> Option<String> {
     Some(text.trim().to_owned()).filter(|t| t.len() == 32)
 }
 
-/// From now on SIGTERM waits until this process ends by itself, which it must do soon: whatever
-/// stops it kills it a little later.
-pub fn hold_off_termination() {
-    let mut held = nix::sys::signal::SigSet::empty();
-    held.add(nix::sys::signal::Signal::SIGTERM);
-    if let Err(error) = held.thread_block() {
-        log::debug!("SIGTERM is not held off: {error}");
-    }
-}
-
 /// To be called before any thread is begun. From now on a file that may not become longer (setrlimit(2), `RLIMIT_FSIZE`) is an error of the
 /// write that would make it so, and no silent end of this process.
 pub fn outlive_file_limits() {

@@ -5,6 +5,7 @@
 mod aligned;
 pub mod blk;
 pub mod cage;
+pub mod claim;
 pub mod clock;
 pub mod durable;
 pub mod files;
@@ -16,6 +17,7 @@ pub mod mounts;
 pub mod power;
 pub mod process;
 pub mod program;
+pub mod signals;
 pub mod slab;
 pub mod spare;
 pub mod stop;

@@ -41,8 +41,9 @@ impl Stop {
         let mut word = self.0.word.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*word, Word::Open) {
             *word = Word::Set(why);
-            self.0.set.store(true, Ordering::Release);
         }
+        // Also after the seal: what is only waited for need not be waited for any longer.
+        self.0.set.store(true, Ordering::Release);
         matches!(*word, Word::Set(_))
     }
 
@@ -178,6 +179,8 @@ mod tests {
         stop.seal().unwrap();
         assert!(!stop.set(word()));
         assert_eq!((stop.word(), stop.seal()), (None, Ok(())));
+        assert!(stop.is_set(), "nothing is waited for any longer");
+        stop.over(|| assert!(look().is_ok(), "and what is being done is done"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The whole brain: no I/O, no clock, no log; total over its inputs (DESIGN 9.3).
 
 use super::endings::{
-    arm, begin, end, end_rolled_back, end_untold, leave_blameless, stands, stranded_untold,
-    telling, unknown_txn, unknown_work, updated,
+    arm, begin, cancelled, cancelled_before, end, end_rolled_back, end_untold, is_meant,
+    leave_blameless, stands, stranded_untold, telling, unknown_txn, unknown_work, updated,
 };
 use super::facts::{Done, Effect, Facts, Step, Target, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -53,6 +53,7 @@ fn idle(j: &Journal, f: &Facts) -> Step {
     match &f.wish {
         Wish::Settle | Wish::Leave | Wish::Rollback(_) | Wish::Veto(_) => Step::Wait,
         Wish::Install(work, _) => begin(j, f, work),
+        Wish::Cancel { why, begun } => cancelled_before(j, f, why, begun),
         Wish::Switch => Step::Refuse(ReasonCode::NotStaged),
         Wish::Commit(_) if committed => Step::Wait,
         Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
@@ -77,7 +78,9 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         // welcome.
         (Some(last), true) => {
             let work = Work { slot: f.booted, ..last.work.clone() };
-            let reason = last.reason.unwrap_or(ReasonCode::Requested);
+            // It was tried all the same: no longer cancelled, and still nobody's fault.
+            let reason = last.reason.filter(|r| *r != ReasonCode::Cancelled);
+            let reason = reason.unwrap_or(ReasonCode::Requested);
             telling(leave_blameless(j, f, &work, &txn, reason, &last.detail), &last.against)
         }
         // Nobody armed this in one write: there is nothing to wait for, and no name to give up.
@@ -102,6 +105,7 @@ fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
     }
     match (&f.done, &f.wish) {
         (Some(Done::Written), _) => Step::Persist(j.in_phase(Phase::Staged(work.clone()))),
+        (Some(Done::NotWritten(ReasonCode::Cancelled, why)), _) => cancelled(j, f, work, None, why),
         // What a second try could mend stays `installing`: the same artifact goes on from here.
         (Some(Done::NotWritten(code, _)), _) if !ends_the_move(*code) => Step::Wait,
         (Some(Done::NotWritten(code, detail)), _) => {
@@ -117,6 +121,10 @@ fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
         (_, Wish::Rollback(why)) => {
             end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
+        (_, Wish::Cancel { why, begun }) if is_meant(begun, work) => {
+            cancelled(j, f, work, None, why)
+        }
+        (_, Wish::Cancel { why, begun }) => cancelled_before(j, f, why, begun),
         (_, Wish::Settle | Wish::Leave | Wish::Veto(_)) => Step::Wait,
         (_, Wish::Switch) => Step::Refuse(ReasonCode::NotStaged),
         (_, Wish::Commit(_)) => Step::Refuse(ReasonCode::NotTrying),
@@ -140,6 +148,8 @@ fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
         Wish::Rollback(why) => {
             end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
+        Wish::Cancel { why, begun } if is_meant(begun, work) => cancelled(j, f, work, None, why),
+        Wish::Cancel { why, begun } => cancelled_before(j, f, why, begun),
         Wish::Settle | Wish::Leave | Wish::Veto(_) | Wish::Install(_, Then::Stage) => Step::Wait,
         Wish::Commit(_) => Step::Refuse(ReasonCode::NotTrying),
         Wish::Return(_) => Step::Refuse(ReasonCode::NothingToRollBack),
@@ -167,6 +177,9 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
         (false, false, true) => match &f.wish {
             Wish::Rollback(why) => failed(ReasonCode::Requested, why),
             Wish::Veto(said) => telling(failed(said.no(), &said.text()), said),
+            Wish::Cancel { why, begun } if is_meant(begun, work) => {
+                cancelled(j, f, work, Some(txn), why)
+            }
             Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
             _ if !f.env.settled => Step::Run(Effect::SettleEnv),
             _ if stands(f, work) => Step::Run(Effect::Arm { slot: work.slot, txn: txn.clone() }),
@@ -189,6 +202,10 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
         (true, true, true) => match &f.wish {
             Wish::Rollback(why) => failed(ReasonCode::Requested, why),
             Wish::Veto(said) => telling(failed(said.no(), &said.text()), said),
+            Wish::Cancel { why, begun } if is_meant(begun, work) => {
+                cancelled(j, f, work, Some(txn), why)
+            }
+            Wish::Cancel { why, begun } => cancelled_before(j, f, why, begun),
             Wish::Install(wanted, _) if wanted.digest != work.digest => {
                 failed(ReasonCode::Requested, "another release takes its place")
             }

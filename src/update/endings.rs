@@ -78,7 +78,40 @@ pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
     if work.slot == f.booted {
         return Step::Refuse(ReasonCode::SlotNeeded);
     }
-    Step::Persist(j.forgiving(&work.digest).in_phase(Phase::Installing(work.clone())))
+    let journal = j.forgiving(&work.digest);
+    // What a person wants is wanted again.
+    let journal = match work.order.automatic {
+        true => journal,
+        false => journal.resuming(&work.digest),
+    };
+    Step::Persist(journal.in_phase(Phase::Installing(work.clone())))
+}
+
+/// A person has said so: nobody is to blame, and nothing begins it again by itself.
+pub(super) fn cancelled(j: &Journal, f: &Facts, work: &Work, txn: Option<&Txn>, why: &str) -> Step {
+    let journal = j.cancelling(work.digest);
+    end(&journal, f, Ended::Cancelled, work.clone(), txn, ReasonCode::Cancelled, why)
+}
+
+/// The same of something that the journal does not speak of: whatever it speaks of stays.
+pub(super) fn cancelled_before(j: &Journal, f: &Facts, why: &str, begun: &Option<Work>) -> Step {
+    let Some(work) = begun else { return Step::Wait };
+    let told = j
+        .last
+        .as_ref()
+        .is_some_and(|last| last.outcome == Ended::Cancelled && last.work.digest == work.digest);
+    if told && j.cancelled.contains(&work.digest) {
+        return Step::Wait;
+    }
+    match cancelled(j, f, work, None, why) {
+        Step::Persist(next) => Step::Persist(next.in_phase(j.phase.clone())),
+        other => other,
+    }
+}
+
+/// Whether a person's word is about the move that the journal speaks of.
+pub(super) fn is_meant(begun: &Option<Work>, work: &Work) -> bool {
+    begun.as_ref().is_none_or(|begun| begun.digest == work.digest)
 }
 
 pub(super) fn stands(f: &Facts, work: &Work) -> bool {
@@ -167,7 +200,7 @@ pub(super) fn end(
 pub(super) fn end_untold(j: &Journal, f: &Facts, outcome: Ended, work: Work, txn: &Txn) -> Step {
     let j = match outcome {
         Ended::RolledBack => blaming(j, &work, ReasonCode::BootFailed),
-        Ended::Updated | Ended::Failed => j.clone(),
+        Ended::Updated | Ended::Failed | Ended::Cancelled => j.clone(),
     };
     end(&j, f, outcome, work, Some(txn), ReasonCode::JournalLost, "")
 }

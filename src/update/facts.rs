@@ -79,6 +79,13 @@ pub enum Wish {
     Rollback(String),
     /// Disarm what waits for its reboot, as a program of the integrator has said no to it.
     Veto(Against),
+    /// End what is not tried yet, as a person has said so; it may be begun again by a person.
+    Cancel {
+        /// Who said so, and why.
+        why: String,
+        /// What was cancelled before the journal spoke of it.
+        begun: Option<Work>,
+    },
     /// Arm the system in the other slot, which has been read back.
     Return(Work),
     /// An orderly reboot follows: of a trial, keep the time and give the try back.

@@ -31,7 +31,9 @@ impl History {
     /// a cut between journal and history loses nothing. What is no file of ours makes room for one,
     /// and is not written through.
     pub fn note(&self, outcome: &Outcome) -> Result<()> {
-        let line = |o: &Outcome| serde_json::to_string(o).reason(ReasonCode::Internal, "history");
+        let line = |o: &Outcome| {
+            serde_json::to_string(&o.stored()).reason(ReasonCode::Internal, "history")
+        };
         let bytes = match files::read_own(&self.path, LIMIT * 2) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
@@ -60,7 +62,7 @@ impl History {
 /// The lines of the file that can be read, oldest first.
 pub(super) fn parse(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Outcome> {
     let back = |o: Outcome| Outcome { work: o.work.clone().read_back(), ..o };
-    bytes.split(|b| *b == b'\n').filter_map(document).map(back)
+    bytes.split(|b| *b == b'\n').filter_map(document).map(back).map(Outcome::read)
 }
 
 #[cfg(test)]

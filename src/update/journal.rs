@@ -190,6 +190,8 @@ pub enum Ended {
     RolledBack,
     /// The new system was never tried; or it failed, and there is none to go back to.
     Failed,
+    /// A person cancelled it before it was tried.
+    Cancelled,
 }
 
 /// A move that has ended.
@@ -243,10 +245,39 @@ pub struct Journal {
     pub denied: Vec<Denied>,
     /// The move that ended last.
     pub last: Option<Outcome>,
+    /// Artifacts that a person cancelled, newest last: none of them is begun again by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<Digest>,
 }
 
 /// More remembered refusals than any device collects; the oldest goes first.
 const DENIED_MAX: usize = 64;
+
+/// More cancelled artifacts than anybody offers at a time; the oldest goes first.
+const CANCELLED_MAX: usize = 16;
+
+impl Outcome {
+    /// As it is kept in files. An older program does not know the word *cancelled*, and would lose
+    /// the whole journal for it: there it stands as *failed*, with the reason that says more.
+    #[must_use]
+    pub fn stored(&self) -> Outcome {
+        match self.outcome {
+            Ended::Cancelled => Outcome { outcome: Ended::Failed, ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub fn read(self) -> Outcome {
+        match (self.outcome, self.reason) {
+            (Ended::Failed, Some(ReasonCode::Cancelled)) => {
+                Outcome { outcome: Ended::Cancelled, ..self }
+            }
+            _ => self,
+        }
+    }
+}
 
 impl Journal {
     /// The same, as it is read: see [`Work::read_back`].
@@ -293,6 +324,25 @@ impl Journal {
         let surplus = denied.len().saturating_sub(DENIED_MAX);
         denied.drain(..surplus);
         Journal { denied, ..self.clone() }
+    }
+
+    /// The same journal with `digest` remembered as cancelled by a person.
+    #[must_use]
+    pub fn cancelling(&self, digest: Digest) -> Journal {
+        let mut journal = self.resuming(&digest);
+        if digest != Digest::NONE {
+            journal.cancelled.push(digest);
+        }
+        let surplus = journal.cancelled.len().saturating_sub(CANCELLED_MAX);
+        journal.cancelled.drain(..surplus);
+        journal
+    }
+
+    /// The same journal without the memory that `digest` was cancelled.
+    #[must_use]
+    pub fn resuming(&self, digest: &Digest) -> Journal {
+        let cancelled = self.cancelled.iter().filter(|d| *d != digest).copied().collect();
+        Journal { cancelled, ..self.clone() }
     }
 
     /// The same journal with `digest` forgiven.

@@ -7,7 +7,7 @@
 //! meets one: that is a lost journal, and never a reason to believe the older generation. What a
 //! format adds without a new number, an older program of that format ignores.
 
-use super::{Ended, Journal, Phase};
+use super::{Ended, Journal, Outcome, Phase};
 use crate::model::{Failure, ReasonCode, Result, WithReason, document};
 use crate::sys::durable;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,9 @@ impl JournalStore {
 }
 
 pub(super) fn encode(format: u32, sequence: u64, journal: &Journal) -> Result<Vec<u8>> {
-    let body = serde_json::to_string_pretty(journal).reason(ReasonCode::Internal, "journal")?;
+    let last = journal.last.as_ref().map(Outcome::stored);
+    let stored = Journal { last, ..journal.clone() };
+    let body = serde_json::to_string_pretty(&stored).reason(ReasonCode::Internal, "journal")?;
     let crc = crc32fast::hash(format!("{sequence}\n{body}\n").as_bytes());
     Ok(format!("surefoot-journal {format} {sequence} {crc:08x}\n{body}\n").into_bytes())
 }
@@ -117,14 +119,18 @@ pub(super) fn decode(bytes: &[u8], newest: u32) -> Option<Generation> {
         return None;
     }
     let known = (OLDEST..=newest).contains(&format);
-    let read = || document(body.as_bytes()).map(Journal::read_back);
+    let read = || {
+        let journal = document(body.as_bytes()).map(Journal::read_back)?;
+        let last = journal.last.map(Outcome::read);
+        Some(Journal { last, ..journal })
+    };
     let journal = if known { Some(read()?) } else { None };
     Some(Generation { format, sequence, journal })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Named, Outcome, Spent, Work};
+    use super::super::{Named, Spent, Work};
     use super::*;
     use crate::model::{Digest, SlotId, Txn};
 
@@ -209,6 +215,20 @@ mod tests {
             at: 0,
         };
         Journal { last: Some(last), ..journal(1) }
+    }
+
+    #[test]
+    fn an_older_program_reads_what_was_cancelled_as_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = JournalStore::new(dir.path());
+        let mut cancelled = ended(Ended::Cancelled).cancelling(Digest::of(b"x"));
+        if let Some(last) = &mut cancelled.last {
+            last.reason = Some(ReasonCode::Cancelled);
+        }
+        store.save(&cancelled).unwrap();
+        let text = std::fs::read_to_string(store.path(0)).unwrap();
+        assert!(text.contains("\"failed\"") && !text.contains("\"cancelled\": \""), "{text}");
+        assert_eq!(store.load(), Stored::Found(cancelled));
     }
 
     #[test]

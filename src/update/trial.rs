@@ -85,7 +85,7 @@ fn undecided(j: &Journal, f: &Facts, work: &Work, txn: &Txn, spent: &Spent) -> S
         }
         (Wish::Commit(None), _) => Step::Run(Effect::CheckHealth),
         (Wish::Rollback(why), _) => leave(j, f, work, txn, ReasonCode::Requested, why),
-        (Wish::Install(..) | Wish::Switch | Wish::Return(_), _) => {
+        (Wish::Install(..) | Wish::Switch | Wish::Return(_) | Wish::Cancel { .. }, _) => {
             Step::Refuse(ReasonCode::TrialPending)
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn returning(j: &Journal, f: &Facts) -> Step {
             Step::Wait
         }
         Wish::Commit(Some(_)) => Step::Refuse(ReasonCode::WrongSlot),
-        Wish::Install(..) | Wish::Switch | Wish::Return(_) => {
+        Wish::Install(..) | Wish::Switch | Wish::Return(_) | Wish::Cancel { .. } => {
             Step::Refuse(ReasonCode::TrialPending)
         }
     }

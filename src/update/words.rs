@@ -17,7 +17,7 @@ impl State {
             (Phase::Staged(_), _) => State::Staged,
             (Phase::Switching { .. } | Phase::Returning { .. }, _) => State::Switching,
             (Phase::Trying { .. }, _) => State::Trying,
-            (Phase::Idle, None) => State::Idle,
+            (Phase::Idle, None | Some(Ended::Cancelled)) => State::Idle,
             (Phase::Idle, Some(Ended::Updated)) => State::Updated,
             (Phase::Idle, Some(Ended::RolledBack)) => State::RolledBack,
             (Phase::Idle, Some(Ended::Failed)) => State::Failed,

@@ -25,6 +25,11 @@ impl UnderWay {
         UnderWay { child: child.unwrap(), streams }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Feeds a part of the stream.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         assert!(self.streams);

@@ -36,8 +36,8 @@ pub(super) trait Desk {
     fn status(&self) -> Result<Status>;
     /// Whether an artifact would be installed, by its head.
     fn glance(&self, goods: Goods, sink: &dyn Sink) -> Result<Judgement>;
-    /// Installs it; `by` is for the record.
-    fn install(&self, goods: Goods, by: &str, sink: &dyn Sink) -> Result<Installed>;
+    /// Installs it; `by` is for the record. `anew`: also what a person has cancelled.
+    fn install(&self, goods: Goods, by: &str, anew: bool, sink: &dyn Sink) -> Result<Installed>;
     /// Whether a trial is decided without a person.
     fn decides(&self) -> bool;
 }
@@ -51,13 +51,16 @@ impl Desk for World {
         device::glance(self, goods.source()?)
     }
 
-    fn install(&self, goods: Goods, by: &str, sink: &dyn Sink) -> Result<Installed> {
+    fn install(&self, goods: Goods, by: &str, anew: bool, sink: &dyn Sink) -> Result<Installed> {
         let ask = Installation {
             source: goods.source()?,
             then: Then::Switch,
             allowed: Allowed::default(),
             order: Order { by: by.to_owned(), automatic: true, ..Order::default() },
             hold_ok: false,
+            anew,
+            path: None,
+            only: None,
             dry_run: false,
         };
         device::install(self, ask, sink)
@@ -77,8 +80,9 @@ impl Desk for Remote {
         self.hand("/v1/judge?head=1", &goods, sink)
     }
 
-    fn install(&self, goods: Goods, by: &str, sink: &dyn Sink) -> Result<Installed> {
-        self.hand(&format!("/v1/install?by={by}&automatic=1"), &goods, sink)
+    fn install(&self, goods: Goods, by: &str, anew: bool, sink: &dyn Sink) -> Result<Installed> {
+        let anew = if anew { "&retry_cancelled=1" } else { "" };
+        self.hand(&format!("/v1/install?by={by}&automatic=1{anew}"), &goods, sink)
     }
 
     fn decides(&self) -> bool {

@@ -7,6 +7,7 @@ use super::visit::{Ending, Shelf, visit};
 use crate::config::Settings;
 use crate::daemon::Remote;
 use crate::daemon::core::{Bell, Core};
+use crate::device::{self, Source};
 use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
 use crate::stick::{Board, Shown, Verdict, is_artifact};
@@ -53,11 +54,15 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
     // before a reboot has had its chance.
     let brought = Arc::new(AtomicBool::new(false));
     let (ring, arrived) = (bell.clone(), brought.clone());
+    let (asked, place) = (core.clone(), folder.clone());
     spawn("arrivals", move || {
         while any(&[arrivals.as_fd()], None).is_ok() {
             arrivals.drain();
             arrived.store(true, Ordering::SeqCst);
             ring.ring();
+            if let Err(failure) = make_way(&asked, &place) {
+                log::info!("what has come into the inbox does not come first: {failure}");
+            }
         }
     })?;
     // What had to wait may go on when the device stands elsewhere.
@@ -94,6 +99,24 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
             bell.wait(later.then_some(AGAIN));
         }
     })
+}
+
+/// An automatic installation ends where something newer has come, which the next look finds.
+fn make_way(core: &Core, folder: &Path) -> Result<()> {
+    let world = core.world()?;
+    let Some(running) = world.running().filter(|r| r.automatic && r.artifact.is_some()) else {
+        return Ok(());
+    };
+    let newer = artifacts(folder)?.0.into_iter().find_map(|(_, _, path, _)| {
+        let judged = device::glance(&world, Source::File(path)).ok()?;
+        let newer = judged.plan.release_counter > running.release_counter;
+        newer.then(|| judged.plan.version.to_string())
+    });
+    if let Some(version) = newer {
+        let why = Failure::new(ReasonCode::Superseded, format!("{version} takes its place"));
+        world.stop_automatic(&why)?;
+    }
+    Ok(())
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -184,7 +207,7 @@ fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<(Ending, bool)>> {
 /// Whether the same files may fare better later, when the device stands elsewhere.
 fn waits(ending: &Ending) -> bool {
     let later = ending.code.is_some_and(is_passing);
-    let refused = matches!(ending.shown, Shown::Refused | Shown::Lost);
+    let refused = matches!(ending.shown, Shown::Refused | Shown::Lost | Shown::Cancelled);
     ending.shown == Shown::Waiting || (refused && later)
 }
 

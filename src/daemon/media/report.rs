@@ -121,6 +121,7 @@ fn word(shown: Shown, code: Option<ReasonCode>) -> &'static str {
         (Shown::Unreadable, _) => "unreadable",
         (Shown::Lost, _) => "interrupted",
         (Shown::Refused, _) => "refused",
+        (Shown::Cancelled, _) => "cancelled",
     }
 }
 
@@ -184,6 +185,7 @@ fn last(status: &Status) -> Option<String> {
         Ended::Updated => "updated to",
         Ended::RolledBack => "rolled back from",
         Ended::Failed => "did not install",
+        Ended::Cancelled => "cancelled",
     };
     let to = last.to.as_deref().unwrap_or("a system that nobody remembers");
     let mut out = format!("{how} {to}, {}", last.at.map_or_else(String::new, utc));

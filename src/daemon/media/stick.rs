@@ -11,6 +11,7 @@ use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick, advice};
 use crate::sys::host;
 use crate::sys::lock::FileLock;
+use crate::sys::signals;
 use crate::sys::{blk, durable, files};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ pub fn stick(place: &Where, path: &Path, sink: &dyn Sink) -> Result<Seen> {
     let _ = std::fs::create_dir_all(&settings.run);
     let _turn = queue(&settings)?;
     // From here on the report is written before an orderly reboot, which this may be the cause of.
-    host::hold_off_termination();
+    signals::heed_for_ever();
     let stick = match Stick::open(path) {
         Ok(stick) => stick,
         // A card reader without a card is no stick.
@@ -118,7 +119,7 @@ fn board(settings: &Settings, path: &Path) -> Board {
 }
 
 fn told_state(word: &str) -> Shown {
-    let all = [Shown::Done, Shown::Waiting, Shown::Unreadable, Shown::Lost];
+    let all = [Shown::Done, Shown::Waiting, Shown::Unreadable, Shown::Lost, Shown::Cancelled];
     all.into_iter().find(|s| s.word() == word).unwrap_or(Shown::Refused)
 }
 

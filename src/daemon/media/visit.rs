@@ -2,10 +2,10 @@
 
 use super::desk::{Desk, Goods};
 use crate::device::{Ended, Installed, Next, State, Status};
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result};
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
-use crate::sys::clock;
+use crate::sys::{clock, signals};
 use std::time::{Duration, Instant};
 
 /// More artifacts are not judged.
@@ -44,6 +44,8 @@ impl Ending {
             ReasonCode::TrialPending | ReasonCode::Busy | ReasonCode::Inhibited => Shown::Waiting,
             ReasonCode::AlreadyInstalled => Shown::Done,
             ReasonCode::SourceLost => Shown::Lost,
+            ReasonCode::Cancelled => Shown::Cancelled,
+            ReasonCode::Superseded | ReasonCode::Interrupted => Shown::Waiting,
             _ => Shown::Refused,
         };
         let text = failure.detail().to_owned();
@@ -163,10 +165,15 @@ fn install(
         if !by_hand && let Some(ending) = came_back(one, status) {
             return ending;
         }
+        // Put in once more by a person, what was cancelled is begun again; but only the first time
+        // of this visit.
+        let mut anew = by_hand && by == "stick";
         let told = Following { board, name: &one.name, sink };
         board.show(Shown::Installing, &choice.text, None);
-        let done =
-            patiently(board, || shelf.take(*number).and_then(|g| desk.install(g, by, &told)));
+        let done = patiently(board, || {
+            let anew = std::mem::take(&mut anew);
+            shelf.take(*number).and_then(|g| desk.install(g, by, anew, &told))
+        });
         match done {
             Ok(done) => return installed(&one.name, &done),
             Err(failure) => {
@@ -188,7 +195,13 @@ fn install(
 
 /// What ends by itself; a daemon that was killed comes back and goes on where it stopped.
 fn ends(failure: &Failure) -> bool {
-    failure.code().class() == Class::Busy || failure.code() == ReasonCode::DaemonSilent
+    match failure.code() {
+        // A person's word, and a newer release that comes first.
+        ReasonCode::Cancelled | ReasonCode::Superseded => false,
+        // The daemon is told to end, and comes back; this process may be told as well.
+        ReasonCode::Interrupted | ReasonCode::DaemonSilent => signals::told().is_none(),
+        code => code.class() == Class::Busy,
+    }
 }
 
 /// Somebody else's update ends some time, and so does what holds back this one.
@@ -282,21 +295,10 @@ impl Sink for Following<'_> {
     fn emit(&self, event: &Event) {
         if let Event::Progress { phase, done, total } = event {
             let text = format!("{} {}", phase.doing(), self.name);
-            self.board.percent(percent(*phase, *done, *total), &text);
+            self.board.percent(phase.of_the_whole(*done, *total), &text);
         }
         self.sink.emit(event);
     }
-}
-
-/// How far an installation is: what is read is read again to be written.
-fn percent(phase: Phase, done: u64, total: u64) -> u8 {
-    let (from, to): (u8, u8) = match phase {
-        Phase::Verify | Phase::Compare => (0, 25),
-        Phase::Write => (25, 97),
-        Phase::Finish => (97, 100),
-    };
-    let span = u128::from(to - from) * u128::from(done.min(total)) / u128::from(total.max(1));
-    u8::try_from(u128::from(from) + span).unwrap_or(100)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::Judgement;
-use crate::event::Nowhere;
+use crate::event::{Nowhere, Phase};
 use crate::model::Digest;
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -55,7 +55,7 @@ impl Desk for Told {
         Ok(serde_json::from_value(judgement).unwrap())
     }
 
-    fn install(&self, goods: Goods, by: &str, _: &dyn Sink) -> Result<Installed> {
+    fn install(&self, goods: Goods, by: &str, _: bool, _: &dyn Sink) -> Result<Installed> {
         let number = number(goods);
         self.asked.lock().unwrap().push(format!("{by} {number}"));
         match self.installs.lock().unwrap()[number].remove(0) {
@@ -162,7 +162,7 @@ fn progress_never_goes_back() {
         (Phase::Finish, 0),
         (Phase::Finish, 100),
     ];
-    let shown: Vec<_> = steps.map(|(phase, done)| percent(phase, done, 100)).to_vec();
+    let shown: Vec<_> = steps.map(|(phase, done)| phase.of_the_whole(done, 100)).to_vec();
     assert!(shown.is_sorted() && shown.last() == Some(&100), "{shown:?}");
-    assert_eq!(percent(Phase::Write, 5, 0), 25, "a total that nobody knows");
+    assert_eq!(Phase::Write.of_the_whole(5, 0), 25, "a total that nobody knows");
 }

@@ -1,0 +1,270 @@
+//! A running installation can be stopped by whoever may, whoever runs it, and goes on where it
+//! stopped. With the real programs; what is installed comes through a pipe that waits, so that
+//! nothing depends on how quick this machine is.
+
+use crate::common;
+use crate::common::under_way::UnderWay;
+use crate::common::{Bench, Said, run};
+use crate::kept;
+use crate::kept::{Kept, until};
+
+const LEN: usize = 12 << 20;
+
+fn bench() -> Bench {
+    Bench::with(&["--slot-size", "16M"])
+}
+
+fn artifact(bench: &Bench, version: &str) -> String {
+    bench.artifact(version, 5, LEN, &["--version", version])
+}
+
+/// An installation through a pipe that has written something and waits for more.
+fn halfway(bench: &Bench, artifact: &str) -> UnderWay {
+    let bytes = common::read(artifact);
+    let mut install = UnderWay::start(bench, "-");
+    install.feed(&bytes[..bytes.len() * 3 / 4]);
+    until("it writes", || {
+        let running = &bench.status()["running"];
+        running["phase"] == "write" && running["done"].as_u64() > Some(1 << 20)
+    });
+    install
+}
+
+fn signal(pid: u32, name: &str) {
+    assert_eq!(run("kill", &[name, &pid.to_string()], &[], b"").code, 0);
+}
+
+fn kept_and_installs(bench: &Bench, artifact: &str) {
+    let said = bench.surefoot(&["install", artifact, "--json"]).ok().json();
+    let kept = said["written"]["kept"].as_u64().unwrap();
+    assert!(kept > 1 << 20, "it goes on where it stopped: {said}");
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+    bench.surefoot(&["verify", "b"]).ok();
+}
+
+fn is_cancelled(bench: &Bench) {
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["last"]["outcome"], &status["last"]["reason"]),
+        (&"idle".into(), &"cancelled".into(), &"CANCELLED".into()),
+        "{status}"
+    );
+    assert!(status["running"].is_null());
+    let history = bench.surefoot(&["history"]).ok().out;
+    assert!(history.contains("cancelled") && !history.contains("failed"), "{history}");
+    assert_eq!(bench.surefoot(&["history", "--json"]).json()["history"][0]["outcome"], "cancelled");
+}
+
+#[test]
+fn cancel_ends_an_installation_of_another_process_and_it_can_be_gone_on_with() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let install = halfway(&bench, &artifact);
+    let status = bench.status();
+    assert_eq!(status["state"], "installing");
+    let running = &status["running"];
+    assert_eq!((&running["verb"], &running["by"]), (&"install".into(), &"root".into()));
+    assert!(running["percent"].as_u64() > Some(25), "{running}");
+    assert_eq!(running["pid"], install.id(), "{running}");
+    assert!(bench.surefoot(&["status"]).ok().out.contains("2.0.0 is being installed"));
+    let said = bench.surefoot(&["cancel", "--reason", "the wrong one"]).ok();
+    assert!(said.out.starts_with("The installation of 2.0.0 is cancelled."), "{}", said.out);
+    let told = install.ended().refused(75, "CANCELLED");
+    assert!(told.err.contains("the wrong one (by root)"), "{}", told.err);
+    is_cancelled(&bench);
+    assert_eq!(bench.reboot(&[]), "a");
+    kept_and_installs(&bench, &artifact);
+}
+
+#[test]
+fn who_is_in_the_way_is_named() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let other = bench.artifact("3.0.0", 9, LEN, &["--version", "3.0.0"]);
+    let install = halfway(&bench, &artifact);
+    let busy = bench.surefoot(&["install", &other, "--json"]).refused(75, "BUSY");
+    let name = format!("`surefoot install` of 2.0.0 by root (process {})", install.id());
+    assert!(busy.err.contains(&name), "{}", busy.err);
+    let owner = &busy.json()["error"]["owner"];
+    assert_eq!((&owner["verb"], &owner["pid"]), (&"install".into(), &install.id().into()));
+    // A person's installation is stopped by neither a newer release nor a hold.
+    bench.surefoot(&["hold"]).ok();
+    assert_eq!(bench.status()["state"], "installing");
+    // A name that a killed process has left is not believed.
+    install.kill();
+    assert!(common::exists(&bench.path("DEV/run/surefoot/work")));
+    let status = bench.status();
+    assert!(status["running"].is_null(), "{status}");
+    assert_eq!(status["next"]["action"], "resume");
+    let text = bench.surefoot(&["cancel"]).ok().out;
+    assert!(text.starts_with("The installation of 2.0.0 is cancelled."), "{text}");
+    bench.surefoot(&["release"]).ok();
+    is_cancelled(&bench);
+    kept_and_installs(&bench, &artifact);
+}
+
+#[test]
+fn a_signal_stops_it_in_good_order_and_the_same_command_goes_on() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let install = halfway(&bench, &artifact);
+    signal(install.id(), "-TERM");
+    until("it ends", || bench.status()["running"].is_null());
+    install.ended().refused(69, "INTERRUPTED");
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["last"]["outcome"]),
+        (&"installing".into(), &serde_json::Value::Null)
+    );
+    kept_and_installs(&bench, &artifact);
+}
+
+#[test]
+fn a_request_that_is_older_than_the_installation_stops_nothing() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    halfway(&bench, &artifact).kill();
+    let old = r#"{"work":"1-1","code":"CANCELLED","text":"an old word"}"#;
+    std::fs::write(bench.path("DEV/run/surefoot/stop"), old).unwrap();
+    kept_and_installs(&bench, &artifact);
+}
+
+#[test]
+fn cancel_disarms_what_is_armed_abandons_what_is_staged_and_names_rollback_in_a_trial() {
+    let bench = Bench::new();
+    let nothing = bench.surefoot(&["cancel", "--json"]).ok().json();
+    assert_eq!(
+        (&nothing["cancelled"], &nothing["text"]),
+        (&false.into(), &"Nothing is being installed.".into())
+    );
+    let artifact = bench.release("2.0.0");
+    bench.surefoot(&["install", &artifact, "--stage"]).ok();
+    assert!(bench.surefoot(&["cancel"]).ok().out.contains("2.0.0 is no longer staged"));
+    is_cancelled(&bench);
+    bench.surefoot(&["install", &artifact]).ok();
+    assert!(bench.surefoot(&["cancel"]).ok().out.contains("2.0.0 is disarmed"));
+    is_cancelled(&bench);
+    assert_eq!(bench.reboot(&[]), "a", "it was disarmed");
+    bench.surefoot(&["install", &artifact]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    let trial: Said = bench.surefoot(&["cancel"]).refused(77, "TRIAL_PENDING");
+    assert!(trial.err.contains("surefoot rollback"), "{}", trial.err);
+    bench.surefoot(&["commit"]).ok();
+    bench.surefoot(&["cancel"]).ok();
+    assert_eq!(bench.status()["state"], "updated");
+}
+
+#[test]
+fn rollback_stops_an_installation_and_does_not_arm_the_other_slot() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let install = halfway(&bench, &artifact);
+    bench.surefoot(&["rollback"]).ok();
+    install.ended().refused(75, "CANCELLED");
+    assert_eq!(bench.reboot(&[]), "a");
+    is_cancelled(&bench);
+}
+
+#[test]
+fn a_hook_is_ended_with_the_installation_that_it_holds_up() {
+    let bench = bench();
+    let (begun, told) = (bench.path("begun"), bench.path("told"));
+    let script = format!(
+        "trap 'echo bye >{told}; exit 1' TERM; touch {begun}; while :; do sleep 0.05; done"
+    );
+    let hook = format!(
+        "\n[[hook]]\nname = \"10-slow\"\nat = \"before-install\"\ntimeout = \"30m\"\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n"
+    );
+    kept::configure(&bench, &hook);
+    let artifact = artifact(&bench, "2.0.0");
+    let install = UnderWay::start(&bench, &artifact);
+    until("the hook runs", || common::exists(&begun));
+    bench.surefoot(&["cancel"]).ok();
+    install.ended().refused(75, "CANCELLED");
+    assert_eq!(common::read(&told), b"bye\n", "it was asked to end");
+    is_cancelled(&bench);
+}
+
+#[test]
+fn the_daemon_is_reached_too_and_begins_no_cancelled_artifact_of_the_inbox_again() {
+    let bench = bench();
+    std::fs::create_dir(bench.path("DEV/inbox")).unwrap();
+    let inbox = bench.path("DEV/inbox");
+    kept::configure(
+        &bench,
+        &format!(
+            "[inbox]\nfolder = {inbox:?}\n\n[[hook]]\nname = \"10-slow\"\nat = \"before-install\"\ntimeout = \"30m\"\ncommand = [\"/bin/sh\", \"-c\", \"touch {0}; while [ ! -e {0}.on ]; do sleep 0.05; done\"]\n",
+            bench.path("begun")
+        ),
+    );
+    let artifact = artifact(&bench, "2.0.0");
+    let daemon = Kept::start(&bench);
+    std::fs::copy(&artifact, bench.path("x")).unwrap();
+    std::fs::rename(bench.path("x"), format!("{inbox}/x.surefoot")).unwrap();
+    until("it has begun", || common::exists(&bench.path("begun")));
+    assert_eq!(daemon.status()["running"]["automatic"], true);
+    daemon.surefoot(&["cancel"]).ok();
+    until("it is told", || daemon.log().contains("is cancelled"));
+    assert_eq!(daemon.status()["last"]["outcome"], "cancelled");
+    std::fs::remove_file(bench.path("begun")).unwrap();
+    // Also after another start, where everything is looked at anew.
+    drop(daemon);
+    let daemon = Kept::start(&bench);
+    until("it is refused", || daemon.log().matches("a person cancelled 2.0.0").count() >= 1);
+    assert!(!common::exists(&bench.path("begun")), "it was begun again");
+    assert!(common::exists(&format!("{inbox}/x.surefoot")));
+    // A person may.
+    std::fs::write(bench.path("begun.on"), b"").unwrap();
+    daemon.surefoot(&["install", &artifact]).ok();
+    assert_eq!(daemon.status()["state"], "switching");
+}
+
+#[test]
+fn a_daemon_whose_power_was_cut_goes_on_by_itself_with_the_file_that_it_had_begun() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let config = bench.path("DEV/surefoot.toml");
+    let daemon = Kept::with(&bench, &config, &[(surefoot::sys::power::CUT_VARIABLE, "14:700")]);
+    let client = UnderWay::start(&bench, &artifact).ended();
+    assert_eq!(client.reason(), Some("DAEMON_SILENT"), "{}", client.err);
+    drop(daemon);
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["slots"]["b"]["bootable"]),
+        (&"installing".into(), &false.into())
+    );
+    let daemon = Kept::start(&bench);
+    daemon.until_state("switching");
+    drop(daemon);
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["verify", "b"]).ok();
+}
+
+#[test]
+fn a_daemon_that_cannot_go_on_says_what_is_needed() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    halfway(&bench, &artifact).kill();
+    let daemon = Kept::start(&bench);
+    until("it says so", || daemon.log().contains("send the same artifact again"));
+    daemon.surefoot(&["install", &artifact]).ok();
+    assert_eq!(daemon.status()["state"], "switching");
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_stops_an_installation_in_good_order() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let mut daemon = Kept::start(&bench);
+    let install = halfway(&bench, &artifact);
+    signal(daemon.pid(), "-TERM");
+    until("it is gone", || !daemon.runs());
+    install.ended().refused(69, "INTERRUPTED");
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["running"]),
+        (&"installing".into(), &serde_json::Value::Null)
+    );
+    kept_and_installs(&bench, &artifact);
+}
