@@ -76,7 +76,7 @@ impl Found {
         let unread = self.places.iter().any(|p| matches!(p.kind, Kind::Foreign(_)));
         // Where a person's files may be in a place that is not read, an empty one says nothing.
         let mine = self.places.iter().any(|p| readable(p) && !p.firmware);
-        if mine && !unread || !unread && self.places.iter().any(readable) {
+        if !unread && (mine || self.places.iter().any(readable)) {
             return None;
         }
         let damaged = self.places.iter().find_map(|p| p.damage.as_ref());

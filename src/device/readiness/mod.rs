@@ -154,8 +154,8 @@ fn booted(world: &World, _: Before) -> Vec<Condition> {
 /// The other slot can be held alone and written.
 fn disk(world: &World, _: Before) -> Vec<Condition> {
     let Ok(booted) = world.booted() else { return Vec::new() };
-    let partitions = world.layout.partitions(booted.other()).iter();
-    failed(partitions.map(|p| world.disk.rehearse(p)).collect())
+    let mut partitions = world.layout.partitions(booted.other()).iter();
+    failed(partitions.try_for_each(|p| world.disk.rehearse(p)))
 }
 
 /// A bad update comes back, no slot lies over the environment, and every copy that an update
