@@ -94,12 +94,13 @@ Examples:
     /// Stop an installation, whoever runs it, or disarm what is not tried yet
     #[command(after_help = "\
 Examples:
-  surefoot cancel                                 within a second; what was written is kept
-  surefoot cancel --reason \"the wrong customer\"  for the record
+  surefoot cancel                   within a second; what was written is kept
+  surefoot cancel --reason \"no\"     for the record
 
-Whoever installs is told 75 CANCELLED. A person may install the same artifact again, and it goes on where
-it stopped; nothing else begins it again. Where nothing runs this is told, and is no failure. A trial is
-left with `surefoot rollback`.")]
+Whoever installs is told 75 CANCELLED. A person may install the same artifact
+again, and it goes on where it stopped; nothing else begins it again. Where
+nothing runs this is told, and is no failure. `surefoot rollback` leaves a
+trial.")]
     Cancel {
         /// Why, for the record
         #[arg(long, value_name = "TEXT", default_value = "a person asked for it")]

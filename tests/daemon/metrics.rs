@@ -148,8 +148,9 @@ fn what_said_no_is_a_metric_and_in_the_event_and_a_drill_is_neither_an_update_no
     let daemon = Kept::start(&bench);
     let told = |daemon: &Kept| -> serde_json::Value {
         let lines = daemon.surefoot(&["events", "--json"]).ok().out;
-        let events = lines.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
-        events.filter(|e| e["event"] == "rolled-back").last().unwrap_or_default()
+        let mut events =
+            lines.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        events.rfind(|e| e["event"] == "rolled-back").unwrap_or_default()
     };
     until("it goes back", || !told(&daemon).is_null());
     let event = told(&daemon);
