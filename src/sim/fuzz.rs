@@ -151,7 +151,7 @@ pub fn disk_table(data: &[u8]) {
     if clean && table.kind == TableKind::Gpt {
         for size in [gpt::disk::LogicalBlockSize::Lb512, gpt::disk::LogicalBlockSize::Lb4096] {
             let s: u64 = size.into();
-            if len % s != 0 || &mem.0[s as usize..s as usize + 8] != b"EFI PART" {
+            if !len.is_multiple_of(s) || &mem.0[s as usize..s as usize + 8] != b"EFI PART" {
                 continue;
             }
             let Ok(found) = gpt::GptConfig::new()

@@ -123,7 +123,7 @@ pub fn stick_fat(data: &[u8]) {
         else {
             continue;
         };
-        for n in 0..files.len().min(3) {
+        for (n, listed) in files.iter().enumerate().take(3) {
             if let Some(Ok(pieces)) = guarded("find", || fat::find(disk(file), place.clone(), &[n]))
             {
                 let sum: u64 = pieces.iter().map(|r| r.end - r.start).sum();
@@ -131,8 +131,8 @@ pub fn stick_fat(data: &[u8]) {
                     eprintln!("OUTSIDE {pieces:?} {place:?}");
                     std::process::abort();
                 }
-                if sum != files[n].len {
-                    eprintln!("LENGTH {} {} of {:?}", sum, files[n].len, files[n].name);
+                if sum != listed.len {
+                    eprintln!("LENGTH {} {} of {:?}", sum, listed.len, listed.name);
                     std::process::abort();
                 }
             }
