@@ -87,6 +87,11 @@ impl Machine {
             Ask::Second => Wish::Install(work(Content::Second, spare), Then::Switch),
             Ask::Commit => Wish::Commit(None),
             Ask::Rollback => Wish::Rollback("x".to_owned()),
+            Ask::Cancel => Wish::Cancel { why: "x".to_owned(), begun: None },
+            Ask::CancelFirst => {
+                let begun = Some(work(Content::First, spare));
+                Wish::Cancel { why: "x".to_owned(), begun }
+            }
             Ask::Return => Wish::Return(work(q.slots[spare as usize], spare)),
             Ask::Leave => Wish::Leave,
         };
@@ -182,6 +187,10 @@ impl Machine {
         }
         let digest = offer.digest();
         let journal = self.journals.get(world.journal);
+        // Nothing begins again by itself what a person has cancelled.
+        if journal.cancelled.contains(&digest) {
+            return false;
+        }
         let ended = journal.last.as_ref().filter(|l| l.work.digest == digest);
         let board =
             |reason| matches!(reason, ReasonCode::TrialNotStarted | ReasonCode::CounterDead);

@@ -45,6 +45,11 @@ impl Machine {
                 if fell && !world.rotten && !world.person {
                     return Err(Violation::TriedAgain);
                 }
+                // What was cancelled is remembered for as long as the journal is.
+                let stopped = world.stopped & world.content(slot).bit() != 0;
+                if stopped && !world.lost {
+                    return Err(Violation::TriedAgain);
+                }
                 BootChange::Arm { slot, good: booted, txn }
             }
             Effect::Disarm => BootChange::Disarm { booted },

@@ -181,7 +181,7 @@ fn rests(machine: &Machine, world: &World) -> Result<(), Violation> {
         return Err(Violation::BadStays);
     }
     let sound = matches!(scenario.board, Board::Uboot | Board::Script);
-    let gave_up = world.fell & Content::Second.bit() != 0;
+    let gave_up = (world.fell | world.stopped) & Content::Second.bit() != 0;
     // A copy that rots right after arming looks like a board that does not try: a person is asked.
     if sound && world.offered && runs != Content::Second && !gave_up && !world.rotten {
         return Err(Violation::OfferForgotten);

@@ -111,6 +111,7 @@ impl Machine {
             vouched: Content::Old.bit() | Content::Older.bit(),
             kept: 0,
             fell: 0,
+            stopped: 0,
         }
     }
 

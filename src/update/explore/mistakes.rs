@@ -76,10 +76,12 @@ pub(super) enum Mistake {
     RefusedIsFactory,
     /// A commit is remembered before it is made.
     RememberedFirst,
+    /// What a person has cancelled is offered again as if nothing had been said.
+    CancelForgotten,
 }
 
 /// All of them.
-pub(super) const ALL: [Mistake; 33] = [
+pub(super) const ALL: [Mistake; 34] = [
     Mistake::ArmBeforeVerify,
     Mistake::ArmInTwoWrites,
     Mistake::NoTransaction,
@@ -113,6 +115,7 @@ pub(super) const ALL: [Mistake; 33] = [
     Mistake::DeadHomeAwaited,
     Mistake::RefusedIsFactory,
     Mistake::RememberedFirst,
+    Mistake::CancelForgotten,
 ];
 
 /// `decide` with the mistake in it.
@@ -173,6 +176,9 @@ fn after(mistake: Mistake, j: &Journal, f: &Facts, step: Step) -> Step {
         },
         (Mistake::DenylistForgotten, Step::Persist(next)) => {
             Step::Persist(Journal { denied: Vec::new(), ..next })
+        }
+        (Mistake::CancelForgotten, Step::Persist(next)) => {
+            Step::Persist(Journal { cancelled: Vec::new(), ..next })
         }
         (Mistake::LostJournalIsIdle, Step::Persist(next))
             if matches!(next.phase, Phase::Trying { recovered: true, .. }) =>

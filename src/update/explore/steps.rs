@@ -3,7 +3,7 @@
 use super::machine::{Machine, Said};
 use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
-use crate::update::{Phase, State};
+use crate::update::{Ended, Phase, State};
 
 /// The worlds next to one.
 #[derive(Default)]
@@ -74,6 +74,8 @@ impl Machine {
         if self.scenario.person && !world.person && world.ask != Some(Ask::Leave) {
             let asked = World { found: Found::Nothing, person: true, ..*world };
             fate.push(World { ask: Some(Ask::Rollback), ..asked });
+            fate.push(World { ask: Some(Ask::Cancel), ..asked });
+            fate.push(World { ask: Some(Ask::CancelFirst), ..asked });
             // The slot is read back before anybody may return to it.
             if world.content(world.booted.other()).is_whole() {
                 fate.push(World { ask: Some(Ask::Return), ..asked });
@@ -124,6 +126,12 @@ impl Machine {
                     cut.push(kept);
                 }
                 kept.journal = journal;
+                let last = self.journals.get(journal).last.as_ref();
+                if matches!(ask, Ask::Cancel | Ask::CancelFirst)
+                    && let Some(last) = last.filter(|l| l.outcome == Ended::Cancelled)
+                {
+                    kept.stopped |= Content::of(last.work.digest).bit();
+                }
                 self.told(&kept)?;
                 Ok(Some(kept))
             }

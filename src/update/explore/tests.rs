@@ -111,6 +111,7 @@ fn caught(mistake: Mistake) -> (Scenario, u8, Violation) {
         M::SerialStuck | M::LargerSerialWins => (wrap, 0, V::WriteWithoutEffect),
         M::ResumeTrusts => (plain(Good), 1, V::ArmedUnverified),
         M::StrayFlippedSilently => (person, 1, V::Degraded),
+        M::CancelForgotten => (person, 0, V::TriedAgain),
         M::RefusedIsFactory => {
             (Scenario { memory: true, rekey: true, ..plain(Good) }, 0, V::OrderForgotten)
         }

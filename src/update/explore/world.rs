@@ -138,6 +138,10 @@ pub(super) enum Ask {
     Second,
     Commit,
     Rollback,
+    /// Cancel what the journal speaks of.
+    Cancel,
+    /// Cancel the update, whether the journal speaks of it yet or not.
+    CancelFirst,
     /// The verified system in the other slot, whatever its version.
     Return,
     Leave,
@@ -194,6 +198,8 @@ pub(super) struct World {
     pub(super) kept: u8,
     /// Releases that were given up.
     pub(super) fell: u8,
+    /// Releases that a person has cancelled.
+    pub(super) stopped: u8,
 }
 
 impl World {
