@@ -275,3 +275,79 @@ fn a_daemon_that_is_told_to_end_stops_an_installation_in_good_order() {
     bench.surefoot(&["install", &artifact]).ok();
     assert_eq!(bench.reboot(&[]), "b");
 }
+
+/// A daemon with an inbox, whose hook waits for the file `go` beside the device.
+fn with_inbox(bench: &Bench) -> (Kept, String) {
+    let inbox = bench.path("DEV/inbox");
+    std::fs::create_dir(&inbox).unwrap();
+    let script = format!(
+        "touch {0}.$SUREFOOT_VERSION; while [ ! -e {1} ]; do sleep 0.05; done",
+        bench.path("begun"),
+        bench.path("go")
+    );
+    let hook = "[[hook]]\nname = \"10-slow\"\nat = \"before-install\"\ntimeout = \"30m\"";
+    let command = format!("command = [\"/bin/sh\", \"-c\", {script:?}]");
+    kept::configure(bench, &format!("[inbox]\nfolder = {inbox:?}\n\n{hook}\n{command}\n"));
+    (Kept::start(bench), inbox)
+}
+
+fn bring(bench: &Bench, inbox: &str, artifact: &str, name: &str) {
+    std::fs::copy(artifact, bench.path("coming")).unwrap();
+    std::fs::rename(bench.path("coming"), format!("{inbox}/{name}.surefoot")).unwrap();
+}
+
+#[test]
+fn a_hold_stops_an_automatic_installation_and_its_end_lets_it_go_on() {
+    let bench = bench();
+    let (daemon, inbox) = with_inbox(&bench);
+    bring(&bench, &inbox, &artifact(&bench, "2.0.0"), "x");
+    until("it has begun", || daemon.status()["running"]["automatic"] == true);
+    daemon.surefoot(&["hold", "--reason", "a demonstration"]).ok();
+    let status = daemon.status();
+    assert!(status["running"].is_null() && status["last"]["outcome"].is_null(), "{status}");
+    std::fs::write(bench.path("go"), b"").unwrap();
+    daemon.surefoot(&["release"]).ok();
+    daemon.until_state("switching");
+}
+
+#[test]
+fn a_newer_release_takes_the_place_of_an_automatic_installation() {
+    for by_a_person in [true, false] {
+        let bench = bench();
+        let (daemon, inbox) = with_inbox(&bench);
+        let newer = bench.artifact("3.0.0", 9, LEN, &["--version", "3.0.0"]);
+        bring(&bench, &inbox, &artifact(&bench, "2.0.0"), "x");
+        until("it has begun", || common::exists(&bench.path("begun.2.0.0")));
+        let client = by_a_person.then(|| UnderWay::start(&bench, &newer));
+        if client.is_none() {
+            bring(&bench, &inbox, &newer, "y");
+        }
+        until("the newer one has begun", || common::exists(&bench.path("begun.3.0.0")));
+        std::fs::write(bench.path("go"), b"").unwrap();
+        daemon.until_state("switching");
+        client.into_iter().for_each(|client| drop(client.ended().ok()));
+        assert_eq!(daemon.status()["slots"]["b"]["version"], "3.0.0", "{by_a_person}");
+    }
+}
+
+#[test]
+fn anybody_sees_an_installation_that_runs() {
+    let bench = bench();
+    let artifact = artifact(&bench, "2.0.0");
+    let install = begun(&bench, &artifact);
+    // Whoever may not look at the disk is in the same place as one that has none.
+    let thin = Kept::thin(&bench);
+    let status =
+        run(env!("CARGO_BIN_EXE_surefoot"), &["--config", &thin, "status", "--json"], &[], b"");
+    let status = status.ok().json();
+    assert_eq!(
+        (&status["state"], &status["running"]["version"]),
+        (&"installing".into(), &"2.0.0".into())
+    );
+    assert!(status["running"]["percent"].is_number() && status["running"]["since"].is_number());
+    let mode = std::fs::metadata(bench.path("DEV/run/surefoot/work")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o644);
+    install.kill();
+    let said = run(env!("CARGO_BIN_EXE_surefoot"), &["--config", &thin, "status"], &[], b"");
+    said.refused(78, "DISK_MISSING");
+}

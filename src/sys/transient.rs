@@ -2,8 +2,10 @@
 //! outside our life. systemd-run(1) does it.
 
 use super::process::{Ending, Finished, Invocation, Runner, run};
+use super::stop::Stop;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How much longer we wait for systemd to end a unit than it has.
@@ -11,6 +13,31 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// systemd.exec(5): the program could not be executed, or its folder entered.
 const NOT_STARTED: std::ops::RangeInclusive<i32> = 200..=242;
+
+/// A name that no other unit has.
+fn name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("surefoot-run-{}-{count}.service", std::process::id())
+}
+
+/// The unit outlives whoever waits for it. It gets SIGTERM, and SIGKILL some seconds later; the
+/// init system sees to both, and nobody waits for it here.
+fn stop(unit: &str) {
+    let words = ["systemctl", "stop", "--no-block", unit].map(str::to_owned);
+    let call = Invocation {
+        command: &words,
+        folder: Path::new("/"),
+        environment: &[],
+        input: b"",
+        deadline: GRACE / 2,
+        keep: 1024,
+    };
+    // It is no part of the work that is stopped.
+    if let Err(error) = Stop::default().over(|| run(&call)) {
+        log::warn!("{unit} is not stopped: {error}");
+    }
+}
 
 /// Runs programs as transient service units.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +55,8 @@ impl Runner for Units {
             ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"]
                 .map(str::to_owned)
                 .to_vec();
+        let unit = name();
+        command.push(format!("--unit={unit}"));
         command.push(format!("--property=RuntimeMaxSec={seconds}"));
         command.push(format!("--property=TimeoutStopSec={}", GRACE.as_secs() / 2));
         command.push(format!("--property=WorkingDirectory={}", call.folder.display()));
@@ -45,6 +74,9 @@ impl Runner for Units {
         };
         let start = std::time::Instant::now();
         let mut done = run(&outer)?;
+        if done.ending == Ending::Stopped {
+            stop(&unit);
+        }
         if start.elapsed() >= call.deadline && done.ending != Ending::Exit(0) {
             done.ending = Ending::Deadline;
         }
