@@ -132,9 +132,11 @@ mod tests {
         assert_eq!(read(), "state=refused\ncode=INCOMPATIBLE\ntext=two lines\ndevice=/dev/sda\n");
         board.gone();
         assert_eq!(read(), "state=none\n");
+        let begun = Instant::now();
         board.show(Shown::Installing, "x", None);
         board.percent(40, "too soon");
-        assert!(!read().contains("percent"));
+        // On a machine that is busy enough it may not have been too soon.
+        assert!(!read().contains("percent") || begun.elapsed() >= PACE);
         std::thread::sleep(PACE);
         board.percent(40, "writing");
         board.percent(30, "back");
