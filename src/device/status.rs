@@ -165,7 +165,12 @@ pub fn status(world: &World) -> Result<Status> {
         }
         None => world.load_journal(),
     };
-    let running = world.running().filter(|running| running.stoppable);
+    // Its last words are told after it is armed.
+    let done = |artifact| match &journal.phase {
+        Phase::Staged(work) | Phase::Switching { work, .. } => artifact == Some(work.digest),
+        _ => false,
+    };
+    let running = world.running().filter(|r| r.stoppable && !done(r.artifact));
     let decided = !matches!(journal.phase, Phase::Trying { .. } | Phase::Returning { .. });
     let state = match &running {
         Some(_) if decided => State::Installing,
