@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use crate::common::{self, Bench};
-use std::os::unix::fs::PermissionsExt;
 
 /// A device with one program at every moment. It writes down its moment, and answers with the
 /// status in the file `answer-MOMENT`, if there is one.
@@ -14,8 +13,7 @@ fn bench() -> Bench {
         cat >\"$0.$SUREFOOT_MOMENT.json\"\n\
         echo \"$SUREFOOT_MOMENT $SUREFOOT_SLOT $SUREFOOT_VERSION $SUREFOOT_BY\" >>\"$0.log\"\n\
         [ ! -e \"$0.answer-$SUREFOOT_MOMENT\" ] || { echo \"not while baking\" >&2; exit $(cat \"$0.answer-$SUREFOOT_MOMENT\"); }\n";
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    common::program(&program, script.as_bytes());
     let moments = [
         "before-download",
         "before-install",

@@ -49,7 +49,7 @@ fn place(bench: Bench) -> Option<Place> {
         cut = bench.path("cut"),
         dies = bench.path("dies"),
     );
-    write(&bench.path("bin/surefoot"), &wrapper, 0o755);
+    common::program(bench.path("bin/surefoot"), wrapper.as_bytes());
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\n\

@@ -12,9 +12,8 @@ fn configure(bench: &Bench, more: &str) {
 }
 
 fn program(bench: &Bench, name: &str, script: &str) {
-    let path = bench.path(&format!("DEV/{name}"));
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("#!/bin/sh\n{script}\n");
+    common::program(bench.path(&format!("DEV/{name}")), text.as_bytes());
 }
 
 fn shell_check(name: &str, script: &str) -> String {
@@ -135,7 +134,7 @@ fn a_drill_is_no_alarm_and_the_doctor_knows_at_once() {
 fn as_nobody(bench: &Bench, words: &[&str]) -> common::Said {
     let (program, config) = (bench.path("surefoot"), bench.path("DEV/surefoot.toml"));
     if !common::exists(&program) {
-        std::fs::copy(env!("CARGO_BIN_EXE_surefoot"), &program).unwrap();
+        common::program(&program, &common::read(env!("CARGO_BIN_EXE_surefoot")));
     }
     let who = ["--reuid=65534", "--regid=65534", "--clear-groups", &program, "--config", &config];
     common::run("setpriv", &[&who[..], words].concat(), &[], b"")

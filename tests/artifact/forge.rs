@@ -201,17 +201,7 @@ fn k02_a_key_that_others_can_read_or_replace_is_refused() {
 
 fn script(at: &Path, name: &str, text: &str) -> String {
     let path = at.join(name);
-    // Written by a child: a write handle of ours, inherited by a test that forks at this moment,
-    // would make running it fail with "text file busy".
-    let mut shell = Command::new("sh")
-        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
-        .arg(&path)
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let text = format!("#!/bin/sh\n{text}\n");
-    std::io::Write::write_all(&mut shell.stdin.take().unwrap(), text.as_bytes()).unwrap();
-    assert!(shell.wait().unwrap().success());
+    common::program(&path, format!("#!/bin/sh\n{text}\n").as_bytes());
     format!("cmd:{}", path.display())
 }
 

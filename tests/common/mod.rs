@@ -46,6 +46,13 @@ impl Said {
     }
 }
 
+/// Writes a program that a test runs. A child writes it: a write handle of this process, inherited
+/// by another test that forks at this moment, would make running it fail with "text file busy".
+pub fn program(path: impl AsRef<Path>, text: &[u8]) {
+    let words = ["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh", path.as_ref().to_str().unwrap()];
+    run("sh", &words, &[], text).ok();
+}
+
 /// Runs a program to its end, with `input` on standard input.
 pub fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)], input: &[u8]) -> Said {
     let mut child = Command::new(program)

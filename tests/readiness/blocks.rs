@@ -36,7 +36,7 @@ fn edit(bench: &Bench, from: &str, to: &str) {
 fn script(bench: &Bench, name: &str, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     let path = bench.path(&format!("DEV/{name}"));
-    std::fs::write(&path, text).unwrap();
+    common::program(&path, text.as_bytes());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
