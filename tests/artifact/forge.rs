@@ -1,5 +1,6 @@
 //! surefoot-forge, as a person uses it.
 
+use crate::common;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
