@@ -11,9 +11,11 @@ use serde_json::Value;
 const EVIL: &str =
     "\u{1b}]0;owned\u{7}\r\nRunning fine\u{7f}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}";
 
-fn is_evil(c: char) -> bool {
+/// Whether a character does something else on a terminal than be seen.
+pub(crate) fn is_evil(c: char) -> bool {
     (c.is_control() && c != '\n')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn clean(place: &str, text: &str) {

@@ -4,6 +4,10 @@
 
 mod common;
 mod uboot_bench;
+// How seeds are mutated: the unit tests do it the same way.
+#[path = "../src/model/corpus.rs"]
+#[allow(dead_code, reason = "the unit tests use the rest")]
+mod corpus;
 use common::{kept, media, skip};
 
 mod artifact;
@@ -13,6 +17,7 @@ mod cancel;
 mod comes_home;
 mod daemon;
 mod hostile_files;
+mod hostile_mutants;
 mod hostile_text;
 mod https;
 mod install;

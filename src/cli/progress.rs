@@ -1,7 +1,7 @@
 //! Progress: a moving line on a terminal, one line per phase without one. On standard error.
 
 use crate::event::{Event, Sink};
-use crate::model::ByteLen;
+use crate::model::{ByteLen, printable};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ impl Sink for Narrator {
                 let clear = if self.terminal { "\r\x1b[K" } else { "" };
                 writeln!(err, "{clear}{}", ended(phase.doing(), *done, state.started.elapsed()))
             }
-            Event::Warning { text } => writeln!(err, "warning: {text}"),
+            Event::Warning { text } => writeln!(err, "warning: {}", printable(text, usize::MAX)),
             _ => Ok(()),
         };
     }

@@ -20,7 +20,10 @@ use std::time::{Duration, Instant};
 /// error.
 pub fn main() -> ExitCode {
     // Before anything else is opened or read: a child that locks itself in is no verb.
-    if let Some(good) = run_errand(&std::env::args().collect::<Vec<_>>()) {
+    // A word that is no text names none: `args` would end the program at it.
+    let words: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(good) = run_errand(&words) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     device::outlive_file_limits();
@@ -41,7 +44,7 @@ pub fn main() -> ExitCode {
         1 => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    let _ = simplelog::WriteLogger::init(level, simplelog::Config::default(), std::io::stderr());
+    let _ = simplelog::WriteLogger::init(level, simplelog::Config::default(), Shown);
     let json = wants_json(&cli.verb);
     // A defect ends as a power cut would: whatever it left is what the next start finds.
     let outcome = std::panic::catch_unwind(|| perform(cli)).unwrap_or_else(|_| {
@@ -69,6 +72,21 @@ fn finish(printed: &str, code: ExitCode) -> ExitCode {
     let printed = printable_lines(printed, usize::MAX);
     let _ = out.write_all(printed.as_bytes()).and_then(|()| out.flush());
     code
+}
+
+/// Standard error for the log: what it repeats of other programs is made printable here too.
+struct Shown;
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = printable_lines(&String::from_utf8_lossy(bytes), usize::MAX);
+        std::io::stderr().write_all(text.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// An end that is no success.
@@ -315,6 +333,7 @@ fn events(folder: &Path, after: u64, follow: bool, json: bool) -> Result<String>
     let mut out = std::io::stdout().lock();
     while let Some((told, line)) = events.line()? {
         let text = if json { line } else { render::event(&told) };
+        let text = printable_lines(&text, usize::MAX);
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             break;
         }

@@ -326,7 +326,7 @@ impl Sink for Told<'_> {
         let (stream, pace) = &mut *asked;
         // Whoever asked may leave, or listen no more; what was asked for goes on, and waits for
         // him only once.
-        if pace.admits(event) && stream.as_mut().is_some_and(|s| s.line(event).is_err()) {
+        if pace.admits(event) && stream.as_mut().is_some_and(|s| s.line(&event.shown()).is_err()) {
             *stream = None;
         }
     }

@@ -141,6 +141,7 @@ impl Sink for Hub {
         if !inner.pace.admits(event) {
             return;
         }
+        let event = event.shown();
         inner.number += 1;
         let (number, at) = (inner.number, clock::unix_seconds());
         let told = Numbered { v: 1, number, at, event: event.clone() };

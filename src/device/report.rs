@@ -153,7 +153,9 @@ fn partitions(settings: &Settings) -> Result<Value> {
             json!({ "number": p.number, "name": p.name, "start": p.start, "len": p.len, "type": p.type_id })
         })
         .collect();
-    Ok(json!({ "disk": settings.device.disk, "table": rows, "warnings": table.warnings }))
+    // A path need not be text, and `json!` would end the program at one that is none.
+    let disk = settings.device.disk.display().to_string();
+    Ok(json!({ "disk": words(&disk), "table": rows, "warnings": table.warnings }))
 }
 
 /// What lies in the state folder, by name and length.
@@ -173,7 +175,8 @@ fn files(state: &Path) -> Value {
         .collect();
     rows.sort();
     let free = host::free_bytes(state).ok();
-    json!({ "folder": state, "free": free, "files": rows.into_iter().collect::<std::collections::BTreeMap<_, _>>() })
+    let folder = words(&state.display().to_string());
+    json!({ "folder": folder, "free": free, "files": rows.into_iter().collect::<std::collections::BTreeMap<_, _>>() })
 }
 
 /// A file of ours as it is: a document, or else its text.

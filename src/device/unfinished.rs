@@ -49,6 +49,8 @@ impl Begun {
             Source::File(path) => std::fs::canonicalize(path).ok(),
             _ => ask.path.clone(),
         };
+        // One that cannot be written down as text is brought again by a person.
+        let path = path.filter(|path| path.to_str().is_some());
         let (stage, hold_ok) = (ask.then == Then::Stage, ask.hold_ok);
         Begun { artifact: None, path, stage, hold_ok, older, reinstall, retry_rolled_back }
     }

@@ -7,7 +7,7 @@ mod id;
 pub use examples::examples;
 pub use id::Told;
 
-use crate::model::{Against, ReasonCode, SlotId, State, Version};
+use crate::model::{Against, ReasonCode, SlotId, State, Version, line_document};
 use serde::{Deserialize, Serialize};
 
 /// A phase of an installation, in the order in which they happen; one that goes on after a cut
@@ -175,6 +175,22 @@ pub enum Event {
         /// One printable line.
         text: String,
     },
+}
+
+impl Event {
+    /// The same with every text as one printable line. Texts are made printable where they enter;
+    /// this is the last look before many read it.
+    #[must_use]
+    pub fn shown(&self) -> Event {
+        if matches!(
+            self,
+            Event::PhaseStarted { .. } | Event::Progress { .. } | Event::PhaseEnded { .. }
+        ) {
+            return self.clone();
+        }
+        let told = serde_json::to_value(self).map(line_document);
+        told.and_then(serde_json::from_value).unwrap_or_else(|_| self.clone())
+    }
 }
 
 /// Where events go. Implementations render, store or count; they never fail the caller.

@@ -18,4 +18,4 @@ mod pipes;
 mod python;
 mod record;
 mod signatures;
-mod stranger;
+pub(crate) mod stranger;

@@ -99,6 +99,16 @@ impl Kept {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// The same from a client that says no more: what is not whole by then never will be.
+    pub(crate) fn raw_and_end(&self, socket: &str, bytes: &[u8]) -> String {
+        let mut stream = self.connect(socket);
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// Asks without a body: the HTTP status and the document.
     pub(crate) fn ask(&self, socket: &str, method: &str, target: &str) -> (u16, serde_json::Value) {
         answer(&self.raw(socket, format!("{method} {target} HTTP/1.1\r\n\r\n").as_bytes()))
