@@ -149,7 +149,10 @@ fn tampered_state_files_are_shown_as_printable_text() {
             EVIL.to_owned(),
         ] {
             std::fs::write(&path, text).unwrap();
-            clean_everywhere(&bench, name);
+            // What reads them; the mutations (tests/hostile_mutants) try the other verbs.
+            for words in [&["status"][..], &["history"], &["why"], &["report", "--json"]] {
+                clean_said(&format!("{name}, {words:?}"), &bench.surefoot(words));
+            }
         }
         std::fs::write(&path, good).unwrap();
     }
@@ -212,4 +215,60 @@ fn words_on_the_command_line_and_file_names_are_told_as_printable_text() {
     std::fs::write(&stick, [7; 4_096]).unwrap();
     let said = bench.surefoot(&["stick", &stick]);
     assert!(said.code != 0 && said.reason().is_some(), "{} {}", said.code, said.err);
+}
+
+#[test]
+fn a_word_or_a_path_that_is_no_text_is_told_and_ends_nothing() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Bench::new();
+    let folder = bench.dir.path().join(OsStr::from_bytes(b"D\xff\x1b[31m"));
+    std::fs::rename(bench.path("DEV"), &folder).unwrap();
+    let artifact = folder.join(OsStr::from_bytes(b"x\xff.surefoot"));
+    std::fs::copy(bench.release("2.0.0"), &artifact).unwrap();
+    let config = folder.join("surefoot.toml");
+    let said = |program: &str, words: &[&OsStr]| {
+        let done = std::process::Command::new(program)
+            .args(words)
+            .env("SUREFOOT_CONFIG", &config)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = done.status.code().unwrap_or(-1);
+        let said = Said { code, out: text(&done.stdout), err: text(&done.stderr) };
+        clean_said(&format!("{program} {words:?}"), &said);
+        assert!(code != 101 && !said.err.contains("panicked"), "{words:?}: {}", said.err);
+        said
+    };
+    let odd = OsStr::from_bytes(b"\xff\xfe");
+    for program in [
+        env!("CARGO_BIN_EXE_surefoot"),
+        env!("CARGO_BIN_EXE_surefoot-forge"),
+        env!("CARGO_BIN_EXE_surefoot-sim"),
+    ] {
+        assert_eq!(said(program, &[odd]).code, 64, "{program}");
+    }
+    let surefoot = env!("CARGO_BIN_EXE_surefoot");
+    for words in ["status", "doctor", "why", "report", "config check", "config show --origin"] {
+        for json in [&[][..], &["--json"]] {
+            let words: Vec<OsString> =
+                words.split(' ').chain(json.iter().copied()).map(Into::into).collect();
+            if !(words.contains(&"show".into()) && !json.is_empty()) {
+                let words: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
+                assert_eq!(said(surefoot, &words).code, 0, "{words:?}");
+            }
+        }
+    }
+    for verb in ["install", "verify", "stick", "report", "push"] {
+        let code = said(surefoot, &[OsStr::new(verb), odd]).code;
+        assert!(matches!(code, 64 | 66), "{verb}: {code}");
+    }
+    // A name that is text leads to one that is none, which is not written down.
+    let named = bench.path("named.surefoot");
+    std::os::unix::fs::symlink(&artifact, &named).unwrap();
+    let installed = said(surefoot, &[OsStr::new("install"), OsStr::new(&named)]);
+    assert_eq!(installed.code, 0, "{}", installed.err);
+    said(env!("CARGO_BIN_EXE_surefoot-forge"), &[OsStr::new("inspect"), artifact.as_os_str()]);
+    said(env!("CARGO_BIN_EXE_surefoot-sim"), &[OsStr::new("reboot"), folder.as_os_str()]);
 }

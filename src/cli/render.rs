@@ -6,7 +6,7 @@ use crate::device::{
     Running, SlotVerdict, Status, Summary, Wait, Why,
 };
 use crate::event::Event;
-use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId, printable};
+use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId, printable, shown_json};
 use serde::Serialize;
 use std::fmt::Write;
 use std::io::Write as _;
@@ -24,7 +24,7 @@ pub(super) fn complain_to_technician(failure: &Failure, next: &str) {
 
 pub(super) fn json<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_string_pretty(value);
-    text.map_or_else(|_| String::new(), |text| text + "\n")
+    text.map_or_else(|_| String::new(), |text| shown_json(&text) + "\n")
 }
 
 /// A failure as the answer of a command that was asked for JSON.
@@ -378,7 +378,8 @@ pub(super) fn configuration(loaded: &Loaded, origin: bool) -> String {
     for (key, file) in &loaded.origin {
         let value = loaded.value(key).map_or(String::new(), |v| v.to_string());
         let (key, value) = (printable(key, 200), printable(&value, 400));
-        let _ = writeln!(out, "{key:<24} {value:<32} {}", file.display());
+        let file = printable(&file.display().to_string(), 400);
+        let _ = writeln!(out, "{key:<24} {value:<32} {file}");
     }
     out
 }

@@ -9,7 +9,9 @@ use crate::config::{Where, load};
 use crate::daemon::{Remote, run_errand};
 use crate::device::{self, World};
 use crate::event::Sink;
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId, printable_lines, printable_words};
+use crate::model::{
+    Class, Failure, ReasonCode, Result, SlotId, printable_lines, printable_words, shown_json,
+};
 use clap::Parser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -332,8 +334,10 @@ fn events(folder: &Path, after: u64, follow: bool, json: bool) -> Result<String>
     let mut events = daemon.events(after, follow)?;
     let mut out = std::io::stdout().lock();
     while let Some((told, line)) = events.line()? {
-        let text = if json { line } else { render::event(&told) };
-        let text = printable_lines(&text, usize::MAX);
+        let text = match json {
+            true => shown_json(&line),
+            false => printable_lines(&render::event(&told), usize::MAX),
+        };
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             break;
         }

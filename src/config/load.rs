@@ -233,7 +233,8 @@ fn in_folders(root: &Path) -> (Vec<PathBuf>, Vec<String>) {
 fn why_not_read(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let meant = name.contains("toml") || name.contains("conf") || name.ends_with(".d");
-    meant.then(|| format!("{}: not read: its name does not end in `.toml`", path.display()))
+    let text = || format!("{}: not read: its name does not end in `.toml`", path.display());
+    meant.then(|| printable(&text(), 400))
 }
 
 /// Tables are merged, lists of named tables by name; anything else is replaced, so that an empty

@@ -48,7 +48,7 @@ impl Loaded {
         let line =
             files::foreign_text(file, files::SMALL).ok().and_then(|text| line_in(&text, key));
         let line = line.map_or_else(String::new, |n| format!(":{n}"));
-        format!("{}{line}: ", file.display())
+        printable(&format!("{}{line}:", file.display()), 400) + " "
     }
 }
 

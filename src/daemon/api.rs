@@ -8,7 +8,7 @@ use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
 use crate::device::{self, Allowed, Installation, Order, Reboot, SlotVerdict, Source, Then, World};
 use crate::event::{Event, Nowhere, Phase, Sink};
-use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable};
+use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable, shown_json};
 use crate::source::FileSource;
 use crate::stick::Served;
 use crate::sys::unix::Patient;
@@ -266,7 +266,8 @@ fn unknown(path: &str) -> Failure {
 }
 
 fn text<T: Serialize>(answer: &T) -> Result<String> {
-    serde_json::to_string(answer).reason(ReasonCode::Internal, "the answer")
+    let text = serde_json::to_string(answer).reason(ReasonCode::Internal, "the answer")?;
+    Ok(shown_json(&text))
 }
 
 /// What stands in a slot.

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::inhibit::{Held, Place, What, look as look_around};
-use crate::model::{Condition, Failure, Result, Txn};
+use crate::model::{Condition, Failure, Result, Txn, printable};
 use crate::sys::process::Children;
 use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct Wait {
 impl Wait {
     /// Waiting for this, nobody knows for how long.
     pub fn new(what: &str, text: impl Into<String>) -> Wait {
-        Wait { what: what.to_owned(), text: text.into(), seconds: None }
+        Wait { what: what.to_owned(), text: printable(&text.into(), 4_096), seconds: None }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::boot::{BootControl, BootFacts, Grade, grade as grade_boot, overall};
 use crate::config::Settings;
 use crate::disk::Disk;
 use crate::event::Sink;
-use crate::model::{Condition, ConditionKind, Failure, ReasonCode, SlotId};
+use crate::model::{Condition, ConditionKind, Failure, ReasonCode, SlotId, printable};
 use crate::slot::{Layout, SlotNames};
 use crate::sys::process::Children;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub enum Level {
     /// No update may be tried.
     Blocking,
 }
+
+/// As long as a text or a remedy is at most: there may be every failing check in it.
+const TEXT_MAX: usize = 4_096;
 
 /// One thing looked at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,6 +113,8 @@ impl Diagnosis {
     ) {
         let (topic, code) = (topic.to_owned(), told.map(|(code, _)| code));
         let kind = told.map(|(_, kind)| kind);
+        // Names of folders and files, and what the environment says, are parts of both.
+        let [text, remedy] = [text, remedy].map(|said| printable(&said, TEXT_MAX));
         self.findings.push(Finding { topic, level, text, remedy, code, kind });
     }
 

@@ -54,7 +54,8 @@ impl World {
     /// Why automatic updates are stopped, if they are. A hold that cannot be read still holds.
     pub fn hold(&self) -> Option<Hold> {
         let other = |by: String, reason: &str| {
-            Some(Hold { v: 1, by, reason: reason.to_owned(), until: None, at: 0 })
+            let (by, reason) = (printable(&by, REASON_MAX), printable(reason, REASON_MAX));
+            Some(Hold { v: 1, by, reason, until: None, at: 0 })
         };
         if self.settings.device.hold {
             return other("configuration".to_owned(), "`[device] hold` is set");

@@ -4,7 +4,7 @@
 use super::install::{Installation, Source};
 use super::verbs::rested;
 use super::world::World;
-use crate::model::{Digest, Failure, ReasonCode, Result, WithReason};
+use crate::model::{Digest, Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::durable;
 use crate::update::{Allowed, Phase, Then, Work};
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
     }
     if !path.is_file() {
         let text = format!("the rest of {}: {} is not there any more", work.to, path.display());
-        return waits(text);
+        return waits(printable(&text, 400));
     }
     let Begun { older, reinstall, retry_rolled_back, .. } = begun;
     Ok(Some(Unfinished::GoesOn(Box::new(Installation {

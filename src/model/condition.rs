@@ -37,7 +37,7 @@ impl Condition {
         remedy: impl Into<String>,
     ) -> Condition {
         let text = printable(text.as_ref(), 4096);
-        Condition { code, kind, text, remedy: remedy.into() }
+        Condition { code, kind, text, remedy: printable(&remedy.into(), 4096) }
     }
 
     /// A condition whose remedy is that of its code.

@@ -74,6 +74,34 @@ fn is_shown(c: char) -> bool {
             | '\u{e0000}'..='\u{10ffff}')
 }
 
+/// JSON, as `serde_json` writes it, without the characters that are written as an escape and do
+/// something else than be seen; a line feed stays. Every text was made printable where it entered,
+/// and this is the last look before a program prints what it was told.
+pub fn shown_json(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, escape)) = rest.split_once('\\') {
+        out.push_str(before);
+        let len = if escape.starts_with('u') { 5 } else { 1 };
+        let Some((word, after)) = escape.split_at_checked(len) else {
+            rest = escape;
+            break;
+        };
+        match word {
+            "b" | "f" | "r" => out.push('?'),
+            "t" => out.push(' '),
+            word if len == 5 => {
+                let code = u32::from_str_radix(&word[1..], 16).ok();
+                let letter = |c: &char| is_shown(*c) && !matches!(c, '"' | '\\');
+                out.push(code.and_then(char::from_u32).filter(letter).unwrap_or('?'));
+            }
+            word => out.extend(["\\", word]),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    printable_lines(&out, usize::MAX)
+}
+
 /// A JSON document from a file whose texts may have been written by another program: each becomes
 /// one printable line of a bounded length. `None` if it is not of this shape.
 pub fn document<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
@@ -125,6 +153,23 @@ mod tests {
         let hidden = |c: u32| !char::from_u32(c).is_some_and(is_shown);
         for range in [0..=0x1f, 0x7f..=0x9f, 0x200b..=0x200f, 0x2028..=0x202e, 0x2066..=0x2069] {
             assert!(range.clone().all(hidden), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_shown_with_nothing_but_what_can_be_seen() {
+        let text = "a\u{1b}[m\u{7}\t\r\n\u{8}\u{7f}\u{9b}\u{202e} \\ \" \\u001b é 完";
+        let value = serde_json::json!({ text: [text, "", "\\"] });
+        for written in
+            [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()]
+        {
+            let read: Value = serde_json::from_str(&shown_json(&written)).unwrap();
+            let shown = "a?[m? ?\n???? \\ \" \\u001b é 完";
+            assert_eq!(read, serde_json::json!({ shown: [shown, "", "\\"] }));
+        }
+        // None of these is written here, and nothing comes of them.
+        for odd in ["\\", "\\u12", "\\u1é99", "\\uzzzz", "\\u202e\\ud800"] {
+            assert!(shown_json(odd).chars().all(is_shown), "{odd}");
         }
     }
 

@@ -23,7 +23,7 @@ pub use ends::both_ends;
 pub use failure::{Failure, Result, WithReason};
 pub use line::{
     REASON_MAX, document, line_document, printable, printable_lines, printable_words,
-    shown_document,
+    shown_document, shown_json,
 };
 pub use numbers::{ByteLen, Digest, KeyId};
 pub use owner::Owner;
