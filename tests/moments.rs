@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use crate::common::{self, Bench};
+use crate::kept::{Kept, configure, until};
 
 /// A device with one program at every moment. It writes down its moment, and answers with the
 /// status in the file `answer-MOMENT`, if there is one.
@@ -157,6 +158,65 @@ fn a_veto_before_the_reboot_outlasts_a_cut_wherever_it_falls() {
         }
     }
     panic!("it never ended");
+}
+
+#[test]
+fn a_drill_that_was_called_off_is_told_as_that_and_is_no_alarm() {
+    for vetoed in [true, false] {
+        let bench = bench();
+        for version in ["2.0.0", "2.1.0"] {
+            bench.surefoot(&["install", &bench.release(version)]).ok();
+            bench.reboot(&[]);
+            bench.surefoot(&["commit"]).ok();
+        }
+        let (code, how) = match vetoed {
+            true => ("HOOK_VETO", "vetoed"),
+            false => ("REQUESTED", "cancelled"),
+        };
+        answers(&bench, "before-reboot", Some(if vetoed { 3 } else { 75 }));
+        configure(&bench, "[metrics]\nfile = \"run/metrics.prom\"\n");
+        bench.surefoot(&["drill"]).ok();
+        let daemon = Kept::start(&bench);
+        if !vetoed {
+            daemon.surefoot(&["rollback", "--reason", "not today"]).ok();
+        }
+        until("it is called off", || daemon.status()["state"] == "updated");
+        let events = daemon.surefoot(&["events"]).ok().out;
+        assert!(!events.contains("failed:"), "{events}");
+        let metrics =
+            || std::fs::read_to_string(bench.path("DEV/run/metrics.prom")).unwrap_or_default();
+        until("the metrics say so", || metrics().contains("surefoot_state{state=\"updated\"} 1\n"));
+        let metrics = metrics();
+        for end in ["failed", "vetoed", "cancelled", "rolled-back"] {
+            let none = format!("surefoot_updates_total{{outcome=\"{end}\"}} 0\n");
+            assert!(metrics.contains(&none), "{none}{metrics}");
+        }
+        assert!(metrics.contains("surefoot_drills_total 0\n"), "{metrics}");
+        drop(daemon);
+        let status = bench.status();
+        assert_eq!(status["state"], "updated", "{status:#}");
+        let last = &status["last"];
+        assert_eq!(
+            (&last["outcome"], &last["reason"], &last["drill"]),
+            (&how.into(), &code.into(), &"unhealthy".into()),
+            "{status:#}"
+        );
+        let told = format!("The drill was called off just now ({code}).");
+        assert!(status["summary"].as_str().unwrap().ends_with(&told), "{status:#}");
+        let text = bench.surefoot(&["status"]).ok().out;
+        let line = format!("reason   {code}: ");
+        assert!(text.contains("a drill was called off before it tried 2.0.0"), "{text}");
+        assert!(text.contains(&line), "{text}");
+        let history = bench.surefoot(&["history"]).ok().out;
+        let line = history.lines().last().unwrap();
+        let told = format!("called off before it began  {code}");
+        assert!(line.contains(" drill ") && line.contains(&told), "{line}");
+        assert!(!history.contains("failed"), "{history}");
+        let history = bench.surefoot(&["history", "--json"]).ok().json();
+        assert_eq!(history["history"][2]["outcome"], how, "{history:#}");
+        assert_eq!(bench.reboot(&[]), "a", "it was disarmed");
+        assert!(bench.status()["drill"].is_null(), "nothing is proven by it");
+    }
 }
 
 #[test]

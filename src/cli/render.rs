@@ -132,15 +132,10 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
-        let how = match ended {
-            _ if status.last.drill.is_some() => "a drill came home from",
-            Ended::Updated => "updated to",
-            Ended::RolledBack => "rolled back from",
-            Ended::Failed => "did not install",
-            Ended::Cancelled => "cancelled",
-        };
+        let how = crate::device::ended_in_words(ended, status.last.drill);
         let _ = writeln!(out, "last     {how} {to}, {}", crate::device::utc(at));
-        if let Some(reason) = status.last.reason.filter(|_| status.last.drill.is_none()) {
+        let home = status.last.drill.is_some() && ended == Ended::RolledBack;
+        if let Some(reason) = status.last.reason.filter(|_| !home) {
             // Several have a line each.
             let count = status.last.against.count();
             let several = count > 1;
@@ -267,15 +262,19 @@ pub(super) fn history(outcomes: &[Outcome], as_json: bool) -> String {
     let mut out = String::new();
     for end in outcomes {
         let how = match end.outcome {
-            _ if end.drilled().is_some() => "drill",
+            _ if end.drill().is_some() => "drill",
             Ended::Updated => "updated",
             Ended::RolledBack => "rolled back",
             Ended::Failed => "failed",
             Ended::Cancelled => "cancelled",
+            Ended::Vetoed => "vetoed",
+            Ended::Superseded => "superseded",
         };
-        let reason = match (end.drilled(), end.reason) {
+        let reason = end.reason.map_or(String::new(), |r| format!("  {r}"));
+        let reason = match (end.drilled(), end.called_off()) {
             (Some(_), _) => "  came home, rollback proven".to_owned(),
-            (None, reason) => reason.map_or(String::new(), |r| format!("  {r}")),
+            (None, Some(_)) => format!("  called off before it began{reason}"),
+            (None, None) => reason,
         };
         let unchecked = match end.work.from.identity() {
             Identity::Unknown => "  the order of releases could not be checked",

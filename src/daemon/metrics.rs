@@ -91,20 +91,22 @@ fn render(status: &Status, outcomes: &[Outcome], resident: Option<u64>) -> Strin
         out.sample("surefoot_trial_left_seconds", &[], left);
     }
     out.family("surefoot_updates", "counter", "Moves that ended, by the history that is kept.");
-    // A drill is no update, and its return no alarm.
-    let updates = || outcomes.iter().filter(|o| o.drilled().is_none());
+    // A drill is no update, and neither its return nor its being called off an alarm.
+    let updates = || outcomes.iter().filter(|o| o.drill().is_none());
     let ends = [
         (Ended::Updated, "updated"),
         (Ended::RolledBack, "rolled-back"),
         (Ended::Failed, "failed"),
         (Ended::Cancelled, "cancelled"),
+        (Ended::Vetoed, "vetoed"),
+        (Ended::Superseded, "superseded"),
     ];
     for (ended, word) in ends {
         let count = updates().filter(|o| o.outcome == ended).count();
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         out.sample("surefoot_updates_total", &[("outcome", word)], count);
     }
-    let drills = outcomes.len() - updates().count();
+    let drills = outcomes.iter().filter(|o| o.drilled().is_some()).count();
     let about = "Drills that came home, by the history that is kept.";
     out.family("surefoot_drills", "counter", about);
     out.sample("surefoot_drills_total", &[], u64::try_from(drills).unwrap_or(u64::MAX));

@@ -33,7 +33,7 @@ pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
     match last.outcome {
         Ended::Updated => moments::told(world, Moment::AfterCommit, &last, sink),
         Ended::RolledBack => moments::told(world, Moment::AfterRollback, &last, sink),
-        Ended::Failed | Ended::Cancelled => {}
+        Ended::Failed | Ended::Cancelled | Ended::Vetoed | Ended::Superseded => {}
     }
     durable::write(&world.aftermath_file(), key.as_bytes())
 }
@@ -41,6 +41,6 @@ pub fn aftermath(world: &World, sink: &dyn Sink) -> Result<()> {
 /// Which end this is; `None` for a move that was never tried.
 fn key(last: &Outcome) -> Option<String> {
     let txn = last.txn.as_ref();
-    let txn = txn.filter(|_| !matches!(last.outcome, Ended::Failed | Ended::Cancelled))?;
+    let txn = txn.filter(|_| matches!(last.outcome, Ended::Updated | Ended::RolledBack))?;
     Some(format!("{txn} {}\n", last.work.slot))
 }

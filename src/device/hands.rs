@@ -14,7 +14,7 @@ use crate::source::Input;
 use crate::sys::stop;
 use crate::trust::Verified;
 use crate::update::{
-    Done, Effect, EnvView, Facts, Hands, Journal, Phase, Rest, Target, Wish, drive,
+    Done, Effect, Ended, EnvView, Facts, Hands, Journal, Outcome, Phase, Rest, Target, Wish, drive,
 };
 
 /// What `WriteSlot` works with: present only while an artifact is at hand.
@@ -99,7 +99,12 @@ impl Hands for DeviceHands<'_, '_> {
     }
 
     fn persist(&mut self, journal: &Journal) -> Result<()> {
-        self.world.journal.save(journal)
+        self.world.journal.save(journal)?;
+        // What ends because another begins is told now: the other's end takes its place in the journal.
+        match journal.last.as_ref().filter(|last| last.outcome == Ended::Superseded) {
+            Some(last) => self.superseded(last),
+            None => Ok(()),
+        }
     }
 
     fn run(&mut self, effect: &Effect) -> Result<Option<Done>> {
@@ -170,6 +175,20 @@ impl DeviceHands<'_, '_> {
                 Done::NotWritten(failure.code(), failure.detail().to_owned())
             }
         })
+    }
+
+    /// Tells it once. The history is derived: the next look tries again, and nothing waits for it.
+    fn superseded(&self, last: &Outcome) -> Result<()> {
+        let history = &self.world.history;
+        if history.load().last() == Some(last) {
+            return Ok(());
+        }
+        let (version, text) = (last.work.to.to_string(), last.detail.clone());
+        self.sink.emit(&Event::Superseded { version, text });
+        if let Err(failure) = history.note(last) {
+            self.sink.emit(&Event::Warning { text: format!("history: {failure}") });
+        }
+        Ok(())
     }
 
     fn check(&self) -> Done {
@@ -268,7 +287,7 @@ pub(super) fn rest_with(
             sink.emit(&Event::Warning { text: format!("history: {failure}") });
         }
         let settled = rest.journal.phase == Phase::Idle;
-        if settled && last.outcome == crate::update::Ended::Updated && last.work.slot == booted {
+        if settled && last.outcome == Ended::Updated && last.work.slot == booted {
             let epochs = [SlotId::A, SlotId::B].map(|s| memory::verified_epoch(world, s));
             world.floor.raise(epochs[0].min(epochs[1]))?;
         }

@@ -3,19 +3,21 @@
 use super::answer::{Answer, Next};
 use super::departure;
 use super::hands::{Cargo, look, rest};
+use super::moments;
 use super::offer::{self, Offer};
 use super::readiness;
 use super::unfinished::{Begun, forget, is_the_same};
 use super::work::{PATIENCE, Working};
 use super::world::World;
-use super::{memory, moments};
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Plan, Reuse, check_file};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
 use crate::sys::stop::Stop;
-use crate::update::{Allowed, Done, Ended, Order, Phase, Reboot, State, Then, Wish, Work, at_rest};
+use crate::update::{
+    Allowed, Done, Ended, Journal, Order, Outcome, Phase, Reboot, State, Then, Wish, Work, at_rest,
+};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::PathBuf;
@@ -136,10 +138,16 @@ fn stopped(world: &World, word: Failure, begun: Option<Work>, sink: &dyn Sink) -
         // Whoever sat at the keyboard goes on with it, or nobody does.
         let _best_effort = forget(world);
     }
+    let Some(work) = begun else { return word };
+    if word.code() == ReasonCode::Superseded {
+        if let Err(failure) = made_way(world, work, word.detail(), sink) {
+            sink.emit(&Event::Warning { text: format!("history: {failure}") });
+        }
+        return word;
+    }
     if word.code() != ReasonCode::Cancelled {
         return word;
     }
-    let Some(work) = begun else { return word };
     let why = word.detail().to_owned();
     let wish = Wish::Cancel { why: why.clone(), begun: Some(work.clone()) };
     if let Err(failure) = rest(world, world.load_journal(), &wish, None, sink) {
@@ -148,6 +156,22 @@ fn stopped(world: &World, word: Failure, begun: Option<Work>, sink: &dyn Sink) -
     }
     super::cancel::told(&work, &why, sink);
     word
+}
+
+/// Tells of an installation that makes way before its first byte is written. One that the journal speaks
+/// of ends when the other begins, and goes on should that one be refused.
+fn made_way(world: &World, work: Work, why: &str, sink: &dyn Sink) -> Result<()> {
+    let journal = world.load_journal();
+    if !matches!(journal.phase, Phase::Idle | Phase::Staged(_))
+        || journal.work().is_some_and(|standing| standing.digest == work.digest)
+    {
+        return Ok(());
+    }
+    let (version, text) = (work.to.to_string(), why.to_owned());
+    let last = Outcome::made_way(work, why, world.now());
+    sink.emit(&Event::Superseded { version, text });
+    world.journal.save(&Journal { last: Some(last.clone()), ..journal })?;
+    world.history.note(&last)
 }
 
 /// The work itself: under the lock, and told to others, unless nothing is to be done.
@@ -195,9 +219,6 @@ fn bring(
         return Ok(answer);
     }
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
-    if let Some(text) = memory::order_unchecked(world, booted) {
-        sink.emit(&Event::Warning { text });
-    }
     if let Phase::Staged(old) | Phase::Switching { work: old, .. } = &journal.phase
         && ask.order.automatic
         && old.to.release_counter > work.to.release_counter
@@ -285,7 +306,7 @@ fn may_begin(world: &World, ask: &Installation) -> Result<()> {
 /// The same artifact again, while it waits: done, and nothing is written.
 fn already(
     world: &World,
-    journal: &crate::update::Journal,
+    journal: &Journal,
     digest: &crate::model::Digest,
     then: Then,
     allowed: Allowed,
@@ -300,7 +321,7 @@ fn already(
 
 /// Who asks again may ask for another time of the reboot; what comes by itself changes nothing that a
 /// person has asked for.
-fn reorder(world: &World, journal: &mut crate::update::Journal, order: &Order) -> Result<()> {
+fn reorder(world: &World, journal: &mut Journal, order: &Order) -> Result<()> {
     match &mut journal.phase {
         Phase::Switching { work, .. } | Phase::Staged(work)
             if work.order != *order && (work.order.automatic || !order.automatic) =>

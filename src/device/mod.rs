@@ -56,7 +56,7 @@ pub use recorder::black_box;
 pub use report::report;
 pub use report_text::text as report_text;
 pub use rights::may_look;
-pub use status::{LastEnd, SlotView, Status, Trial, status};
+pub use status::{LastEnd, SlotView, Status, Trial, ended_in_words, status};
 pub use unfinished::{Unfinished, unfinished};
 pub use verbs::{
     come_to_rest, commit, decide, history, reboot, rollback, shutdown, signed, switch, verify_slot,

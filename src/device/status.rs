@@ -75,7 +75,8 @@ pub struct LastEnd {
     /// Every check and hook that said no.
     #[serde(flatten)]
     pub against: Against,
-    /// The drill that it was, if the device came home from one: no alarm.
+    /// The drill that it was, if the device came home from one (`rolled-back`) or it was called off
+    /// before it began: no alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Drill>,
     /// From which release.
@@ -165,9 +166,12 @@ pub fn status(world: &World) -> Result<Status> {
         }
         None => world.load_journal(),
     };
-    // Its last words are told after it is armed.
-    let done = |artifact| match &journal.phase {
-        Phase::Staged(work) | Phase::Switching { work, .. } => artifact == Some(work.digest),
+    // Its last words are told after it is armed; and what takes the place of another does so once it
+    // is known what it is.
+    let done = |artifact: Option<Digest>| match &journal.phase {
+        Phase::Staged(work) | Phase::Switching { work, .. } => {
+            artifact.is_none_or(|artifact| artifact == work.digest)
+        }
         _ => false,
     };
     let running = world.running().filter(|r| r.stoppable && !done(r.artifact));
@@ -225,7 +229,7 @@ pub fn status(world: &World) -> Result<Status> {
         reason: l.reason,
         detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),
         against: l.against.clone(),
-        drill: l.drilled(),
+        drill: l.drill(),
         from: Some(l.work.from.to_string()),
         to: Some(l.work.to.to_string()),
         slot: Some(l.work.slot),
@@ -275,6 +279,22 @@ fn view(world: &World, slot: SlotId) -> SlotView {
         artifact: Some(label.digest).filter(|d| *d != Digest::NONE),
         bootable,
         partitions: world.layout.partitions(slot).iter().map(|p| p.name.clone()).collect(),
+    }
+}
+
+/// How a move ended, to stand before the name of the release that it was to bring.
+pub fn ended_in_words(ended: Ended, drill: Option<Drill>) -> &'static str {
+    match (ended, drill) {
+        (Ended::RolledBack, Some(_)) => "a drill came home from",
+        (Ended::Cancelled | Ended::Vetoed | Ended::Superseded, Some(_)) => {
+            "a drill was called off before it tried"
+        }
+        (Ended::Updated, _) => "updated to",
+        (Ended::RolledBack, None) => "rolled back from",
+        (Ended::Failed, _) => "did not install",
+        (Ended::Cancelled, None) => "cancelled",
+        (Ended::Vetoed, None) => "a program said no to",
+        (Ended::Superseded, None) => "another release took the place of",
     }
 }
 
@@ -389,8 +409,16 @@ fn summary(
             let took = certificate.map_or_else(|| "the device came home".to_owned(), |c| c.home());
             format!("The drill ended: {took}; rollback proven.")
         }
+        (_, Some(last)) if journal.phase == Phase::Idle && last.called_off().is_some() => {
+            let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));
+            format!("The drill was called off {}{why}.", clock::ago(last.at, now))
+        }
         (State::Idle, Some(last)) if last.outcome == Ended::Cancelled => {
             sentence(format!("{} was cancelled {}.", last.work.to, clock::ago(last.at, now)))
+        }
+        (State::Idle, Some(last)) if last.outcome == Ended::Superseded => {
+            let ago = clock::ago(last.at, now);
+            sentence(format!("{} ended {ago}: {}.", last.work.to, last.detail))
         }
         (State::RolledBack, Some(last)) => {
             let why = last.reason.map_or_else(String::new, |r| format!(" ({r})"));

@@ -58,6 +58,10 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             },
         ),
         (
+            "Another release takes the place of one that was not tried yet. Nobody is to blame, and nothing that boots has changed.",
+            Event::Superseded { version: text("2.0.0"), text: text("3.0.0 takes its place") },
+        ),
+        (
             "A health check says something else than the last time.",
             Event::Check {
                 name: text("web"),
@@ -116,13 +120,14 @@ mod tests {
             Event::RolledBack { .. } => 7,
             Event::Refused { .. } => 8,
             Event::Cancelled { .. } => 9,
-            Event::Check { .. } => 10,
-            Event::Hook { .. } => 11,
-            Event::Waiting { .. } => 12,
-            Event::Media { .. } => 13,
-            Event::Hold { .. } => 14,
-            Event::Rebooting { .. } => 15,
-            Event::Warning { .. } => 16,
+            Event::Superseded { .. } => 10,
+            Event::Check { .. } => 11,
+            Event::Hook { .. } => 12,
+            Event::Waiting { .. } => 13,
+            Event::Media { .. } => 14,
+            Event::Hold { .. } => 15,
+            Event::Rebooting { .. } => 16,
+            Event::Warning { .. } => 17,
         }
     }
 
@@ -130,7 +135,7 @@ mod tests {
     fn every_kind_is_here_once_with_an_id_of_its_own() {
         let all = examples();
         let places: Vec<_> = all.iter().map(|(_, e)| place(e)).collect();
-        assert_eq!(places, (0..17).collect::<Vec<_>>());
+        assert_eq!(places, (0..18).collect::<Vec<_>>());
         let told: Vec<_> = all.iter().filter_map(|(_, e)| e.told()).collect();
         let ids: BTreeSet<_> = told.iter().map(|t| t.id).collect();
         assert_eq!(ids.len(), told.len());

@@ -58,6 +58,11 @@ impl Event {
                 "5",
                 format!("{version} is cancelled: {text}"),
             ),
+            Event::Superseded { version, text } => told(
+                "4b1f0a9ce2d34f7b9d6588f1c03e7a52",
+                "5",
+                format!("{version} makes way: {text}"),
+            ),
             Event::Check { name, passed, text } => {
                 let line = match passed {
                     true => format!("check {name} passes"),

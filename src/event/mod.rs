@@ -130,6 +130,13 @@ pub enum Event {
         /// Who, and why.
         text: String,
     },
+    /// Another release takes the place of one that was not tried yet; nobody is to blame.
+    Superseded {
+        /// The release that makes way.
+        version: String,
+        /// Which one takes its place.
+        text: String,
+    },
     /// A health check says something else than the last time.
     Check {
         /// Its name.

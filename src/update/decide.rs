@@ -2,7 +2,8 @@
 
 use super::endings::{
     arm, begin, cancelled, cancelled_before, end, end_rolled_back, end_untold, is_meant,
-    leave_blameless, stands, stranded_untold, telling, unknown_txn, unknown_work, updated,
+    leave_blameless, stands, stranded_untold, superseded, taken_back, telling, unknown_txn,
+    unknown_work, updated, vetoed,
 };
 use super::facts::{Done, Effect, Facts, Step, Target, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -79,7 +80,8 @@ fn stray_trial(j: &Journal, f: &Facts) -> Step {
         (Some(last), true) => {
             let work = Work { slot: f.booted, ..last.work.clone() };
             // It was tried all the same: no longer cancelled, and still nobody's fault.
-            let reason = last.reason.filter(|r| *r != ReasonCode::Cancelled);
+            let untried = [ReasonCode::Cancelled, ReasonCode::Superseded];
+            let reason = last.reason.filter(|r| !untried.contains(r));
             let reason = reason.unwrap_or(ReasonCode::Requested);
             telling(leave_blameless(j, f, &work, &txn, reason, &last.detail), &last.against)
         }
@@ -175,8 +177,8 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
     let failed = |reason, detail| end(j, f, Ended::Failed, work.clone(), Some(txn), reason, detail);
     match (armed, f.env.trial, home) {
         (false, false, true) => match &f.wish {
-            Wish::Rollback(why) => failed(ReasonCode::Requested, why),
-            Wish::Veto(said) => telling(failed(said.no(), &said.text()), said),
+            Wish::Rollback(why) => taken_back(j, f, work, Some(txn), why),
+            Wish::Veto(said) => vetoed(j, f, work, txn, said),
             Wish::Cancel { why, begun } if is_meant(begun, work) => {
                 cancelled(j, f, work, Some(txn), why)
             }
@@ -200,14 +202,14 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             reboots: untried + 1,
         })),
         (true, true, true) => match &f.wish {
-            Wish::Rollback(why) => failed(ReasonCode::Requested, why),
-            Wish::Veto(said) => telling(failed(said.no(), &said.text()), said),
+            Wish::Rollback(why) => taken_back(j, f, work, Some(txn), why),
+            Wish::Veto(said) => vetoed(j, f, work, txn, said),
             Wish::Cancel { why, begun } if is_meant(begun, work) => {
                 cancelled(j, f, work, Some(txn), why)
             }
             Wish::Cancel { why, begun } => cancelled_before(j, f, why, begun),
             Wish::Install(wanted, _) if wanted.digest != work.digest => {
-                failed(ReasonCode::Requested, "another release takes its place")
+                superseded(j, f, work, Some(txn), wanted)
             }
             Wish::Return(wanted) if wanted.digest != work.digest => {
                 Step::Refuse(ReasonCode::NothingToRollBack)

@@ -80,11 +80,45 @@ pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
     }
     let journal = j.forgiving(&work.digest);
     // What a person wants is wanted again.
-    let journal = match work.order.automatic {
+    let mut journal = match work.order.automatic {
         true => journal,
         false => journal.resuming(&work.digest),
     };
+    // What was not at its end yet ends with this, and is told.
+    if let Some(old) = j.work().filter(|old| old.digest != work.digest)
+        && let Step::Persist(ended) = superseded(&journal, f, old, None, work)
+    {
+        journal = ended;
+    }
     Step::Persist(journal.in_phase(Phase::Installing(work.clone())))
+}
+
+/// Another release takes its place before it was tried: nobody is to blame.
+pub(super) fn superseded(j: &Journal, f: &Facts, old: &Work, txn: Option<&Txn>, by: &Work) -> Step {
+    let why = format!("{} takes its place", by.to);
+    end(j, f, Ended::Superseded, old.clone(), txn, ReasonCode::Superseded, &why)
+}
+
+/// A program of the integrator has said no to what is not tried yet.
+pub(super) fn vetoed(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &Against) -> Step {
+    let end = end(j, f, Ended::Vetoed, work.clone(), Some(txn), said.no(), &said.text());
+    telling(end, said)
+}
+
+/// A person has taken back what was not tried yet. A drill is called off with that, and nothing has
+/// failed.
+pub(super) fn taken_back(
+    j: &Journal,
+    f: &Facts,
+    work: &Work,
+    txn: Option<&Txn>,
+    why: &str,
+) -> Step {
+    let ended = match work.order.drill {
+        Some(_) => Ended::Cancelled,
+        None => Ended::Failed,
+    };
+    end(j, f, ended, work.clone(), txn, ReasonCode::Requested, why)
 }
 
 /// A person has said so: nobody is to blame, and nothing begins it again by itself.
@@ -149,6 +183,7 @@ pub(super) fn updated(j: &Journal, f: &Facts, work: &Work, txn: &Txn, said: &str
         against: Against::default(),
         came_up: None,
         at: f.now,
+        untried: false,
     };
     Step::Persist(Journal {
         last: Some(outcome),
@@ -192,6 +227,7 @@ pub(super) fn end(
         against: Against::default(),
         came_up,
         at: f.now,
+        untried: false,
     };
     Step::Persist(Journal { last: Some(last), ..j.in_phase(Phase::Idle) })
 }
@@ -200,7 +236,7 @@ pub(super) fn end(
 pub(super) fn end_untold(j: &Journal, f: &Facts, outcome: Ended, work: Work, txn: &Txn) -> Step {
     let j = match outcome {
         Ended::RolledBack => blaming(j, &work, ReasonCode::BootFailed),
-        Ended::Updated | Ended::Failed | Ended::Cancelled => j.clone(),
+        _ => j.clone(),
     };
     end(&j, f, outcome, work, Some(txn), ReasonCode::JournalLost, "")
 }

@@ -89,6 +89,7 @@ mod tests {
             detail: "x".repeat(500),
             against: Default::default(),
             came_up: None,
+            untried: false,
             at,
         }
     }

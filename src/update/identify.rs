@@ -232,6 +232,7 @@ mod tests {
             detail: String::new(),
             against: Default::default(),
             came_up: None,
+            untried: false,
             at: 0,
         }
     }

@@ -192,6 +192,10 @@ pub enum Ended {
     Failed,
     /// A person cancelled it before it was tried.
     Cancelled,
+    /// A program of the integrator said no before it was tried.
+    Vetoed,
+    /// Another release took its place before it was tried.
+    Superseded,
 }
 
 /// A move that has ended.
@@ -216,12 +220,43 @@ pub struct Outcome {
     pub came_up: Option<u32>,
     /// Seconds since 1970 by the clock of that moment.
     pub at: u64,
+    /// In files only: it is over and was never tried, beside the word *failed* that an older program
+    /// knows. See [`Outcome::stored`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untried: bool,
 }
 
 impl Outcome {
     /// The drill that ended as it should: the device came home. That is no alarm.
     pub fn drilled(&self) -> Option<Drill> {
         self.work.order.drill.filter(|_| self.outcome == Ended::RolledBack)
+    }
+
+    /// The drill that did not take place: a person or a program called it off before it was tried.
+    /// That is no alarm either, and proves nothing.
+    pub fn called_off(&self) -> Option<Drill> {
+        let ends = [Ended::Cancelled, Ended::Vetoed, Ended::Superseded];
+        self.work.order.drill.filter(|_| ends.contains(&self.outcome))
+    }
+
+    /// What made way for another before the journal spoke of it; `why` names the other.
+    pub fn made_way(work: Work, why: &str, at: u64) -> Outcome {
+        Outcome {
+            outcome: Ended::Superseded,
+            work,
+            txn: None,
+            reason: Some(ReasonCode::Superseded),
+            detail: why.to_owned(),
+            against: Against::default(),
+            came_up: None,
+            at,
+            untried: false,
+        }
+    }
+
+    /// The drill that it was, if it is no alarm.
+    pub fn drill(&self) -> Option<Drill> {
+        self.drilled().or_else(|| self.called_off())
     }
 }
 
@@ -257,25 +292,33 @@ const DENIED_MAX: usize = 64;
 const CANCELLED_MAX: usize = 16;
 
 impl Outcome {
-    /// As it is kept in files. An older program does not know the word *cancelled*, and would lose
-    /// the whole journal for it: there it stands as *failed*, with the reason that says more.
+    /// As it is kept in files. An older program does not know the words *cancelled*, *vetoed* and
+    /// *superseded*, and would lose the whole journal for one: there they stand as *failed*, with the
+    /// reason that says more.
     #[must_use]
     pub fn stored(&self) -> Outcome {
         match self.outcome {
-            Ended::Cancelled => Outcome { outcome: Ended::Failed, ..self.clone() },
-            _ => self.clone(),
+            Ended::Cancelled | Ended::Vetoed | Ended::Superseded => {
+                Outcome { outcome: Ended::Failed, untried: true, ..self.clone() }
+            }
+            Ended::Updated | Ended::RolledBack | Ended::Failed => self.clone(),
         }
     }
 
     /// The other way round.
     #[must_use]
     pub fn read(self) -> Outcome {
-        match (self.outcome, self.reason) {
-            (Ended::Failed, Some(ReasonCode::Cancelled)) => {
-                Outcome { outcome: Ended::Cancelled, ..self }
+        let outcome = match (self.outcome, self.reason, self.untried) {
+            // The program that wrote this first had no other word for it.
+            (Ended::Failed, Some(ReasonCode::Cancelled), _) => Ended::Cancelled,
+            (Ended::Failed, Some(ReasonCode::Superseded), true) => Ended::Superseded,
+            (Ended::Failed, Some(ReasonCode::HookVeto | ReasonCode::HookLater), true) => {
+                Ended::Vetoed
             }
-            _ => self,
-        }
+            (Ended::Failed, _, true) => Ended::Cancelled,
+            (outcome, ..) => outcome,
+        };
+        Outcome { outcome, untried: false, ..self }
     }
 }
 

@@ -212,23 +212,38 @@ mod tests {
             detail,
             against: Default::default(),
             came_up: None,
+            untried: false,
             at: 0,
         };
         Journal { last: Some(last), ..journal(1) }
     }
 
     #[test]
-    fn an_older_program_reads_what_was_cancelled_as_failed() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = JournalStore::new(dir.path());
-        let mut cancelled = ended(Ended::Cancelled).cancelling(Digest::of(b"x"));
-        if let Some(last) = &mut cancelled.last {
-            last.reason = Some(ReasonCode::Cancelled);
+    fn an_older_program_reads_what_it_has_no_word_for_as_failed() {
+        for (end, reason, old) in [
+            (Ended::Cancelled, ReasonCode::Cancelled, false),
+            (Ended::Cancelled, ReasonCode::Requested, false),
+            (Ended::Vetoed, ReasonCode::HookVeto, false),
+            (Ended::Superseded, ReasonCode::Superseded, false),
+            // A trial that failed where there is nothing to go back to is no veto.
+            (Ended::Failed, ReasonCode::HookVeto, true),
+            (Ended::Failed, ReasonCode::Requested, true),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = JournalStore::new(dir.path());
+            let mut journal = ended(end).cancelling(Digest::of(b"x"));
+            if let Some(last) = &mut journal.last {
+                last.reason = Some(reason);
+            }
+            store.save(&journal).unwrap();
+            let text = std::fs::read_to_string(store.path(0)).unwrap();
+            for word in ["cancelled", "vetoed", "superseded"] {
+                assert!(!text.contains(&format!("\"outcome\": \"{word}\"")), "{text}");
+            }
+            assert!(text.contains("\"outcome\": \"failed\""), "{text}");
+            assert_eq!(text.contains("\"untried\""), !old, "{text}");
+            assert_eq!(store.load(), Stored::Found(journal));
         }
-        store.save(&cancelled).unwrap();
-        let text = std::fs::read_to_string(store.path(0)).unwrap();
-        assert!(text.contains("\"failed\"") && !text.contains("\"cancelled\": \""), "{text}");
-        assert_eq!(store.load(), Stored::Found(cancelled));
     }
 
     #[test]

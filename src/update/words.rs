@@ -6,9 +6,9 @@ use crate::model::State;
 impl State {
     /// The word of a journal at rest.
     pub fn of(journal: &Journal) -> State {
-        // A drill that came home has changed nothing: what runs now ran before it.
+        // A drill that came home or was called off has changed nothing: what runs now ran before it.
         if let (Phase::Idle, Some(last)) = (&journal.phase, &journal.last)
-            && last.drilled().is_some()
+            && last.drill().is_some()
         {
             return if last.work.from.version.is_some() { State::Updated } else { State::Idle };
         }
@@ -17,10 +17,11 @@ impl State {
             (Phase::Staged(_), _) => State::Staged,
             (Phase::Switching { .. } | Phase::Returning { .. }, _) => State::Switching,
             (Phase::Trying { .. }, _) => State::Trying,
-            (Phase::Idle, None | Some(Ended::Cancelled)) => State::Idle,
+            (Phase::Idle, None | Some(Ended::Cancelled | Ended::Superseded)) => State::Idle,
             (Phase::Idle, Some(Ended::Updated)) => State::Updated,
             (Phase::Idle, Some(Ended::RolledBack)) => State::RolledBack,
-            (Phase::Idle, Some(Ended::Failed)) => State::Failed,
+            // A release that was asked for is not there.
+            (Phase::Idle, Some(Ended::Failed | Ended::Vetoed)) => State::Failed,
         }
     }
 }

@@ -14,8 +14,20 @@ pub(crate) struct UnderWay {
 impl UnderWay {
     /// Starts the installation of a file, or of what is fed with `-`.
     pub(crate) fn start(bench: &Bench, artifact: &str) -> UnderWay {
+        UnderWay::by(Command::new(env!("CARGO_BIN_EXE_surefoot")), bench, artifact)
+    }
+
+    /// The same heeding every signal, whatever started this test ignores: a shell that runs it in the
+    /// background ignores SIGINT.
+    pub(crate) fn heeding(bench: &Bench, artifact: &str) -> UnderWay {
+        let mut env = Command::new("env");
+        env.args(["--default-signal=INT,HUP", env!("CARGO_BIN_EXE_surefoot")]);
+        UnderWay::by(env, bench, artifact)
+    }
+
+    fn by(mut command: Command, bench: &Bench, artifact: &str) -> UnderWay {
         let streams = artifact == "-";
-        let child = Command::new(env!("CARGO_BIN_EXE_surefoot"))
+        let child = command
             .args(["--config", &bench.path("DEV/surefoot.toml"), "install", artifact])
             .env_remove("SUREFOOT_CONFIG")
             .stdin(if streams { Stdio::piped() } else { Stdio::null() })

@@ -2,7 +2,7 @@
 
 use super::visit::Ending;
 use crate::config::Settings;
-use crate::device::{Ended, Status, utc};
+use crate::device::{Ended, Status, ended_in_words, utc};
 use crate::model::{ByteLen, Digest, ReasonCode, Result, printable};
 use crate::stick::{Judged, Shown};
 use crate::sys::clock;
@@ -180,16 +180,11 @@ impl Report {
 
 fn last(status: &Status) -> Option<String> {
     let (last, ended) = (&status.last, status.last.outcome?);
-    let how = match ended {
-        _ if last.drill.is_some() => "a drill came home from",
-        Ended::Updated => "updated to",
-        Ended::RolledBack => "rolled back from",
-        Ended::Failed => "did not install",
-        Ended::Cancelled => "cancelled",
-    };
+    let how = ended_in_words(ended, last.drill);
     let to = last.to.as_deref().unwrap_or("a system that nobody remembers");
     let mut out = format!("{how} {to}, {}", last.at.map_or_else(String::new, utc));
-    if let Some(reason) = last.reason.filter(|_| last.drill.is_none()) {
+    if let Some(reason) = last.reason.filter(|_| last.drill.is_none() || ended != Ended::RolledBack)
+    {
         let _ = write!(out, ": {} [{reason}]", last.detail.as_deref().unwrap_or_default());
     }
     Some(out)

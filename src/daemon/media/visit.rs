@@ -227,7 +227,7 @@ fn came_back(one: &Judged, status: &Status) -> Option<Ending> {
         return None;
     };
     let last = &status.last;
-    let bad = matches!(last.outcome, Some(Ended::RolledBack | Ended::Failed));
+    let bad = matches!(last.outcome, Some(Ended::RolledBack | Ended::Failed | Ended::Vetoed));
     let same = last.artifact.as_ref() == Some(artifact);
     let lost = last.reason == Some(ReasonCode::SourceLost);
     if !(bad && same) || lost {

@@ -82,6 +82,7 @@ impl Machine {
             detail,
             against: Default::default(),
             came_up: None,
+            untried: false,
             at: 0,
         });
         let journal = Journal { attempts: 1, last, ..Journal::default() };
