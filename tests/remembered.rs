@@ -310,6 +310,21 @@ fn an_unknown_release_is_told_and_takes_what_is_accepted_above_the_floor() {
     assert!(!status.contains("factory"), "{status}");
     assert!(maker.doctor().contains("which release runs is not known"), "{}", maker.doctor());
     bench.surefoot(&["install", &below]).refused(65, "BELOW_FLOOR");
+    let words: [&[&str]; 4] =
+        [&["doctor"], &["why"], &["verify", &old], &["install", &old, "--dry-run"]];
+    for words in words {
+        let said = bench.surefoot(words).ok().out;
+        let told = said.lines().filter(|l| l.contains("cannot be checked") && l.contains("warn"));
+        let told: Vec<_> = told.collect();
+        assert!(matches!(told[..], [one] if one.contains("[ORDER_UNKNOWN]")), "{words:?}: {said}");
+        let json = bench.surefoot(&[words, &["--json"]].concat()).ok().json();
+        let is = |f: &serde_json::Value| f["code"] == "ORDER_UNKNOWN" && f["kind"] == "warns";
+        assert_eq!(
+            json["findings"].as_array().unwrap().iter().filter(|f| is(f)).count(),
+            1,
+            "{json}"
+        );
+    }
     let said = bench.surefoot(&["install", &old]).ok();
     assert!(said.err.contains("cannot be checked"), "the install says so: {}", said.err);
     bench.reboot(&[]);

@@ -239,6 +239,7 @@ fn look_at_world(world: &World, found: &[Found], out: &mut Diagnosis) {
         let remedy = "Nothing to do: the next commit mends it. Ask why it happened.".to_owned();
         out.warn("floor", text, remedy);
     }
+    out.found("release", found);
     doctor_state::order(world, out);
     doctor_machine::look(world, &Children, out);
     let certificate = match standing(world) {

@@ -141,14 +141,8 @@ pub(super) fn order(world: &World, out: &mut Diagnosis) {
             let remedy = "Install a release that is signed by a key of this trust file.";
             out.warn("release", text, remedy.to_owned());
         }
-        Identity::Unknown => {
-            let text = format!(
-                "which release runs is not known ({why}): whether another one is older cannot be checked; the stored floor still holds"
-            );
-            let remedy =
-                "Install the release that should run; from its commit on the order is known.";
-            out.warn("release", text, remedy.to_owned());
-        }
+        // Told by all who are asked before an update.
+        Identity::Unknown => {}
     }
     if let Some(refused) = world.refusal(booted.other()) {
         let text = format!("nothing to return to by `surefoot rollback`: {refused}");

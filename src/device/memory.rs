@@ -187,6 +187,6 @@ pub(super) fn order_unchecked(world: &World, slot: SlotId) -> Option<String> {
     let stand = world.held(slot).stand;
     (stand.identity() == Identity::Unknown).then(|| {
         let why = stand.why.as_ref().map_or("nothing is remembered of it", Failure::detail);
-        format!("which release runs in slot {slot} is not known ({why}): whether another one is older cannot be checked")
+        format!("which release runs is not known ({why}): whether another one is older cannot be checked; the stored floor still holds")
     })
 }

@@ -153,6 +153,7 @@ reasons! {
     DeadlinePassed "DEADLINE_PASSED" Denied "The new system was not decided in its time." "Nothing to repair: the previous system is armed, or runs again. `[trial] deadline` and `[health] deadline` set the time.";
     CannotUpdateAgain "CANNOT_UPDATE_AGAIN" Device "The running system could not install the next update." "Nothing to repair: the previous system is armed, or runs again. `surefoot status` says what was missing.";
     CheckCannotRun "CHECK_CANNOT_RUN" Config "A health check can never run on this device, so no release could stay." "Correct the check in the configuration, then run `surefoot doctor`.";
+    OrderUnknown "ORDER_UNKNOWN" Denied "Which release runs is not known, so whether another one is older cannot be checked." "Nothing is refused for it, and the stored floor holds. Install the release that should run: from its commit on the order is known.";
     CheckFails "CHECK_FAILS" Denied "A health check fails in the system that runs, and the next system must pass it." "Nothing needs to be done where the release to be installed mends it; else mend it first.";
     TimesConflict "TIMES_CONFLICT" Config "The times in the configuration contradict each other, so no release could stay." "Correct `[health]` and `[trial]`, then run `surefoot config check`.";
     HealthUnknown "HEALTH_UNKNOWN" Denied "A health check could not be run, so nothing was decided." "`surefoot why` names the check: wait, or correct it. In a trial you can decide yourself: `surefoot commit --force --reason TEXT`.";
@@ -168,7 +169,7 @@ reasons! {
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "The device goes on by itself: `surefoot status` says where it stands.";
     Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
     Cancelled "CANCELLED" Busy "The installation was cancelled." "Nothing to do. What was written is kept: `surefoot install` goes on with it, and nothing else begins it again.";
-    Superseded "SUPERSEDED" Busy "A newer release took the place of this automatic installation." "Nothing to do.";
+    Superseded "SUPERSEDED" Busy "Another release took its place before it was tried." "Nothing to do.";
     Interrupted "INTERRUPTED" Retry "The updater was told to end while it installed." "Run the same command again; it goes on where it stopped. The daemon does so by itself where it can.";
     // How an update ended.
     CounterDead "COUNTER_DEAD" Device "The boot of a trial was not counted." "Set `surefoot_counter` to what counts boots on this board, `uboot` or `script`: docs/uboot-environment.md.";

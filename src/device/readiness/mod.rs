@@ -66,6 +66,7 @@ pub(super) fn firm(world: &World, before: Before) -> Vec<Found> {
 pub(super) fn all(world: &World, sink: &dyn Sink) -> Vec<Found> {
     let mut found = firm(world, Before::Update);
     found.extend(notes::waits(world));
+    found.extend(notes::order(world));
     found.extend(notes::failing(world, sink));
     found
 }
@@ -83,6 +84,7 @@ pub(super) fn ready(world: &World, checks: Option<&dyn Sink>) -> Result<Vec<Cond
     let mut found = firm(world, Before::Update);
     if !found.iter().any(|f| f.condition.blocks()) {
         found.extend(notes::waits(world));
+        found.extend(notes::order(world));
         found.extend(checks.map(|sink| notes::failing(world, sink)).into_iter().flatten());
     }
     let conditions: Vec<_> = found.into_iter().map(|f| f.condition).collect();

@@ -4,6 +4,7 @@
 use super::Found;
 use crate::boot::BootControl;
 use crate::device::departure::standing;
+use crate::device::memory;
 use crate::device::world::World;
 use crate::event::Sink;
 use crate::health::{Baseline, Check, Need, Outcome, Seen, impossible};
@@ -28,6 +29,13 @@ pub(super) fn waits(world: &World) -> Vec<Found> {
         out.push(waiting("trial", ReasonCode::TrialPending, text));
     }
     out
+}
+
+/// That no release can be told to be older than the one that runs.
+pub(super) fn order(world: &World) -> Option<Found> {
+    let text = memory::order_unchecked(world, world.booted().ok()?)?;
+    let condition = Condition::of(ReasonCode::OrderUnknown, ConditionKind::Warns, text);
+    Some(Found { topic: "release", condition })
 }
 
 fn on_trial(world: &World) -> Option<String> {
