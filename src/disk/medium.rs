@@ -67,6 +67,8 @@ pub(super) fn failed_open(path: &Path, access: Access, e: &std::io::Error) -> Fa
         ErrorKind::ResourceBusy => ReasonCode::SlotMounted,
         ErrorKind::WouldBlock => ReasonCode::Busy,
         ErrorKind::ReadOnlyFilesystem => ReasonCode::DiskReadOnly,
+        // A device that is protected says no more than that.
+        ErrorKind::PermissionDenied if is_protected(path) => ReasonCode::DiskReadOnly,
         ErrorKind::PermissionDenied => ReasonCode::DiskDenied,
         _ => ReasonCode::DiskMissing,
     };
@@ -79,12 +81,16 @@ pub(super) fn failed_open(path: &Path, access: Access, e: &std::io::Error) -> Fa
     Failure::new(code, format!("cannot open {}{hint}: {e}", path.display()))
 }
 
+/// Whether the kernel refuses writes to this device.
+fn is_protected(path: &Path) -> bool {
+    let device = Identity::of(path);
+    matches!(device, Ok(Identity::Device(rdev)) if mounts::is_read_only(DeviceNumber::from_rdev(rdev)))
+}
+
 /// Whether `path` could be written now, as far as can be seen without opening it for writing: the
 /// kernel tells other programs of each such opening of a device.
 pub(crate) fn rehearse_writing(path: &Path) -> Result<()> {
-    if let Ok(Identity::Device(rdev)) = Identity::of(path)
-        && mounts::is_read_only(DeviceNumber::from_rdev(rdev))
-    {
+    if is_protected(path) {
         let why = format!("{} is read-only", path.display());
         return Err(Failure::new(ReasonCode::DiskReadOnly, why));
     }

@@ -216,3 +216,25 @@ fn wait_sees_what_the_daemon_decides() {
     assert_eq!(said(&thin, &["wait", "updated", "--timeout", "30s"], b"").ok().out, "updated\n");
     said(&thin, &["wait", "trying", "--timeout", "1s"], b"").refused(77, "TIMEOUT");
 }
+
+#[test]
+fn a_rollback_to_what_came_back_by_itself_takes_the_word_for_it_over_the_socket_too() {
+    let bench = Bench::new();
+    bench.update_to("1.1.0");
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    assert_eq!(bench.reboot(&["--fail"]), "a");
+    bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
+    assert_eq!(bench.reboot(&[]), "b");
+    let daemon = Kept::start(&bench);
+    let ask = |words: &str| daemon.ask("control.sock", "POST", &format!("/v1/rollback{words}"));
+    let environment = || [4 << 20, 8 << 20].map(|at| bench.disk_bytes(at, 0x4000));
+    let before = environment();
+    for words in ["", "?retry_rolled_back=0"] {
+        let (_, said) = ask(words);
+        assert_eq!(said["error"]["code"], "ROLLED_BACK_BEFORE", "{words}: {said:#}");
+    }
+    assert_eq!(ask("?retry_rolled_back=perhaps").1["error"]["code"], "USAGE");
+    assert!(environment() == before, "the environment is changed");
+    let (status, said) = ask("?retry_rolled_back=1");
+    assert_eq!((status, &said["state"]), (200, &"switching".into()), "{said:#}");
+}

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod notes;
+mod protected;
 
 use crate::common::{Bench, Said};
 use serde_json::Value;
