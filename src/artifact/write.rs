@@ -66,7 +66,8 @@ impl Unverified {
         let key_id = key.id();
         if self.signatures().iter().any(|r| r.key_id == key_id) {
             let detail = format!("key {key_id} has signed already");
-            return Err(Failure::new(ReasonCode::Usage, detail));
+            let next = "Nothing to do with this key; another one adds its own signature.";
+            return Err(Failure::new(ReasonCode::Usage, detail).with_next(next));
         }
         if !key.verifies(self.statement()?.as_bytes(), &signature) {
             let detail = format!("what the signer returned is no signature by key {key_id}");

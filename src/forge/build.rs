@@ -7,13 +7,14 @@ use super::order::order;
 use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::words::{Build, Sign};
-use super::{say, signer, tell};
+use super::{document, say, signer, tell};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
 use crate::artifact::{PayloadKind, Provenance, Unverified, read_head};
-use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result, WithReason};
+use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result};
 use crate::trust::Trust;
 use serde_json::json;
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -63,9 +64,8 @@ pub(super) fn run(words: Build) -> Result<()> {
             "signed_by": signer.map(|key| key.id().to_string()),
             "warnings": warning.iter().collect::<Vec<_>>(),
         });
-        let text = serde_json::to_string_pretty(&value).reason(ReasonCode::Internal, "json")?;
         warn(warning.as_deref())?;
-        return out(&(text + "\n"));
+        return out(&document(&value));
     }
     let derived = if derived { " (from the version)" } else { "" };
     let signed = signer.map_or_else(
@@ -86,18 +86,42 @@ pub(super) fn sign(words: Sign) -> Result<()> {
         signing.key.clone().ok_or_else(|| Failure::new(ReasonCode::Usage, "--key is missing"))?;
     let inside = signing.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
     file::may_be_written(&words.artifact)?;
-    let mut input = file::open(&words.artifact)?;
+    let piped = file::is_standard(&words.artifact);
+    let mut input = match piped {
+        true => spooled(&words.artifact)?,
+        false => file::open(&words.artifact)?,
+    };
     let mut head = read_head(&mut input)?;
     let payload = head.payload_offset();
     let public = signer::sign(&mut head, &key, &signing)?;
-    assemble(&head, (Payload::Given, input, payload), &words.artifact, Some(&public))?;
-    warn(inside.and_then(|trust| refusal(&head, &trust)).as_deref())?;
-    say(&format!(
-        "{}: signed by key {}, {} signatures\n",
+    let len = assemble(&head, (Payload::Given, input, payload), &words.artifact, Some(&public))?;
+    let warning = inside.and_then(|trust| refusal(&head, &trust));
+    warn(warning.as_deref())?;
+    // Standard output has the artifact, and nothing else.
+    let out = if piped { tell } else { say };
+    let (id, count) = (public.id().to_string(), head.signatures().len());
+    if words.json {
+        return out(&document(&json!({
+            "v": 1, "artifact": words.artifact, "signed_by": id, "signatures": count,
+            "digest": head.body_digest(), "artifact_len": len,
+            "warnings": warning.iter().collect::<Vec<_>>(),
+        })));
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    out(&format!(
+        "{}: signed by key {}, {count} signature{plural}\n",
         words.artifact.display(),
-        &public.id().to_string()[..12],
-        head.signatures().len()
+        &id[..12]
     ))
+}
+
+/// What comes through standard input, as a file: it is read twice.
+fn spooled(artifact: &Path) -> Result<File> {
+    let mut input = file::input(artifact)?;
+    let mut file = file::scratch(artifact)?;
+    let copied = std::io::copy(&mut input, &mut file).and_then(|_| file.rewind());
+    copied.map_err(|e| file::failure(artifact, &e))?;
+    Ok(file)
 }
 
 /// What the device will say about its own system once this release is committed, where that is

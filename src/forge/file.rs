@@ -5,6 +5,7 @@ use crate::sys::{files, unnamed};
 use crate::trust::{MAX_TRUST_LEN, Trust};
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What an I/O error on `path` means to the caller.
@@ -65,7 +66,7 @@ impl Replacement {
         let named = unnamed.is_none();
         let file = match unnamed {
             Some(file) => file,
-            None => create(&temporary)?,
+            None => held(&temporary, target)?,
         };
         Ok(Replacement { file, temporary, target: target.to_owned(), named })
     }
@@ -87,6 +88,43 @@ impl Replacement {
         let folder = folder(&self.target);
         let synced = File::open(folder).and_then(|f| f.sync_all());
         synced.map_err(|e| failure(folder, &e))
+    }
+}
+
+/// A file under a name for the time until it is whole, for filesystems that have no files without one
+/// (vfat, some overlays): locked for as long as it is written. What a build that was ended has left
+/// there holds no lock, and is removed first.
+fn held(temporary: &Path, target: &Path) -> Result<File> {
+    remove_left_over(target);
+    loop {
+        let file = create(temporary)?;
+        // Without locks nothing is removed either.
+        let _ = file.lock();
+        // Another build may have taken it for one that was left, just before it was locked.
+        let named = std::fs::metadata(temporary).map(|about| (about.dev(), about.ino()));
+        let about = file.metadata().map_err(|e| failure(temporary, &e))?;
+        if named.is_ok_and(|named| named == (about.dev(), about.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+fn remove_left_over(target: &Path) {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let begin = format!(".{name}.");
+    let is_ours = |name: &str| {
+        let rest = name.strip_prefix(&begin);
+        let number = rest.and_then(|r| r.strip_suffix(".tmp").or(r.strip_suffix(".payload")));
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let Ok(entries) = std::fs::read_dir(folder(target)) else { return };
+    for entry in entries.flatten().filter(|e| e.file_name().to_str().is_some_and(is_ours)) {
+        // What cannot be opened or removed is no reason to build nothing.
+        if let Ok(file) = files::own(&entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -123,7 +161,7 @@ pub(super) fn scratch(target: &Path) -> Result<File> {
         return Ok(file);
     }
     let path = beside(target, "payload");
-    let file = create(&path)?;
+    let file = held(&path, target)?;
     std::fs::remove_file(&path).map_err(|e| failure(&path, &e))?;
     Ok(file)
 }
@@ -164,5 +202,41 @@ pub(super) fn may_be_written(target: &Path) -> Result<()> {
             None => Ok(()),
         },
         Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_ended_build_has_left_is_removed_by_the_next_and_what_is_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let target = at("x.surefoot");
+        // A process that was ended holds no lock; one that writes does.
+        let strangers =
+            [".x.surefoot.12.bak", ".y.surefoot.12.tmp", ".x.surefoot..tmp", "x.surefoot.12.tmp"];
+        for name in strangers.iter().chain(&[".x.surefoot.12.tmp", ".x.surefoot.34.tmp"]) {
+            std::fs::write(at(name), "left").unwrap();
+        }
+        let busy = at(".x.surefoot.56.tmp");
+        let other = held(&busy, &at("z.surefoot")).unwrap();
+        let mine = held(&at(".x.surefoot.78.tmp"), &target).unwrap();
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(folder.path())
+                .unwrap()
+                .map(|e| e.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let mut expected: Vec<_> = strangers.iter().map(|n| (*n).to_owned()).collect();
+        expected.extend([".x.surefoot.56.tmp".to_owned(), ".x.surefoot.78.tmp".to_owned()]);
+        expected.sort();
+        assert_eq!(names(), expected);
+        drop((mine, other));
+        drop(held(&at(".x.surefoot.90.tmp"), &target).unwrap());
+        assert!(!names().contains(&".x.surefoot.56.tmp".to_owned()));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::progress::Progress;
 use super::words::{Inspect, Verify};
-use super::{file, say};
+use super::{document, file, say};
 use crate::artifact::{Codec, Release, check_payload, read_head};
-use crate::model::{ByteLen, ReasonCode, Result, WithReason, printable};
+use crate::model::{ByteLen, Result, printable};
 use crate::trust::Trust;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -30,8 +30,7 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
     };
     if words.json {
         let value = as_json(&release, trust.as_ref(), verdict.as_deref(), on_disk);
-        let text = serde_json::to_string_pretty(&value).reason(ReasonCode::Internal, "json")?;
-        return say(&(text + "\n"));
+        return say(&document(&value));
     }
     say(&as_text(&release, trust.as_ref(), verdict.as_deref(), on_disk))
 }
@@ -44,6 +43,16 @@ pub(super) fn verify(words: &Verify) -> Result<()> {
     let progress = Progress::new("verifying", total);
     let checked = check_payload(&release, &mut input, &|done| progress.at(done))?;
     drop(progress);
+    if words.json {
+        let manifest = &release.manifest;
+        let ids: Vec<String> = release.signers().iter().map(ToString::to_string).collect();
+        return say(&document(&json!({
+            "v": 1, "artifact": words.artifact, "product": manifest.product,
+            "version": manifest.version, "release_counter": manifest.release_counter,
+            "digest": release.body_digest(), "signed_by": ids,
+            "artifact_len": checked.artifact_len, "image_len": checked.plain_len,
+        })));
+    }
     let signers: Vec<String> =
         release.signers().iter().map(|id| id.to_string()[..12].to_owned()).collect();
     say(&format!(

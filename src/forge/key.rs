@@ -81,6 +81,9 @@ impl SecretKey {
         if (meta.dev(), meta.ino()) != (named.dev(), named.ino()) || !meta.is_file() {
             return refuse("not an ordinary file");
         }
+        if path.extension().is_some_and(|ending| ending == "pub") {
+            return refuse("a public key; the secret one beside it, NAME.key, signs");
+        }
         if meta.mode() & 0o077 != 0 {
             return refuse(&format!("mode {:04o}: others can read it", meta.mode() & 0o7777));
         }

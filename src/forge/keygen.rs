@@ -2,12 +2,13 @@
 
 use super::key::{SecretKey, create, write_public};
 use super::words::Keygen;
-use super::{file, say};
+use super::{document, file, say};
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::trust::{Role, Trust};
+use serde_json::{Value, json};
 use std::fmt::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const KEYS: [(&str, Role, &str); 3] = [
     ("root", Role::Root, "signs trust files"),
@@ -18,12 +19,55 @@ const KEYS: [(&str, Role, &str); 3] = [
 pub(super) fn run(words: &Keygen) -> Result<()> {
     let name: Identifier =
         words.name.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
-    say(&make_keys(&words.out, &name)?)
+    let made = make_keys(&words.out, &name)?;
+    match words.json {
+        true => say(&document(&made.document())),
+        false => say(&made.text()),
+    }
 }
 
-/// Makes the three keys and their trust file in the folder `out`; returns what a person should
-/// know about them. Nothing that is there is overwritten (`USAGE`).
-pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
+/// Keys that were made, and their trust file.
+pub struct Made {
+    folder: PathBuf,
+    keys: Vec<(&'static str, Role, &'static str, String)>,
+}
+
+impl Made {
+    fn path(&self, name: &str, ending: &str) -> String {
+        self.folder.join(format!("{name}.{ending}")).display().to_string()
+    }
+
+    fn document(&self) -> Value {
+        let keys = self.keys.iter().map(|(name, role, what, id)| {
+            json!({
+                "name": name, "role": role.to_string(), "id": id, "purpose": what,
+                "secret": self.path(name, "key"), "public": self.path(name, "pub"),
+            })
+        });
+        json!({ "v": 1, "trust": self.path("trust", "toml"), "keys": keys.collect::<Vec<_>>() })
+    }
+
+    fn text(&self) -> String {
+        let secret = |name: &str| self.path(name, "key");
+        let width = self.keys.iter().map(|(name, ..)| secret(name).len()).max().unwrap_or(0);
+        let line = |(name, _, what, id): &(&str, Role, &str, String)| {
+            format!("  {:<width$}  {}  {what}\n", secret(name), &id[..12])
+        };
+        let said: String = self.keys.iter().map(line).collect();
+        let folder = self.folder.display();
+        format!(
+            "Made three keys:\n{said}\nand {}, which goes onto every device.\n\n\
+             Take {folder}/root.key and {folder}/release-next.key offline now, in two places: they replace\n\
+             {folder}/release.key when it is lost. The .key files are not encrypted: whoever reads one can sign.\n\n\
+             next: surefoot-forge build --rootfs IMG --product P --compatible C --version 1.0.0 --key {folder}/release.key -o X.surefoot\n",
+            self.path("trust", "toml")
+        )
+    }
+}
+
+/// Makes the three keys and their trust file in the folder `out`. Nothing that is there is
+/// overwritten (`USAGE`).
+pub fn make_keys(out: &Path, name: &Identifier) -> Result<Made> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out);
     made.map_err(|e| file::failure(out, &e))?;
     // All or nothing: half a set of keys beside half of an older one would be a trap.
@@ -32,14 +76,12 @@ pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
         let path = out.join(name);
         if path.symlink_metadata().is_ok() {
             let detail = format!("{} is there already; keys are never overwritten", path.display());
-            return Err(Failure::new(ReasonCode::Usage, detail));
+            let next = "Name another folder with `--out`.";
+            return Err(Failure::new(ReasonCode::Usage, detail).with_next(next));
         }
     }
     let mut trust = trust_head(name);
-    let mut said = String::new();
-    let widest =
-        KEYS.iter().map(|(n, ..)| out.join(format!("{n}.key")).display().to_string().len());
-    let width = widest.max().unwrap_or(0);
+    let mut keys = Vec::new();
     for (name, role, what) in KEYS {
         let key = SecretKey::generate(role)?;
         let public = key.public()?;
@@ -52,25 +94,11 @@ pub fn make_keys(out: &Path, name: &Identifier) -> Result<String> {
             "\n[[keys]]\nid = \"{id}\"\nrole = \"{role}\"\nalg = \"ed25519\"\npublic = \"{}\"\ncomment = \"{name}: {what}\"\n",
             public.to_hex()
         );
-        let path = out.join(format!("{name}.key"));
-        let _ = writeln!(
-            said,
-            "  {:<width$}  {}  {what}",
-            path.display().to_string(),
-            &id.to_string()[..12]
-        );
+        keys.push((name, role, what, id.to_string()));
     }
     Trust::parse(&trust)?;
-    let path = out.join("trust.toml");
-    create(&path, 0o644, trust.as_bytes())?;
-    let folder = out.display();
-    Ok(format!(
-        "Made three keys:\n{said}\nand {}, which goes onto every device.\n\n\
-         Take {folder}/root.key and {folder}/release-next.key offline now, in two places: they replace\n\
-         {folder}/release.key when it is lost. The .key files are not encrypted: whoever reads one can sign.\n\n\
-         next: surefoot-forge build --rootfs IMG --product P --compatible C --version 1.0.0 --key {folder}/release.key -o X.surefoot\n",
-        path.display()
-    ))
+    create(&out.join("trust.toml"), 0o644, trust.as_bytes())?;
+    Ok(Made { folder: out.to_owned(), keys })
 }
 
 fn trust_head(name: &Identifier) -> String {

@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use std::io::Write;
 use std::process::ExitCode;
-use words::{Command, Words};
+use words::{Command, Inspect, Keygen, Verify, Words};
 
 /// The whole grammar, for help and man pages.
 pub fn command() -> clap::Command {
@@ -75,7 +75,13 @@ fn wants_json(command: &Command) -> Option<Out> {
             Some(path) if file::is_standard(path) => Some(tell),
             _ => Some(say),
         },
-        Command::Inspect(words) if words.json => Some(say),
+        Command::Sign(words) if words.json => match file::is_standard(&words.artifact) {
+            true => Some(tell),
+            false => Some(say),
+        },
+        Command::Inspect(Inspect { json: true, .. })
+        | Command::Verify(Verify { json: true, .. })
+        | Command::Keygen(Keygen { json: true, .. }) => Some(say),
         _ => None,
     }
 }
@@ -102,6 +108,11 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
 fn tell(text: &str) -> Result<()> {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
     Ok(())
+}
+
+/// One JSON document, as people can read it too.
+fn document(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
 }
 
 /// Results go to stdout; a closed stdout is an error, not a panic.

@@ -49,7 +49,8 @@ fn demand_release(role: Role, name: &str) -> Result<()> {
         return Ok(());
     }
     let detail = format!("{name} is a {role} key; releases are signed with a release key");
-    Err(Failure::new(ReasonCode::KeyRole, detail))
+    let next = "Sign with a release key: `surefoot-forge keygen` calls it `release.key`.";
+    Err(Failure::new(ReasonCode::KeyRole, detail).with_next(next))
 }
 
 /// The keys for which a program may speak.

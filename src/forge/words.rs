@@ -66,6 +66,9 @@ pub(super) struct Keygen {
     /// Whose devices these are; a name in the trust file
     #[arg(long, default_value = "my-devices")]
     pub(super) name: String,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How to sign.
@@ -159,12 +162,14 @@ pub(super) struct Build {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  surefoot-forge sign demo.surefoot --key KEYS/release-2.key\n\n\
+    after_help = "Examples:\n  surefoot-forge sign demo.surefoot --key KEYS/release-2.key\n  \
+    surefoot-forge sign - --key KEYS/release-2.key <a.surefoot >b.surefoot\n\n\
     The artifact is replaced in one step. A second signature by the same key is\n\
     refused."
 )]
 pub(super) struct Sign {
-    /// The artifact
+    /// The artifact; - reads it from standard input and writes the signed one to standard output,
+    /// and the summary then goes to standard error
     #[arg(value_name = "X.surefoot")]
     pub(super) artifact: PathBuf,
     /// Settings to take key and trust file from [default: surefoot-forge.toml, if it is there]
@@ -172,6 +177,9 @@ pub(super) struct Sign {
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) key: KeyWords,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -202,4 +210,7 @@ pub(super) struct Verify {
     /// The trust file of the devices
     #[arg(long, value_name = "FILE")]
     pub(super) trust: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }

@@ -84,6 +84,112 @@ fn an_artifact_goes_through_pipes_and_nothing_else_does() {
 }
 
 #[test]
+fn a_signature_is_added_in_a_pipe_as_in_a_file() {
+    let folder = place();
+    let at = folder.path();
+    good(at, &build(&["--version", "1.0.0", "--key", "KEYS/release.key"]));
+    let file = std::fs::read(at.join("x.surefoot")).unwrap();
+    let sign = ["sign", "-", "--key", "KEYS/release-next.key"];
+    let done = piped(at, &sign, &file);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("2 signatures"), "{}", text(&done.stderr));
+    good(at, &["sign", "x.surefoot", "--key", "KEYS/release-next.key"]);
+    assert!(done.stdout == std::fs::read(at.join("x.surefoot")).unwrap());
+    // Nothing of a bad one comes out, and its error is one document where a person reads it.
+    for bytes in [&file[..file.len() - 1], b"no artifact"] {
+        let done = piped(at, &[&sign[..], &["--json"]].concat(), bytes);
+        assert_eq!(done.status.code(), Some(65), "{}", text(&done.stderr));
+        assert!(done.stdout.is_empty() && text(&done.stderr).contains("\"error\""));
+    }
+    assert_eq!(names(at), ["KEYS", "image", "x.surefoot"]);
+}
+
+#[test]
+fn keys_signatures_and_checks_are_one_json_document_where_json_is_asked_for() {
+    let folder = place();
+    let at = folder.path();
+    let json = |words: &[&str]| -> serde_json::Value {
+        let done = forge(at, words);
+        assert!(done.status.success(), "{words:?}: {}", text(&done.stderr));
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let keys = json(&["keygen", "--out", "MORE", "--json"]);
+    assert_eq!((&keys["v"], &keys["trust"]), (&1.into(), &"MORE/trust.toml".into()));
+    for (n, name) in ["root", "release", "release-next"].into_iter().enumerate() {
+        let key = &keys["keys"][n];
+        assert_eq!(key["name"], name);
+        assert!(at.join(key["secret"].as_str().unwrap()).exists());
+        let public = std::fs::read_to_string(at.join(key["public"].as_str().unwrap())).unwrap();
+        assert!(public.contains(key["id"].as_str().unwrap()), "{public}");
+    }
+    good(at, &build(&["--version", "1.0.0", "--key", "KEYS/release.key"]));
+    let signed = json(&["sign", "x.surefoot", "--key", "KEYS/release-next.key", "--json"]);
+    assert_eq!((&signed["signatures"], &signed["warnings"]), (&2.into(), &serde_json::json!([])));
+    let checked = json(&["verify", "x.surefoot", "--trust", "KEYS/trust.toml", "--json"]);
+    assert_eq!((&checked["version"], &checked["digest"]), (&"1.0.0".into(), &signed["digest"]));
+    assert_eq!(checked["artifact_len"], signed["artifact_len"]);
+    let by = checked["signed_by"].as_array().unwrap();
+    assert!(by.len() == 2 && by.contains(&signed["signed_by"]), "{checked}");
+    assert_eq!(checked["image_len"], std::fs::metadata(at.join("image")).unwrap().len());
+}
+
+/// A filesystem that has no files without a name; `None` where mounting is not allowed.
+struct Plain(String);
+
+impl Plain {
+    fn mount(folder: &Path) -> Option<Plain> {
+        let (image, point) = (folder.join("vfat.img"), folder.join("vfat"));
+        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        std::fs::create_dir(&point).unwrap();
+        let run = |program: &str, words: &[&str]| {
+            let done = Command::new(program).args(words).output();
+            done.is_ok_and(|done| done.status.success())
+        };
+        let (image, point) = (image.to_str().unwrap(), point.to_str().unwrap().to_owned());
+        let mounted = run("mkfs.vfat", &[image]) && run("mount", &["-o", "loop", image, &point]);
+        mounted.then_some(Plain(point))
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn where_files_have_a_name_at_once_the_next_build_removes_what_an_ended_one_left() {
+    let folder = place();
+    let at = folder.path().canonicalize().unwrap();
+    let Some(plain) = Plain::mount(&at) else {
+        return crate::skip::skipped("a filesystem without unnamed files: mounting needs root");
+    };
+    let there = Path::new(&plain.0);
+    let noise: Vec<u8> =
+        (0..16u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(at.join("image"), noise).unwrap();
+    let target = there.join("x.surefoot");
+    let mut words = build(&["--version", "1.0.0", "--level", "1"]);
+    let place = words.iter().position(|w| *w == "x.surefoot").unwrap();
+    words[place] = target.to_str().unwrap();
+    let left = || names(there).iter().any(|name| name.ends_with(".tmp"));
+    for signal in ["-INT", "-TERM", "-KILL"] {
+        let mut child = spawn(&at, &words);
+        let until = Instant::now() + Duration::from_secs(300);
+        // The scratch file's name is gone at once: what has one is the artifact that is written.
+        while !left() && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it never began to write");
+        }
+        let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        child.wait().unwrap();
+    }
+    good(&at, &words);
+    assert_eq!(names(there), ["x.surefoot"]);
+    good(&at, &["verify", target.to_str().unwrap(), "--trust", "KEYS/trust.toml"]);
+    drop(plain);
+}
+
+#[test]
 fn an_artifact_never_goes_to_a_terminal_or_over_a_device() {
     let folder = place();
     let at = folder.path();
@@ -158,6 +264,9 @@ fn an_error_is_one_json_document_where_json_is_asked_for() {
         (forge(at, &build(&["--json"])), "USAGE"),
         (forge(at, &["inspect", "image", "--json"]), "NOT_AN_ARTIFACT"),
         (forge(at, &["inspect", "none", "--json"]), "NO_SUCH_FILE"),
+        (forge(at, &["sign", "image", "--key", "KEYS/release.key", "--json"]), "NOT_AN_ARTIFACT"),
+        (forge(at, &["verify", "image", "--trust", "none", "--json"]), "TRUST_MISSING"),
+        (forge(at, &["keygen", "--out", "KEYS", "--json"]), "USAGE"),
         (sim(&["reboot", "none", "--json"]), ""),
         (sim(&["powercut", "none", "--artifact", "none", "--json"]), ""),
     ] {
