@@ -16,6 +16,7 @@ mod block_devices;
 mod cancel;
 mod comes_home;
 mod daemon;
+mod ended;
 mod hostile_files;
 mod hostile_mutants;
 mod hostile_text;

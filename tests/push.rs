@@ -10,6 +10,7 @@ use crate::common::{Bench, Said, run};
 use kept::{Kept, until};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 /// A device with an sshd in front of it.
@@ -36,17 +37,22 @@ fn place(bench: Bench) -> Option<Place> {
     }
     std::fs::create_dir(bench.path("bin")).unwrap();
     // What stands on the device: the updater with its configuration. A file `cut` beside it ends
-    // the connection after so many bytes, a file `dies` after the answer, as a reboot does.
+    // the connection after so many bytes, a file `dies` after the answer, as a reboot does. A file
+    // `halts` lets so many bytes through, and the rest once it is gone.
     let real = env!("CARGO_BIN_EXE_surefoot");
     let wrapper = format!(
         "#!/bin/sh\nexport SUREFOOT_CONFIG={config}\n\
          if [ -e {cut} ] && [ \"$1\" = install ]; then\n  \
              {{ head -c \"$(cat {cut})\"; rm {cut}; kill -9 $PPID; }} | {real} \"$@\"\n\
+         elif [ -e {halts} ] && [ \"$1\" = install ]; then\n  \
+             {{ head -c \"$(cat {halts})\"; touch {halts}.now; \
+                while [ -e {halts} ]; do sleep 0.05; done; cat; }} | {real} \"$@\"\n\
          elif [ -e {dies} ] && [ \"$1\" = install ]; then\n  \
              {real} \"$@\"; rm {dies}; sleep 0.2; kill -9 $PPID\n\
          else\n  exec {real} \"$@\"\nfi\n",
         config = bench.path("DEV/surefoot.toml"),
         cut = bench.path("cut"),
+        halts = bench.path("halts"),
         dies = bench.path("dies"),
     );
     common::program(bench.path("bin/surefoot"), wrapper.as_bytes());
@@ -94,6 +100,12 @@ impl Place {
     }
 
     fn push_to(&self, port: u16, words: &[&str]) -> Said {
+        let all = self.words(port, words);
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        run(env!("CARGO_BIN_EXE_surefoot"), &all, &[], b"")
+    }
+
+    fn words(&self, port: u16, words: &[&str]) -> Vec<String> {
         let (user, port) = (run("id", &["-un"], &[], b"").ok().out, port.to_string());
         let host = format!("{}@127.0.0.1", user.trim());
         let (key, known) = (self.bench.path("user"), self.bench.path("known_hosts"));
@@ -102,7 +114,7 @@ impl Place {
         all.extend(words);
         all.extend(["--", "-F", "none", "-p", &port, "-i", &key, "-o", &known]);
         all.extend(["-o", "StrictHostKeyChecking=no", "-o", "IdentitiesOnly=yes"]);
-        run(env!("CARGO_BIN_EXE_surefoot"), &all, &[], b"")
+        all.into_iter().map(str::to_owned).collect()
     }
 
     fn push(&self, words: &[&str]) -> Said {
@@ -175,6 +187,37 @@ fn a_connection_that_breaks_is_told_and_the_same_command_goes_on() {
     place.push(&[&artifact]).refused_twice(69, "HOST_UNREACHABLE");
     until("the device has noticed", || place.bench.status()["state"] != "idle");
     assert_eq!(place.bench.booted(), "a");
+    let said = place.push(&[&artifact]).ok();
+    assert!(said.err.contains("comparing"), "what stands is not written again: {}", said.err);
+    assert_eq!(place.bench.reboot(&[]), "b");
+    place.bench.surefoot(&["verify", "b"]).ok();
+}
+
+#[test]
+fn who_ends_it_at_the_keyboard_ends_it_on_the_device_too_and_the_same_command_goes_on() {
+    let Some(place) = place(Bench::new()) else { return };
+    let artifact = place.bench.artifact("good", 5, 3 << 20, &["--version", "2.0.0"]);
+    let length = std::fs::metadata(&artifact).unwrap().len();
+    let halts = place.bench.path("halts");
+    std::fs::write(&halts, (length * 3 / 4).to_string()).unwrap();
+    // Ctrl-C reaches the whole group: this program and its ssh.
+    let mut push = Command::new("env")
+        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_surefoot")])
+        .args(place.words(place.port, &[&artifact]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    until("it is half sent", || common::exists(&format!("{halts}.now")));
+    until("it is written", || place.bench.status()["running"]["phase"] == "write");
+    run("kill", &["-INT", "--", &format!("-{}", push.id())], &[], b"").ok();
+    assert_eq!(push.wait().unwrap().signal(), Some(2));
+    std::fs::remove_file(&halts).unwrap();
+    until("the device has noticed", || place.bench.status()["running"].is_null());
+    let status = place.bench.status();
+    assert_eq!((&status["state"], &status["booted"]), (&"installing".into(), &"a".into()));
     let said = place.push(&[&artifact]).ok();
     assert!(said.err.contains("comparing"), "what stands is not written again: {}", said.err);
     assert_eq!(place.bench.reboot(&[]), "b");
