@@ -76,7 +76,8 @@ impl Found {
         let unread = self.places.iter().any(|p| matches!(p.kind, Kind::Foreign(_)));
         // Where a person's files may be in a place that is not read, an empty one says nothing.
         let mine = self.places.iter().any(|p| readable(p) && !p.firmware);
-        if !unread && (mine || self.places.iter().any(readable)) {
+        let unknown = self.places.iter().any(|p| p.kind == Kind::Nothing && !p.firmware);
+        if !unread && (mine || !unknown && self.places.iter().any(readable)) {
             return None;
         }
         let damaged = self.places.iter().find_map(|p| p.damage.as_ref());
@@ -91,6 +92,11 @@ impl Found {
                  artifact on the FAT partition beside it"
             ),
             (None, Some(name)) => format!("this stick is {name}, which is not read here"),
+            (None, None) if self.places.iter().any(readable) => {
+                "a partition of this stick holds no file system that is read here, and there is no \
+                 artifact on the FAT partition of the firmware beside it"
+                    .to_owned()
+            }
             (None, None) => "there is no file system on this stick".to_owned(),
         })
     }

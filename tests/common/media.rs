@@ -85,6 +85,25 @@ impl Medium {
         medium
     }
 
+    /// The partition of firmware, FAT12, before or behind one that begins with `head` and is where a
+    /// person's files are: as other machines format a stick.
+    pub(crate) fn of_firmware(folder: &Path, name: &str, first: bool, head: &[u8]) -> Medium {
+        let path = folder.join(name);
+        std::fs::File::create(&path).unwrap().set_len(24 * MIB).unwrap();
+        let disk = path.to_str().unwrap();
+        let [own, other] = if first { [1, 4] } else { [17, 1] };
+        let parts = [(own, 2, "ef00"), (other, 15, "0700")];
+        for (number, (at, len, kind)) in (if first { [1, 2] } else { [2, 1] }).iter().zip(parts) {
+            let part = format!("{number}:{}:+{len}M", at * 2048);
+            tool("sgdisk", &["-n", &part, "-t", &format!("{number}:{kind}"), disk]);
+        }
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(head, other * MIB).unwrap();
+        let medium = Medium { path, at: own * MIB };
+        medium.format(12, 2);
+        medium
+    }
+
     /// Formats it anew as a FAT16 with room for this many files in its root.
     pub(crate) fn with_room(self, files: usize) -> Medium {
         let (offset, files) = ((self.at / 512).to_string(), files.to_string());

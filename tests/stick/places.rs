@@ -201,3 +201,52 @@ fn the_devices_own_disk_is_no_stick() {
     assert!(said.out.contains("is the disk of this device"), "{}", said.out);
     assert!(bench.firm_ground() == before && std::fs::read(&disk).unwrap() == whole);
 }
+
+/// The first bytes of a volume, as its tool writes them.
+fn volume(begins: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut head = [begins, name].concat();
+    head.resize(512, 0);
+    head[510..].copy_from_slice(&[0x55, 0xaa]);
+    head
+}
+
+#[test]
+fn a_partition_that_is_not_read_is_named_where_only_firmware_stands_beside_it() {
+    let bench = Bench::new();
+    let exfat = volume(&[0xeb, 0x76, 0x90], b"EXFAT   ");
+    let ntfs = volume(&[0xeb, 0x52, 0x90], b"NTFS    ");
+    let unknown = b"a file system of tomorrow".to_vec();
+    for (what, head, told) in [
+        ("exFAT", &exfat, "a partition of this stick is exFAT, which is not read here"),
+        ("NTFS", &ntfs, "a partition of this stick is NTFS, which is not read here"),
+        ("unknown", &unknown, "holds no file system that is read here"),
+        ("not formatted", &Vec::new(), "holds no file system that is read here"),
+    ] {
+        for first in [true, false] {
+            let stick = Medium::of_firmware(bench.dir.path(), "s.img", first, head);
+            let before = std::fs::read(&stick.path).unwrap();
+            let said = bench.surefoot(&["stick", stick.text()]);
+            let said = said.refused(66, "STICK_UNREADABLE");
+            assert!(said.err.contains(told), "{what}, {first}: {}", said.err);
+            assert!(!said.out.contains("there is no artifact\n"), "{what}, {first}: {}", said.out);
+            // Nobody looks for a report where firmware is.
+            let after = std::fs::read(&stick.path).unwrap();
+            assert!(after == before, "{what}, {first}: something is written");
+        }
+    }
+}
+
+#[test]
+fn an_artifact_on_the_partition_of_firmware_is_taken_where_the_other_is_not_read() {
+    let bench = Bench::new();
+    let exfat = volume(&[0xeb, 0x76, 0x90], b"EXFAT   ");
+    for first in [true, false] {
+        let stick = Medium::of_firmware(bench.dir.path(), "s.img", first, &exfat);
+        stick.put(&bench.release("2.0.0"), "two.surefoot");
+        bench.surefoot(&["stick", stick.text()]).ok();
+        assert!(stick.report().contains("2.0.0 installed"), "{}", stick.report());
+        stick.is_sound();
+        bench.surefoot(&["rollback"]).ok();
+        bench.surefoot(&["stick", "--gone", stick.text()]).ok();
+    }
+}
