@@ -68,7 +68,7 @@ again.")]
     #[command(after_help = "Example:\n  surefoot wait updated --timeout 10m")]
     Wait {
         /// idle, installing, staged, switching, trying, updated, rolled-back or failed
-        #[arg(value_parser = [
+        #[arg(hide_possible_values = true, value_parser = [
             "idle", "installing", "staged", "switching", "trying", "updated", "rolled-back", "failed",
         ])]
         state: String,
@@ -224,7 +224,11 @@ purpose. The device reboots twice or more; what runs now is what runs
 afterwards. `surefoot doctor` then shows the certificate.")]
     Drill {
         /// unhealthy, hang or panic
-        #[arg(default_value = "unhealthy", value_parser = ["unhealthy", "hang", "panic"])]
+        #[arg(
+            default_value = "unhealthy",
+            hide_possible_values = true,
+            value_parser = ["unhealthy", "hang", "panic"],
+        )]
         kind: String,
         #[command(flatten)]
         json: Json,

@@ -13,6 +13,7 @@ use crate::model::{
     Class, Failure, ReasonCode, Result, SlotId, printable_lines, printable_words, shown_json,
 };
 use clap::Parser;
+use clap::error::ErrorKind;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,7 +35,14 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let words = printable_words(std::env::args_os());
             let error = words.and_then(|w| Cli::try_parse_from(w).err()).unwrap_or(error);
-            let _ = error.print();
+            match error.kind() {
+                // Whoever types nothing wants to know what there is.
+                ErrorKind::MissingSubcommand if std::env::args_os().len() == 1 => {
+                    let help = super::command().render_help();
+                    let _ = writeln!(std::io::stderr(), "{help}");
+                }
+                _ => drop(error.print()),
+            }
             return match error.use_stderr() {
                 true => ExitCode::from(Class::Usage.exit_status()),
                 false => ExitCode::SUCCESS,
@@ -329,7 +337,8 @@ fn verify(
 fn events(folder: &Path, after: u64, follow: bool, json: bool) -> Result<String> {
     let Some(daemon) = Remote::find(folder) else {
         let text = format!("no daemon listens in {}", folder.display());
-        return Err(Failure::new(ReasonCode::DaemonSilent, text));
+        let next = "The daemon keeps the events: start it with `systemctl start surefoot`, or `surefoot daemon`. `surefoot history` lists every update without it.";
+        return Err(Failure::new(ReasonCode::DaemonSilent, text).with_next(next));
     };
     let mut events = daemon.events(after, follow)?;
     let mut out = std::io::stdout().lock();
