@@ -14,7 +14,8 @@ use crate::source::Input;
 use crate::sys::stop;
 use crate::trust::Verified;
 use crate::update::{
-    Done, Effect, Ended, EnvView, Facts, Hands, Journal, Outcome, Phase, Rest, Target, Wish, drive,
+    Done, Effect, Ended, EnvView, Facts, Hands, Journal, Outcome, Phase, Rest, Target, Wish, Work,
+    drive,
 };
 
 /// What `WriteSlot` works with: present only while an artifact is at hand.
@@ -29,6 +30,8 @@ pub(super) struct Cargo<'a> {
     pub(super) reuse: Reuse,
     /// What was written.
     pub(super) report: Option<Report>,
+    /// What was being written, or waited written, and makes way for this.
+    pub(super) replaces: Option<Work>,
 }
 
 /// The world, an artifact perhaps, and somebody to tell.
@@ -100,11 +103,17 @@ impl Hands for DeviceHands<'_, '_> {
 
     fn persist(&mut self, journal: &Journal) -> Result<()> {
         self.world.journal.save(journal)?;
-        // What ends because another begins is told now: the other's end takes its place in the journal.
-        match journal.last.as_ref().filter(|last| last.outcome == Ended::Superseded) {
-            Some(last) => self.superseded(last),
-            None => Ok(()),
+        // What ends because another begins is told now: the other's end takes its place.
+        if let Some(last) = journal.last.as_ref().filter(|l| l.outcome == Ended::Superseded) {
+            made_way(self.world, last, self.sink);
         }
+        if let Phase::Installing(work) = &journal.phase
+            && let Some(old) = self.cargo.as_mut().and_then(|cargo| cargo.replaces.take())
+        {
+            let (why, now) = (work.takes_its_place(), self.world.now());
+            made_way(self.world, &Outcome::made_way(old, &why, now), self.sink);
+        }
+        Ok(())
     }
 
     fn run(&mut self, effect: &Effect) -> Result<Option<Done>> {
@@ -135,6 +144,18 @@ impl Hands for DeviceHands<'_, '_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// Tells once of what made way for another. Nothing waits for it.
+pub(super) fn made_way(world: &World, end: &Outcome, sink: &dyn Sink) {
+    if world.history.load().contains(end) {
+        return;
+    }
+    let (version, text) = (end.work.to.to_string(), end.detail.clone());
+    sink.emit(&Event::Superseded { version, text });
+    if let Err(failure) = world.history.note(end) {
+        sink.emit(&Event::Warning { text: format!("history: {failure}") });
     }
 }
 
@@ -175,20 +196,6 @@ impl DeviceHands<'_, '_> {
                 Done::NotWritten(failure.code(), failure.detail().to_owned())
             }
         })
-    }
-
-    /// Tells it once. The history is derived: the next look tries again, and nothing waits for it.
-    fn superseded(&self, last: &Outcome) -> Result<()> {
-        let history = &self.world.history;
-        if history.load().last() == Some(last) {
-            return Ok(());
-        }
-        let (version, text) = (last.work.to.to_string(), last.detail.clone());
-        self.sink.emit(&Event::Superseded { version, text });
-        if let Err(failure) = history.note(last) {
-            self.sink.emit(&Event::Warning { text: format!("history: {failure}") });
-        }
-        Ok(())
     }
 
     fn check(&self) -> Done {

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Next};
 use super::departure;
-use super::hands::{Cargo, look, rest};
+use super::hands::{Cargo, look, made_way, rest};
 use super::moments;
 use super::offer::{self, Offer};
 use super::readiness;
@@ -140,8 +140,10 @@ fn stopped(world: &World, word: Failure, begun: Option<Work>, sink: &dyn Sink) -
     }
     let Some(work) = begun else { return word };
     if word.code() == ReasonCode::Superseded {
-        if let Err(failure) = made_way(world, work, word.detail(), sink) {
-            sink.emit(&Event::Warning { text: format!("history: {failure}") });
+        // One that the journal speaks of ends when the other begins, and goes on should that be refused.
+        let known = world.load_journal().work().is_some_and(|w| w.digest == work.digest);
+        if !known {
+            made_way(world, &Outcome::made_way(work, word.detail(), world.now()), sink);
         }
         return word;
     }
@@ -156,22 +158,6 @@ fn stopped(world: &World, word: Failure, begun: Option<Work>, sink: &dyn Sink) -
     }
     super::cancel::told(&work, &why, sink);
     word
-}
-
-/// Tells of an installation that makes way before its first byte is written. One that the journal speaks
-/// of ends when the other begins, and goes on should that one be refused.
-fn made_way(world: &World, work: Work, why: &str, sink: &dyn Sink) -> Result<()> {
-    let journal = world.load_journal();
-    if !matches!(journal.phase, Phase::Idle | Phase::Staged(_))
-        || journal.work().is_some_and(|standing| standing.digest == work.digest)
-    {
-        return Ok(());
-    }
-    let (version, text) = (work.to.to_string(), why.to_owned());
-    let last = Outcome::made_way(work, why, world.now());
-    sink.emit(&Event::Superseded { version, text });
-    world.journal.save(&Journal { last: Some(last.clone()), ..journal })?;
-    world.history.note(&last)
 }
 
 /// The work itself: under the lock, and told to others, unless nothing is to be done.
@@ -264,8 +250,12 @@ fn bring(
     moments::asked(world, Moment::BeforeInstall, &work, sink)?;
     conditions.extend(world.take_baseline(sink)?);
     readiness::tell(&conditions, sink);
-    let mut cargo =
-        Cargo { release: &release, plan: &plan, input: Some(input), reuse, report: None };
+    let replaces = match &journal.phase {
+        Phase::Installing(old) | Phase::Staged(old) if old.digest != digest => Some(old.clone()),
+        _ => None,
+    };
+    let input = Some(input);
+    let mut cargo = Cargo { release: &release, plan: &plan, input, reuse, report: None, replaces };
     asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;

@@ -224,7 +224,13 @@ pub fn status(world: &World) -> Result<Status> {
     let environment =
         boot.unreadable().map(|f| EnvTrouble { code: f.code(), text: f.detail().to_owned() });
     let summary = summary(&journal, &seen, certificate.as_ref(), world.now());
-    let last = journal.last.as_ref().map_or_else(LastEnd::default, |l| LastEnd {
+    // What made way for the one that is under way is in the history alone.
+    let past = match journal.phase {
+        Phase::Idle => Vec::new(),
+        _ => world.history.load(),
+    };
+    let past = past.last().filter(|end| end.outcome == Ended::Superseded);
+    let last = past.or(journal.last.as_ref()).map_or_else(LastEnd::default, |l| LastEnd {
         outcome: Some(l.outcome),
         reason: l.reason,
         detail: Some(l.detail.clone()).filter(|d| !d.is_empty()),

@@ -293,9 +293,7 @@ pub fn history(world: &World) -> Result<Vec<Outcome>> {
         let journal = world.load_journal();
         let facts = look(world, booted, &journal, &Wish::Settle, None)?;
         let last = at_rest(&journal, &facts).last;
-        if last.is_some() && outcomes.last() != last.as_ref() {
-            outcomes.extend(last);
-        }
+        outcomes.extend(last.filter(|last| !outcomes.contains(last)));
     }
     Ok(outcomes)
 }

@@ -209,7 +209,7 @@ fn switching(j: &Journal, f: &Facts, work: &Work, txn: &Txn, seen: &str, untried
             }
             Wish::Cancel { why, begun } => cancelled_before(j, f, why, begun),
             Wish::Install(wanted, _) if wanted.digest != work.digest => {
-                superseded(j, f, work, Some(txn), wanted)
+                superseded(j, f, work, txn, wanted)
             }
             Wish::Return(wanted) if wanted.digest != work.digest => {
                 Step::Refuse(ReasonCode::NothingToRollBack)

@@ -80,23 +80,19 @@ pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
     }
     let journal = j.forgiving(&work.digest);
     // What a person wants is wanted again.
-    let mut journal = match work.order.automatic {
+    let journal = match work.order.automatic {
         true => journal,
         false => journal.resuming(&work.digest),
     };
-    // What was not at its end yet ends with this, and is told.
-    if let Some(old) = j.work().filter(|old| old.digest != work.digest)
-        && let Step::Persist(ended) = superseded(&journal, f, old, None, work)
-    {
-        journal = ended;
-    }
+    // What was written for another release until now has no end here: `last` may be the only witness of
+    // what was committed until the first byte is written. Its end is in the history alone.
     Step::Persist(journal.in_phase(Phase::Installing(work.clone())))
 }
 
-/// Another release takes its place before it was tried: nobody is to blame.
-pub(super) fn superseded(j: &Journal, f: &Facts, old: &Work, txn: Option<&Txn>, by: &Work) -> Step {
-    let why = format!("{} takes its place", by.to);
-    end(j, f, Ended::Superseded, old.clone(), txn, ReasonCode::Superseded, &why)
+/// Another release takes the place of one that is armed: nobody is to blame.
+pub(super) fn superseded(j: &Journal, f: &Facts, old: &Work, txn: &Txn, by: &Work) -> Step {
+    let why = by.takes_its_place();
+    end(j, f, Ended::Superseded, old.clone(), Some(txn), ReasonCode::Superseded, &why)
 }
 
 /// A program of the integrator has said no to what is not tried yet.

@@ -15,6 +15,9 @@ pub struct History {
     path: PathBuf,
 }
 
+/// More moves make way for another, one after the other, than anybody waits for.
+const NEWEST: usize = 16;
+
 impl History {
     /// The history in this folder.
     pub fn new(folder: &Path) -> History {
@@ -27,8 +30,9 @@ impl History {
         parse(&bytes).collect()
     }
 
-    /// Adds `outcome` unless it is the last one already: called again after every start, so that
-    /// a cut between journal and history loses nothing. What is no file of ours makes room for one,
+    /// Adds `outcome` unless it is one of the last already: called again after every start, so that
+    /// a cut between journal and history loses nothing. Behind the one that the journal knows there
+    /// may be some that made way for another. What is no file of ours makes room for one,
     /// and is not written through.
     pub fn note(&self, outcome: &Outcome) -> Result<()> {
         let line = |o: &Outcome| {
@@ -43,7 +47,8 @@ impl History {
             Err(e) => return Err(durable::io_failure("read", &self.path, &e)),
         };
         // As it would be read again: texts are bounded there.
-        if parse(&bytes).next_back() == parse(line(outcome)?.as_bytes()).next_back() {
+        let read = parse(line(outcome)?.as_bytes()).next_back();
+        if parse(&bytes).rev().take(NEWEST).any(|known| Some(known) == read) {
             return Ok(());
         }
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LIMIT {
@@ -104,6 +109,7 @@ mod tests {
         let torn = std::fs::read(&history.path).unwrap();
         std::fs::write(&history.path, &torn[..torn.len() - 1]).unwrap();
         history.note(&outcome(2)).unwrap();
+        history.note(&outcome(1)).unwrap();
         assert_eq!(history.load(), [outcome(1), outcome(2)]);
     }
 

@@ -96,6 +96,11 @@ pub struct Work {
 }
 
 impl Work {
+    /// What is told of the release that makes way for this one.
+    pub fn takes_its_place(&self) -> String {
+        format!("{} takes its place", self.to)
+    }
+
     /// The same. Where an older program wrote down a move that it had read from the environment
     /// alone, it called both systems the factory's; such a move names no partitions.
     #[must_use]
@@ -239,7 +244,8 @@ impl Outcome {
         self.work.order.drill.filter(|_| ends.contains(&self.outcome))
     }
 
-    /// What made way for another before the journal spoke of it; `why` names the other.
+    /// What made way for another before it was armed; `why` names the other. It is kept in the history
+    /// alone.
     pub fn made_way(work: Work, why: &str, at: u64) -> Outcome {
         Outcome {
             outcome: Ended::Superseded,
