@@ -10,38 +10,35 @@ use crate::kept::{Kept, until};
 
 const LEN: usize = 12 << 20;
 
-pub(crate) fn bench() -> Bench {
+fn bench() -> Bench {
     Bench::with(&["--slot-size", "16M"])
 }
 
-pub(crate) fn artifact(bench: &Bench, version: &str) -> String {
+fn artifact(bench: &Bench, version: &str) -> String {
     bench.artifact(version, 5, LEN, &["--version", version])
 }
 
 /// An installation through a pipe that writes, and waits for more.
 fn begun(bench: &Bench, artifact: &str) -> UnderWay {
-    fed(bench, artifact, UnderWay::start(bench, "-"))
-}
-
-pub(crate) fn fed(bench: &Bench, artifact: &str, mut install: UnderWay) -> UnderWay {
     let bytes = common::read(artifact);
+    let mut install = UnderWay::start(bench, "-");
     install.feed(&bytes[..bytes.len() * 3 / 4]);
     until("it writes", || bench.status()["running"]["phase"] == "write");
     install
 }
 
 /// The same by a process of its own, which has written a good part.
-pub(crate) fn halfway(bench: &Bench, artifact: &str) -> UnderWay {
+fn halfway(bench: &Bench, artifact: &str) -> UnderWay {
     let mut install = begun(bench, artifact);
     install.until_written(5 << 20);
     install
 }
 
-pub(crate) fn signal(pid: u32, name: &str) {
+fn signal(pid: u32, name: &str) {
     assert_eq!(run("kill", &[name, &pid.to_string()], &[], b"").code, 0);
 }
 
-pub(crate) fn kept_and_installs(bench: &Bench, artifact: &str) {
+fn kept_and_installs(bench: &Bench, artifact: &str) {
     let said = bench.surefoot(&["install", artifact, "--json"]).ok().json();
     let kept = said["written"]["kept"].as_u64().unwrap();
     assert!(kept > 1 << 20, "it goes on where it stopped: {said}");
@@ -50,7 +47,7 @@ pub(crate) fn kept_and_installs(bench: &Bench, artifact: &str) {
     bench.surefoot(&["verify", "b"]).ok();
 }
 
-pub(crate) fn is_cancelled(bench: &Bench) {
+fn is_cancelled(bench: &Bench) {
     let status = bench.status();
     assert_eq!(
         (&status["state"], &status["last"]["outcome"], &status["last"]["reason"]),
@@ -329,51 +326,7 @@ fn a_newer_release_takes_the_place_of_an_automatic_installation() {
         std::fs::write(bench.path("go"), b"").unwrap();
         daemon.until_state("switching");
         client.into_iter().for_each(|client| drop(client.ended().ok()));
-        let status = daemon.status();
-        assert_eq!(status["slots"]["b"]["version"], "3.0.0", "{by_a_person}");
-        // It did not fail: it made way, and that is told.
-        let last = &status["last"];
-        assert_eq!(
-            (&last["outcome"], &last["reason"], &last["to"]),
-            (&"superseded".into(), &"SUPERSEDED".into(), &"2.0.0".into()),
-            "{status:#}"
-        );
-        let events = daemon.surefoot(&["events"]).ok().out;
-        assert!(events.contains("2.0.0 makes way: 3.0.0 takes its place"), "{events}");
-        assert!(!events.contains("failed"), "{events}");
-        let text = daemon.surefoot(&["status"]).ok().out;
-        assert!(text.contains("another release took the place of 2.0.0"), "{text}");
-        drop(daemon);
-        assert_eq!(bench.reboot(&[]), "b");
-        bench.surefoot(&["commit"]).ok();
-        let history = bench.surefoot(&["history", "--json"]).ok().json();
-        let ends = ["superseded", "updated"].map(serde_json::Value::from);
-        let told: Vec<_> =
-            history["history"].as_array().unwrap().iter().map(|o| o["outcome"].clone()).collect();
-        assert_eq!(told, ends, "{history:#}");
-        let history = bench.surefoot(&["history"]).ok().out;
-        assert!(history.contains("superseded") && !history.contains("failed"), "{history}");
-    }
-}
-
-#[test]
-fn what_waits_or_is_armed_and_makes_way_is_told_as_superseded_too() {
-    for how in [&["--stage"][..], &[]] {
-        let bench = Bench::new();
-        let first = bench.release("2.0.0");
-        bench.surefoot(&[&["install", first.as_str()], how].concat()).ok();
-        bench.surefoot(&["install", &bench.release("3.0.0")]).ok();
-        let last = bench.status()["last"].clone();
-        assert_eq!(
-            (&last["outcome"], &last["to"], &last["detail"]),
-            (&"superseded".into(), &"2.0.0".into(), &"3.0.0 takes its place".into()),
-            "{last:#}"
-        );
-        // Nothing is held against what made way, and another end does not make it forgotten.
-        bench.surefoot(&["rollback"]).ok();
-        bench.surefoot(&["install", &first]).ok();
-        let history = bench.surefoot(&["history"]).ok().out;
-        assert_eq!(history.matches("superseded").count(), 1, "{history}");
+        assert_eq!(daemon.status()["slots"]["b"]["version"], "3.0.0", "{by_a_person}");
     }
 }
 

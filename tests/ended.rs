@@ -1,8 +1,10 @@
 //! Whatever ends an installation, or the one who cancels it: a key, a closed terminal, a kill. What is
 //! told afterwards is true, nothing stays locked, and the next installation goes on.
 
-use crate::cancel::{artifact, bench, fed, halfway, is_cancelled, kept_and_installs, signal};
-use crate::common::under_way::UnderWay;
+use crate::common::under_way::{
+    UnderWay, fed, halfway, is_cancelled, kept_and_installs, large as artifact, roomy as bench,
+    signal,
+};
 use crate::common::{self, Bench, run};
 use crate::kept::{configure, until};
 use std::io::{Read, Write};
@@ -176,4 +178,25 @@ fn an_installer_that_is_killed_while_it_is_cancelled_is_cancelled() {
     assert!(cancel.wait().unwrap().success());
     is_cancelled(&bench);
     kept_and_installs(&bench, &artifact);
+}
+
+#[test]
+fn what_waits_or_is_armed_and_makes_way_is_told_as_superseded_too() {
+    for how in [&["--stage"][..], &[]] {
+        let bench = Bench::new();
+        let first = bench.release("2.0.0");
+        bench.surefoot(&[&["install", first.as_str()], how].concat()).ok();
+        bench.surefoot(&["install", &bench.release("3.0.0")]).ok();
+        let last = bench.status()["last"].clone();
+        assert_eq!(
+            (&last["outcome"], &last["to"], &last["detail"]),
+            (&"superseded".into(), &"2.0.0".into(), &"3.0.0 takes its place".into()),
+            "{last:#}"
+        );
+        // Nothing is held against what made way, and another end does not make it forgotten.
+        bench.surefoot(&["rollback"]).ok();
+        bench.surefoot(&["install", &first]).ok();
+        let history = bench.surefoot(&["history"]).ok().out;
+        assert_eq!(history.matches("superseded").count(), 1, "{history}");
+    }
 }

@@ -1,6 +1,7 @@
 //! An installation that runs while the test looks at it.
 
-use crate::common::{Bench, Said};
+use crate::common::kept::until;
+use crate::common::{self, Bench, Said, run};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -94,4 +95,58 @@ impl Drop for UnderWay {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+const LEN: usize = 12 << 20;
+
+/// A device whose slots are large enough for an installation to be looked at.
+pub(crate) fn roomy() -> Bench {
+    Bench::with(&["--slot-size", "16M"])
+}
+
+/// An artifact for it.
+pub(crate) fn large(bench: &Bench, version: &str) -> String {
+    bench.artifact(version, 5, LEN, &["--version", version])
+}
+
+/// Feeds three quarters of an artifact to an installation; it writes, and waits for more.
+pub(crate) fn fed(bench: &Bench, artifact: &str, mut install: UnderWay) -> UnderWay {
+    let bytes = common::read(artifact);
+    install.feed(&bytes[..bytes.len() * 3 / 4]);
+    until("it writes", || bench.status()["running"]["phase"] == "write");
+    install
+}
+
+/// One that has written a good part.
+pub(crate) fn halfway(bench: &Bench, artifact: &str) -> UnderWay {
+    let mut install = fed(bench, artifact, UnderWay::start(bench, "-"));
+    install.until_written(5 << 20);
+    install
+}
+
+pub(crate) fn signal(pid: u32, name: &str) {
+    assert_eq!(run("kill", &[name, &pid.to_string()], &[], b"").code, 0);
+}
+
+/// The same artifact goes on where it stopped, and is a whole system then.
+pub(crate) fn kept_and_installs(bench: &Bench, artifact: &str) {
+    let said = bench.surefoot(&["install", artifact, "--json"]).ok().json();
+    let kept = said["written"]["kept"].as_u64().unwrap();
+    assert!(kept > 1 << 20, "it goes on where it stopped: {said}");
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+    bench.surefoot(&["verify", "b"]).ok();
+}
+
+pub(crate) fn is_cancelled(bench: &Bench) {
+    let status = bench.status();
+    assert_eq!(
+        (&status["state"], &status["last"]["outcome"], &status["last"]["reason"]),
+        (&"idle".into(), &"cancelled".into(), &"CANCELLED".into()),
+        "{status}"
+    );
+    assert!(status["running"].is_null());
+    let history = bench.surefoot(&["history"]).ok().out;
+    assert!(history.contains("cancelled") && !history.contains("failed"), "{history}");
+    assert_eq!(bench.surefoot(&["history", "--json"]).json()["history"][0]["outcome"], "cancelled");
 }
