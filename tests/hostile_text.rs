@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// An escape sequence, a bell, a line that looks like ours, DEL, C1, text that runs backwards, and
 /// what has no width.
-const EVIL: &str =
+pub(crate) const EVIL: &str =
     "\u{1b}]0;owned\u{7}\r\nRunning fine\u{7f}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}";
 
 /// Whether a character does something else on a terminal than be seen.
@@ -18,12 +18,12 @@ pub(crate) fn is_evil(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-fn clean(place: &str, text: &str) {
+pub(crate) fn clean(place: &str, text: &str) {
     let found = text.lines().find(|l| l.chars().any(is_evil) || l.starts_with("Running fine"));
     assert_eq!(found, None, "{place}");
 }
 
-fn clean_value(place: &str, value: &Value) {
+pub(crate) fn clean_value(place: &str, value: &Value) {
     match value {
         // Text of several lines stays that: JSON says where it ends.
         Value::String(text) => assert!(!text.chars().any(is_evil), "{place}: {text:?}"),
@@ -36,7 +36,7 @@ fn clean_value(place: &str, value: &Value) {
     }
 }
 
-fn clean_said(place: &str, said: &Said) {
+pub(crate) fn clean_said(place: &str, said: &Said) {
     clean(place, &said.out);
     clean(place, &said.err);
     assert_ne!(said.code, 70, "{place}: {}", said.err);
@@ -46,7 +46,7 @@ fn clean_said(place: &str, said: &Said) {
 }
 
 /// Everything that can be asked.
-fn clean_everywhere(bench: &Bench, place: &str) {
+pub(crate) fn clean_everywhere(bench: &Bench, place: &str) {
     for words in [
         &["status"][..],
         &["status", "--json"],

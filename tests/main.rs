@@ -17,6 +17,7 @@ mod cancel;
 mod comes_home;
 mod daemon;
 mod ended;
+mod hostile_entrances;
 mod hostile_files;
 mod hostile_mutants;
 mod hostile_text;

@@ -4,7 +4,7 @@ use super::args::Push;
 use super::progress::{ended, moving};
 use super::run::End;
 use crate::device::{FileSource, State, parse_duration};
-use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable, printable_lines};
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
@@ -59,6 +59,7 @@ pub(super) fn push(push: &Push) -> std::result::Result<String, End> {
     }
     {
         let mut out = std::io::stdout().lock();
+        let answer = printable_lines(&answer, usize::MAX);
         let _ = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
     }
     let status = outcome(push, patience)?;

@@ -56,7 +56,8 @@ fn boot_text(boot: &Value, out: &mut String) {
     let empty = Vec::new();
     let _ = writeln!(out, "-- boot {}", boot.get("boot").unwrap_or(&Value::Null));
     for line in boot.get("lines").and_then(Value::as_array).unwrap_or(&empty) {
-        let _ = writeln!(out, "{}", line.as_str().unwrap_or(""));
+        // Indented: what a system on trial has said cannot look like a line of ours.
+        let _ = writeln!(out, "  {}", continued(line.as_str().unwrap_or("")));
     }
     match boot.pointer("/end/1").and_then(Value::as_str) {
         Some(end) => _ = writeln!(out, "-- {end}"),
@@ -72,7 +73,7 @@ fn lines(value: &Value, path: &str, out: &mut String) {
         Value::Object(map) => map.iter().for_each(|(name, v)| lines(v, &inner(name), out)),
         Value::Array(items) if items.iter().all(Value::is_string) => {
             for item in items {
-                let _ = writeln!(out, "{path}  {}", item.as_str().unwrap_or(""));
+                let _ = writeln!(out, "{path}  {}", continued(item.as_str().unwrap_or("")));
             }
         }
         Value::Array(items) => {
@@ -81,13 +82,15 @@ fn lines(value: &Value, path: &str, out: &mut String) {
                 .zip(1..)
                 .for_each(|(v, n): (_, u32)| lines(v, &inner(&n.to_string()), out));
         }
-        // A line that goes on is no line of its own: text from outside cannot look like ours.
-        Value::String(text) => {
-            _ = writeln!(out, "{path}  {}", text.trim_end().replace('\n', "\n    "))
-        }
+        Value::String(text) => _ = writeln!(out, "{path}  {}", continued(text)),
         Value::Null => {}
         other => _ = writeln!(out, "{path}  {other}"),
     }
+}
+
+/// A line that goes on is no line of its own: text from outside cannot look like ours.
+fn continued(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(super) fn run(words: Build) -> Result<()> {
     let out = if file::is_standard(&output) { tell } else { say };
     if as_json {
         let value = json!({
-            "v": 1, "artifact": output, "version": version, "release_counter": counter,
+            "v": 1, "artifact": output.display().to_string(), "version": version, "release_counter": counter,
             "digest": head.body_digest(), "artifact_len": len, "rootfs": kinds,
             "signed_by": signer.map(|key| key.id().to_string()),
             "warnings": warning.iter().collect::<Vec<_>>(),

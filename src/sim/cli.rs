@@ -6,7 +6,9 @@ use super::new::{Wish, new};
 use super::powercut::{self, Powercut};
 use super::reboot::{Fault, reboot};
 use super::unplug::{Plug, unplug};
-use crate::model::{ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason};
+use crate::model::{
+    ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason, printable_lines,
+};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
@@ -251,6 +253,8 @@ fn buffered() -> impl Write {
 /// Results go to stdout; a closed stdout is an error, not a panic.
 fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
+    // A boot script repeats what the environment says.
+    let text = printable_lines(text, usize::MAX);
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|e| Failure::new(ReasonCode::Io, format!("writing to standard output: {e}")))
 }
