@@ -20,6 +20,7 @@ mod ended;
 mod hostile_entrances;
 mod hostile_files;
 mod hostile_mutants;
+mod hostile_settings;
 mod hostile_text;
 mod https;
 mod install;
