@@ -45,7 +45,7 @@ struct Card {
 
 impl Card {
     fn new() -> Card {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::common::scratch();
         let image = dir.path().join("card.img");
         let image = image.to_str().unwrap();
         run("truncate", &["-s", "32M", image]);

@@ -241,7 +241,7 @@ fn a_daemon_whose_power_was_cut_goes_on_by_itself_with_the_file_that_it_had_begu
     assert!(met, "no cut met the writing of the slot");
     assert_eq!(bench.status()["slots"]["b"]["bootable"], false);
     let daemon = Kept::start(&bench);
-    daemon.until_state("switching");
+    daemon.until_armed(&bench);
     drop(daemon);
     assert_eq!(bench.reboot(&[]), "b");
     bench.surefoot(&["verify", "b"]).ok();

@@ -30,7 +30,7 @@ server.serve_forever()
 
 impl Server {
     fn start() -> Server {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = common::scratch();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let (key, certificate) = (path("key"), path("certificate"));
         let kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];

@@ -72,7 +72,7 @@ const PLACES: [(&str, u64); 4] = [
 
 #[test]
 fn what_sgdisk_makes_reads_as_sgdisk_prints_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let image = image(dir.path());
     let table = read(&image).unwrap();
     assert_eq!(table.kind, TableKind::Gpt);
@@ -96,7 +96,7 @@ fn what_sgdisk_makes_reads_as_sgdisk_prints_it() {
 
 #[test]
 fn one_torn_part_falls_back_and_both_copies_torn_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let whole = read(&image(dir.path())).unwrap();
     for (name, at) in PLACES {
         let image = image(dir.path());
@@ -126,7 +126,7 @@ fn one_torn_part_falls_back_and_both_copies_torn_are_refused() {
 
 #[test]
 fn tables_of_other_shapes_that_sgdisk_makes() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let path = image(dir.path());
     let image = path.to_str().unwrap();
     // More entries than usual, and entries that do not follow the header.
@@ -149,7 +149,7 @@ fn tables_of_other_shapes_that_sgdisk_makes() {
 
 #[test]
 fn dos_tables_that_sfdisk_makes() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let image = dir.path().join("disk.img");
     std::fs::File::create(&image).unwrap().set_len(LEN).unwrap();
     let script = dir.path().join("script");

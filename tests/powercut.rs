@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use crate::common::{self, Bench};
+use crate::kept::until;
 
 #[test]
 fn every_image_of_a_short_run_comes_to_rest_and_the_device_stays_as_it_was() {
@@ -39,4 +40,30 @@ fn a_device_that_would_not_take_the_update_is_refused_before_anything_is_made() 
     bench.reboot(&[]);
     bench.surefoot(&["commit"]).ok();
     assert_eq!(run(&artifact), 3, "it runs already");
+}
+
+#[test]
+fn a_signal_ends_it_in_good_order_and_is_no_violation() {
+    let bench = Bench::new();
+    let artifact = bench.release("2.0.0");
+    let (device, keep) = (bench.path("DEV"), bench.path("KEEP"));
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_surefoot-sim"))
+        .args(["powercut", &device, "--artifact", &artifact, "--images", "100000", "--keep", &keep])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = program.id();
+    let places = ["/dev/shm".to_owned(), std::env::temp_dir().display().to_string()]
+        .map(|place| format!("{place}/surefoot-powercut-{pid}"));
+    let worker = |place: &String| common::exists(&format!("{place}/worker-0/state/journal.0"));
+    until("an image is judged", || places.iter().any(worker));
+    let number = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(number, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let done = program.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(69), "{told}");
+    assert!(told.contains("SIGTERM") && told.contains("[INTERRUPTED]"), "{told}");
+    assert!(!common::exists(&keep), "nothing is kept: {told}");
+    assert!(!places.iter().any(|place| common::exists(place)), "its folder is gone");
 }

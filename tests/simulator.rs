@@ -20,7 +20,7 @@ struct Sim {
 
 impl Sim {
     fn new(counter: &str) -> Sim {
-        let sim = Sim { dir: tempfile::tempdir().unwrap() };
+        let sim = Sim { dir: crate::common::scratch() };
         let made = sim.run(&["new", sim.path(), "--slot-size", "4M", "--counter", counter]);
         assert!(made.status.success(), "{made:?}");
         sim.put_system('b');
@@ -279,7 +279,7 @@ fn nothing_is_made_over_something() {
     assert!(String::from_utf8(again.stderr).unwrap().contains("is not empty"));
     let nothing = sim.run(&["reboot", "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(66));
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let folder = dir.path().join("dev");
     let folder = folder.to_str().unwrap();
     for (words, status) in [

@@ -98,7 +98,7 @@ fn a_mistyped_verb_or_flag_is_answered_with_the_nearest_one() {
 
 #[test]
 fn one_command_writes_the_pages_and_completions_that_a_package_ships() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let place = dir.path().to_str().unwrap();
     // Twice: files of an earlier version are replaced.
     for _ in 0..2 {
@@ -141,7 +141,7 @@ fn one_command_writes_the_pages_and_completions_that_a_package_ships() {
 
 #[test]
 fn the_check_of_the_configuration_names_every_mistake_at_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::common::scratch();
     let file = dir.path().join("surefoot.toml");
     let text = "[device]\nproduct = 5\ncompatible = \"c\"\ndisk = \"d\"\ncolour = 1\n[trial]\ndeadline = \"soon\"\n";
     std::fs::write(&file, text).unwrap();

@@ -22,7 +22,14 @@ pub trait Rom: Send + Sync {
     /// tell. Changes nothing.
     fn loads(&self, folder: &Path, partition: u32) -> Option<Result<bool>>;
 
+    /// Whether the power can go inside a boot.
+    fn can_be_cut(&self) -> bool {
+        false
+    }
+
     /// A boot whose power goes after so many sectors were written, with so many bytes of the next.
     /// False if it ended before; `None` if this one cannot be cut.
-    fn boot_cut(&self, folder: &Path, sectors: u64, bytes: u64) -> Option<Result<bool>>;
+    fn boot_cut(&self, _folder: &Path, _sectors: u64, _bytes: u64) -> Option<Result<bool>> {
+        None
+    }
 }

@@ -16,6 +16,8 @@ use crate::artifact::read_head;
 use crate::device::{self, State};
 use crate::event::Nowhere;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::signals;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -65,6 +67,8 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64, usize) + Sync);
 /// Does it. An error is one of the run, not a violation.
 pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     let started = Instant::now();
+    // A device that is judged carries the work that a signal ends: that would look like a violation.
+    signals::heed_for_ever();
     is_ready(order)?;
     let scratch = Scratch::new()?;
     let new = image(order.device, order.artifact)?;
@@ -97,8 +101,14 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
             started.reason(ReasonCode::NoMemory, "a thread could not be started")
         };
         let workers = (0..order.jobs).map(worker).collect::<Result<Vec<_>>>()?;
-        let cutter =
-            Cutter { order, plan: &plan, desk: &desk, progress, number: AtomicU64::new(0) };
+        let cutter = Cutter {
+            order,
+            plan: &plan,
+            desk: &desk,
+            progress,
+            number: AtomicU64::new(0),
+            met: RefCell::default(),
+        };
         for story in &told {
             cutter.cut(story, &sender);
         }
@@ -107,6 +117,9 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
             .into_iter()
             .try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
+    if let Some(signal) = signals::told() {
+        return Err(Failure::new(ReasonCode::Interrupted, format!("ended by {signal}")));
+    }
     let mut report = desk.report.into_inner().unwrap_or_else(|e| e.into_inner());
     report.deeds = plan.deeds;
     report.seconds = started.elapsed().as_secs();
@@ -176,12 +189,15 @@ impl Plan {
         Plan { deeds: ops.values().sum(), ops, target }
     }
 
-    fn quota(&self, phase: &str) -> u64 {
-        self.target.div_ceil(self.ops.get(phase).copied().unwrap_or(1).max(1)).max(1)
+    /// How many images the deeds of a phase get, up to and with the `nth`: the same number each, or
+    /// none for some where there are more deeds than images.
+    fn up_to(&self, phase: &str, nth: u64) -> u64 {
+        let ops = self.ops.get(phase).copied().unwrap_or(1).max(1);
+        (self.target.max(1) * nth).div_ceil(ops)
     }
 
     fn total(&self) -> u64 {
-        self.ops.iter().map(|(phase, ops)| self.quota(phase) * ops).sum()
+        self.ops.iter().map(|(phase, ops)| self.up_to(phase, *ops)).sum()
     }
 }
 
@@ -192,6 +208,8 @@ struct Cutter<'a> {
     desk: &'a Desk<'a>,
     progress: Progress<'a>,
     number: AtomicU64,
+    /// How many deeds of each phase there were so far, in all stories.
+    met: RefCell<HashMap<&'static str, u64>>,
 }
 
 impl Cutter<'_> {
@@ -201,13 +219,14 @@ impl Cutter<'_> {
         // What one deed could not use, the next of its phase gets.
         let mut owed: HashMap<&str, u64> = HashMap::new();
         for (op, deed) in history.ops.iter().enumerate().filter(|(_, o)| o.begin >= story.from) {
-            if let Some(boot) = story.boots.iter().find(|b| b.moment == deed.begin) {
+            let boot = story.boots.iter().find(|b| b.moment == deed.begin);
+            if let Some(boot) = boot.filter(|_| self.order.rom.can_be_cut()) {
                 certain.go_on(history, deed.begin);
                 self.inside(story, &certain, boot.phase, sender);
             }
             certain.go_on(history, deed.begin + 1);
             let unit = matches!(deed.deed, super::history::Deed::Disk { .. });
-            let quota = self.plan.quota(deed.phase) + owed.remove(deed.phase).unwrap_or(0);
+            let quota = self.quota(deed.phase) + owed.remove(deed.phase).unwrap_or(0);
             let (mut made, mut tries) = (0, 0);
             for choice in Cuts::new(history, op, unit, self.order.seed) {
                 if made >= quota || tries > super::small(quota) * PATIENCE || self.desk.enough() {
@@ -235,6 +254,14 @@ impl Cutter<'_> {
                 owed.insert(deed.phase, quota - made);
             }
         }
+    }
+
+    /// The images of the next deed of this phase.
+    fn quota(&self, phase: &'static str) -> u64 {
+        let mut met = self.met.borrow_mut();
+        let nth = met.entry(phase).or_default();
+        *nth += 1;
+        self.plan.up_to(phase, *nth) - self.plan.up_to(phase, *nth - 1)
     }
 
     /// The same boot again, with the power going inside U-Boot itself.

@@ -80,6 +80,10 @@ impl Rom for UbootSandbox {
         Some(run.map(|(_, said)| said.lines().any(|l| l.trim() == "SUREFOOT-LOADS")))
     }
 
+    fn can_be_cut(&self) -> bool {
+        true
+    }
+
     fn boot_cut(&self, folder: &Path, sectors: u64, bytes: u64) -> Option<Result<bool>> {
         Some(self.run(folder, Some((sectors, bytes)), &[]).map(|(ending, _)| ending == CUT))
     }

@@ -9,6 +9,7 @@ use super::record::Recorded;
 use super::report::{Report, Violation};
 use super::rest::System;
 use crate::model::Result;
+use crate::sys::signals;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -36,7 +37,7 @@ pub(super) struct Desk<'a> {
     pub(super) seen: Mutex<HashSet<Mark>>,
     pub(super) keep: &'a Path,
     pub(super) device: &'a Path,
-    /// Nobody goes on after the first violation.
+    /// End at the first violation.
     pub(super) stop_at_first: bool,
 }
 
@@ -51,7 +52,8 @@ impl Desk<'_> {
     }
 
     pub(super) fn enough(&self) -> bool {
-        self.stop_at_first && !lock(&self.report).violations.is_empty()
+        signals::told().is_some()
+            || (self.stop_at_first && !lock(&self.report).violations.is_empty())
     }
 
     pub(super) fn counts(&self) -> (u64, usize) {
@@ -92,6 +94,10 @@ impl Desk<'_> {
         }
         let verdict =
             self.bench.judge(case.story, folder, mark.filter(|_| !case.how.wholly), case.how)?;
+        // What a signal has ended says nothing of the product.
+        if signals::told().is_some() {
+            return Ok(());
+        }
         self.told(case, verdict)
     }
 

@@ -127,10 +127,6 @@ impl Rom for Simulated {
     fn loads(&self, _: &Path, _: u32) -> Option<Result<bool>> {
         None
     }
-
-    fn boot_cut(&self, _: &Path, _: u64, _: u64) -> Option<Result<bool>> {
-        None
-    }
 }
 
 /// One line that moves on a terminal; elsewhere one line now and then.

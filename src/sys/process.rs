@@ -1,18 +1,21 @@
 //! Other programs, run with a deadline and an end to what they may print.
 
 use super::spare;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is run, and how much it may take.
@@ -90,19 +93,13 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         .process_group(0)
         .spawn()?;
     let group = i32::try_from(child.id()).map(Pid::from_raw);
-    let (sender, receiver) = mpsc::channel();
     let out = child.stdout.take().map(OwnedFd::from);
     let err = child.stderr.take().map(OwnedFd::from);
-    let heard = [(); 2].map(|()| Arc::new(Heard::default()));
+    let heard = [out, err].map(|stream| Arc::new(Heard::new(stream)));
     let mut started = Ok(());
-    for (stream, ear) in [out, err].into_iter().zip(&heard) {
-        let (sender, keep, ear) = (sender.clone(), call.keep, Arc::clone(ear));
-        let listening = spare::thread("listen", move || {
-            if let Some(stream) = stream {
-                ear.drain(stream, keep);
-            }
-            let _ = sender.send(());
-        });
+    for ear in &heard {
+        let (keep, ear) = (call.keep, Arc::clone(ear));
+        let listening = spare::thread("listen", move || ear.listen(keep));
         started = started.and(listening.map(drop));
     }
     if let Some(mut stdin) = child.stdin.take() {
@@ -145,12 +142,6 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     let by_itself =
         || status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
     let ending = ending.unwrap_or_else(by_itself);
-    for _ in 0..2 {
-        // A daemon that left the group may hold the pipe: do not wait for it.
-        if receiver.recv_timeout(Duration::from_millis(250)).is_err() {
-            break;
-        }
-    }
     let [stdout, stderr] = heard.map(|h| h.take(call.keep));
     Ok(Finished { ending, stdout, stderr })
 }
@@ -176,13 +167,17 @@ fn ended(child: &Child) -> std::io::Result<bool> {
     Ok(waitid(Id::Pid(Pid::from_raw(pid)), look)? != WaitStatus::StillAlive)
 }
 
-/// What a stream has said so far. Whoever left the group may hold the stream for ever: what it
-/// said before is kept all the same, and nobody listens to it after the end.
-#[derive(Default)]
+/// What a stream has said so far. A process that left the group may hold the stream for ever: what
+/// it said before the end is kept all the same, and nothing of what it says later.
 struct Heard {
+    /// Read without blocking, and only under the lock of `kept`.
+    stream: Option<File>,
     kept: Mutex<Kept>,
     over: AtomicBool,
 }
+
+/// The most that a pipe can hold for a process without privileges (`fs.pipe-max-size`).
+const PIPE_MAX: usize = 1 << 20;
 
 /// Stands, with a number before it, where something was left out of a stream.
 const LEFT_OUT: &str = " bytes are left out]";
@@ -234,24 +229,55 @@ impl Kept {
 }
 
 impl Heard {
-    fn drain(&self, stream: OwnedFd, keep: usize) {
-        let mut stream = std::fs::File::from(stream);
-        let mut block = [0u8; 4096];
+    /// A stream that would block is not listened to: a thread that reads it could not be ended.
+    fn new(stream: Option<OwnedFd>) -> Heard {
+        let patient = |s: &OwnedFd| fcntl(s, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok();
+        let stream = stream.filter(patient).map(File::from);
+        Heard { stream, kept: Mutex::default(), over: AtomicBool::new(false) }
+    }
+
+    /// Empties the pipe while the program runs, so that it is not held up by a full one.
+    fn listen(&self, keep: usize) {
+        let Some(stream) = &self.stream else { return };
         while !self.over.load(Ordering::Relaxed) {
-            let mut waited = [PollFd::new(std::os::fd::AsFd::as_fd(&stream), PollFlags::POLLIN)];
+            let mut waited = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
             match poll(&mut waited, PollTimeout::from(200_u8)) {
-                Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
-                Ok(_) => {}
-                Err(_) => return,
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) if self.read(&mut self.kept(), keep).is_some() => {}
+                Ok(_) | Err(_) => return,
             }
-            let Ok(n @ 1..) = stream.read(&mut block) else { return };
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).add(&block[..n], keep);
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads once: how many bytes, and nothing at the end of the stream.
+    fn read(&self, kept: &mut Kept, keep: usize) -> Option<usize> {
+        let mut block = [0u8; 4096];
+        match self.stream.as_ref()?.read(&mut block) {
+            Ok(n @ 1..) => kept.add(&block[..n], keep),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Some(0);
+            }
+            Ok(0) | Err(_) => return None,
+        }
+        Some(block.len())
+    }
+
+    /// All that was said until now. What still lies in the pipe is read here and not waited for: on a
+    /// machine under load the listener may not have had its turn.
     fn take(&self, keep: usize) -> Vec<u8> {
         self.over.store(true, Ordering::Relaxed);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
+        let mut read = 0;
+        while let Some(n @ 1..) = self.read(&mut kept, keep) {
+            read += n;
+            if read > PIPE_MAX {
+                break;
+            }
+        }
         std::mem::take(&mut *kept).take(keep)
     }
 }
@@ -340,6 +366,17 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(20), "{pid} still talks");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    #[test]
+    fn what_a_program_said_is_whole_although_its_listener_never_had_its_turn() {
+        let (reading, writing) = nix::unistd::pipe().unwrap();
+        let said = vec![b'x'; 60_000];
+        File::from(writing.try_clone().unwrap()).write_all(&said).unwrap();
+        // Nothing listens, and another process holds the other end.
+        let heard = Heard::new(Some(reading));
+        assert_eq!(heard.take(1 << 20), said);
+        drop(writing);
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn bad(folder: &Path, words: &[&str], status: i32, code: &str) -> String {
 }
 
 pub(super) fn place() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = common::scratch();
     good(folder.path(), &["keygen", "--out", "KEYS"]);
     let text = "one foot on firm ground\n".repeat(9000);
     let image = [text.as_bytes(), &[0; 200_000], b"the end"].concat();
@@ -106,7 +106,7 @@ fn settings_are_read_and_flags_win() {
     good(at, &["build", "--raw", "--version", "1.0.0", "--product", "other", "-o", "x.surefoot"]);
     assert!(good(at, &["inspect", "x.surefoot"]).contains("product        other"));
     // From elsewhere, paths count from the settings' folder.
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = common::scratch();
     let config = at.join("surefoot-forge.toml");
     good(
         elsewhere.path(),

@@ -32,7 +32,7 @@ fn a_verifier_of_another_language_agrees() {
         crate::skip::skipped("no python3 with tomllib (3.11)");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::common::scratch();
     let (artifact, trust_file) = (folder.path().join("x"), folder.path().join("trust.toml"));
     let keys = [(1, "root", ""), (2, "release", ""), (3, "release", ""), (4, "release", "")];
     std::fs::write(&trust_file, trust_text(2, &keys, "")).unwrap();
@@ -99,7 +99,7 @@ fn neither_verifier_takes_one_secret_for_two_signers() {
         crate::skip::skipped("no python3 with tomllib (3.11)");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::common::scratch();
     let artifact = Parts { signers: vec![2], ..parts() };
     let said = artifact.statement();
     let own = secret(2).verifying_key().to_edwards();

@@ -120,6 +120,15 @@ impl Kept {
         document
     }
 
+    /// What was decided is written down first, and armed then: a kill between the two is not what a test means that goes on with a
+    /// reboot.
+    pub(crate) fn until_armed(&self, bench: &Bench) {
+        self.until_state("switching");
+        let armed = b"upgrade_available=1";
+        let copy = |at| bench.disk_bytes(at, 0x4000).windows(armed.len()).any(|w| w == armed);
+        until("it is armed", || copy(4 << 20) || copy(8 << 20));
+    }
+
     pub(crate) fn until_state(&self, state: &str) {
         until(&format!("state {state}; {}", self.log()), || self.status()["state"] == state);
     }

@@ -112,6 +112,19 @@ pub fn rounds(quick: u32) -> u32 {
     rounds.max(1)
 }
 
+/// A temporary folder, in memory where there is room: programs sync what they write, and a disk makes that half of the time of
+/// the tests. `TMPDIR` names another place.
+pub fn scratch() -> tempfile::TempDir {
+    static PLACE: std::sync::LazyLock<PathBuf> = std::sync::LazyLock::new(|| {
+        let memory = Path::new("/dev/shm");
+        let room = nix::sys::statvfs::statvfs(memory)
+            .map_or(0, |f| f.blocks_available() * f.fragment_size());
+        let named = std::env::var_os("TMPDIR").is_some();
+        if named || room < 2 << 30 { std::env::temp_dir() } else { memory.to_owned() }
+    });
+    tempfile::tempdir_in(&*PLACE).unwrap()
+}
+
 /// A simulated device with its own keys.
 pub struct Bench {
     pub dir: tempfile::TempDir,
@@ -126,7 +139,7 @@ impl Bench {
 
     /// A device made with extra words for `surefoot-sim new`.
     pub fn with(words: &[&str]) -> Bench {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let bench = Bench { dir };
         forge(&["keygen", "--out", &bench.path("KEYS")]).ok();
         std::fs::write(bench.path("v1.img"), image(1, 1 << 20)).unwrap();

@@ -72,7 +72,7 @@ fn killed_at_thirty_moments_it_comes_to_the_same_end() {
     // Five times while nothing happens, armed.
     for _ in 0..5 {
         daemon = again(&bench, daemon, chance.up_to(100_000));
-        daemon.until_state("switching");
+        daemon.until_armed(&bench);
     }
     drop(daemon);
     assert_eq!(bench.reboot(&[]), "b");

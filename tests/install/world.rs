@@ -204,7 +204,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new() -> Device {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::common::scratch();
         let path = folder.path().join("disk.img");
         let card = Card {
             slot_size: SLOT_LEN as u64,

@@ -33,7 +33,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(copies: usize) -> Bench {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::common::scratch();
         let image = dir.path().join("disk.img");
         std::fs::write(&image, vec![0; 0x10000]).unwrap();
         let line = |at: &u64| format!("disk.img {at:#x} {SIZE:#x}\n");

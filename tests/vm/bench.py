@@ -36,6 +36,26 @@ def target(name):
     return Path(done.stdout.strip())
 
 
+def content(folder, *more):
+    """A name for all files of a folder, and for what else they are made with."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        whole.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode() + path.read_bytes())
+    for other in more:
+        whole.update(other)
+    return whole.hexdigest()[:16]
+
+
+def keep(made, place):
+    """Puts a file into the cache, in one step; of its kind only the newest few stay."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = place.with_name(f"{place.name}.{os.getpid()}")
+    shutil.copy(made, new)
+    os.rename(new, place)
+    for old in sorted(place.parent.iterdir(), key=lambda p: -p.stat().st_mtime)[3:]:
+        old.unlink()
+
+
 def boot_scr(out=None):
     done = subprocess.run([SCRIPTS / "make", "boot.scr"], stdout=subprocess.PIPE, check=True)
     if out is not None:

@@ -228,18 +228,9 @@ def edit(image, files):
 
 def install_units(root):
     """Surefoot's units as a package would install them."""
-    places = {".service": "usr/lib/systemd/system", ".socket": "usr/lib/systemd/system", ".timer": "usr/lib/systemd/system", ".rules": "usr/lib/udev/rules.d"}
-    for path in (bench.TOP / "systemd").iterdir():
-        if path.suffix == ".sysusers":
-            folder = root / "usr/lib/sysusers.d"
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / f"{path.stem}.conf")
-        else:
-            folder = root / places[path.suffix]
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder)
+    bench.run(bench.TOP / "systemd/install", root)
     bench.run("systemd-sysusers", f"--root={root}")
-    for unit in sorted((bench.TOP / "systemd").iterdir()):
+    for unit in sorted((bench.TOP / "systemd").glob("*.*")):
         for wanted in re.findall(r"^WantedBy=(\S+)", unit.read_text(), re.M):
             enable(root, unit.name, "/usr/lib/systemd/system", wanted)
 

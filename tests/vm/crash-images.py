@@ -33,19 +33,21 @@ PHASES = ("settling", "first blocks destroyed", "slot body", "last phase", "slot
           "saveenv of boot 3", "saveenv of boot 4", "altbootcmd", "give-back", "commit", "rollback", "denylist", "floor", "journal",
           "journal rename", "history")
 
-# The story that shows it, and lines of the product with what they are made into. Each must stand exactly once.
+# The story that shows it, and lines of the product with what they are made into. Each must stand exactly once. SPOILT is true in
+# the run that shows this mistake and in no other, so that one build holds them all.
 MISTAKES = {
     "nothing is flushed": ("a good update", [
-        ("src/sys/blk/mod.rs", "let result = power::telling(Deed::Sync(&self.file), || self.file.sync_data());", "let result: Result<()> = Ok(());")]),
+        ("src/sys/blk/mod.rs", "let result = power::telling(Deed::Sync(&self.file), || self.file.sync_data());", """\
+let result: Result<()> = if SPOILT { Ok(()) } else { power::telling(Deed::Sync(&self.file), || self.file.sync_data()) };""")]),
     "nothing is read back": ("lies", [
-        ("src/install/write.rs", "    if *found == *bytes {\n        return Ok(());", "    if found.len() == bytes.len() {\n        return Ok(());"),
-        ("src/install/write.rs", "if !reader.completes(chunk, begins, end..image.end)? {", "if false && !reader.completes(chunk, begins, end..image.end)? {"),
-        ("src/install/medium.rs", "hash.finalize_reset().as_slice() == chunk.plain.0", "hash.finalize_reset().as_slice().len() == chunk.plain.0.len()")]),
+        ("src/install/write.rs", "    if *found == *bytes {\n", "    if SPOILT || *found == *bytes {\n"),
+        ("src/install/write.rs", "if !reader.completes(chunk, begins, end..image.end)? {", "if !SPOILT && !reader.completes(chunk, begins, end..image.end)? {"),
+        ("src/install/medium.rs", "hash.finalize_reset().as_slice() == chunk.plain.0", "(hash.finalize_reset().as_slice() == chunk.plain.0 || SPOILT)")]),
     "the old first blocks stay while the slot is written": ("a good update", [
-        ("src/install/write.rs", "        destroy(device)?;\n", "")]),
+        ("src/install/write.rs", "        destroy(device)?;\n", "        if !SPOILT { destroy(device)?; }\n")]),
     "arming takes two writes": ("unhealthy", [
         ("src/boot/uboot/control.rs", "        session.save(&env)\n    }\n\n    fn settle", """\
-        if let BootChange::Arm { slot, .. } = change {
+        if let (true, BootChange::Arm { slot, .. }) = (SPOILT, &change) {
             let mut half = session.loaded().env()?.clone();
             half.set("surefoot_slot", slot.letter())?;
             session.save(&half)?;
@@ -55,9 +57,15 @@ MISTAKES = {
 
     fn settle""")]),
     "a release that came back is not remembered": ("unhealthy", [
-        ("src/update/journal.rs", "            denied.push(Denied { digest, reason });", "            let _ = (&mut denied, reason);"),
-        ("src/device/offer.rs", "given_up: boot.fallback.as_ref().filter(blamed),", "given_up: boot.fallback.as_ref().filter(|txn| false && blamed(txn)),")]),
+        ("src/update/journal.rs", "            denied.push(Denied { digest, reason });", "            if !SPOILT { denied.push(Denied { digest, reason }); }"),
+        ("src/device/offer.rs", "given_up: boot.fallback.as_ref().filter(blamed),", "given_up: boot.fallback.as_ref().filter(|txn| !SPOILT && blamed(txn)),")]),
 }
+SPOILT = """
+/// Which mistake this run of the spoilt product makes.
+pub(crate) fn spoilt(mistake: &str) -> bool {
+    std::env::var("SUREFOOT_SPOILT").is_ok_and(|chosen| chosen == mistake)
+}
+"""
 
 
 def system(work, version):
@@ -97,11 +105,11 @@ def device(work, counter, first, artifacts):
     return path
 
 
-def powercut(path, artifacts, uboot, *words):
+def powercut(path, artifacts, uboot, *words, **environment):
     """The report, and the exit status; progress goes on to stderr."""
     command = [BIN / "surefoot-sim", "powercut", path, "--artifact", artifacts[4], "--next", artifacts[5], "--uboot", bench.target(uboot),
                "--keep", KEEP, "--jobs", JOBS, "--json", *words]
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE)
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, env=os.environ | environment)
     return (json.loads(done.stdout) if done.stdout else None), done.returncode
 
 
@@ -148,44 +156,50 @@ class Suite:
         path = self.work / "uboot"
         if not path.exists():
             path = device(self.work, "uboot", self.first, self.artifacts)
-        tree = self.work / "tree"
-        for name, (story, edits) in MISTAKES.items():
-            shutil.rmtree(tree, ignore_errors=True)
-            shutil.copytree(bench.TOP / "src", tree / "src")
-            for extra in ("Cargo.toml", "Cargo.lock", "examples", "uboot-scripts", "artifacts"):
-                source = bench.TOP / extra
-                (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / extra)
-            wrong = self.spoil(tree, edits)
-            if wrong:
-                self.verdict(False, f"mistake: {name}: {wrong}")
-                continue
-            built = subprocess.run(["cargo", "build", "--quiet", "--locked", "--bin", "surefoot"], cwd=tree, stderr=subprocess.PIPE, text=True,
-                                   env=dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "mistakes"), RUSTFLAGS="--cap-lints allow"))
-            if built.returncode:
-                self.verdict(False, f"mistake: {name}: it does not build\n{built.stderr[-2000:]}")
-                continue
-            report, status = powercut(path, self.artifacts, "uboot-sandbox", "--program", TARGET / "mistakes/debug/surefoot",
-                                      "--images", 400, "--per-phase", 30, "--only", story, "--stop-at-first")
+        try:
+            program = spoilt(self.work / "tree")
+        except (ValueError, subprocess.CalledProcessError) as e:
+            self.verdict(False, f"the spoilt product: {e}\n{getattr(e, 'stderr', '')[-2000:]}")
+            return
+        for name, (story, _) in MISTAKES.items():
+            report, status = powercut(path, self.artifacts, "uboot-sandbox", "--program", program, "--images", 400, "--per-phase", 30,
+                                      "--only", story, "--stop-at-first", SUREFOOT_SPOILT=name)
             seen = report["violations"][:1] if report else []
             if status == 1 and seen:
                 self.caught.append(name)
             what = f"{seen[0]['what']} ({seen[0]['story']}, {seen[0]['phase']}; image {report['images']})" if seen else f"nothing is seen, status {status}"
             self.verdict(status == 1 and seen, f"mistake: {name}: {what}")
 
-    @staticmethod
-    def spoil(tree, edits):
+
+def spoilt(tree):
+    """The product with all the mistakes in it, kept by what it is made of."""
+    for extra in ("src", "Cargo.toml", "Cargo.lock", "examples", "uboot-scripts", "artifacts"):
+        source = bench.TOP / extra
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / extra)
+    for mistake, (_, edits) in MISTAKES.items():
         for file, old, new in edits:
             text = (tree / file).read_text()
             if text.count(old) != 1:
-                return f"{file} has {text.count(old)} places for {old!r}"
-            (tree / file).write_text(text.replace(old, new))
-        return None
+                raise ValueError(f"{mistake}: {file} has {text.count(old)} places for {old!r}")
+            (tree / file).write_text(text.replace(old, new.replace("SPOILT", f"crate::spoilt({json.dumps(mistake)})")))
+    with open(tree / "src/lib.rs", "a") as library:
+        library.write(SPOILT)
+    compiler = subprocess.run(["rustc", "-vV"], stdout=subprocess.PIPE, check=True).stdout
+    kept = bench.CACHE / "spoilt" / bench.content(tree, compiler)
+    if not kept.exists():
+        # Beside the real program, so that what both are built on is built once; under another name, so that it never takes its place.
+        manifest = tree / "Cargo.toml"
+        manifest.write_text(manifest.read_text().replace('[[bin]]\nname = "surefoot"\n', '[[bin]]\nname = "surefoot-spoilt"\n'))
+        subprocess.run(["cargo", "build", "--quiet", "--locked", "--bin", "surefoot-spoilt"], cwd=tree, stderr=subprocess.PIPE, text=True, check=True,
+                       env=dict(os.environ, CARGO_TARGET_DIR=str(TARGET)))
+        bench.keep(TARGET / "debug/surefoot-spoilt", kept)
+    return kept
 
 
 def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
-    arguments.add_argument("--images", type=int, default=50_000 if FULL else 2_500)
-    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 75)
+    arguments.add_argument("--images", type=int, default=50_000 if FULL else 1_500)
+    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 60)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", choices=("boards", "mistakes"))
     asked = arguments.parse_args()
