@@ -1,6 +1,7 @@
 //! Files: opened with a reason when they cannot be, replaced in one step.
 
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::blk::try_lock;
 use crate::sys::{files, unnamed};
 use crate::trust::{MAX_TRUST_LEN, Trust};
 use std::fs::File;
@@ -99,7 +100,7 @@ fn held(temporary: &Path, target: &Path) -> Result<File> {
     loop {
         let file = create(temporary)?;
         // Without locks nothing is removed either.
-        let _ = file.lock();
+        let _ = try_lock(&file);
         // Another build may have taken it for one that was left, just before it was locked.
         let named = std::fs::metadata(temporary).map(|about| (about.dev(), about.ino()));
         let about = file.metadata().map_err(|e| failure(temporary, &e))?;
@@ -121,7 +122,7 @@ fn remove_left_over(target: &Path) {
     for entry in entries.flatten().filter(|e| e.file_name().to_str().is_some_and(is_ours)) {
         // What cannot be opened or removed is no reason to build nothing.
         if let Ok(file) = files::own(&entry.path())
-            && file.try_lock().is_ok()
+            && try_lock(&file).is_ok_and(|free| free)
         {
             let _ = std::fs::remove_file(entry.path());
         }
