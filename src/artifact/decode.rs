@@ -27,9 +27,15 @@ impl Decoder {
         }
         check_stored(chunk, stored)?;
         match chunk.codec {
-            // Raw bytes have one hash for both, which was just compared.
             Codec::Zero => out.fill(0),
-            Codec::Raw => out.copy_from_slice(stored),
+            Codec::Raw => {
+                // No table that was parsed has two hashes here; that is all that is left to compare,
+                // and nothing after this compares it again.
+                if chunk.plain != chunk.stored {
+                    return Err(corrupt("a raw chunk with two hashes"));
+                }
+                out.copy_from_slice(stored);
+            }
             Codec::Zstd => {
                 let written = self.context.decompress(out, stored).map_err(|code| {
                     corrupt(&format!("zstd: {}", zstd_safe::get_error_name(code)))

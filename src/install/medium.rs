@@ -57,12 +57,14 @@ impl<'a> MediumReader<'a> {
         Ok(())
     }
 
-    /// Compares each chunk of `run` that `wanted` names, and reports it to `found`.
+    /// Compares each chunk of `run` that `wanted` names, and reports it to `found`: with its
+    /// signed hash, or with the CRC that `written` has of it.
     pub(super) fn compare(
         &mut self,
         places: &Places,
         run: Range<usize>,
         wanted: impl Fn(usize) -> bool,
+        written: impl Fn(usize) -> Option<u32>,
         mut found: impl FnMut(usize, bool) -> Result<()>,
     ) -> Result<()> {
         let mut next = run.start;
@@ -75,7 +77,7 @@ impl<'a> MediumReader<'a> {
             let over = |i: &usize| !wanted(*i) || self.is_hole(places, *i);
             let end = (first + 1..run.end).find(over).unwrap_or(run.end);
             let mut index = first;
-            let mut sum = Sum::of(&places.chunks[index]);
+            let mut sum = Sum::of(&places.chunks[index], written(index));
             self.each(places.of(first).start..places.of(end - 1).end, |bytes| {
                 let mut bytes = bytes;
                 while !bytes.is_empty() {
@@ -84,7 +86,7 @@ impl<'a> MediumReader<'a> {
                         found(index, sum.matches(&places.chunks[index]))?;
                         index += 1;
                         if index < end {
-                            sum = Sum::of(&places.chunks[index]);
+                            sum = Sum::of(&places.chunks[index], written(index));
                         }
                     }
                 }
@@ -108,7 +110,7 @@ impl<'a> MediumReader<'a> {
         begins: &[u8],
         rest: Range<u64>,
     ) -> Result<bool> {
-        let mut sum = Sum::of(chunk);
+        let mut sum = Sum::of(chunk, None);
         sum.take(begins);
         self.each(rest, |bytes| {
             sum.take(bytes);
@@ -126,14 +128,17 @@ struct Sum {
 
 enum Content {
     Hash(Sha256),
+    /// What was seen, and the CRC-32 of what was written.
+    Crc(crc32fast::Hasher, u32),
     Zeros(bool),
 }
 
 impl Sum {
-    fn of(chunk: &Chunk) -> Sum {
-        let content = match chunk.codec {
-            Codec::Zero => Content::Zeros(true),
-            Codec::Raw | Codec::Zstd => Content::Hash(Sha256::new()),
+    fn of(chunk: &Chunk, written: Option<u32>) -> Sum {
+        let content = match (chunk.codec, written) {
+            (Codec::Zero, _) => Content::Zeros(true),
+            (Codec::Raw | Codec::Zstd, Some(crc)) => Content::Crc(crc32fast::Hasher::new(), crc),
+            (Codec::Raw | Codec::Zstd, None) => Content::Hash(Sha256::new()),
         };
         Sum { left: chunk.plain_len as usize, content }
     }
@@ -143,6 +148,7 @@ impl Sum {
         let (mine, rest) = bytes.split_at(self.left.min(bytes.len()));
         match &mut self.content {
             Content::Hash(hash) => hash.update(mine),
+            Content::Crc(seen, _) => seen.update(mine),
             Content::Zeros(all) => *all &= is_zero(mine),
         }
         self.left -= mine.len();
@@ -152,6 +158,7 @@ impl Sum {
     fn matches(&mut self, chunk: &Chunk) -> bool {
         match &mut self.content {
             Content::Hash(hash) => hash.finalize_reset().as_slice() == chunk.plain.0,
+            Content::Crc(seen, written) => seen.clone().finalize() == *written,
             Content::Zeros(all) => *all,
         }
     }
@@ -187,7 +194,7 @@ pub(super) fn standing(
                 progress.add(u64::from(places.chunks[index].plain_len));
                 Ok(())
             };
-            reader.compare(places, run.clone(), &wanted, found)?;
+            reader.compare(places, run.clone(), &wanted, |_| None, found)?;
         }
         Ok(())
     };

@@ -132,6 +132,7 @@ impl Pipeline<'_> {
             let end = at + chunk.plain_len as usize;
             let decoded = decoder.decode(chunk, mine, &mut plain[at..end]);
             decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+            self.readers.remember(index, &plain[at..end]);
             (stored, at) = (rest, end);
         }
         Ok(())

@@ -42,6 +42,7 @@ let result: Result<()> = if SPOILT { Ok(()) } else { power::telling(Deed::Sync(&
     "nothing is read back": ("lies", [
         ("src/install/write.rs", "    if *found == *bytes {\n", "    if SPOILT || *found == *bytes {\n"),
         ("src/install/write.rs", "if !reader.completes(chunk, begins, end..image.end)? {", "if !SPOILT && !reader.completes(chunk, begins, end..image.end)? {"),
+        ("src/install/medium.rs", "seen.clone().finalize() == *written", "(seen.clone().finalize() == *written || SPOILT)"),
         ("src/install/medium.rs", "hash.finalize_reset().as_slice() == chunk.plain.0", "(hash.finalize_reset().as_slice() == chunk.plain.0 || SPOILT)")]),
     "the old first blocks stay while the slot is written": ("a good update", [
         ("src/install/write.rs", "        destroy(device)?;\n", "        if !SPOILT { destroy(device)?; }\n")]),

@@ -7,7 +7,7 @@ use crate::install::Reuse;
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 #[test]
 fn a_write_that_fails_anywhere_leaves_no_kernel_and_the_next_one_works() {
@@ -170,6 +170,82 @@ fn a_kept_chunk_whose_edge_was_written_again_is_read_back_again() {
         let result = carry_out(order, &device, fixture.file(), &Reuse::Resume);
         assert_eq!(code(result), "READ_BACK");
     }
+}
+
+/// A disk that answers "written" to one write, and did something else.
+struct Careless {
+    inner: FakeDevice,
+    /// Counted down; the write that meets 0 is the one.
+    left: AtomicI64,
+    instead: Instead,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Instead {
+    Nothing,
+    AllButTheLastSector,
+    AtAnotherPlace,
+    TheFirstSectorTwice,
+}
+
+impl BlockDevice for Careless {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+    fn block_size(&self) -> usize {
+        self.inner.block_size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.inner.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) != 0 {
+            return self.inner.write_at(offset, buf);
+        }
+        let (sector, len) = (512, buf.len() as u64);
+        match self.instead {
+            Instead::Nothing => Ok(()),
+            Instead::AllButTheLastSector => self.inner.write_at(offset, &buf[..buf.len() - sector]),
+            Instead::AtAnotherPlace if offset + 4096 + len <= self.len() => {
+                self.inner.write_at(offset + 4096, buf)
+            }
+            Instead::AtAnotherPlace => self.inner.write_at(offset - 4096, buf),
+            Instead::TheFirstSectorTwice => {
+                let mut twice = buf.to_vec();
+                twice.copy_within(..sector, buf.len() - sector);
+                self.inner.write_at(offset, &twice)
+            }
+        }
+    }
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        self.inner.zero(offset, len)
+    }
+    fn flush(&self) -> Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn a_write_that_was_lost_or_went_astray_is_found() {
+    use Instead::{AllButTheLastSector, AtAnotherPlace, Nothing, TheFirstSectorTwice};
+    let fixture = Fixture::new(39, 2 << 20, 60 << 10);
+    let whole = FakeDevice::new(fixture.old_slot());
+    fixture.write(&whole, fixture.file(), Reuse::Nothing).unwrap();
+    let writes = i64::try_from(whole.counts().writes).unwrap();
+    let mut found = 0;
+    for nth in 0..writes {
+        for instead in [Nothing, AllButTheLastSector, AtAnotherPlace, TheFirstSectorTwice] {
+            let inner = FakeDevice::new(fixture.old_slot());
+            let device = Careless { inner, left: AtomicI64::new(nth), instead };
+            let result = carry_out(fixture.order(), &device, fixture.file(), &Reuse::Nothing);
+            // Where it is all zeros, or short, the bytes may be right all the same.
+            let right = fixture.is_complete(&device.inner.contents());
+            let expected = if right { "ok" } else { "READ_BACK" };
+            assert_eq!(code(result), expected, "write {nth}: {instead:?}");
+            found += i64::from(!right);
+        }
+    }
+    assert!(found > writes, "{found} of {writes}");
 }
 
 /// A disk image on a filesystem that fills up.
