@@ -60,6 +60,28 @@ impl Folder {
         read().map_err(|e: std::io::Error| broken(self.path.join("state").display(), e))
     }
 
+    /// Its trust file.
+    pub(super) fn trust(&self) -> Result<Vec<u8>> {
+        let path = self.path.join("trust.toml");
+        std::fs::read(&path).map_err(|e| broken(path.display(), e))
+    }
+
+    /// Another trust file comes in its place.
+    pub(super) fn believes(&self, trust: &[u8]) -> Result<()> {
+        let path = self.path.join("trust.toml");
+        std::fs::write(&path, trust).map_err(|e| broken(path.display(), e))
+    }
+
+    /// The state folder is emptied.
+    pub(super) fn forgets(&self) -> Result<()> {
+        let state = self.path.join("state");
+        let empty = || {
+            std::fs::remove_dir_all(&state)?;
+            std::fs::create_dir(&state)
+        };
+        empty().map_err(|e: std::io::Error| broken(state.display(), e))
+    }
+
     /// Says which slot runs, and whether its health check would say no.
     pub(super) fn runs(&self, slot: SlotId, unhealthy: bool) -> Result<()> {
         let write = || {

@@ -22,8 +22,11 @@ const KNOWN_MAX: usize = 4096;
 
 /// What all images share.
 pub(super) struct Bench<'a> {
-    pub(super) new: &'a Image,
     pub(super) next: &'a Image,
+    /// Releases that are offered once all is at rest.
+    pub(super) older: &'a [Image],
+    /// The release counter of what ran before the stories.
+    pub(super) counter: u64,
     /// Judges the first boot of every image, and all boots of some.
     pub(super) rom: &'a dyn Rom,
     /// Boots in between.
@@ -54,8 +57,9 @@ pub(super) type Verdict = std::result::Result<Rested, String>;
 
 impl Bench<'_> {
     /// Puts the image down in `folder`, which is a copy of the device.
-    pub(super) fn put_down(left: &Left, folder: &Folder) -> Result<()> {
+    pub(super) fn put_down(left: &Left, trust: &[u8], folder: &Folder) -> Result<()> {
         left.disk.put_down(&folder.disk())?;
+        folder.believes(trust)?;
         let state = folder.path.join("state");
         let fill = || {
             let _ = std::fs::remove_dir_all(&state);
@@ -78,7 +82,6 @@ impl Bench<'_> {
         let mut device = Device {
             folder,
             story,
-            new: self.new,
             next: self.next,
             rom: if how.wholly { self.rom } else { self.quick },
             boots: 0,
@@ -88,10 +91,10 @@ impl Bench<'_> {
             false => device.offers_nothing_torn(slot.other(), self.rom),
         });
         let rested = first.and_then(|()| device.booted(slot)).and_then(|runs| device.rest(runs));
-        let rested = rested.map(|(_, system)| Rested {
-            system,
-            boots: device.boots,
-            time: started.elapsed(),
+        let time = started.elapsed();
+        let rested = rested.and_then(|(slot, system)| {
+            device.keeps_the_order(slot, self.older, self.counter)?;
+            Ok(Rested { system, boots: device.boots, time })
         });
         Ok(rested.and_then(|rested| device.update().map(|()| rested)))
     }

@@ -83,6 +83,7 @@ impl Phases {
             Deed::Move(..) if file.starts_with("journal.") => "journal rename",
             _ if file.starts_with("journal.") => "journal",
             _ if file.starts_with("floor.") => "floor",
+            _ if file.starts_with("committed.") => "what was committed",
             _ => "history",
         };
         let told = match deed {

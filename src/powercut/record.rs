@@ -7,10 +7,12 @@ use super::history::History;
 use super::log;
 use super::pages::{Base, Pages};
 use super::phase::{Map, Phases, Runs, denied};
+use super::rest::Image;
 use super::rom::Rom;
-use super::story::{Nature, Step, Story};
+use super::story::{Accident, Nature, Step, Story};
 use crate::boot::BootControl;
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
+use crate::slot::record::record_offset;
 use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +33,8 @@ const LIE: &str = "200000";
 pub(super) struct Recorded {
     pub(super) name: &'static str,
     pub(super) nature: Nature,
+    /// The release that it brings.
+    pub(super) new: Image,
     pub(super) history: History,
     /// Where the power starts to be cut.
     pub(super) from: usize,
@@ -39,6 +43,10 @@ pub(super) struct Recorded {
     pub(super) boots: Vec<RecordedBoot>,
     /// The systems that may run besides the new one, by the SHA-256 of their whole partition.
     pub(super) old: Vec<(SlotId, Digest)>,
+    /// The device's trust file where the power starts to be cut.
+    pub(super) trust: Vec<u8>,
+    /// The floor there.
+    pub(super) floor: u32,
     /// What stands in the slots before and after the story, without their first blocks: a slot that
     /// offers a kernel offers one of these.
     pub(super) whole: Vec<Body>,
@@ -47,7 +55,9 @@ pub(super) struct Recorded {
 /// Who plays.
 pub(super) struct Stage<'a> {
     pub(super) program: &'a Path,
-    pub(super) artifact: &'a Path,
+    pub(super) artifact: &'a Image,
+    /// The trust file that a system brings along.
+    pub(super) trust: Option<&'a Path>,
     pub(super) rom: &'a dyn Rom,
 }
 
@@ -77,6 +87,9 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
     let mut recorded = Recorded {
         name: story.name,
         nature: story.nature,
+        new: stage.artifact.clone(),
+        trust: Vec::new(),
+        floor: 0,
         history: History::new(&files),
         from: 0,
         base,
@@ -86,11 +99,22 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
         map: map.clone(),
     };
     let mut phases = Phases::new(&map, known);
+    let mut begun = false;
     for step in &story.steps {
+        let moved = !matches!(step, Step::FromHere | Step::Happens(_));
         match step {
             Step::FromHere => {
                 recorded.from = recorded.history.now();
-                recorded.old = systems(folder, &map, recorded.from > 0)?;
+                recorded.old = systems(folder, &map, begun)?;
+                recorded.trust = folder.trust()?;
+                recorded.floor = folder.open_world()?.floor.load().epoch;
+            }
+            Step::Happens(accident) => {
+                befalls(stage, folder, &map, *accident)?;
+                // Nobody is at work meanwhile, so the story goes on from what stands there now.
+                recorded.history = History::new(&folder.files()?);
+                recorded.base = Base::read(&folder.disk())?;
+                recorded.boots.clear();
             }
             Step::Boot => {
                 phases.runs = Runs::Boot;
@@ -122,9 +146,33 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
                 run(stage, folder, verb, words, plug, may, &mut recorded.history, &mut phases)?;
             }
         }
+        begun |= moved;
+    }
+    // What U-Boot itself does in these is what it does in the others.
+    if story.asks_for_the_order() {
+        recorded.boots.clear();
     }
     recorded.whole.extend(bodies(folder, &map)?);
     Ok(recorded)
+}
+
+/// Does to a device what no program of ours does.
+fn befalls(stage: &Stage<'_>, folder: &Folder, map: &Map, accident: Accident) -> Result<()> {
+    match accident {
+        Accident::KeysChange => {
+            let trust = stage.trust.ok_or_else(|| broken("a change of keys", "no trust file"))?;
+            folder.believes(&std::fs::read(trust).map_err(|e| broken(trust.display(), e))?)
+        }
+        Accident::RecordLost => {
+            let slot = map.slot(folder.open_world()?.booted()?);
+            let at = record_offset(slot.end - slot.start);
+            let noise = vec![0x5a; super::small(slot.end - slot.start - at)];
+            let disk = crate::disk::open_image_writable(&folder.disk())?;
+            disk.write_at(slot.start + at, &noise)?;
+            disk.flush()
+        }
+        Accident::StateLost => folder.forgets(),
+    }
 }
 
 /// The systems that stand complete before the story: the running one; with `both` the other too.
@@ -164,7 +212,7 @@ fn run(
     command.arg("--config").arg(folder.path.join("surefoot.toml")).arg(verb);
     for word in words {
         match *word {
-            "@" => command.arg(stage.artifact),
+            "@" => command.arg(&stage.artifact.path),
             word => command.arg(word),
         };
     }

@@ -38,13 +38,14 @@ pub(super) struct Image {
     pub(super) path: std::path::PathBuf,
     pub(super) len: u64,
     pub(super) sha256: Digest,
+    /// What orders releases.
+    pub(super) counter: u64,
 }
 
 /// A device that is brought to rest.
 pub(super) struct Device<'a> {
     pub(super) folder: &'a Folder,
     pub(super) story: &'a Recorded,
-    pub(super) new: &'a Image,
     pub(super) next: &'a Image,
     pub(super) rom: &'a dyn Rom,
     pub(super) boots: u32,
@@ -130,13 +131,11 @@ impl Device<'_> {
     /// Which system runs, by every byte of its slot.
     fn system(&self, slot: SlotId) -> Said<System> {
         let bytes = self.read(slot)?;
-        let begins = |image: &Image| {
-            bytes.get(..small(image.len)).is_some_and(|b| Digest::of(b) == image.sha256)
-        };
+        let begins = |image: &Image| image.begins(&bytes);
         match () {
             // First, as an update may bring the image that runs already.
             () if self.story.old.contains(&(slot, Digest::of(&bytes))) => Ok(System::Old),
-            () if begins(self.new) => Ok(System::New),
+            () if begins(&self.story.new) => Ok(System::New),
             () if begins(self.next) => Ok(System::Next),
             () => Err(format!("slot {slot} runs and holds no complete system")),
         }
@@ -162,7 +161,9 @@ impl Device<'_> {
                     }
                     other => other.map(|_| false),
                 },
-                State::Installing => self.install(&world, &self.new.path, false).map(|()| false),
+                State::Installing => {
+                    self.install(&world, &self.story.new.path, false).map(|()| false)
+                }
                 State::Staged => patiently(|| device::switch(&world, &Nowhere)).map(|_| false),
                 State::Switching => Ok(true),
                 State::Idle | State::Updated | State::RolledBack | State::Failed => break,
@@ -191,7 +192,7 @@ impl Device<'_> {
         let denies = last.is_some_and(|l| l.outcome == device::Ended::RolledBack);
         if denies && self.story.nature != Nature::Good {
             // Nobody asked for it, so it must not come back by itself.
-            match self.install(&world, &self.new.path, false) {
+            match self.install(&world, &self.story.new.path, false) {
                 Err(f) if f.code() == ReasonCode::RolledBackBefore => {}
                 Err(f) => return Err(format!("a release that came back, offered again: {f}")),
                 Ok(()) => return Err("a release that came back is taken again".to_owned()),
@@ -200,13 +201,39 @@ impl Device<'_> {
         Ok((slot, system))
     }
 
+    /// Whatever was lost, nothing older than what stays is taken, and the floor is where it was.
+    pub(super) fn keeps_the_order(&self, slot: SlotId, offered: &[Image], before: u64) -> Said<()> {
+        let world = self.world()?;
+        let (was, floor) = (self.story.floor, world.floor.load().epoch);
+        if floor < was {
+            return Err(format!("the floor was {was}, and is {floor}"));
+        }
+        if offered.is_empty() {
+            return Ok(());
+        }
+        let runs = match self.story.new.begins(&self.read(slot)?) {
+            true => self.story.new.counter,
+            false => before,
+        };
+        offered.iter().filter(|older| older.counter < runs).try_for_each(|older| {
+            let (counter, path) = (older.counter, &older.path);
+            match patiently(|| device::install(&world, offer(path, false, true), &Nowhere)) {
+                Err(f) if matches!(f.code(), ReasonCode::VersionOlder | ReasonCode::BelowFloor) => {
+                    Ok(())
+                }
+                Err(f) => Err(format!("release {counter}, offered after {runs}: {f}")),
+                Ok(_) => Err(format!("release {counter} is taken after {runs}")),
+            }
+        })
+    }
+
     /// The next update: it installs, boots and stays.
     pub(super) fn update(&mut self) -> Said<()> {
         let world = self.world()?;
         self.install(&world, &self.next.path, true).map_err(said("the next update"))?;
         drop(world);
         let (slot, system) = self.boot()?;
-        if system != System::Next && self.next.sha256 != self.new.sha256 {
+        if system != System::Next && self.next.sha256 != self.story.new.sha256 {
             return Err(format!("the next update is armed, and {system:?} boots"));
         }
         // Where the next release is the story's own, its second chance is a good one.
@@ -228,22 +255,28 @@ impl Device<'_> {
         artifact: &Path,
         by_a_person: bool,
     ) -> crate::model::Result<()> {
-        let allowed =
-            Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person };
-        let ask = || {
-            let source = Source::File(artifact.to_owned());
-            Installation {
-                anew: false,
-                path: None,
-                only: None,
-                source,
-                then: Then::Switch,
-                allowed,
-                order: Default::default(),
-                hold_ok: false,
-                dry_run: false,
-            }
-        };
-        patiently(|| device::install(world, ask(), &Nowhere)).map(|_| ())
+        patiently(|| device::install(world, offer(artifact, by_a_person, false), &Nowhere))
+            .map(|_| ())
+    }
+}
+
+impl Image {
+    /// Whether a slot begins with it.
+    fn begins(&self, slot: &[u8]) -> bool {
+        slot.get(..small(self.len)).is_some_and(|bytes| Digest::of(bytes) == self.sha256)
+    }
+}
+
+fn offer(artifact: &Path, by_a_person: bool, dry_run: bool) -> Installation {
+    Installation {
+        anew: false,
+        path: None,
+        only: None,
+        source: Source::File(artifact.to_owned()),
+        then: Then::Switch,
+        allowed: Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person },
+        order: Default::default(),
+        hold_ok: false,
+        dry_run,
     }
 }

@@ -10,7 +10,7 @@ use super::record::{Recorded, Stage, record};
 use super::report::{Report, Violation};
 use super::rest::Image;
 use super::rom::Rom;
-use super::story::{Story, stories};
+use super::story::{Brings, Story, stories};
 use super::work::{Case, Desk};
 use crate::artifact::read_head;
 use crate::device::{self, State};
@@ -37,6 +37,11 @@ pub struct Order<'a> {
     pub artifact: &'a Path,
     /// The update after it; without one it is the same again.
     pub next: Option<&'a Path>,
+    /// Releases that must never be taken after a newer one. With them something is lost in stories of
+    /// their own: a record, the state folder, and with `trust` the keys.
+    pub older: &'a [PathBuf],
+    /// The trust file after a change of keys.
+    pub trust: Option<&'a Path>,
     /// The `surefoot` whose writes are recorded.
     pub program: &'a Path,
     /// How many images at least, together.
@@ -73,11 +78,14 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     let scratch = Scratch::new()?;
     let new = image(order.device, order.artifact)?;
     let next = order.next.map_or(Ok(new.clone()), |path| image(order.device, path))?;
-    let (told, wrong) = tell(order, &scratch)?;
+    let older: Vec<Image> =
+        order.older.iter().map(|path| image(order.device, path)).collect::<Result<_>>()?;
+    let (told, wrong) = tell(order, &scratch, &new, &older)?;
     let plan = Plan::new(&told, order);
     let bench = Bench {
-        new: &new,
         next: &next,
+        older: &older,
+        counter: counter(order.device)?,
         rom: order.rom,
         quick: order.quick,
         known: Mutex::default(),
@@ -138,12 +146,24 @@ fn is_ready(order: &Order<'_>) -> Result<()> {
 }
 
 /// Plays every story once. One that does not go as it must without any cut is a violation already.
-fn tell(order: &Order<'_>, scratch: &Scratch) -> Result<(Vec<Recorded>, Vec<Violation>)> {
+fn tell(
+    order: &Order<'_>,
+    scratch: &Scratch,
+    new: &Image,
+    older: &[Image],
+) -> Result<(Vec<Recorded>, Vec<Violation>)> {
+    let runs = counter(order.device)?;
+    let between = older.iter().filter(|image| image.counter > runs).max_by_key(|i| i.counter);
     let device = Folder::open(order.device)?;
     let base = Pages::new(Base::read(&device.disk())?);
     let start = Left { disk: base, files: device.files()? };
-    let wanted = |s: &Story| order.only.is_none_or(|word| s.name.contains(word));
-    let stage = Stage { program: order.program, artifact: order.artifact, rom: order.rom };
+    let trust = device.trust()?;
+    let wanted = |s: &Story| {
+        order.only.is_none_or(|word| s.name.contains(word))
+            && (!older.is_empty() || !s.asks_for_the_order())
+            && (order.trust.is_some() || !s.changes_keys())
+            && (between.is_some() || s.brings == Brings::Artifact)
+    };
     let stories = stories().into_iter().filter(wanted).enumerate();
     let tell = |(n, story): (usize, Story)| {
         let path = scratch.path.join(format!("story-{n}"));
@@ -151,7 +171,12 @@ fn tell(order: &Order<'_>, scratch: &Scratch) -> Result<(Vec<Recorded>, Vec<Viol
         let folder = Folder::open(&path)?;
         let running = device.open_world()?.booted()?;
         folder.runs(running, false)?;
-        Bench::put_down(&start, &folder)?;
+        Bench::put_down(&start, &trust, &folder)?;
+        let artifact = match story.brings {
+            Brings::Artifact => new,
+            Brings::Between => between.unwrap_or(new),
+        };
+        let stage = Stage { program: order.program, artifact, trust: order.trust, rom: order.rom };
         Ok((story.name, record(&stage, &folder, &story)))
     };
     let (mut told, mut wrong) = (Vec::new(), Vec::new());
@@ -315,7 +340,14 @@ fn image(device: &Path, artifact: &Path) -> Result<Image> {
     let payloads = release.manifest.select(hardware.as_ref())?;
     let payload = payloads.first().ok_or_else(|| broken(artifact.display(), "nothing in it"))?;
     let path = artifact.canonicalize().map_err(|e| broken(artifact.display(), e))?;
-    Ok(Image { path, len: payload.size, sha256: payload.sha256 })
+    let counter = release.manifest.release_counter;
+    Ok(Image { path, len: payload.size, sha256: payload.sha256, counter })
+}
+
+/// What orders the release that runs.
+fn counter(device: &Path) -> Result<u64> {
+    let world = Folder::open(device)?.open_world()?;
+    Ok(world.named(world.booted()?).release_counter)
 }
 
 /// A folder that goes when the run ends; in memory where that is possible.

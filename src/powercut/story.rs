@@ -23,8 +23,31 @@ pub(super) enum Step {
     Lie(&'static str, &'static [&'static str], &'static [i32]),
     /// Power off and on.
     Boot,
+    /// Something that no program of ours did.
+    Happens(Accident),
     /// From here on the power is cut.
     FromHere,
+}
+
+/// What befalls a device from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accident {
+    /// The system that runs has brought another trust file along: what is committed is signed by a
+    /// key that is not believed any more.
+    KeysChange,
+    /// A file system was grown over the record of the slot that runs.
+    RecordLost,
+    /// The state folder is empty.
+    StateLost,
+}
+
+/// Which release a story brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brings {
+    /// The one whose update is cut.
+    Artifact,
+    /// One that is newer than what runs and older than that, signed by the new key.
+    Between,
 }
 
 /// One story.
@@ -32,6 +55,7 @@ pub(super) enum Step {
 pub(super) struct Story {
     pub(super) name: &'static str,
     pub(super) nature: Nature,
+    pub(super) brings: Brings,
     pub(super) steps: Vec<Step>,
 }
 
@@ -39,11 +63,67 @@ const DONE: &[i32] = &[0];
 const REFUSED: &[i32] = &[65];
 const DENIED: &[i32] = &[77];
 
+impl Story {
+    /// Whether something happens in it that only an older release can tell: it must not be taken.
+    pub(super) fn asks_for_the_order(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Happens(_)))
+    }
+
+    pub(super) fn changes_keys(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Happens(Accident::KeysChange)))
+    }
+}
+
 /// All of them.
 pub(super) fn stories() -> Vec<Story> {
+    let mut all = updates();
+    all.extend(accidents());
+    all
+}
+
+/// What was committed is remembered, whatever of it is lost.
+fn accidents() -> Vec<Story> {
+    use Accident::{KeysChange, RecordLost, StateLost};
+    use Step::{Boot, FromHere, Happens, Surefoot};
+    let told = |name, brings, steps: &[Step]| Story {
+        name,
+        nature: Nature::Good,
+        brings,
+        steps: steps.to_vec(),
+    };
+    let install = Surefoot("install", &["@"], DONE);
+    let commit = Surefoot("commit", &[], DONE);
+    let update = |accident| [Happens(accident), FromHere, install.clone(), Boot, commit.clone()];
+    let trial = |accidents: &[Accident]| {
+        let mut steps = vec![install.clone(), Boot];
+        steps.extend(accidents.iter().map(|accident| Happens(*accident)));
+        steps.extend([FromHere, commit.clone()]);
+        steps
+    };
+    vec![
+        told("an update after a change of keys", Brings::Between, &update(KeysChange)),
+        told("a change of keys in a trial", Brings::Artifact, &trial(&[KeysChange])),
+        told("an update after a lost record", Brings::Artifact, &update(RecordLost)),
+        told(
+            "a change of keys and a lost record in a trial",
+            Brings::Artifact,
+            &trial(&[KeysChange, RecordLost]),
+        ),
+        told("an update after a lost state folder", Brings::Artifact, &update(StateLost)),
+        told("a lost state folder in a trial", Brings::Artifact, &trial(&[StateLost])),
+    ]
+}
+
+/// The life of an update.
+fn updates() -> Vec<Story> {
     use Step::{Boot, Cut, FromHere, Lie, Surefoot};
     let install = || Surefoot("install", &["@"], DONE);
-    let story = |name, nature, steps: &[Step]| Story { name, nature, steps: steps.to_vec() };
+    let story = |name, nature, steps: &[Step]| Story {
+        name,
+        nature,
+        brings: Brings::Artifact,
+        steps: steps.to_vec(),
+    };
     let commit = Surefoot("commit", &[], DONE);
     let rollback = Surefoot("rollback", &[], DONE);
     vec![

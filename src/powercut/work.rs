@@ -78,7 +78,7 @@ impl Desk<'_> {
     }
 
     fn one(&self, folder: &Folder, case: &Case<'_>) -> Result<()> {
-        Bench::put_down(&case.left, folder)?;
+        Bench::put_down(&case.left, &case.story.trust, folder)?;
         let mut mark = Some(case.left.disk.mark());
         if let Some((sectors, bytes)) = case.inside {
             match self.bench.rom.boot_cut(&folder.path, sectors, bytes) {
@@ -144,7 +144,7 @@ impl Desk<'_> {
     fn keep(&self, case: &Case<'_>, number: usize, what: &str) -> Result<PathBuf> {
         let path = self.keep.join(format!("{}-{number}", std::process::id()));
         copy_settings(self.device, &path)?;
-        Bench::put_down(&case.left, &Folder::open(&path)?)?;
+        Bench::put_down(&case.left, &case.story.trust, &Folder::open(&path)?)?;
         let inside = case.inside.map_or(String::new(), |(sectors, bytes)| {
             format!("and then U-Boot was cut after {sectors} sectors and {bytes} bytes\n")
         });

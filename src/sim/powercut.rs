@@ -30,6 +30,14 @@ pub(super) struct Powercut {
     /// The update that every device must take afterwards [default: the same again]
     #[arg(long, value_name = "Y.surefoot")]
     next: Option<PathBuf>,
+    /// A release that no device may take once a newer one runs; repeat for more. Stories with a
+    /// lost record and a lost state folder are then told too
+    #[arg(long, value_name = "Z.surefoot")]
+    older: Vec<PathBuf>,
+    /// With --older: the trust file after a change of keys. It must accept the next and the older
+    /// releases, and need not accept the artifact
+    #[arg(long, value_name = "TRUST.toml")]
+    trust: Option<PathBuf>,
     /// How many crash images at least
     #[arg(long, value_name = "N", default_value = "2000")]
     images: u64,
@@ -75,6 +83,8 @@ pub(super) fn powercut(words: &Powercut) -> Result<(String, u8)> {
         device: &words.dir,
         artifact: &words.artifact,
         next: words.next.as_deref(),
+        older: &words.older,
+        trust: words.trust.as_deref(),
         program: &program,
         images: words.images,
         per_phase: words.per_phase,
