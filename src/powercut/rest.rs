@@ -215,16 +215,18 @@ impl Device<'_> {
             true => self.story.new.counter,
             false => before,
         };
-        offered.iter().filter(|older| older.counter < runs).try_for_each(|older| {
-            let (counter, path) = (older.counter, &older.path);
-            match patiently(|| device::install(&world, offer(path, false, true), &Nowhere)) {
-                Err(f) if matches!(f.code(), ReasonCode::VersionOlder | ReasonCode::BelowFloor) => {
-                    Ok(())
-                }
-                Err(f) => Err(format!("release {counter}, offered after {runs}: {f}")),
-                Ok(_) => Err(format!("release {counter} is taken after {runs}")),
+        // The one that comes nearest: what refuses it refuses the others.
+        let older = offered.iter().filter(|older| older.counter < runs);
+        let Some(older) = older.max_by_key(|older| older.counter) else {
+            return Ok(());
+        };
+        match patiently(|| device::install(&world, offer(&older.path, false, true), &Nowhere)) {
+            Err(f) if matches!(f.code(), ReasonCode::VersionOlder | ReasonCode::BelowFloor) => {
+                Ok(())
             }
-        })
+            Err(f) => Err(format!("release {}, offered after {runs}: {f}", older.counter)),
+            Ok(_) => Err(format!("release {} is taken after {runs}", older.counter)),
+        }
     }
 
     /// The next update: it installs, boots and stays.

@@ -5,7 +5,8 @@
     SUREFOOT_BIN=DIR   the programs; otherwise cargo builds them
 
   - boards: a board whose U-Boot counts, and a stock one whose script counts. Every disk and state folder that a cut could leave
-    boots in U-Boot's sandbox build, comes to rest, and takes the next update: 0 violations, at least N images in each phase.
+    boots in U-Boot's sandbox build, comes to rest, takes nothing older than what it committed, and takes the next update: 0 violations, at least N
+    images in each phase. In some stories the keys change, a slot record or the state folder is lost.
   - mistakes: the product with its read-back, its flushes, the order of its first blocks and more (MISTAKES below) taken out,
     built from a copy of the source: each must show a violation here.
 Images that break a promise are kept in target/powercut-failures.
@@ -31,7 +32,7 @@ JOBS = os.cpu_count() or 2
 # Every part of an update in which the power goes; a run in which one of them does not occur proves less than it says.
 PHASES = ("settling", "first blocks destroyed", "slot body", "last phase", "slot record", "arming", "saveenv of boot 1", "saveenv of boot 2",
           "saveenv of boot 3", "saveenv of boot 4", "altbootcmd", "give-back", "commit", "rollback", "denylist", "floor", "journal",
-          "journal rename", "history")
+          "journal rename", "history", "what was committed")
 
 # The story that shows it, and lines of the product with what they are made into. Each must stand exactly once. SPOILT is true in
 # the run that shows this mistake and in no other, so that one build holds them all.
@@ -82,15 +83,26 @@ def programs(binary, *words, **keywords):
 
 
 def releases(work):
-    """A device's keys, its first system, and four releases."""
+    """A device's keys, its first system, and its releases: 4 is the update, 5 the one after it, 2.5 and 3.5 come too late."""
     programs("surefoot-forge", "keygen", "--out", work / "keys")
     artifacts = {}
-    for n in (2, 3, 4, 5):
+    # Each release raises the floor, so that a commit has a floor to write. What comes too late is above the floor: only the order refuses it.
+    for n, epoch, key in ((2, 2, "release"), (3, 3, "release"), (4, 4, "release"), (5, 9, "release-next"), (2.5, 9, "release-next"),
+                          (3.5, 9, "release-next")):
         artifacts[n] = work / f"{n}.surefoot"
-        # Each release raises the floor, so that a commit has a floor to write.
         programs("surefoot-forge", "build", "--rootfs", system(work, n), "--product", "demo", "--compatible", "demo-board", "--version",
-                 f"{n}.0.0", "--epoch", n, "--level", 3, "--key", work / "keys/release.key", "-o", artifacts[n])
+                 f"{float(n)}.0", "--epoch", epoch, "--level", 3, "--key", work / f"keys/{key}.key", "-o", artifacts[n])
+    change_keys(work / "keys/trust.toml", work / "keys/trust-2.toml")
     return system(work, 1), artifacts
+
+
+def change_keys(before, after):
+    """The trust file that gives up the first release key: it is revoked, and the second one stays."""
+    head, *keys = before.read_text().split("[[keys]]\n")
+    given_up = next(key for key in keys if 'role = "release"' in key)
+    number = given_up.split('"')[1]
+    head = head.replace("version = 1 ", "version = 2 ").replace("revoked = []", f'revoked = ["{number}"]')
+    after.write_text("[[keys]]\n".join([head] + [key for key in keys if key != given_up]))
 
 
 def device(work, counter, first, artifacts):
@@ -108,7 +120,8 @@ def device(work, counter, first, artifacts):
 
 def powercut(path, artifacts, uboot, *words, **environment):
     """The report, and the exit status; progress goes on to stderr."""
-    command = [BIN / "surefoot-sim", "powercut", path, "--artifact", artifacts[4], "--next", artifacts[5], "--uboot", bench.target(uboot),
+    command = [BIN / "surefoot-sim", "powercut", path, "--artifact", artifacts[4], "--next", artifacts[5], "--older", artifacts[2.5],
+               "--older", artifacts[3.5], "--trust", artifacts[2].with_name("keys") / "trust-2.toml", "--uboot", bench.target(uboot),
                "--keep", KEEP, "--jobs", JOBS, "--json", *words]
     done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, env=os.environ | environment)
     return (json.loads(done.stdout) if done.stdout else None), done.returncode
@@ -199,7 +212,7 @@ def spoilt(tree):
 
 def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
-    arguments.add_argument("--images", type=int, default=50_000 if FULL else 1_500)
+    arguments.add_argument("--images", type=int, default=50_000 if FULL else 1_350)
     arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 60)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", choices=("boards", "mistakes"))
