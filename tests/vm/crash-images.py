@@ -60,7 +60,7 @@ let result: Result<()> = if SPOILT { Ok(()) } else { power::telling(Deed::Sync(&
     fn settle""")]),
     "a release that came back is not remembered": ("unhealthy", [
         ("src/update/journal.rs", "            denied.push(Denied { digest, reason });", "            if !SPOILT { denied.push(Denied { digest, reason }); }"),
-        ("src/device/offer.rs", "given_up: boot.fallback.as_ref().filter(blamed),", "given_up: boot.fallback.as_ref().filter(|txn| !SPOILT && blamed(txn)),")]),
+        ("src/device/offer.rs", "boot.fallback.as_ref().filter(blamed).cloned()", "boot.fallback.as_ref().filter(|txn| !SPOILT && blamed(txn)).cloned()")]),
 }
 SPOILT = """
 /// Which mistake this run of the spoilt product makes.
