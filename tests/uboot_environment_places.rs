@@ -10,7 +10,7 @@ use surefoot::boot::uboot::{CopyState, Env, EnvStore, FwEnvConfig};
 
 #[test]
 fn mkenvimage_makes_the_same_bytes() {
-    let dir = crate::common::scratch();
+    let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("vars.txt");
     let text = "# a comment\nalpha=1\nbeta=two words = three\n\ngamma=first \\\nsecond\nzeta=\\x\n";
     std::fs::write(&source, text).unwrap();
@@ -41,7 +41,7 @@ fn mkenvimage_makes_the_same_bytes() {
 
 #[test]
 fn files_on_a_boot_partition_work_and_the_second_is_made_when_it_is_missing() {
-    let dir = crate::common::scratch();
+    let dir = tempfile::tempdir().unwrap();
     let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let text = format!("{} 0 0x400\n{} 0 0x400\n", file("uboot.env"), file("uboot-redund.env"));
     let config = file("fw_env.config");
@@ -95,7 +95,7 @@ fn fw_setenv_waits_while_we_decide() {
 
 #[test]
 fn sizes_and_offsets_mean_to_us_what_they_mean_to_the_tools() {
-    let dir = crate::common::scratch();
+    let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("d.img");
     let mut bytes = vec![0; 0x4000];
     bytes[0x1000..0x1400].copy_from_slice(&factory().encode(SIZE, None).unwrap());

@@ -100,7 +100,7 @@ fn a_hostile_boot_script_neither_overflows_the_simulator_nor_keeps_it_for_ever()
 /// A healthy environment that `fw_env.config` describes wrong: to write over it would destroy it.
 #[test]
 fn a_wrong_fw_env_config_is_called_so_with_the_lines_that_are_right() {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     let good = bench.release("2.0.0");
     let config = bench.path("DEV/fw_env.config");
     let right = std::fs::read_to_string(&config).unwrap();

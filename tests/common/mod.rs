@@ -137,9 +137,17 @@ impl Bench {
         Bench::with(&[])
     }
 
+    /// Where files of an environment are made: what lies under `/dev` is a device and no file.
+    pub fn on_disk() -> Bench {
+        Bench::made(tempfile::tempdir().unwrap(), &[])
+    }
+
     /// A device made with extra words for `surefoot-sim new`.
     pub fn with(words: &[&str]) -> Bench {
-        let dir = scratch();
+        Bench::made(scratch(), words)
+    }
+
+    fn made(dir: tempfile::TempDir, words: &[&str]) -> Bench {
         let bench = Bench { dir };
         forge(&["keygen", "--out", &bench.path("KEYS")]).ok();
         std::fs::write(bench.path("v1.img"), image(1, 1 << 20)).unwrap();

@@ -129,7 +129,7 @@ fn mutated_boot_sectors_fats_and_folders_change_nothing() {
         let good = stick.volume(0, data as usize + 8192);
         let places = [(0, 90), (fat, 2048), (root, 512)];
         // So many mutants of each kind.
-        for round in 0..rounds(150) {
+        for round in 0..rounds(75) {
             let (at, len) = places[round as usize % 3];
             let mut changed = Vec::new();
             for _ in 0..1 + word() % 4 {

@@ -59,7 +59,7 @@ fn pulled_at_random_moments_a_fresh_device_each_time_finishes_with_the_same_byte
         crate::media::tool("cp", &["--sparse=always", &bench.path(from), &bench.path(to)]);
     };
     copy("DEV/disk.img", "fresh.img");
-    let (mut interrupted, rounds) = (0, crate::common::rounds(30));
+    let (mut interrupted, rounds) = (0, crate::common::rounds(15));
     for round in 0..rounds {
         copy("fresh.img", "DEV/disk.img");
         let _ = std::fs::remove_dir_all(bench.path("DEV/state"));

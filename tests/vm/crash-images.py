@@ -203,7 +203,9 @@ def spoilt(tree):
     if not kept.exists():
         # Beside the real program, so that what both are built on is built once; under another name, so that it never takes its place.
         manifest = tree / "Cargo.toml"
-        manifest.write_text(manifest.read_text().replace('[[bin]]\nname = "surefoot"\n', '[[bin]]\nname = "surefoot-spoilt"\n'))
+        text = manifest.read_text().replace('[[bin]]\nname = "surefoot"\n', '[[bin]]\nname = "surefoot-spoilt"\n')
+        # It runs some fifty times: not worth the time of an optimiser.
+        manifest.write_text(text.replace("[profile.dev.package.surefoot]\nopt-level = 1\n", ""))
         subprocess.run(["cargo", "build", "--quiet", "--locked", "--bin", "surefoot-spoilt"], cwd=tree, stderr=subprocess.PIPE, text=True, check=True,
                        env=dict(os.environ, CARGO_TARGET_DIR=str(TARGET)))
         bench.keep(TARGET / "debug/surefoot-spoilt", kept)
