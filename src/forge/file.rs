@@ -92,22 +92,31 @@ impl Replacement {
     }
 }
 
+/// Of a millisecond each.
+const TRIES: u32 = 1000;
+
 /// A file under a name for the time until it is whole, for filesystems that have no files without one
 /// (vfat, some overlays): locked for as long as it is written. What a build that was ended has left
 /// there holds no lock, and is removed first.
 fn held(temporary: &Path, target: &Path) -> Result<File> {
     remove_left_over(target);
-    loop {
+    for _ in 0..TRIES {
         let file = create(temporary)?;
-        // Without locks nothing is removed either.
-        let _ = try_lock(&file);
-        // Another build may have taken it for one that was left, just before it was locked.
+        // Another build that takes it for one that was left has it for a moment. Without locks nothing
+        // is removed either.
+        if matches!(try_lock(&file), Ok(false)) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            continue;
+        }
+        // Or it has removed it already.
         let named = std::fs::metadata(temporary).map(|about| (about.dev(), about.ino()));
         let about = file.metadata().map_err(|e| failure(temporary, &e))?;
         if named.is_ok_and(|named| named == (about.dev(), about.ino())) {
             return Ok(file);
         }
     }
+    let detail = format!("{}: another build writes it", temporary.display());
+    Err(Failure::new(ReasonCode::Busy, detail))
 }
 
 fn remove_left_over(target: &Path) {
@@ -122,7 +131,7 @@ fn remove_left_over(target: &Path) {
     for entry in entries.flatten().filter(|e| e.file_name().to_str().is_some_and(is_ours)) {
         // What cannot be opened or removed is no reason to build nothing.
         if let Ok(file) = files::own(&entry.path())
-            && try_lock(&file).is_ok_and(|free| free)
+            && matches!(try_lock(&file), Ok(true))
         {
             let _ = std::fs::remove_file(entry.path());
         }
