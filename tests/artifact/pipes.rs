@@ -147,7 +147,7 @@ impl Plain {
         };
         let (image, point) = (image.to_str().unwrap(), point.to_str().unwrap().to_owned());
         let mounted = run("mkfs.vfat", &[image]) && run("mount", &["-o", "loop", image, &point]);
-        mounted.then_some(Plain(point))
+        mounted.then(|| Plain(point))
     }
 }
 
