@@ -3,61 +3,19 @@
 //! nothing depends on how quick this machine is.
 
 use crate::common;
-use crate::common::under_way::UnderWay;
+use crate::common::under_way::{
+    UnderWay, fed, halfway, is_cancelled, kept_and_installs, large as artifact, roomy as bench,
+    signal,
+};
 use crate::common::{Bench, Said, run};
 use crate::kept;
 use crate::kept::{Kept, until};
 
 const LEN: usize = 12 << 20;
 
-fn bench() -> Bench {
-    Bench::with(&["--slot-size", "16M"])
-}
-
-fn artifact(bench: &Bench, version: &str) -> String {
-    bench.artifact(version, 5, LEN, &["--version", version])
-}
-
 /// An installation through a pipe that writes, and waits for more.
 fn begun(bench: &Bench, artifact: &str) -> UnderWay {
-    let bytes = common::read(artifact);
-    let mut install = UnderWay::start(bench, "-");
-    install.feed(&bytes[..bytes.len() * 3 / 4]);
-    until("it writes", || bench.status()["running"]["phase"] == "write");
-    install
-}
-
-/// The same by a process of its own, which has written a good part.
-fn halfway(bench: &Bench, artifact: &str) -> UnderWay {
-    let mut install = begun(bench, artifact);
-    install.until_written(5 << 20);
-    install
-}
-
-fn signal(pid: u32, name: &str) {
-    assert_eq!(run("kill", &[name, &pid.to_string()], &[], b"").code, 0);
-}
-
-fn kept_and_installs(bench: &Bench, artifact: &str) {
-    let said = bench.surefoot(&["install", artifact, "--json"]).ok().json();
-    let kept = said["written"]["kept"].as_u64().unwrap();
-    assert!(kept > 1 << 20, "it goes on where it stopped: {said}");
-    assert_eq!(bench.reboot(&[]), "b");
-    bench.surefoot(&["commit"]).ok();
-    bench.surefoot(&["verify", "b"]).ok();
-}
-
-fn is_cancelled(bench: &Bench) {
-    let status = bench.status();
-    assert_eq!(
-        (&status["state"], &status["last"]["outcome"], &status["last"]["reason"]),
-        (&"idle".into(), &"cancelled".into(), &"CANCELLED".into()),
-        "{status}"
-    );
-    assert!(status["running"].is_null());
-    let history = bench.surefoot(&["history"]).ok().out;
-    assert!(history.contains("cancelled") && !history.contains("failed"), "{history}");
-    assert_eq!(bench.surefoot(&["history", "--json"]).json()["history"][0]["outcome"], "cancelled");
+    fed(bench, artifact, UnderWay::start(bench, "-"))
 }
 
 #[test]
@@ -324,9 +282,30 @@ fn a_newer_release_takes_the_place_of_an_automatic_installation() {
         }
         until("the newer one has begun", || common::exists(&bench.path("begun.3.0.0")));
         std::fs::write(bench.path("go"), b"").unwrap();
-        daemon.until_state("switching");
+        daemon.until_armed(&bench);
         client.into_iter().for_each(|client| drop(client.ended().ok()));
-        assert_eq!(daemon.status()["slots"]["b"]["version"], "3.0.0", "{by_a_person}");
+        let status = daemon.status();
+        assert_eq!(status["slots"]["b"]["version"], "3.0.0", "{by_a_person}");
+        // It did not fail: it made way, and that is told.
+        let last = &status["last"];
+        assert_eq!(
+            (&last["outcome"], &last["reason"], &last["to"]),
+            (&"superseded".into(), &"SUPERSEDED".into(), &"2.0.0".into()),
+            "{status:#}"
+        );
+        let events = daemon.surefoot(&["events"]).ok().out;
+        assert!(events.contains("2.0.0 makes way: 3.0.0 takes its place"), "{events}");
+        assert!(!events.contains("failed"), "{events}");
+        let text = daemon.surefoot(&["status"]).ok().out;
+        assert!(text.contains("another release took the place of 2.0.0"), "{text}");
+        drop(daemon);
+        assert_eq!(bench.reboot(&[]), "b");
+        bench.surefoot(&["commit"]).ok();
+        let history = bench.surefoot(&["history", "--json"]).ok().json();
+        let told = |n: usize| history["history"][n]["outcome"].clone();
+        assert_eq!([told(0), told(1)], ["superseded", "updated"], "{history:#}");
+        let history = bench.surefoot(&["history"]).ok().out;
+        assert!(history.contains("superseded") && !history.contains("failed"), "{history}");
     }
 }
 
