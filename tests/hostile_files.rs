@@ -16,7 +16,7 @@ const HANGS: Duration = Duration::from_secs(120);
 const WHAT: [&str; 6] = ["fifo", "folder", "zero", "socket", "sparse", "link"];
 
 /// Puts something into the place of a file.
-fn plant(path: &str, what: &str, victim: &str) {
+pub(crate) fn plant(path: &str, what: &str, victim: &str) {
     let _ = std::fs::remove_file(path);
     let _ = std::fs::remove_dir_all(path);
     match what {
@@ -110,7 +110,7 @@ fn nothing_in_place_of_a_state_file_makes_a_program_wait_or_write_elsewhere() {
     bench.update_to("3.0.0");
 }
 
-fn copy(from: &str, to: &str) {
+pub(crate) fn copy(from: &str, to: &str) {
     assert!(Command::new("cp").args(["-a", from, to]).status().unwrap().success());
 }
 

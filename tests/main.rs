@@ -21,6 +21,7 @@ mod hostile_entrances;
 mod hostile_files;
 mod hostile_mutants;
 mod hostile_settings;
+mod hostile_start;
 mod hostile_text;
 mod https;
 mod install;
