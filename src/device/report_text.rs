@@ -112,7 +112,7 @@ mod tests {
         for part in [
             "Report of surefoot 0.1.0, now\nup 7 s, boot x\n\n== status ==\nsummary  Running 1.0.0\n",
             "good      disk         fine",
-            "-- boot {\"slot\":\"b\"}\n[ 1.0] bye\n-- it ended without a word\n",
+            "-- boot {\"slot\":\"b\"}\n  [ 1.0] bye\n-- it ended without a word\n",
             "== partitions ==\nnot to be had: no disk [IO]\n",
             "a.b.1  1\na.b.2.c  d\n",
             "== hooks ==\nnothing\n",
