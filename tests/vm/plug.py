@@ -675,7 +675,8 @@ def planted(logged, layout, judge):
     middle = logged.entries[body[len(body) // 2]].offset
     mistakes = [
         ("the disk as it is", False, {}, nothing),
-        ("a flush that flushes nothing: the armed slot has no body", True, {"dropped": set(body)}, nothing),
+        # Harmless, for there is no kernel in it: the boot script starts the other slot.
+        ("a flush that flushes nothing: the armed slot has no body", False, {"dropped": set(body)}, nothing),
         ("armed before all of it was written, first block first: half a body", True, {"dropped": set(body[len(body) // 2:])}, nothing),
         ("one bit of the armed slot", True, {}, lambda disk: flip(disk, middle)),
         ("the slot to fall back to was written, and the trial is given up", True, {},
