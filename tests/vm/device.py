@@ -251,7 +251,7 @@ esac
         device.until("BENCH STATUS")
         device.until("BENCH drill .*rollback proven on this board, hang: [0-9]+ s")
         device.until("BENCH END")
-        self.assertIn("a drill:", device.status())
+        self.assertIn("a drill came home from 2.8.0", device.status())
         self.assertEqual(device.tries("b"), 2)
 
     def measured(self, device):
