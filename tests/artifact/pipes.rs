@@ -25,7 +25,9 @@ const TO_STDOUT: [&str; 14] = [
 ];
 
 fn spawn(folder: &Path, words: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_surefoot-forge"));
+    let mut command = Command::new("env");
+    // A shell that runs things in the background lets them ignore SIGINT.
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_surefoot-forge")]);
     command.current_dir(folder).args(words).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

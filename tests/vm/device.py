@@ -30,6 +30,12 @@ boots = 0
 # Only with SUREFOOT_FULL=1 or by name: what they promise is tried each time by a test without QEMU, too, in this file of tests/.
 SLOW = {
     "test_a_release_that_hangs_before_there_is_a_watchdog_needs_the_plug_each_time": ("postmortem.rs", "a_trial_without_a_trace_is_told_as_a_pulled_plug"),
+    "test_a_daemon_that_is_killed_ten_times_in_1970_still_commits": ("daemon/kills.rs", "killed_at_thirty_moments_it_comes_to_the_same_end"),
+    "test_a_drill_hangs_the_board_on_purpose_and_leaves_a_certificate": ("comes_home.rs", "a_drill_that_never_comes_up_is_certified_by_the_counter"),
+    "test_a_release_that_ends_in_emergency_mode_comes_back": ("postmortem.rs", "a_boot_that_ends_without_a_word_is_told_with_its_last_line"),
+    "test_a_release_that_panics_comes_back": ("postmortem.rs", "a_panic_of_a_boot_of_the_trial_is_found_by_the_next_one"),
+    "test_a_release_whose_service_restarts_for_ever_comes_back": ("daemon/decides.rs", "an_unhealthy_one_is_left_at_its_deadline_and_the_old_one_says_why"),
+    "test_a_stick_brings_an_update_and_takes_the_report": ("stick/daemon.rs", "the_daemon_installs_what_a_child_reads"),
     "test_a_release_that_fills_the_data_partition_comes_back": ("comes_home.rs", "a_full_data_partition_sends_the_new_system_home_and_is_named"),
     "test_a_daemon_with_nothing_to_do_is_small_and_never_wakes": ("daemon/idle.rs", "nothing_wakes_it_and_it_stays_small"),
     "test_a_daemon_without_a_data_partition_stays_and_says_so":
