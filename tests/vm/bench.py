@@ -13,6 +13,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import unittest
 import zlib
 from pathlib import Path
 
@@ -54,6 +55,22 @@ def keep(made, place):
     os.rename(new, place)
     for old in sorted(place.parent.iterdir(), key=lambda p: -p.stat().st_mtime)[3:]:
         old.unlink()
+
+
+def chosen_tests(case, slow, words):
+    """The tests of a class whose names have one of the words in them; without words all that are to be run. `slow`: those of the
+    long run alone, with the file of tests/ and the test that tries the same each time."""
+    every = list(unittest.TestLoader().loadTestsFromTestCase(case))
+    names = {t.id().rsplit(".", 1)[1] for t in every}
+    for name, (file, other) in slow.items():
+        assert name in names, f"no test {name}"
+        assert f"fn {other}(" in (TOP / "tests" / file).read_text(), f"tests/{file}: no test {other}; {name} is run only with SUREFOOT_FULL=1"
+    if words:
+        return [t for t in every if any(part in t.id() for part in words)]
+    full = bool(os.environ.get("SUREFOOT_FULL"))
+    chosen = [t for t in every if full or t.id().rsplit(".", 1)[1] not in slow]
+    print(f"note: {len(chosen)} of {len(every)} scenarios" + ("" if full else ", the others with --full"))
+    return chosen
 
 
 def boot_scr(out=None):

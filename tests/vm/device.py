@@ -23,7 +23,6 @@ sys.path.insert(0, str(HERE))
 import bench  # noqa: E402
 from board import Board, Device, rootfs, stick  # noqa: E402
 
-FULL = bool(os.environ.get("SUREFOOT_FULL"))
 board = None
 boots = 0
 
@@ -319,20 +318,6 @@ def count(device):
     boots += len(device.said("up version="))
 
 
-def chosen_tests(words):
-    """Those whose names have one of the words in them; without words all that are to be run."""
-    every = list(unittest.TestLoader().loadTestsFromTestCase(Alone))
-    names = {t.id().rsplit(".", 1)[1] for t in every}
-    for name, (file, other) in SLOW.items():
-        assert name in names, f"no test {name}"
-        assert f"fn {other}(" in (HERE.parent / file).read_text(), f"tests/{file}: no test {other}; {name} is run only with SUREFOOT_FULL=1"
-    if words:
-        return [t for t in every if any(part in t.id() for part in words)]
-    chosen = [t for t in every if FULL or t.id().rsplit(".", 1)[1] not in SLOW]
-    print(f"note: {len(chosen)} of {len(every)} scenarios" + ("" if FULL else ", the others with --full"))
-    return chosen
-
-
 def main():
     global board
     started = time.monotonic()
@@ -352,7 +337,7 @@ def main():
     # A Debian is large: on the disk, not in memory.
     with tempfile.TemporaryDirectory(prefix="surefoot-device-") as folder:
         board = Board(os.environ.get("SUREFOOT_WORK") or folder, arm64, forge or target / "surefoot-forge", host or target / "surefoot")
-        chosen = chosen_tests(sys.argv[1:])
+        chosen = bench.chosen_tests(Alone, SLOW, sys.argv[1:])
         result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(chosen))
     print(f"device: {result.testsRun} tests, {boots} boots to userspace, {len(result.failures) + len(result.errors)} failures, "
           f"{len(result.skipped)} skipped, {time.monotonic() - started:.0f} s")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Whole updates on an arm64 machine: the real U-Boot, a real kernel, the binary that ships, a disk that keeps what was written.
 
-    tests/vm/scenarios.py [NAME...]       NAME: a test method or a part of its name
+    tests/vm/scenarios.py [NAME...]       NAME: a test method or a part of its name; without one all but SLOW below
+    SUREFOOT_FULL=1       all of them
     SUREFOOT_FORGE=PATH   the surefoot-forge to build artifacts with; otherwise cargo builds it
     SUREFOOT_ARM64=PATH   the device binary; otherwise tests/vm/cargo-arm64 builds it
     SUREFOOT_LOGS=DIR     where the consoles are kept
@@ -24,6 +25,12 @@ import bench  # noqa: E402
 
 SLOT_MIB = 64
 BOOT_SECONDS = 150          # for one boot, on a machine that does ten other things
+# Only with SUREFOOT_FULL=1 or by name: what they promise is tried each time by a test without QEMU, too, in this file of tests/.
+SLOW = {
+    "test_a_second_update_goes_from_b_to_a": ("life.rs", "a_good_update_is_committed_and_the_next_goes_the_other_way"),
+    "test_a_kernel_that_is_none_comes_back_at_once": ("life.rs", "a_kernel_that_does_not_load_gives_way_without_spending_tries"),
+    "test_a_system_without_init_comes_back_after_three_panics": ("life.rs", "a_system_that_never_comes_up_is_given_up_after_its_tries"),
+}
 work = Path()
 made = {}
 boots = 0
@@ -254,9 +261,7 @@ def main():
     with bench.scratch("surefoot-scenarios-") as folder:
         work = Path(folder)
         bench.run(made["forge"], "keygen", "--out", work / "keys")
-        chosen = list(unittest.TestLoader().loadTestsFromTestCase(Scenarios))
-        if len(sys.argv) > 1:
-            chosen = [t for t in chosen if any(part in t.id() for part in sys.argv[1:])]
+        chosen = bench.chosen_tests(Scenarios, SLOW, sys.argv[1:])
         result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(chosen))
     print(f"scenarios: {result.testsRun} tests, {boots} boots to userspace, {len(result.failures) + len(result.errors)} failures, "
           f"{len(result.skipped)} skipped, {time.monotonic() - started:.0f} s")
