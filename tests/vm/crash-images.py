@@ -214,8 +214,8 @@ def spoilt(tree):
 
 def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
-    arguments.add_argument("--images", type=int, default=50_000 if FULL else 1_350)
-    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 60)
+    arguments.add_argument("--images", type=int, default=50_000 if FULL else 1_000)
+    arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 45)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", choices=("boards", "mistakes"))
     asked = arguments.parse_args()

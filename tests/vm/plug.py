@@ -841,7 +841,7 @@ def main():
         sys.exit(__doc__)
     arguments = argparse.ArgumentParser(usage=__doc__)
     arguments.add_argument("--kills", type=int, default=200 if FULL else 10)
-    arguments.add_argument("--scale", type=float, default=10 if FULL else 1)
+    arguments.add_argument("--scale", type=float, default=10 if FULL else 0.6)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("parts", nargs="*", metavar="PART")
     asked = arguments.parse_args()
