@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
             let words = printable_words(std::env::args_os());
             let error = words.and_then(|w| Cli::try_parse_from(w).err()).unwrap_or(error);
             match error.kind() {
-                // Whoever types nothing wants to know what there is.
+                // Without a word the caller is shown what there is.
                 ErrorKind::MissingSubcommand if std::env::args_os().len() == 1 => {
                     let help = super::command().render_help();
                     let _ = writeln!(std::io::stderr(), "{help}");

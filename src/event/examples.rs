@@ -51,14 +51,14 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             },
         ),
         (
-            "A person cancelled what was not tried yet. Nobody is to blame, and nothing that boots has changed.",
+            "A person cancelled what was not tried yet. No release is at fault, and nothing that boots has changed.",
             Event::Cancelled {
                 version: text("2.0.0"),
                 text: text("a person asked for it (by root)"),
             },
         ),
         (
-            "Another release takes the place of one that was not tried yet. Nobody is to blame, and nothing that boots has changed.",
+            "Another release takes the place of one that was not tried yet. No release is at fault, and nothing that boots has changed.",
             Event::Superseded { version: text("2.0.0"), text: text("3.0.0 takes its place") },
         ),
         (

@@ -123,14 +123,14 @@ pub enum Event {
         /// One line for people.
         text: String,
     },
-    /// A person has cancelled what was not tried yet; nobody is to blame.
+    /// A person has cancelled what was not tried yet; no release is at fault.
     Cancelled {
         /// The release.
         version: String,
         /// Who, and why.
         text: String,
     },
-    /// Another release takes the place of one that was not tried yet; nobody is to blame.
+    /// Another release takes the place of one that was not tried yet; no release is at fault.
     Superseded {
         /// The release that makes way.
         version: String,

@@ -89,7 +89,7 @@ pub(super) fn begin(j: &Journal, f: &Facts, work: &Work) -> Step {
     Step::Persist(journal.in_phase(Phase::Installing(work.clone())))
 }
 
-/// Another release takes the place of one that is armed: nobody is to blame.
+/// Another release takes the place of one that is armed: no release is at fault.
 pub(super) fn superseded(j: &Journal, f: &Facts, old: &Work, txn: &Txn, by: &Work) -> Step {
     let why = by.takes_its_place();
     end(j, f, Ended::Superseded, old.clone(), Some(txn), ReasonCode::Superseded, &why)
@@ -117,7 +117,7 @@ pub(super) fn taken_back(
     end(j, f, ended, work.clone(), txn, ReasonCode::Requested, why)
 }
 
-/// A person has said so: nobody is to blame, and nothing begins it again by itself.
+/// A person has said so: no release is at fault, and nothing begins it again by itself.
 pub(super) fn cancelled(j: &Journal, f: &Facts, work: &Work, txn: Option<&Txn>, why: &str) -> Step {
     let journal = j.cancelling(work.digest);
     end(&journal, f, Ended::Cancelled, work.clone(), txn, ReasonCode::Cancelled, why)
