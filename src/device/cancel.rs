@@ -83,9 +83,14 @@ pub fn cancel(world: &World, why: &str, by: &str, sink: &dyn Sink) -> Result<Can
     Ok(answer(&rest.journal, Some(&work), text))
 }
 
+/// So long an installation that comes by itself may go on until it says what it brings.
+const NAMELESS: Duration = Duration::from_millis(500);
+
 /// Has whoever installs stop, and takes the lock.
 fn reach(world: &World, why: &str) -> Result<(Working, Option<Running>)> {
     let (start, mut asked) = (Instant::now(), None::<Running>);
+    // What comes by itself does not begin again in between, unless another one stands in line already.
+    let _first = world.first_in_line(Duration::ZERO).ok();
     loop {
         let busy = match world.lock_within("cancel", Duration::ZERO) {
             Ok(held) => return Ok((held, asked)),
@@ -93,6 +98,11 @@ fn reach(world: &World, why: &str) -> Result<(Working, Option<Running>)> {
             Err(failure) => return Err(failure),
         };
         match world.running() {
+            // It would begin again by itself: only what has a name can be kept from that.
+            Some(running)
+                if running.automatic
+                    && running.artifact.is_none()
+                    && start.elapsed() < NAMELESS => {}
             Some(running) if running.stoppable => {
                 if asked.as_ref().is_none_or(|asked| asked.id != running.id) {
                     world.ask_to_stop(&running, &Failure::new(ReasonCode::Cancelled, why))?;

@@ -102,6 +102,7 @@ impl Hands for DeviceHands<'_, '_> {
     }
 
     fn persist(&mut self, journal: &Journal) -> Result<()> {
+        memory::before_the_first_word(self.world, self.booted)?;
         self.world.journal.save(journal)?;
         // What ends because another begins is told now: the other's end takes its place.
         if let Some(last) = journal.last.as_ref().filter(|l| l.outcome == Ended::Superseded) {
@@ -154,7 +155,8 @@ pub(super) fn made_way(world: &World, end: &Outcome, sink: &dyn Sink) {
     }
     let (version, text) = (end.work.to.to_string(), end.detail.clone());
     sink.emit(&Event::Superseded { version, text });
-    if let Err(failure) = world.history.note(end) {
+    let remembered = world.booted().and_then(|booted| memory::before_the_first_word(world, booted));
+    if let Err(failure) = remembered.and_then(|()| world.history.note(end)) {
         sink.emit(&Event::Warning { text: format!("history: {failure}") });
     }
 }

@@ -92,6 +92,8 @@ pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<
     may_begin(world, &ask)?;
     let soon = Duration::from_millis(200);
     let (by, automatic) = (ask.order.by.clone(), ask.order.automatic);
+    // What makes way for this one may begin again at once, and must find this one before it.
+    let first = world.first_in_line(if automatic { soon } else { PATIENCE })?;
     let (held, offer) = match world.lock_to_install(&by, automatic, soon) {
         Ok(held) => (held, None),
         Err(busy) if busy.code() == ReasonCode::Busy => {
@@ -100,6 +102,7 @@ pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<
         }
         Err(failure) => return Err(failure),
     };
+    drop(first);
     // Somebody may have stopped automatic updates just before this one had its name.
     may_begin(world, &ask)?;
     let mut begun = None;

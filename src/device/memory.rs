@@ -7,7 +7,8 @@ use crate::install::{SlotRecord, slot_record};
 use crate::model::{Failure, KeyId, Result, SlotId};
 use crate::trust::Verified;
 use crate::update::{
-    Ended, Identity, Journal, Label, Phase, RecordSays, Remembered, Stand, Target, Traces, identify,
+    Ended, Identity, Journal, Label, Memory, Outcome, Phase, RecordSays, Remembered, Stand, Target,
+    Traces, identify,
 };
 
 /// What a slot holds, with its record.
@@ -105,6 +106,21 @@ impl World {
 /// Before the first byte of a slot is destroyed: what runs is remembered, what is written over is
 /// not any more, and the keys under which it all was accepted stay known.
 pub(super) fn before_writing(world: &World, booted: SlotId) -> Result<()> {
+    remember(world, booted, Memory::before_writing)
+}
+
+/// Before anything tells of a first update, which may end before it writes a byte: what runs is the
+/// factory's system, and nothing else could say so afterwards.
+pub(super) fn before_the_first_word(world: &World, booted: SlotId) -> Result<()> {
+    match world.traces().any() {
+        true => Ok(()),
+        false => remember(world, booted, Memory::with_running),
+    }
+}
+
+type Remember = fn(Memory, SlotId, Label, Vec<KeyId>, Option<&Outcome>) -> Memory;
+
+fn remember(world: &World, booted: SlotId, with: Remember) -> Result<()> {
     let known = world.committed.load().memory.unwrap_or_default();
     let memory = match world.trust() {
         Ok(trust) => known.knowing(&trust),
@@ -112,7 +128,7 @@ pub(super) fn before_writing(world: &World, booted: SlotId) -> Result<()> {
     };
     let Held { stand, signers, .. } = world.held(booted);
     let last = world.load_journal().last;
-    world.committed.save(&memory.before_writing(booted, stand.label, signers, last.as_ref()))
+    world.committed.save(&with(memory, booted, stand.label, signers, last.as_ref()))
 }
 
 /// After everything has come to rest: what is committed is remembered, whenever the memory says

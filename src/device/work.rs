@@ -125,6 +125,29 @@ impl World {
         Ok(held)
     }
 
+    /// The right to be the next that takes the lock, for an installation. `BUSY` if another one has it for
+    /// longer than this. Without the daemon's folder there is nothing to be first in.
+    pub(super) fn first_in_line(&self, patience: Duration) -> Result<Option<FileLock>> {
+        self.run_folder();
+        match FileLock::take(&self.settings.run.join("next"), patience) {
+            Ok(first) => Ok(Some(first)),
+            Err(failure) if failure.code() == ReasonCode::Busy => Err(self.busy(failure)),
+            Err(failure) => {
+                log::info!("installations are not told apart: {failure}");
+                Ok(None)
+            }
+        }
+    }
+
+    fn run_folder(&self) {
+        let folder = &self.settings.run;
+        if !folder.exists()
+            && let Err(error) = std::fs::create_dir(folder)
+        {
+            log::info!("{}: {error}", folder.display());
+        }
+    }
+
     fn take_lock(
         &self,
         verb: &str,
@@ -151,12 +174,7 @@ impl World {
             done: 0,
             total: 0,
         };
-        let folder = &self.settings.run;
-        if !folder.exists()
-            && let Err(error) = std::fs::create_dir(folder)
-        {
-            log::info!("{}: {error}", folder.display());
-        }
+        self.run_folder();
         let text = serde_json::to_string(&running).unwrap_or_default();
         let claim = Claim::make(&self.work_file(), &text);
         let claim = claim.map_err(|e| log::info!("nobody is told who is at work: {e}")).ok();

@@ -100,10 +100,9 @@ impl Memory {
         }
     }
 
-    /// What is remembered before the first byte of the other slot is destroyed: what runs, and
-    /// nothing of what is written over.
+    /// The same with what runs.
     #[must_use]
-    pub fn before_writing(
+    pub fn with_running(
         self,
         booted: SlotId,
         runs: Label,
@@ -113,13 +112,24 @@ impl Memory {
         let commit = last.filter(|l| l.outcome == Ended::Updated && l.work.slot == booted);
         let told = commit.map(|l| Label { named: l.work.to.clone(), digest: l.work.digest });
         // A claim that nobody can verify now does not take the place of what was verified once.
-        let memory = match (runs.named.identity(), told) {
+        match (runs.named.identity(), told) {
             (Identity::Known | Identity::Factory, _) => self.with(booted, Some(runs), signers),
             (_, Some(told)) => self.with(booted, Some(told), signers),
             (_, None) if self.of(booted).is_none() => self.with(booted, Some(runs), signers),
             (_, None) => self,
-        };
-        memory.with(booted.other(), None, Vec::new())
+        }
+    }
+
+    /// The same without the other slot, before its first byte is destroyed.
+    #[must_use]
+    pub fn before_writing(
+        self,
+        booted: SlotId,
+        runs: Label,
+        signers: Vec<KeyId>,
+        last: Option<&Outcome>,
+    ) -> Memory {
+        self.with_running(booted, runs, signers, last).with(booted.other(), None, Vec::new())
     }
 
     /// The same, with the release keys of a trust file.

@@ -147,7 +147,7 @@ impl Traces {
     }
 
     /// Whether anything tells of an update that was begun.
-    fn any(&self) -> bool {
+    pub fn any(&self) -> bool {
         let journal = match &self.journal {
             Stored::Absent => false,
             Stored::Lost => true,
