@@ -156,7 +156,7 @@ fn what_else_lies_in_the_inbox_and_the_outbox_keeps_no_artifact_from_being_insta
     std::fs::copy(bench.release("2.0.0"), &coming).unwrap();
     std::fs::rename(&coming, format!("{inbox}/good.surefoot")).unwrap();
     let daemon = Kept::hurried(&bench);
-    daemon.until_state("switching");
+    daemon.until_armed(&bench);
     drop(stop);
     writer.join().unwrap();
     let log = daemon.log();

@@ -10,7 +10,7 @@ use crate::common::under_way;
 
 use crate::common::Bench;
 use surefoot::sys::power::CUT_VARIABLE;
-use under_way::UnderWay;
+use under_way::{UnderWay, signal};
 
 const MIB: u64 = 1 << 20;
 
@@ -73,11 +73,10 @@ fn is_interrupted(bench: &Bench) {
 
 /// Kills an installation that has written `share` percent; how many bytes those were.
 fn killed(bench: &Bench, artifact: &str, share: u64) -> u64 {
-    let mut install = UnderWay::start(bench, artifact);
-    let written = install.until_written(carried(bench, artifact) * share / 100);
-    install.kill();
+    let bytes = carried(bench, artifact) * share / 100;
+    UnderWay::stopped(bench, artifact, bytes).kill();
     is_interrupted(bench);
-    written
+    bytes
 }
 
 #[test]
@@ -159,9 +158,10 @@ fn a_stick_that_was_pulled_goes_on_where_it_stopped_once_it_is_back() {
     let bytes = common::read(&artifact);
     let stick = bench.path("stick.surefoot");
     std::fs::write(&stick, &bytes).unwrap();
-    let mut install_it = UnderWay::start(&bench, &stick);
-    let stood = install_it.until_written(carried(&bench, &artifact) / 2);
+    let stood = carried(&bench, &artifact) / 2;
+    let install_it = UnderWay::stopped(&bench, &stick, stood);
     std::fs::OpenOptions::new().write(true).open(&stick).unwrap().set_len(5000).unwrap();
+    signal(install_it.id(), "-CONT");
     install_it.ended().refused(69, "SOURCE_LOST");
     is_interrupted(&bench);
     // Plugged in while it is still being copied, it is refused, and costs nothing.

@@ -37,7 +37,7 @@ impl Mark {
 
 /// A page of zeros counts for nothing, so that a disk is told by what is on it.
 fn page_mark(number: u64, page: &[u8; PAGE]) -> Mark {
-    match page.iter().all(|b| *b == 0) {
+    match *page == [0; PAGE] {
         true => Mark::default(),
         false => Mark::of(number, page),
     }
@@ -62,7 +62,7 @@ impl Base {
                 let take = small((len - at).min(piece.len() as u64));
                 file.read_exact_at(&mut piece[..take], at)?;
                 for (n, bytes) in piece[..take].chunks(PAGE).enumerate() {
-                    if bytes.iter().any(|b| *b != 0) {
+                    if bytes != &[0; PAGE][..bytes.len()] {
                         let mut page = [0; PAGE];
                         page[..bytes.len()].copy_from_slice(bytes);
                         let number = at / PAGE as u64 + n as u64;

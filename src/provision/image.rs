@@ -138,6 +138,7 @@ fn copy_rootfs(file: &File, layout: &Layout, rootfs: &Path) -> Result<()> {
 /// Copies what is not zero into a file that reads as zeros.
 fn copy_sparse(to: &File, start: u64, mut from: impl Read, room: u64) -> Result<()> {
     const BLOCK: usize = 64 << 10;
+    static ZEROS: [u8; BLOCK] = [0; BLOCK];
     let mut block = vec![0; BLOCK];
     let mut at = 0;
     loop {
@@ -151,7 +152,7 @@ fn copy_sparse(to: &File, start: u64, mut from: impl Read, room: u64) -> Result<
             }
         }
         let now = &block[..filled];
-        if now.iter().any(|b| *b != 0) {
+        if now != &ZEROS[..filled] {
             if at + filled as u64 > room {
                 return Err(Failure::new(ReasonCode::TooBig, "it grew while it was copied"));
             }

@@ -120,8 +120,8 @@ impl Kept {
         document
     }
 
-    /// What was decided is written down first, and armed then: a kill between the two is not what a test means that goes on with a
-    /// reboot.
+    /// What was decided is written down first, and armed then: a kill between the two is not what a
+    /// test means that goes on with a reboot.
     pub(crate) fn until_armed(&self, bench: &Bench) {
         self.until_state("switching");
         let armed = b"upgrade_available=1";

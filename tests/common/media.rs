@@ -9,8 +9,13 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// Runs a tool that must succeed.
 pub(crate) fn tool(program: &str, words: &[&str]) -> String {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let mut command = Command::new(program);
-    command.args(words).env("PATH", path).env("MTOOLS_SKIP_CHECK", "1");
+    // By its path: a program that is looked for in another PATH is started by fork(), and that copies
+    // the page tables of a test program that holds whole disks.
+    let file =
+        path.split(':').map(|folder| format!("{folder}/{program}")).find(|f| Path::new(f).exists());
+    let file = file.unwrap_or_else(|| panic!("{program} is not installed"));
+    let mut command = Command::new(file);
+    command.args(words).env("MTOOLS_SKIP_CHECK", "1");
     let done = command.output().unwrap_or_else(|e| panic!("{program}: {e}"));
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
     assert!(done.status.success(), "{program} {words:?}: {}", text(&done.stderr));

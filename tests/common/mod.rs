@@ -84,7 +84,7 @@ pub fn image(seed: u64, len: usize) -> Vec<u8> {
     const TEXT: &[u8; 20] = b"The quick brown fox ";
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = vec![0; len];
-    // A plain loop: this is compiled without optimisation, and some images have 40 MiB.
+    // A plain loop: some images have 40 MiB.
     let mut at = 0;
     while at < len {
         state ^= state << 13;

@@ -5,6 +5,7 @@ use crate::common::{self, Bench, Said, run};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use surefoot::sys::power::STOP_VARIABLE;
 
 /// `surefoot install`, started. Killed when dropped.
 pub(crate) struct UnderWay {
@@ -16,6 +17,16 @@ impl UnderWay {
     /// Starts the installation of a file, or of what is fed with `-`.
     pub(crate) fn start(bench: &Bench, artifact: &str) -> UnderWay {
         UnderWay::by(Command::new(env!("CARGO_BIN_EXE_surefoot")), bench, artifact)
+    }
+
+    /// One that has written so many bytes and is stopped there: what is seen from outside may be seen
+    /// late.
+    pub(crate) fn stopped(bench: &Bench, artifact: &str, bytes: u64) -> UnderWay {
+        let mut surefoot = Command::new(env!("CARGO_BIN_EXE_surefoot"));
+        surefoot.env(STOP_VARIABLE, bytes.to_string());
+        let install = UnderWay::by(surefoot, bench, artifact);
+        until_stopped(install.id());
+        install
     }
 
     /// The same heeding every signal, whatever started this test ignores: a shell that runs it in the
@@ -95,6 +106,12 @@ impl Drop for UnderWay {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until a process that was started with `STOP_VARIABLE` stops.
+pub(crate) fn until_stopped(pid: u32) {
+    let stat = format!("/proc/{pid}/stat");
+    until("it stops", || std::fs::read_to_string(&stat).unwrap().contains(") T "));
 }
 
 const LEN: usize = 12 << 20;

@@ -6,6 +6,8 @@
 //!   What was written before stays: what a disk's own cache loses is the business of the log.
 //! - `SUREFOOT_SIM_LIE=N` flips one bit of the first write of N bytes or more, on its way to the
 //!   medium.
+//! - `SUREFOOT_SIM_STOP=N` lets N bytes of this process pass, or a little more, and stops it (SIGSTOP)
+//!   at the next write: on a machine of any speed a test finds it there, kills it or lets it go on.
 //! - `SUREFOOT_SIM_LOG=FILE` records every write, zeroed range, flush, rename and folder sync, each
 //!   with its beginning and its end, in the order in which they happened (`record.rs`).
 
@@ -25,6 +27,9 @@ pub const CUT_VARIABLE: &str = "SUREFOOT_SIM_CUT";
 
 /// The variable that makes the medium lie.
 pub const LIE_VARIABLE: &str = "SUREFOOT_SIM_LIE";
+
+/// The variable that stops a process after so many bytes.
+pub const STOP_VARIABLE: &str = "SUREFOOT_SIM_STOP";
 
 /// The variable that names the write log.
 pub const LOG_VARIABLE: &str = "SUREFOOT_SIM_LOG";

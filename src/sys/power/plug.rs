@@ -18,6 +18,11 @@ pub(super) enum Power {
 struct Plan {
     cut: Option<(u64, usize)>,
     lie: Option<usize>,
+    stop: Option<u64>,
+}
+
+fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 /// Reads `N` or `N:B`. What cannot be read cuts nothing: the plug is not an interface.
@@ -29,11 +34,19 @@ fn parse(text: &str) -> Option<(u64, usize)> {
 pub(super) fn next(len: usize) -> Power {
     static PLAN: OnceLock<Plan> = OnceLock::new();
     static WRITES: AtomicU64 = AtomicU64::new(0);
+    static BYTES: AtomicU64 = AtomicU64::new(0);
     static LIED: AtomicBool = AtomicBool::new(false);
+    static STOPPED: AtomicBool = AtomicBool::new(false);
     let plan = PLAN.get_or_init(|| Plan {
         cut: std::env::var(super::CUT_VARIABLE).ok().and_then(|t| parse(&t)),
-        lie: std::env::var(super::LIE_VARIABLE).ok().and_then(|t| t.parse().ok()),
+        lie: variable(super::LIE_VARIABLE),
+        stop: variable(super::STOP_VARIABLE),
     });
+    let written = BYTES.fetch_add(len as u64, Ordering::SeqCst);
+    if plan.stop.is_some_and(|after| written >= after) && !STOPPED.swap(true, Ordering::SeqCst) {
+        // It has no reason to fail, and a test that waits for it says so.
+        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+    }
     let now = WRITES.fetch_add(1, Ordering::SeqCst);
     match plan.cut {
         Some((after, landing)) if now == after => Power::Cut { landing },
