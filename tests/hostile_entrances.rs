@@ -13,7 +13,7 @@ use crate::artifact::stranger;
 use crate::common::{self, Bench};
 use crate::hostile_text::{EVIL, clean, clean_everywhere, clean_said, clean_value};
 use crate::kept::{Kept, configure, until};
-use crate::media::{Medium, Shape};
+use crate::media::{Medium, Shape, tool};
 use std::io::{BufRead, BufReader, Read, Write};
 
 /// As a parameter of a request.
@@ -305,6 +305,30 @@ fn what_the_bootloader_and_the_kernel_say_is_told_as_printable_text() {
     let told =
         bench.surefoot(&["status", "--json"]).out + &bench.surefoot(&["report", "--json"]).out;
     assert!(told.contains("owned"), "nothing of it was told: {told}");
+}
+
+#[test]
+fn names_of_partitions_are_told_as_printable_text() {
+    let bench = Bench::new();
+    let disk = bench.path("DEV/disk.img");
+    let name = |number: u32, name: &str| {
+        let change = format!("{number}:{}", name.chars().take(36).collect::<String>());
+        tool("sgdisk", &["-c", &change, &disk]);
+    };
+    let listed = tool("sgdisk", &["-p", &disk]);
+    let number = |of: &str| -> u32 {
+        let line = listed.lines().find(|line| line.ends_with(of)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    name(number("boot"), EVIL);
+    clean_everywhere(&bench, "a partition of that name");
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    // Also of a slot: then there is none, and what is there instead is told.
+    name(number("rootfs-b"), EVIL);
+    clean_everywhere(&bench, "a slot of that name");
+    let said = bench.surefoot(&["install", &bench.release("3.0.0")]);
+    assert_eq!(said.reason(), Some("SLOT_MISSING"), "{}", said.err);
+    clean_said("install", &said);
 }
 
 #[test]
