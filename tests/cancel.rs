@@ -205,6 +205,47 @@ fn a_daemon_whose_power_was_cut_goes_on_by_itself_with_the_file_that_it_had_begu
 }
 
 #[test]
+fn what_was_ended_before_its_turn_is_not_gone_on_with() {
+    for verb in ["cancel", "rollback"] {
+        let bench = bench();
+        let artifact = artifact(&bench, "2.0.0");
+        UnderWay::stopped(&bench, &artifact, 4_000_000).kill();
+        // The one that goes on waits for its turn in this line.
+        let folder = bench.path("DEV/run/surefoot");
+        std::fs::create_dir_all(&folder).unwrap();
+        let line = surefoot::sys::lock::FileLock::take(
+            std::path::Path::new(&format!("{folder}/next")),
+            std::time::Duration::ZERO,
+        );
+        let daemon = Kept::start(&bench);
+        daemon.surefoot(&[verb]).ok();
+        drop(line);
+        until("nothing runs", || daemon.status()["running"].is_null());
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let status = daemon.status();
+        assert!(status["running"].is_null() && status["trial"].is_null(), "{verb}: {status:#}");
+        assert_eq!(
+            status["last"]["reason"],
+            if verb == "cancel" { "CANCELLED" } else { "REQUESTED" }
+        );
+        // A person's word begins it again.
+        daemon.surefoot(&["install", &artifact]).ok();
+        assert_eq!(daemon.status()["state"], "switching");
+    }
+}
+
+#[test]
+fn a_rollback_of_what_has_not_said_yet_what_it_brings_is_told_as_done() {
+    let bench = bench();
+    let mut install = UnderWay::start(&bench, "-");
+    until("it runs", || bench.status()["running"]["verb"] == "install");
+    let said = bench.surefoot(&["rollback", "--reason", "x"]).ok().out;
+    assert!(said.contains("stopped before it was known"), "{said}");
+    install.feed(b"");
+    install.ended().refused(75, "CANCELLED");
+}
+
+#[test]
 fn a_daemon_that_cannot_go_on_says_what_is_needed() {
     let bench = bench();
     let artifact = artifact(&bench, "2.0.0");

@@ -149,11 +149,14 @@ impl Keeper {
         match device::departure(world)? {
             Departure::Home => core.reboot(world, "the previous system is armed again"),
             Departure::Go(work) => match device::before_reboot(world, &work, &core.hub) {
-                // Somebody may have cancelled it while the integrator's programs were asked.
-                Ok(()) if device::armed(world)?.is_none() => Ok(Some(Duration::ZERO)),
-                Ok(()) => {
-                    core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
-                }
+                // While the integrator's programs were asked, it may have been cancelled or held
+                // back: that counts until the last moment.
+                Ok(()) => match device::departure(world)? {
+                    Departure::Go(still) if still == work => {
+                        core.reboot(world, &format!("{} in slot {} is tried", work.to, work.slot))
+                    }
+                    _ => Ok(Some(Duration::ZERO)),
+                },
                 Err(later) if later.code() == ReasonCode::HookLater => {
                     self.wait(core, &[Wait::new("hook", later.detail())]);
                     Ok(Some(LATE))
@@ -267,7 +270,8 @@ impl Keeper {
     fn decide(&mut self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
         let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
         match device::decide(world, verdict, &core.hub) {
-            Ok(_) => {}
+            // A request that waits for this turn may begin the next update at once.
+            Ok(_) => device::aftermath(world, &core.hub)?,
             // It is on its way back already; the next turn reboots.
             Err(f) if matches!(f.code(), ReasonCode::HealthFailed | ReasonCode::HookVeto) => {}
             // The integrator's program is not ready for it.

@@ -2,7 +2,7 @@
 
 use super::hands::rest;
 use super::verbs::{settle, signed};
-use super::work::{PATIENCE, Running, Working};
+use super::work::{NAMELESS, PATIENCE, Running, Working};
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result};
@@ -29,9 +29,13 @@ pub struct Cancellation {
 /// Cancels what is not tried yet. It ends with `CANCELLED` for whoever has begun it, can be gone on
 /// with by a person, and is begun by nobody else. `TRIAL_PENDING` in a trial.
 pub fn cancel(world: &World, why: &str, by: &str, sink: &dyn Sink) -> Result<Cancellation> {
+    cancel_for(world, &signed(why, by), sink)
+}
+
+/// The same for a reason that names the person.
+pub(super) fn cancel_for(world: &World, why: &str, sink: &dyn Sink) -> Result<Cancellation> {
     let booted = world.booted()?;
-    let why = signed(why, by);
-    let (held, asked) = reach(world, &why)?;
+    let (held, asked) = reach(world, why)?;
     let journal = settle(world, sink)?;
     let runs = world.named(booted);
     let begun = asked.as_ref().and_then(|running| begun(world, running));
@@ -61,7 +65,7 @@ pub fn cancel(world: &World, why: &str, by: &str, sink: &dyn Sink) -> Result<Can
     }
     let phase = journal.phase.clone();
     let meant = begun.clone().or_else(|| journal.work().cloned());
-    let wish = Wish::Cancel { why: why.clone(), begun };
+    let wish = Wish::Cancel { why: why.to_owned(), begun };
     let rest = rest(world, journal, &wish, None, sink)?;
     drop(held);
     if let Some(code) = rest.refused {
@@ -70,7 +74,7 @@ pub fn cancel(world: &World, why: &str, by: &str, sink: &dyn Sink) -> Result<Can
     let Some(work) = meant else {
         return Ok(answer(&rest.journal, None, "Nothing is being installed.".to_owned()));
     };
-    told(&work, &why, sink);
+    told(&work, why, sink);
     let text = match &phase {
         Phase::Staged(staged) if staged.digest == work.digest => {
             format!("{} is no longer staged; slot {booted} runs {runs}.", work.to)
@@ -82,9 +86,6 @@ pub fn cancel(world: &World, why: &str, by: &str, sink: &dyn Sink) -> Result<Can
     };
     Ok(answer(&rest.journal, Some(&work), text))
 }
-
-/// So long an installation that comes by itself may go on until it says what it brings.
-const NAMELESS: Duration = Duration::from_millis(500);
 
 /// Has whoever installs stop, and takes the lock.
 fn reach(world: &World, why: &str) -> Result<(Working, Option<Running>)> {

@@ -119,13 +119,11 @@ pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<
 /// An automatic installation that runs makes way for a newer release, once it is certain that this
 /// one would be installed. What a person has begun does not.
 fn make_way(world: &World, ask: &mut Installation, busy: Failure) -> Result<Offer> {
-    let Some(running) = world.running().filter(|r| r.stoppable && r.automatic) else {
-        return Err(busy);
-    };
+    let Some(running) = world.named_automatic() else { return Err(busy) };
     let source = std::mem::replace(&mut ask.source, Source::Stdin);
     let offer = offer::open(world, source)?;
     let counter = offer.release.manifest.release_counter;
-    if running.artifact.is_none() || counter <= running.release_counter {
+    if counter <= running.release_counter {
         return Err(busy);
     }
     offer::weigh(world, &world.load_journal(), &offer.release, ask.allowed)?;
@@ -200,6 +198,12 @@ fn bring(
     };
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
+    // What was to be gone on with may have been ended before this one had the lock.
+    let goes_on = matches!(&journal.phase, Phase::Installing(work) if work.digest == digest);
+    if ask.only.is_some() && !goes_on {
+        let text = format!("the installation of {} has ended meanwhile", release.manifest.version);
+        return Err(Failure::new(ReasonCode::Cancelled, text));
+    }
     // Asked again for what is under way, nothing is old or new about it.
     if let Some(answer) = already(world, &journal, &digest, then, ask.allowed) {
         if !ask.dry_run {
@@ -210,10 +214,9 @@ fn bring(
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
     if let Phase::Staged(old) | Phase::Switching { work: old, .. } = &journal.phase
         && ask.order.automatic
-        && old.to.release_counter > work.to.release_counter
+        && old.digest != digest
     {
-        let text = format!("{} is older than {}, which waits already", work.to, old.to);
-        return Err(Failure::new(ReasonCode::VersionOlder, text));
+        not_before(old, &work)?;
     }
     let work = Work { order: ask.order, ..work };
     if work.order.automatic && !ask.anew && journal.cancelled.contains(&digest) {
@@ -282,6 +285,21 @@ fn bring(
     moments::at(world, Moment::AfterInstall, &work, sink);
     let (written, findings) = (cargo.report, conditions);
     Ok(Installed::Done(Answer { written, findings, ..installed_answer(state, &work) }))
+}
+
+/// What comes by itself takes the place of neither what a person has asked for nor a newer release.
+fn not_before(old: &Work, work: &Work) -> Result<()> {
+    if !old.order.automatic {
+        let text = format!("{} waits in slot {}, as a person asked for", old.to, old.slot);
+        return Err(Failure::new(ReasonCode::Inhibited, text));
+    }
+    match old.to.release_counter >= work.to.release_counter {
+        true => {
+            let text = format!("{} is not newer than {}, which waits already", work.to, old.to);
+            Err(Failure::new(ReasonCode::VersionOlder, text))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Whether anything may be installed at all just now.

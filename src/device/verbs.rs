@@ -12,7 +12,7 @@ use crate::health::Verdict;
 use crate::install::{self, SlotVerdict};
 use crate::model::{Against, Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable};
 use crate::update::{
-    Done, Ended, Identity, Journal, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
+    Done, Identity, Journal, Named, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
 };
 use std::time::Duration;
 
@@ -165,7 +165,7 @@ pub fn rollback(
     let booted = world.booted()?;
     // Nobody who wants to go back means the other slot while one is being written.
     if world.running().is_some_and(|running| running.stoppable) {
-        return abandon(world, reason, by, sink);
+        return abandon(world, reason, sink);
     }
     let _lock = world.lock("rollback")?;
     let journal = settle(world, sink)?;
@@ -210,13 +210,16 @@ pub(super) fn vetoed(world: &World, work: &Work, said: Against, sink: &dyn Sink)
 }
 
 /// Stops an installation that runs, and goes nowhere.
-fn abandon(world: &World, reason: &str, by: &str, sink: &dyn Sink) -> Result<Answer> {
-    let said = super::cancel::cancel(world, reason, by, sink)?;
-    let last = rested(world)?.last.filter(|last| last.outcome == Ended::Cancelled);
-    match last.filter(|_| said.cancelled) {
-        Some(last) => Ok(Answer::new(said.state, &last.work, Next::None, said.text)),
-        None => Err(Failure::new(ReasonCode::NothingToRollBack, said.text)),
+fn abandon(world: &World, reason: &str, sink: &dyn Sink) -> Result<Answer> {
+    let said = super::cancel::cancel_for(world, reason, sink)?;
+    if !said.cancelled {
+        return Err(Failure::new(ReasonCode::NothingToRollBack, said.text));
     }
+    // One that had not said yet what it would bring left no trace.
+    let slot = world.booted()?.other();
+    let to = Named { version: said.version.and_then(|v| v.parse().ok()), ..Named::unknown() };
+    let work = world.move_into(slot, Digest::NONE, to, Order::default());
+    Ok(Answer::new(said.state, &work, Next::None, said.text))
 }
 
 /// After a commit: the other system, read back against its record, becomes an ordinary trial.

@@ -37,7 +37,8 @@ pub(super) fn hook(world: &World, journal: &Journal) -> Option<Wait> {
     // What was asked before the last move ended was about that one.
     let since = journal.last.as_ref().map_or(0, |last| last.at);
     let runs = Log::new(&world.settings.device.state).load();
-    let last = runs.into_iter().rfind(|run| run.time >= since)?;
+    // A clock that is not set yet says nothing of before and after.
+    let last = runs.into_iter().rfind(|run| run.time >= since || !clock::is_set(run.time))?;
     let waits = last.answer == Answer::Later && asked.contains(&last.moment);
     waits.then(|| Wait::new("hook", told(&last)))
 }

@@ -99,7 +99,7 @@ impl World {
     /// The same, waiting for so long.
     pub fn lock_within(&self, verb: &str, patience: Duration) -> Result<Working> {
         let by = self.asked_by.clone().unwrap_or_else(host::user);
-        self.take_lock(verb, by, false, patience)
+        self.take_lock(verb, by, None, patience)
     }
 
     /// The lock for an installation, which others may stop.
@@ -109,8 +109,7 @@ impl World {
         automatic: bool,
         patience: Duration,
     ) -> Result<Working> {
-        let mut held = self.take_lock("install", by.to_owned(), true, patience)?;
-        held.shared.tell(true, |running| running.automatic = automatic);
+        let mut held = self.take_lock("install", by.to_owned(), Some(automatic), patience)?;
         let (stop, request, shared) = (held.stop.clone(), self.stop_file(), held.shared.clone());
         let (over, ends) = channel();
         let watcher = std::thread::Builder::new()
@@ -148,11 +147,12 @@ impl World {
         }
     }
 
+    /// `stoppable`: of what others may stop, whether it comes by itself.
     fn take_lock(
         &self,
         verb: &str,
         by: String,
-        stoppable: bool,
+        stoppable: Option<bool>,
         patience: Duration,
     ) -> Result<Working> {
         let lock = self.file_lock(patience).map_err(|failure| match failure.code() {
@@ -164,8 +164,8 @@ impl World {
         let running = Running {
             owner: Owner { verb: verb.to_owned(), pid, by: printable(&by, 80), since: self.now() },
             id: format!("{pid}-{}", nanos.map_or(0, |n| n.as_nanos())),
-            stoppable,
-            automatic: false,
+            stoppable: stoppable.is_some(),
+            automatic: stoppable == Some(true),
             version: None,
             release_counter: 0,
             artifact: None,
@@ -182,8 +182,8 @@ impl World {
         Ok(Working { shared, stop: Stop::default(), watcher: None, _lock: lock })
     }
 
-    /// Says who it is that holds the lock.
-    fn busy(&self, failure: Failure) -> Failure {
+    /// `BUSY`, and who it is that holds the lock.
+    pub(super) fn busy(&self, failure: Failure) -> Failure {
         match self.running() {
             Some(running) => {
                 let text = running.text(self.now());
@@ -202,6 +202,21 @@ impl World {
             .map_err(|f| Failure::new(ReasonCode::NotAllowed, f.detail()))
     }
 
+    /// An installation that comes by itself, once it has said what it brings.
+    pub fn named_automatic(&self) -> Option<Running> {
+        let start = Instant::now();
+        loop {
+            let running = self.running().filter(|r| r.stoppable && r.automatic)?;
+            if running.artifact.is_some() {
+                return Some(running);
+            }
+            if start.elapsed() >= NAMELESS {
+                return None;
+            }
+            std::thread::sleep(SLICE / 10);
+        }
+    }
+
     /// Has an installation end that nobody asked for, and waits until it has. Says whether one ran.
     pub fn stop_automatic(&self, why: &Failure) -> Result<Option<Running>> {
         let Some(running) = self.running().filter(|r| r.stoppable && r.automatic) else {
@@ -218,6 +233,9 @@ impl World {
         Ok(Some(running))
     }
 }
+
+/// So long an installation that comes by itself is given to say what it brings.
+pub(super) const NAMELESS: Duration = Duration::from_millis(500);
 
 /// For work that was told to stop: longer than any wait between two looks.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

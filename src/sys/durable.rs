@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What is set aside for a day on which somebody else has filled the disk: so many files of this
 /// length. Each is good for one [`write`] of at most as many bytes.
@@ -108,9 +109,10 @@ pub fn reserved(folder: &Path) -> u64 {
 /// Replaces a file that anybody may read and nobody needs after a reboot: whole at every moment,
 /// and not waited for.
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
-    // Several processes may show something here, each whole.
+    // Several processes and threads may show something here, each whole.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut beside = beside(path).into_os_string();
-    beside.push(std::process::id().to_string());
+    beside.push(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let beside = Path::new(&beside);
     let mut file = files::new(beside, 0o644).map_err(|e| io_failure("create", path, &e))?;
     // Whatever the mask of this process says.

@@ -2,8 +2,8 @@
 
 use super::endings::{
     arm, begin, cancelled, cancelled_before, end, end_rolled_back, end_untold, is_meant,
-    leave_blameless, stands, stranded_untold, superseded, taken_back, telling, unknown_txn,
-    unknown_work, updated, vetoed,
+    leave_blameless, not_again, stands, stranded_untold, superseded, taken_back, telling,
+    unknown_txn, unknown_work, updated, vetoed,
 };
 use super::facts::{Done, Effect, Facts, Step, Target, Then, Wish};
 use super::journal::{Ended, Journal, Phase, Spent, Work};
@@ -121,7 +121,8 @@ fn installing(j: &Journal, f: &Facts, work: &Work) -> Step {
         (_, Wish::Install(..)) if !f.env.settled => Step::Run(Effect::SettleEnv),
         (_, Wish::Install(..)) => Step::Run(Effect::WriteSlot(work.clone())),
         (_, Wish::Rollback(why)) => {
-            end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
+            let j = not_again(j, work);
+            end(&j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
         (_, Wish::Cancel { why, begun }) if is_meant(begun, work) => {
             cancelled(j, f, work, None, why)

@@ -114,7 +114,15 @@ pub(super) fn taken_back(
         Some(_) => Ended::Cancelled,
         None => Ended::Failed,
     };
-    end(j, f, ended, work.clone(), txn, ReasonCode::Requested, why)
+    end(&not_again(j, work), f, ended, work.clone(), txn, ReasonCode::Requested, why)
+}
+
+/// What came by itself and was taken back does not come by itself again.
+pub(super) fn not_again(j: &Journal, work: &Work) -> Journal {
+    match work.order.automatic {
+        true => j.cancelling(work.digest),
+        false => j.clone(),
+    }
 }
 
 /// A person has said so: no release is at fault, and nothing begins it again by itself.

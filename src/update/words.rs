@@ -1,6 +1,6 @@
 //! A journal in one word.
 
-use super::{Ended, Facts, Journal, Phase, Step, decide};
+use super::{Ended, Facts, Identity, Journal, Phase, Step, decide};
 use crate::model::State;
 
 impl State {
@@ -10,7 +10,10 @@ impl State {
         if let (Phase::Idle, Some(last)) = (&journal.phase, &journal.last)
             && last.drill().is_some()
         {
-            return if last.work.from.version.is_some() { State::Updated } else { State::Idle };
+            return match last.work.from.identity() {
+                Identity::Factory => State::Idle,
+                _ => State::Updated,
+            };
         }
         match (&journal.phase, journal.last.as_ref().map(|l| l.outcome)) {
             (Phase::Installing(_), _) => State::Installing,

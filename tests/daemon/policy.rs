@@ -65,6 +65,56 @@ fn a_closed_window_and_a_file_hold_the_reboot_back_and_not_the_writing() {
 }
 
 #[test]
+fn a_hold_counts_until_the_last_moment_before_the_reboot() {
+    let bench = quick();
+    let (asked, go) = (bench.path("asked"), bench.path("go"));
+    let script = format!("touch {asked}; while [ ! -e {go} ]; do sleep 0.05; done");
+    let hook = "[[hook]]\nname = \"slow\"\nat = \"before-reboot\"\ntimeout = \"30m\"";
+    let command = format!("command = [\"/bin/sh\", \"-c\", {script:?}]");
+    configure(&bench, &format!("{hook}\n{command}\n"));
+    let daemon = Kept::start(&bench);
+    assert_eq!(arrives(&daemon, &bench.release("2.0.0"))["state"], "switching");
+    until("its programs are asked", || crate::common::exists(&asked));
+    daemon.surefoot(&["hold", "--reason", "a demonstration"]).ok();
+    std::fs::write(go, b"").unwrap();
+    until("it tells what it waits for", || told(&daemon, "waiting: "));
+    assert!(!told(&daemon, "rebooting"), "{}", daemon.log());
+    daemon.surefoot(&["release"]).ok();
+    until("it reboots", || told(&daemon, "rebooting"));
+}
+
+#[test]
+fn what_comes_by_itself_takes_no_place_of_what_a_person_has_asked_for() {
+    let bench = quick();
+    bench.update_to("2.0.0");
+    let daemon = Kept::start(&bench);
+    daemon.surefoot(&["rollback"]).ok();
+    let before = bench.slot_bytes("a");
+    let answer = arrives(&daemon, &bench.release("3.0.0"));
+    assert_eq!(answer["error"]["code"], "INHIBITED", "{answer:#}");
+    assert!(bench.slot_bytes("a") == before, "the way back is written over");
+    assert_eq!(daemon.status()["state"], "switching");
+    // Of two that come by themselves neither takes the place of one that is not older.
+    daemon.surefoot(&["rollback"]).ok();
+    assert_eq!(arrives(&daemon, &bench.release("3.0.0"))["state"], "switching");
+    let twin = bench.artifact("twin", 77, 1 << 20, &["--version", "3.0.0"]);
+    assert_eq!(arrives(&daemon, &twin)["error"]["code"], "VERSION_OLDER");
+}
+
+#[test]
+fn what_came_by_itself_and_was_taken_back_does_not_come_by_itself_again() {
+    let bench = quick();
+    configure(&bench, "[update]\nconfirm = true\n");
+    let daemon = Kept::start(&bench);
+    let artifact = bench.release("2.0.0");
+    assert_eq!(arrives(&daemon, &artifact)["state"], "staged");
+    daemon.surefoot(&["rollback"]).ok();
+    assert_eq!(arrives(&daemon, &artifact)["error"]["code"], "CANCELLED");
+    daemon.surefoot(&["install", &artifact]).ok();
+    assert_eq!(daemon.status()["state"], "switching");
+}
+
+#[test]
 fn nothing_leaves_by_itself_a_system_that_still_has_time_to_become_good() {
     let bench = quick();
     std::fs::write(bench.path("DEV/run/uptime"), "0\n").unwrap();

@@ -157,7 +157,13 @@ fn booted(world: &World, _: Before) -> Vec<Condition> {
 fn disk(world: &World, _: Before) -> Vec<Condition> {
     let Ok(booted) = world.booted() else { return Vec::new() };
     let mut partitions = world.layout.partitions(booted.other()).iter();
-    failed(partitions.try_for_each(|p| world.disk.rehearse(p)))
+    let found = partitions.try_for_each(|p| world.disk.rehearse(p));
+    // An installation that runs holds the slot alone, as it should: it is waited for.
+    let installs = || world.running().is_some_and(|running| running.stoppable);
+    failed(found.map_err(|failure| match failure.code() {
+        ReasonCode::SlotMounted if installs() => world.busy(failure),
+        _ => failure,
+    }))
 }
 
 /// A bad update comes back, no slot lies over the environment, and every copy that an update
