@@ -1,6 +1,6 @@
 //! How far this board's rollback can be trusted, with a remedy for everything that is not right.
 
-use super::BootFacts;
+use super::{BootFacts, CopyFacts};
 use crate::disk::{Partition, PartitionTable};
 use crate::model::ReasonCode;
 use serde::{Deserialize, Serialize};
@@ -128,32 +128,42 @@ fn copies(facts: &BootFacts, accept_single_copy: bool, out: &mut Vec<Finding>) {
     }
 }
 
+fn meet(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+/// What a copy lies in that is not for it, each with what to do. A partition's own node, and the
+/// type that U-Boot gives its environment, say that the partition is for it.
+pub(super) fn trespasses(copy: &CopyFacts, table: &PartitionTable) -> Vec<(String, &'static str)> {
+    let Some(range) = &copy.on_disk else { return Vec::new() };
+    let mut out = Vec::new();
+    let holds = |p: &&Partition| {
+        let own = p.range();
+        let inside = own.start <= range.start && range.end <= own.end;
+        meet(range, &own) && !(inside && (copy.own_partition || p.type_id == ENV_PARTITION))
+    };
+    if let Some(hit) = table.partitions.iter().find(holds) {
+        out.push((
+            format!("in partition {} `{}`", hit.number, hit.name),
+            "Correct the offsets in fw_env.config and U-Boot's configuration, or move the partition.",
+        ));
+    }
+    if table.reserved.iter().any(|r| meet(r, range)) {
+        out.push((
+            "over the partition table".to_owned(),
+            "Correct the offsets in fw_env.config and U-Boot's configuration.",
+        ));
+    }
+    out
+}
+
 fn places(facts: &BootFacts, table: &PartitionTable, out: &mut Vec<Finding>) {
-    let meet = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
     let mut seen: Vec<&Range<u64>> = Vec::new();
     for (copy, number) in facts.copies.iter().zip(1..) {
         let Some(range) = &copy.on_disk else { continue };
-        let holds = |p: &&Partition| {
-            let own = p.range();
-            let inside = own.start <= range.start && range.end <= own.end;
-            meet(range, &own) && !(inside && (copy.own_partition || p.type_id == ENV_PARTITION))
-        };
-        if let Some(hit) = table.partitions.iter().find(holds) {
-            out.push(finding(
-                Grade::Off,
-                format!(
-                    "copy {number} of the environment lies in partition {} `{}`",
-                    hit.number, hit.name
-                ),
-                "Correct the offsets in fw_env.config and U-Boot's configuration, or move the partition.",
-            ));
-        }
-        if table.reserved.iter().any(|r| meet(r, range)) {
-            out.push(finding(
-                Grade::Off,
-                format!("copy {number} of the environment lies over the partition table"),
-                "Correct the offsets in fw_env.config and U-Boot's configuration.",
-            ));
+        for (place, remedy) in trespasses(copy, table) {
+            let reason = format!("copy {number} of the environment lies {place}");
+            out.push(finding(Grade::Off, reason, remedy));
         }
         if seen.iter().any(|s| meet(s, range)) {
             out.push(finding(

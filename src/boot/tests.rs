@@ -4,7 +4,7 @@ use super::conformance::{Bench, suite};
 use super::fake::{FakeControl, Memory};
 use super::uboot::{Env, EnvStore, FwEnvConfig, UbootControl, names};
 use super::{BootChange, BootControl, BootFacts, Grade, grade, overall};
-use crate::disk::fake::{FakeDevice, Survivors};
+use crate::disk::fake::{FakeDevice, Survivors, gpt_disk};
 use crate::disk::{BlockDevice, Disk};
 use crate::model::{ReasonCode, Result, SlotId};
 use std::path::Path;
@@ -259,4 +259,51 @@ fn raw_flash_is_named_as_not_supported() {
     let store = EnvStore::new(&config, Path::new("/"), None);
     let failure = store.load().unwrap_err();
     assert_eq!(failure.code(), ReasonCode::EnvConfig, "{failure}");
+}
+
+/// Its line in `fw_env.config` may be what is wrong: then a slot or the table stands there.
+#[test]
+fn a_dead_copy_that_lies_in_a_partition_or_over_the_table_is_never_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = gpt_disk(24 * MIB, &[("rootfs-a", 16 * MIB, 4 * MIB)]);
+    let good = "disk.img 0x500000 0x4000\n";
+    for wrong in ["0x1000000", "0x13ff000", "0x0", "0x400", "-0x4000"] {
+        let device = Arc::new(FakeDevice::new(bytes.clone()));
+        // Its second copy is at none of the places where one is looked for.
+        let right =
+            store(&device, &format!("{good}disk.img 0x900000 0x4000\n"), &dir.path().join("l"));
+        let control = UbootControl::new(right);
+        control.store().write_factory(&factory()).unwrap();
+        let txn: crate::model::Txn = crate::model::Txn::new(&crate::model::Digest::NONE, 7);
+        let (slot, good_slot) = (SlotId::B, SlotId::A);
+        control.write(&BootChange::Arm { slot, good: good_slot, txn: txn.clone() }).unwrap();
+        let mut session = control.store().begin().unwrap();
+        let mut env = session.loaded().env().unwrap().clone();
+        env.set(names::BOOTCOUNT, "1").unwrap();
+        session.save(&env).unwrap();
+        drop(session);
+        let before = device.contents();
+        let text = format!("{good}disk.img {wrong} 0x4000\n");
+        let control = UbootControl::new(store(&device, &text, &dir.path().join("l")));
+        assert!(control.look().unwrap().readable());
+        for change in [
+            BootChange::FallBack { to: good_slot, txn: txn.clone() },
+            BootChange::GiveBack,
+            BootChange::Disarm { booted: good_slot },
+            BootChange::Commit { slot, txn: txn.clone() },
+        ] {
+            let failure = control.write(&change).unwrap_err();
+            assert_eq!(failure.code(), ReasonCode::EnvConfig, "{wrong}: {change:?}");
+        }
+        assert_eq!(control.settle(good_slot).unwrap_err().code(), ReasonCode::EnvConfig);
+        assert_eq!(control.rehearse(good_slot).unwrap_err().code(), ReasonCode::EnvConfig);
+        assert!(device.contents() == before, "{wrong}: something was written");
+    }
+    // A dead copy in a place that is for it is repaired, as ever.
+    let device = Arc::new(FakeDevice::new(bytes));
+    let control = UbootControl::new(store(&device, TWO, &dir.path().join("l")));
+    control.store().write_factory(&factory()).unwrap();
+    device.write_at(0x80_0000, &[0xff; 4]).unwrap();
+    control.settle(SlotId::A).unwrap();
+    assert!(control.look().unwrap().copies.iter().all(|copy| copy.dead.is_none()));
 }

@@ -4,7 +4,9 @@ use super::diagnose::diagnose;
 use super::scheme::{self, names, number_of, slot_of};
 use super::way_back;
 use super::{CopyState, Env, EnvStore, Loaded, apply};
+use crate::boot::grade::trespasses;
 use crate::boot::{BootChange, BootControl, BootFacts, CopyFacts};
+use crate::disk::Disk;
 use crate::model::{CopyClaim, EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
 
 /// Copies nearer than this may die together (DESIGN 9.10).
@@ -31,7 +33,9 @@ impl UbootControl {
     /// writing, and writes nothing. An arming that fits alone would leave a trial that nothing ends.
     pub fn rehearse(&self, booted: SlotId) -> Result<()> {
         let session = self.store.begin()?;
-        self.facts(session.loaded()).writable()?;
+        let facts = self.facts(session.loaded());
+        facts.writable()?;
+        self.hits_nothing_else(&facts)?;
         let mut env = session.loaded().env()?.clone();
         let (slot, good) = (booted.other(), booted);
         let txn = Txn::new(&crate::model::Digest::NONE, u32::MAX);
@@ -42,6 +46,25 @@ impl UbootControl {
         ] {
             apply(&mut env, &change)?;
             session.rehearse(&env)?;
+        }
+        Ok(())
+    }
+
+    /// A dead copy is what the next write goes to. And if it is dead because its line in
+    /// `fw_env.config` is wrong? Then a slot or the partition table would be written over: what
+    /// lies in one of these is no target. A copy that is alive shows by its checksum that it is one.
+    fn hits_nothing_else(&self, facts: &BootFacts) -> Result<()> {
+        // Without a table nothing is known to be hit, and a trial must still be ended.
+        let Some(Ok(table)) = self.store.disk().map(Disk::table) else {
+            return Ok(());
+        };
+        let dead = facts.copies.iter().zip(1..).filter(|(copy, _)| copy.dead.is_some());
+        for (copy, number) in dead {
+            if let Some((place, _)) = trespasses(copy, &table).first() {
+                let why = copy.why().unwrap_or_default();
+                let why = format!("fw_env.config is wrong: copy {number} ({why}) lies {place}");
+                return Err(Failure::new(ReasonCode::EnvConfig, why));
+            }
         }
         Ok(())
     }
@@ -126,24 +149,28 @@ impl BootControl for UbootControl {
 
     fn write(&self, change: &BootChange) -> Result<()> {
         let mut session = self.store.begin()?;
-        change.allowed_by(&self.facts(session.loaded()))?;
+        let facts = self.facts(session.loaded());
+        change.allowed_by(&facts)?;
         let mut env = session.loaded().env()?.clone();
         apply(&mut env, change)?;
         if env == *session.loaded().env()? {
             return Ok(());
         }
+        self.hits_nothing_else(&facts)?;
         session.save(&env)
     }
 
     fn settle(&self, booted: SlotId) -> Result<()> {
         let mut session = self.store.begin()?;
-        self.facts(session.loaded()).writable()?;
+        let facts = self.facts(session.loaded());
+        facts.writable()?;
         let mut env = session.loaded().env()?.clone();
         if scheme::is_trial(&env) && slot_of(&env, names::SLOT) == Some(booted) {
             let why = "the running slot is on trial";
             return Err(Failure::new(ReasonCode::TrialPending, why));
         }
         apply(&mut env, &BootChange::Disarm { booted })?;
+        self.hits_nothing_else(&facts)?;
         for _ in 0..session.loaded().copies.len() {
             if claims(session.loaded()).all_settled_on(booted) {
                 return Ok(());
