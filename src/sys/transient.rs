@@ -4,7 +4,7 @@
 use super::process::{Ending, Finished, Invocation, Runner, run};
 use super::stop::Stop;
 use std::io::{Error, ErrorKind, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -39,33 +39,49 @@ fn stop(unit: &str) {
     }
 }
 
+/// A relative path with a slash means the folder that the program runs in.
+fn path(call: &Invocation<'_>) -> PathBuf {
+    let program = call.command.first().map_or("", String::as_str);
+    match program.contains('/') {
+        true => call.folder.join(program),
+        false => program.into(),
+    }
+}
+
+/// What systemd-run(1) is called with.
+fn words(call: &Invocation<'_>, unit: &str, path: &Path) -> Vec<String> {
+    let seconds = call.deadline.as_secs_f64().ceil();
+    let mut words: Vec<String> =
+        ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"]
+            .map(str::to_owned)
+            .to_vec();
+    words.push(format!("--unit={unit}"));
+    words.push(format!("--property=RuntimeMaxSec={seconds}"));
+    words.push(format!("--property=TimeoutStopSec={}", GRACE.as_secs() / 2));
+    words.push(format!("--property=WorkingDirectory={}", call.folder.display()));
+    for (name, value) in call.environment {
+        // As it is: systemd looks for no `$` here.
+        words.push(format!("--setenv={name}={value}"));
+    }
+    words.push("--".to_owned());
+    // The program is looked for by this very name: no `$` of it is doubled.
+    words.push(path.display().to_string());
+    // systemd puts variables into the arguments (systemd.service(5)), those of `environment` too. A
+    // shell in them would run what such a value says; `$$` stands for a `$`. The switch that turns
+    // this off came with systemd 254.
+    words.extend(call.command.iter().skip(1).map(|word| word.replace('$', "$$")));
+    words
+}
+
 /// Runs programs as transient service units.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Units;
 
 impl Runner for Units {
     fn run(&self, call: &Invocation<'_>) -> Result<Finished> {
-        let program = call.command.first().map_or("", String::as_str);
-        let path = match program.contains('/') {
-            true => call.folder.join(program),
-            false => program.into(),
-        };
-        let seconds = call.deadline.as_secs_f64().ceil();
-        let mut command: Vec<String> =
-            ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"]
-                .map(str::to_owned)
-                .to_vec();
         let unit = name();
-        command.push(format!("--unit={unit}"));
-        command.push(format!("--property=RuntimeMaxSec={seconds}"));
-        command.push(format!("--property=TimeoutStopSec={}", GRACE.as_secs() / 2));
-        command.push(format!("--property=WorkingDirectory={}", call.folder.display()));
-        for (name, value) in call.environment {
-            command.push(format!("--setenv={name}={value}"));
-        }
-        command.push("--".to_owned());
-        command.push(path.display().to_string());
-        command.extend(call.command.iter().skip(1).cloned());
+        let path = path(call);
+        let command = words(call, &unit, &path);
         let outer = Invocation {
             command: &command,
             folder: Path::new("/"),
@@ -87,5 +103,29 @@ impl Runner for Units {
             )),
             _ => Ok(done),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_reach_the_program_as_they_are_written() {
+        let command = ["./say$it", "-c", "echo $SUREFOOT_BY ${X} $$"].map(str::to_owned);
+        let environment = [("SUREFOOT_BY".to_owned(), "$(reboot) $1".to_owned())];
+        let call = Invocation {
+            command: &command,
+            folder: Path::new("/hooks"),
+            environment: &environment,
+            input: b"",
+            deadline: Duration::from_secs(3),
+            keep: 1024,
+        };
+        let words = words(&call, "u.service", &path(&call));
+        let start = words.iter().position(|w| w == "--").unwrap();
+        let given = ["--", "/hooks/./say$it", "-c", "echo $$SUREFOOT_BY $${X} $$$$"];
+        assert_eq!(words[start..], given);
+        assert!(words[..start].contains(&"--setenv=SUREFOOT_BY=$(reboot) $1".to_owned()));
     }
 }
