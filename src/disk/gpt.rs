@@ -122,6 +122,15 @@ fn parse_header(sector: &[u8], at: u64, last: u64) -> std::result::Result<Header
     Ok(header)
 }
 
+/// A sector that is worn out is what the other copy is for. Other failures are of the whole disk.
+fn unreadable(read: Result<()>) -> Result<Option<&'static str>> {
+    match read {
+        Ok(()) => Ok(None),
+        Err(failure) if failure.code() == ReasonCode::Io => Ok(Some("it cannot be read")),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Reads the copy whose header stands at sector `at`. The inner error says why it is no good.
 fn read_copy(
     device: &dyn BlockDevice,
@@ -136,14 +145,18 @@ fn read_copy(
         return Ok(Err("it would stand beyond the end of the disk"));
     }
     let mut bytes = vec![0; sector];
-    device.read_at(at * size, &mut bytes)?;
+    if let Some(why) = unreadable(device.read_at(at * size, &mut bytes))? {
+        return Ok(Err(why));
+    }
     let header = match parse_header(&bytes, at, last) {
         Ok(header) => header,
         Err(why) => return Ok(Err(why)),
     };
     // At most 1024 entries, checked above.
     let mut entries = vec![0; ENTRY * usize::try_from(header.count).unwrap_or(0)];
-    device.read_at(header.entries_at * size, &mut entries)?;
+    if let Some(why) = unreadable(device.read_at(header.entries_at * size, &mut entries))? {
+        return Ok(Err(why));
+    }
     if crc32fast::hash(&entries) != header.entries_crc {
         return Ok(Err("checksum of the entries wrong"));
     }

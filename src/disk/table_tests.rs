@@ -238,3 +238,27 @@ fn thousands_of_broken_tables_never_panic_and_never_yield_a_bad_layout() {
     }
     assert!(fine > 500 && refused > 500, "{fine} {refused}");
 }
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_one_copy_and_not_the_disk() {
+    let bytes = good();
+    let whole = read(&bytes).unwrap();
+    for (worn, damaged) in [
+        (PRIMARY, "primary"),
+        (ENTRIES + 5_000, "primary"),
+        (BACKUP, "backup"),
+        (BACKUP_ENTRIES, "backup"),
+    ] {
+        let device = FakeDevice::new(bytes.clone());
+        device.wear_out(worn as u64);
+        let table = read_table(&device).unwrap();
+        assert_eq!(table.partitions, whole.partitions);
+        let warned = |w: &String| w.contains(damaged) && w.contains("it cannot be read");
+        assert!(table.warnings.iter().any(warned), "{:?}", table.warnings);
+    }
+    let device = FakeDevice::new(bytes.clone());
+    device.wear_out(PRIMARY as u64);
+    device.wear_out(BACKUP as u64);
+    let failure = read_table(&device).unwrap_err();
+    assert_eq!(failure.code(), ReasonCode::TableUnreadable, "{failure}");
+}

@@ -30,6 +30,8 @@ struct State {
     cut_at_write: Option<(u64, usize)>,
     off: bool,
     stuck: Vec<(u64, u8)>,
+    /// Reads that touch one of these bytes fail with EIO.
+    worn: Vec<u64>,
 }
 
 /// The device. All switches may be thrown while it is in use.
@@ -93,6 +95,11 @@ impl FakeDevice {
     /// From now on the bits of `mask` read as 1 at this offset, whatever is written.
     pub fn stick(&self, offset: u64, mask: u8) {
         self.state().stuck.push((offset, mask));
+    }
+
+    /// From now on no read that touches this byte succeeds.
+    pub fn wear_out(&self, offset: u64) {
+        self.state().worn.push(offset);
     }
 
     /// Loses power now.
@@ -225,6 +232,10 @@ impl BlockDevice for FakeDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut state = self.state();
         let at = self.place(&state, offset, buf)?;
+        let touched = |b: &u64| b.checked_sub(offset).is_some_and(|n| n < buf.len() as u64);
+        if state.worn.iter().any(touched) {
+            return Err(Failure::new(ReasonCode::Io, "the read failed (EIO)"));
+        }
         state.counts.read += u64::try_from(buf.len()).unwrap_or(0);
         buf.copy_from_slice(&state.medium[at..at + buf.len()]);
         let sectors = at / SECTOR..(at + buf.len()).div_ceil(SECTOR);
