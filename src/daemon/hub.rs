@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Result, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How much is kept for those who come later.
@@ -49,6 +49,8 @@ struct Inner {
 
 /// Our end of a follower's line: what he is told, and the bell that says so.
 struct Rope {
+    /// Lives as long as the follower.
+    held: Weak<()>,
     told: SyncSender<Numbered>,
     bell: UnixStream,
 }
@@ -65,6 +67,8 @@ impl Rope {
 
 /// Everything from a moment on.
 pub struct Follower {
+    /// Dropped with it: so we see that nobody holds the other end any more.
+    _holds: Arc<()>,
     told: Receiver<Numbered>,
     bell: UnixStream,
 }
@@ -123,9 +127,15 @@ impl Hub {
         here.set_nonblocking(true)?;
         there.set_nonblocking(true)?;
         let (sender, receiver) = sync_channel(BEHIND);
+        let holds = Arc::new(());
+        let held = Arc::downgrade(&holds);
         let mut inner = self.inner();
-        inner.followers.push(Rope { told: sender, bell: here });
-        Ok((kept(&inner, after), Follower { told: receiver, bell: there }))
+        // Days may go by until the next event: whoever has left must not keep a descriptor of ours
+        // until then.
+        inner.followers.retain(|rope| rope.held.strong_count() > 0);
+        inner.followers.push(Rope { held, told: sender, bell: here });
+        let follower = Follower { _holds: holds, told: receiver, bell: there };
+        Ok((kept(&inner, after), follower))
     }
 }
 
@@ -207,6 +217,17 @@ mod tests {
         (0..10_000).for_each(|done| hub.emit(&Event::Progress { phase, done, total: 10_000 }));
         assert!((1..20).contains(&there(&followed)));
         assert_eq!(hub.kept(0), []);
+    }
+
+    #[test]
+    fn who_has_left_keeps_nothing_of_ours_while_nothing_happens() {
+        let hub = Hub::default();
+        let (_, stays) = hub.follow(0).unwrap();
+        (0..100).for_each(|_| drop(hub.follow(0).unwrap()));
+        let ropes = hub.inner().followers.len();
+        assert!(ropes <= 2, "{ropes} ropes, one of which is held");
+        hub.emit(&warning(1));
+        assert_eq!(there(&stays), 1, "and who stays is told");
     }
 
     #[test]
