@@ -95,22 +95,25 @@ pub fn image_head(
 ) -> Result<Vec<u8>> {
     let payload = &release.manifest.payloads[payload];
     let places = Places::new(release.chunks_of(payload), release.stored_offset_of(payload));
-    let (mut decoder, mut head, mut stored) = (Decoder::new()?, Vec::new(), Vec::new());
+    let (mut decoder, mut head) = (Decoder::new()?, Vec::new());
+    let (mut plain, mut stored) = (Vec::new(), Vec::new());
     for (index, chunk) in places.chunks.iter().enumerate() {
         if head.len() >= len {
             break;
         }
-        let mut plain = Vec::new();
-        spare::resize(&mut plain, chunk.plain_len as usize)?;
-        if !chunk.is_zero() {
-            let bytes = places.stored(&(index..index + 1));
-            spare::resize(&mut stored, small(bytes.end - bytes.start))?;
-            source.read_at(bytes.start, &mut stored)?;
-            let decoded = decoder.decode(chunk, &stored, &mut plain);
-            decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+        let wanted = (chunk.plain_len as usize).min(len - head.len());
+        if chunk.is_zero() {
+            // No memory for all of it: a few bytes of the table may stand for 4 GiB of zeros.
+            head.resize(head.len() + wanted, 0);
+            continue;
         }
-        let wanted = plain.len().min(len - head.len());
-        head.extend_from_slice(&plain[..wanted]);
+        spare::resize(&mut plain, chunk.plain_len as usize)?;
+        let bytes = places.stored(&(index..index + 1));
+        spare::resize(&mut stored, small(bytes.end - bytes.start))?;
+        source.read_at(bytes.start, &mut stored)?;
+        let decoded = decoder.decode(chunk, &stored, &mut plain);
+        decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+        head.extend(plain.iter().take(wanted));
     }
     Ok(head)
 }

@@ -157,3 +157,33 @@ fn p09_hashes_of_plain_bytes_and_image_are_checked_too() {
     wrong_image.body.replace_range(at..=at, other);
     refused(&wrong_image.bytes(), &trust(1), ChunkCorrupt);
 }
+
+/// Bytes of memory that this process has had at most.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+struct Nothing;
+
+impl surefoot::source::Fetch for Nothing {
+    fn len(&self) -> u64 {
+        0
+    }
+    fn read_at(&self, _: u64, _: &mut [u8]) -> surefoot::model::Result<()> {
+        panic!("zeros are not stored")
+    }
+}
+
+#[test]
+fn the_beginning_of_an_image_of_zeros_costs_no_memory() {
+    let bytes = with(vec![zeros(u32::MAX)]).bytes();
+    let release =
+        surefoot::artifact::read_head(&mut &bytes[..]).unwrap().verify(&trust(1)).unwrap();
+    let before = peak();
+    let head = surefoot::install::image_head(&Nothing, &release, 0, 70_000).unwrap();
+    assert!(head == [0; 70_000]);
+    let more = peak() - before;
+    assert!(more < 1 << 30, "{more} bytes more for 70 kB of zeros");
+}
