@@ -46,9 +46,14 @@ pub fn check_payload(
             return Err(Failure::new(ReasonCode::ChunkCorrupt, detail));
         }
     }
-    if !read_exactly(input, 1, "payload").is_err_and(|f| f.code() == ReasonCode::Truncated) {
-        let detail = "there are bytes after the payload";
-        return Err(Failure::new(ReasonCode::TrailingBytes, detail));
+    match read_exactly(input, 1, "payload") {
+        Err(end) if end.code() == ReasonCode::Truncated => {}
+        // A source that fails says nothing about what it would have brought.
+        Err(failure) => return Err(failure),
+        Ok(_) => {
+            let detail = "there are bytes after the payload";
+            return Err(Failure::new(ReasonCode::TrailingBytes, detail));
+        }
     }
     Ok(Checked { artifact_len: release.payload_offset() + stored_len, plain_len })
 }

@@ -54,3 +54,23 @@ fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
     let installed = read_record(&record, &trust).unwrap();
     assert_eq!(installed.chunks.as_ref().map(Vec::len), Some(15));
 }
+
+/// A source that fails is no source that goes on.
+#[test]
+fn what_fails_after_the_last_byte_is_told_as_what_it_is() {
+    struct Fails;
+    impl std::io::Read for Fails {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("unplugged"))
+        }
+    }
+    let trust = Trust::parse(TRUST).unwrap();
+    let check = |more: &mut dyn std::io::Read| {
+        let mut input = std::io::Read::chain(GOLDEN, more);
+        let release = read_head(&mut input).unwrap().verify(&trust).unwrap();
+        check_payload(&release, &mut input, &|_| ()).map_err(|failure| failure.code())
+    };
+    assert!(check(&mut std::io::empty()).is_ok());
+    assert_eq!(check(&mut &b"x"[..]), Err(ReasonCode::TrailingBytes));
+    assert_eq!(check(&mut Fails), Err(ReasonCode::SourceLost));
+}
