@@ -2,7 +2,7 @@
 //! not need for it. A process of ours starts itself anew for that, with two descriptors.
 #![allow(unsafe_code)]
 
-use super::filter;
+use super::{filter, process};
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use std::fs::File;
@@ -26,7 +26,8 @@ pub struct Cage {
 /// The process that is in a cage, killed when this is dropped.
 #[derive(Debug)]
 pub struct Caged {
-    child: Child,
+    /// There until it is dropped.
+    child: Option<Child>,
 }
 
 /// Starts this program anew with these words. It gets standard input and output as given, no
@@ -40,15 +41,16 @@ pub fn start(words: &[String], input: OwnedFd, output: OwnedFd) -> Result<Caged>
         .stdout(Stdio::from(output))
         .stderr(Stdio::null())
         .spawn()?;
-    Ok(Caged { child })
+    Ok(Caged { child: Some(child) })
 }
 
 impl Caged {
     /// Waits for its end for so long, and then kills it. Says what was wrong about its end.
     pub fn end(mut self, patience: Duration) -> Option<String> {
         let start = Instant::now();
+        let child = self.child.as_mut()?;
         loop {
-            match self.child.try_wait() {
+            match child.try_wait() {
                 Ok(Some(status)) if status.success() => return None,
                 Ok(Some(status)) => {
                     return Some(match status.signal() {
@@ -68,8 +70,11 @@ impl Caged {
 
 impl Drop for Caged {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            // It may hang in a read of a stick that does not answer.
+            let _ = process::reap(child, process::PARTING);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
         if let Ok(group) = group {
             let _ = killpg(group, Signal::SIGKILL);
         }
-        child.wait()?;
+        reap(child, PARTING)?;
         return Err(spare::no_memory(failure));
     }
     let start = Instant::now();
@@ -138,10 +138,10 @@ pub fn run(call: &Invocation<'_>) -> std::io::Result<Finished> {
     if let Ok(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    let status = child.wait()?;
-    let by_itself =
-        || status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit);
-    let ending = ending.unwrap_or_else(by_itself);
+    let by_itself = reap(child, PARTING)?.map_or(Ending::Deadline, |status| {
+        status.code().map_or(Ending::Signal(status.signal().unwrap_or(0)), Ending::Exit)
+    });
+    let ending = ending.unwrap_or(by_itself);
     let [stdout, stderr] = heard.map(|h| h.take(call.keep));
     Ok(Finished { ending, stdout, stderr })
 }
@@ -158,6 +158,31 @@ fn dismiss(child: &Child, group: Pid) -> std::io::Result<()> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// How long the end of a program that was killed is waited for.
+pub(super) const PARTING: Duration = Duration::from_secs(2);
+
+/// Takes the end of a child that was killed. `None` if it does not come in time: while the kernel
+/// waits for a disk that does not answer, SIGKILL waits too. Then a thread takes it, whenever it
+/// comes, and nobody waits for that.
+pub(super) fn reap(mut child: Child, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() >= patience {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    log::warn!("process {} was killed and does not end", child.id());
+    if let Err(failure) = spare::thread("reap", move || drop(child.wait())) {
+        // Its number stays taken until we end; nothing else is lost.
+        log::debug!("{failure}");
+    }
+    Ok(None)
 }
 
 /// Whether a child has ended, without taking its end from whoever waits for it.
@@ -315,6 +340,22 @@ mod tests {
         let done = sh("sleep 60 & sleep 60", 100, b"").unwrap();
         assert_eq!(done.ending, Ending::Deadline);
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn who_does_not_end_is_left_to_a_thread() {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        let start = Instant::now();
+        assert_eq!(reap(child, Duration::from_millis(50)).unwrap(), None);
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{pid} is not reaped");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let ends = Command::new("true").spawn().unwrap();
+        assert!(reap(ends, Duration::from_secs(20)).unwrap().unwrap().success());
     }
 
     #[test]
