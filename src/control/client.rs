@@ -44,6 +44,12 @@ enum Left {
 /// No line of ours is longer: a client need not believe a server for ever.
 const LINE_MAX: usize = 8 * 1024 * 1024;
 
+/// No answer of ours that is taken as one text is longer.
+const TEXT_MAX: usize = 4 * LINE_MAX;
+
+/// No head of ours has more lines.
+const HEADERS_MAX: usize = 64;
+
 /// Asks, and waits for the beginning of the answer. An error means that nobody answers here.
 pub fn call(socket: &Path, call: &Call<'_>) -> Result<Answered> {
     let mut stream = UnixStream::connect(socket)?;
@@ -65,14 +71,18 @@ pub fn call(socket: &Path, call: &Call<'_>) -> Result<Answered> {
     let status = line(&mut from)?;
     let status = status.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(strange)?;
     let mut left = Left::Bytes(0);
-    loop {
+    for number in 0.. {
+        if number > HEADERS_MAX {
+            return Err(strange());
+        }
         let header = line(&mut from)?.to_ascii_lowercase();
         if header.is_empty() {
             break;
         }
         match header.split_once(':') {
             Some(("content-length", n)) => {
-                left = Left::Bytes(n.trim().parse().map_err(|_| strange())?);
+                let n = n.trim().parse().ok().filter(|n| *n <= TEXT_MAX);
+                left = Left::Bytes(n.ok_or_else(strange)?);
             }
             Some(("transfer-encoding", _)) => left = Left::Chunks,
             _ => {}
@@ -139,6 +149,9 @@ impl Lines {
     pub fn rest(mut self) -> Result<String> {
         let mut text = String::new();
         while let Some(line) = self.line()? {
+            if line.len() >= TEXT_MAX - text.len() {
+                return Err(strange());
+            }
             text.push_str(&line);
             text.push('\n');
         }

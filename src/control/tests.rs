@@ -237,3 +237,36 @@ fn long_answers_are_counted_and_leave_room_for_brief_ones() {
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(ask(&place, "GET", "/lines", "").0, 200);
 }
+
+/// What the client makes of a server that is not ours: it says a head, and one piece again and
+/// again until nobody listens.
+fn stranger(head: &'static str, piece: Vec<u8>) -> std::io::Result<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        // An end to it, so that a client without a bound fails too.
+        for _ in 0..20_000_000 / piece.len() * 4 {
+            if stream.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    });
+    let patience = Some(Duration::from_secs(20));
+    let call = Call { method: "GET", target: "/", body: "", handed: None, patience };
+    super::call(&socket, &call)?.lines.rest()
+}
+
+#[test]
+fn a_server_that_says_too_much_is_not_listened_to() {
+    let strange = |said: std::io::Result<String>| {
+        let kind = said.map(|text| text.len()).unwrap_err().kind();
+        assert_eq!(kind, std::io::ErrorKind::InvalidData);
+    };
+    strange(stranger("HTTP/1.1 200 OK\r\n", b"X-Header: again\r\n".to_vec()));
+    strange(stranger("HTTP/1.1 200 OK\r\nContent-Length: 99000000000\r\n\r\n", vec![b'x'; 4096]));
+    let chunk = [&b"10000\r\n"[..], &[b'x'; 0xffff], b"\n\r\n"].concat();
+    strange(stranger("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk));
+}

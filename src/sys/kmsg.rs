@@ -34,20 +34,29 @@ impl Kmsg {
     /// The next record; `None` if there is none yet, an empty one if there will be none. What the
     /// kernel has overwritten before it was read is left out.
     pub fn take(&mut self) -> Result<Option<Vec<u8>>> {
-        let mut record = vec![0; RECORD];
-        loop {
-            match self.file.read(&mut record) {
-                Ok(n) => {
-                    record.truncate(n);
-                    return Ok(Some(record));
-                }
-                Err(e) if e.raw_os_error() == Some(Errno::EPIPE as i32) => {}
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(e) => return Err(e),
+        take(|record| self.file.read(record))
+    }
+}
+
+/// Reads at a time that bring no record. A log that is overwritten faster than we read is waited
+/// for, as one that has nothing.
+const VAIN_MAX: usize = 100;
+
+fn take(mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Option<Vec<u8>>> {
+    let mut record = vec![0; RECORD];
+    for _ in 0..VAIN_MAX {
+        match read(&mut record) {
+            Ok(n) => {
+                record.truncate(n);
+                return Ok(Some(record));
             }
+            Err(e) if e.raw_os_error() == Some(Errno::EPIPE as i32) => {}
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(e) => return Err(e),
         }
     }
+    Ok(None)
 }
 
 impl AsFd for Kmsg {
@@ -67,6 +76,26 @@ pub fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_is_overwritten_for_ever_holds_nobody() {
+        for errno in [Errno::EPIPE, Errno::EINTR] {
+            let mut reads = 0;
+            let taken = take(|_| {
+                reads += 1;
+                assert!(reads < 10_000, "it reads for ever");
+                Err(errno.into())
+            });
+            assert_eq!(taken.unwrap(), None);
+            let mut vain = 3;
+            let taken = take(|record| {
+                vain -= 1;
+                record[0] = b'x';
+                if vain > 0 { Err(errno.into()) } else { Ok(1) }
+            });
+            assert_eq!(taken.unwrap(), Some(b"x".to_vec()));
+        }
+    }
 
     #[test]
     fn records_come_one_by_one_and_an_end_is_told_from_a_pause() {
