@@ -249,3 +249,28 @@ fn a_first_boot_that_says_no_sends_the_release_home_and_a_good_one_is_not_repeat
     bench.surefoot(&["commit", "--force", "--reason", "I know"]).ok();
     assert_eq!(bench.status()["state"], "updated");
 }
+
+/// What a program ignores or blocks goes on to those that it starts.
+#[test]
+fn programs_are_heard_and_have_the_usual_signals_whatever_the_caller_ignores() {
+    let bench = Bench::new();
+    let (config, seen) = (bench.path("DEV/surefoot.toml"), bench.path("DEV/seen"));
+    let mut text = String::from_utf8(common::read(&config)).unwrap();
+    // No shell: some make the signals usual again.
+    text += &format!(
+        "\n[[hook]]\nname = \"look\"\nat = \"before-install\"\n\
+         command = [\"/bin/cp\", \"/proc/self/status\", \"{seen}\"]\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let release = bench.release("2.0.0");
+    let program = env!("CARGO_BIN_EXE_surefoot");
+    let words = ["--ignore-signal=CHLD", program, "--config", &config, "install", &release];
+    common::run("env", &words, &[], b"").ok();
+    let seen = String::from_utf8(common::read(&seen)).unwrap();
+    for name in ["SigBlk:", "SigIgn:"] {
+        let bits = seen.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let bits = u64::from_str_radix(bits.trim(), 16).unwrap();
+        // SIGCHLD is 17, SIGXFSZ 25.
+        assert_eq!(bits & (1 << 16 | 1 << 24), 0, "{name} {bits:x}");
+    }
+}

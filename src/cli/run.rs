@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
     if let Some(good) = run_errand(&words) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    device::outlive_file_limits();
+    device::set_up_signals();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -34,7 +34,7 @@ pub fn command() -> clap::Command {
 /// Runs the program with the process's arguments. `programs` are the grammars of all programs that
 /// this build has, for `docs`.
 pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
-    crate::sys::host::outlive_file_limits();
+    crate::sys::signals::set_up();
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

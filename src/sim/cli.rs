@@ -141,7 +141,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    crate::sys::host::outlive_file_limits();
+    crate::sys::signals::set_up();
     let words = match Words::try_parse() {
         Ok(words) => words,
         Err(error) => {

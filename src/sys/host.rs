@@ -39,17 +39,6 @@ pub fn machine_id() -> Option<String> {
     Some(text.trim().to_owned()).filter(|t| t.len() == 32)
 }
 
-/// To be called before any thread is begun. From now on a file that may not become longer (setrlimit(2), `RLIMIT_FSIZE`) is an error of the
-/// write that would make it so, and no silent end of this process.
-pub fn outlive_file_limits() {
-    // Blocked and not ignored: the programs that this one starts get the usual signals back.
-    let mut held = nix::sys::signal::SigSet::empty();
-    held.add(nix::sys::signal::Signal::SIGXFSZ);
-    if let Err(error) = held.thread_block() {
-        log::debug!("SIGXFSZ is not held off: {error}");
-    }
-}
-
 /// What people call a user: the name in `/etc/passwd`, else `uid 1000`.
 pub fn user_name(uid: u32) -> String {
     let text = files::kernel_text("/etc/passwd").unwrap_or_default();

@@ -32,6 +32,19 @@ extern "C" fn told_to_end(signal: nix::libc::c_int) {
     }
 }
 
+extern "C" fn nothing(_: nix::libc::c_int) {}
+
+/// To be called before any thread is begun. From now on a file that may not become longer
+/// (setrlimit(2), `RLIMIT_FSIZE`) is an error of the write that would make it so, and no silent end
+/// of this process. And the ends of programs that it starts can be waited for: whoever ignores
+/// SIGCHLD hands that on, and then the kernel keeps no end of a child.
+pub fn set_up() {
+    set(Signal::SIGCHLD, SigHandler::SigDfl);
+    // A handler, as only that does not go on to the programs that this one starts: what is blocked
+    // or ignored does.
+    set(Signal::SIGXFSZ, SigHandler::Handler(nothing));
+}
+
 /// From now on the first of these signals is only noted. What ignores one goes on to ignore it, as
 /// under nohup(1). Programs that are started begin without this.
 pub fn heed() {
@@ -66,8 +79,9 @@ pub fn heed_no_more() {
 }
 
 fn set(signal: Signal, handler: SigHandler) {
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default and the ignoring disposition run no code of ours.
+    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the default and the ignoring disposition run no code of ours, and the one handler that
+    // is set here does nothing.
     if let Err(error) = unsafe { sigaction(signal, &action) } {
         log::debug!("{signal}: {error}");
     }
