@@ -126,7 +126,9 @@ fn make_way(world: &World, ask: &mut Installation, busy: Failure) -> Result<Offe
     if counter <= running.release_counter {
         return Err(busy);
     }
-    offer::weigh(world, &world.load_journal(), &offer.release, ask.allowed)?;
+    let journal = world.load_journal();
+    let (_, work) = offer::weigh(world, &journal, &offer.release, ask.allowed)?;
+    offer::not_cancelled(&journal, &work, &ask.order, ask.anew)?;
     let text = format!("{} takes its place", offer.release.manifest.version);
     world.stop_automatic(&Failure::new(ReasonCode::Superseded, text))?;
     Ok(offer)
@@ -219,9 +221,10 @@ fn bring(
         not_before(old, &work)?;
     }
     let work = Work { order: ask.order, ..work };
-    if work.order.automatic && !ask.anew && journal.cancelled.contains(&digest) {
-        let text = format!("a person cancelled {}; `surefoot install` begins it again", work.to);
-        return Err(Failure::new(ReasonCode::Cancelled, text));
+    offer::not_cancelled(&journal, &work, &work.order, ask.anew)?;
+    if ask.anew {
+        // Kept with the first word of this installation, so that it also goes on after a power cut.
+        journal = journal.resuming(&digest);
     }
     if let Some((held, begun)) = held {
         held.announce(&work);

@@ -12,6 +12,7 @@ use crate::source::{FileSource, Input, Sequential};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Named, Order, Standing, Work, not_rolled_back, wanted};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// An artifact whose head a trusted key has signed, with its payload still unread.
@@ -112,9 +113,40 @@ pub struct Judgement {
     pub running: String,
     /// The artifact: SHA-256 of its manifest.
     pub artifact: Digest,
+    /// Whether a person has cancelled it, so that nothing but a person begins it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
     /// What a person should know before; empty where only the head was looked at.
     #[serde(default)]
     pub findings: Vec<Condition>,
+}
+
+impl Judgement {
+    /// The same where no person asks for it.
+    pub fn unasked(self) -> Result<Judgement> {
+        match self.cancelled {
+            true => Err(cancelled(&self.plan.version)),
+            false => Ok(self),
+        }
+    }
+}
+
+/// Refuses what a person has cancelled, where this order is no person's own.
+pub(super) fn not_cancelled(
+    journal: &Journal,
+    work: &Work,
+    order: &Order,
+    anew: bool,
+) -> Result<()> {
+    match order.automatic && !anew && journal.cancelled.contains(&work.digest) {
+        true => Err(cancelled(&work.to)),
+        false => Ok(()),
+    }
+}
+
+fn cancelled(what: &dyn Display) -> Failure {
+    let text = format!("a person cancelled {what}; `surefoot install` begins it again");
+    Failure::new(ReasonCode::Cancelled, text)
 }
 
 /// Whether this file would be installed here: what the device needs for that, every signature, every
@@ -147,7 +179,10 @@ pub fn glance(world: &World, source: Source) -> Result<Judgement> {
 
 fn look_at(world: &World, source: Source) -> Result<(Offer, Judgement)> {
     let offer = open(world, source)?;
-    let (plan, work) = weigh(world, &world.load_journal(), &offer.release, Allowed::default())?;
+    let journal = world.load_journal();
+    let (plan, work) = weigh(world, &journal, &offer.release, Allowed::default())?;
     let (running, artifact) = (work.from.to_string(), offer.release.body_digest());
-    Ok((offer, Judgement { v: 1, plan, slot: work.slot, running, artifact, findings: Vec::new() }))
+    let (slot, cancelled) = (work.slot, journal.cancelled.contains(&artifact));
+    let findings = Vec::new();
+    Ok((offer, Judgement { v: 1, plan, slot, running, artifact, cancelled, findings }))
 }
