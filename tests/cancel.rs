@@ -275,7 +275,7 @@ fn a_daemon_that_is_told_to_end_stops_an_installation_in_good_order() {
 }
 
 /// A daemon with an inbox, whose hook waits for the file `go` beside the device.
-fn with_inbox(bench: &Bench) -> (Kept, String) {
+pub(crate) fn with_inbox(bench: &Bench) -> (Kept, String) {
     let inbox = bench.path("DEV/inbox");
     std::fs::create_dir(&inbox).unwrap();
     let script = format!(
@@ -289,7 +289,7 @@ fn with_inbox(bench: &Bench) -> (Kept, String) {
     (Kept::start(bench), inbox)
 }
 
-fn bring(bench: &Bench, inbox: &str, artifact: &str, name: &str) {
+pub(crate) fn bring(bench: &Bench, inbox: &str, artifact: &str, name: &str) {
     std::fs::copy(artifact, bench.path("coming")).unwrap();
     std::fs::rename(bench.path("coming"), format!("{inbox}/{name}.surefoot")).unwrap();
 }

@@ -29,6 +29,8 @@ pub fn advice(code: ReasonCode) -> &'static str {
         ReasonCode::TrialPending
         | ReasonCode::Busy
         | ReasonCode::Inhibited
+        | ReasonCode::Superseded
+        | ReasonCode::Interrupted
         | ReasonCode::HookLater => {
             "Leave the stick in, or put it in again later: the device is busy, and goes on by itself."
         }

@@ -9,3 +9,4 @@ mod daemon;
 mod hostile;
 mod places;
 mod pulled;
+mod turns;

@@ -53,12 +53,15 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
     // Whether somebody has brought something in this life of the daemon: what lies there from
     // before a reboot has had its chance.
     let brought = Arc::new(AtomicBool::new(false));
-    let (ring, arrived) = (bell.clone(), brought.clone());
+    // Rings for the look that goes on, whose list of files is an old one then.
+    let news = Arc::new(Bell::default());
+    let (ring, arrived, new) = (bell.clone(), brought.clone(), news.clone());
     let (asked, place) = (core.clone(), folder.clone());
     spawn("arrivals", move || {
         while any(&[arrivals.as_fd()], None).is_ok() {
             arrivals.drain();
             arrived.store(true, Ordering::SeqCst);
+            new.ring();
             ring.ring();
             if let Err(failure) = make_way(&asked, &place) {
                 log::info!("what has come into the inbox does not come first: {failure}");
@@ -83,7 +86,7 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
         let mut told = None;
         loop {
             let by_hand = brought.load(Ordering::SeqCst);
-            let (event, later) = match sweep(&settings, by_hand) {
+            let (event, later) = match sweep(&settings, by_hand, &news) {
                 Ok(None) => (None, false),
                 Ok(Some((ending, left))) => {
                     let text = format!("inbox: {}", ending.text);
@@ -107,8 +110,8 @@ fn make_way(core: &Core, folder: &Path) -> Result<()> {
     let Some(running) = world.running().filter(|r| r.automatic && r.artifact.is_some()) else {
         return Ok(());
     };
-    let newer = artifacts(folder)?.0.into_iter().find_map(|(_, _, path, _)| {
-        let judged = device::glance(&world, Source::File(path)).ok()?;
+    let newer = artifacts(folder)?.into_iter().find_map(|(_, _, path, _)| {
+        let judged = device::glance(&world, Source::File(path)).ok()?.unasked().ok()?;
         let newer = judged.plan.release_counter > running.release_counter;
         newer.then(|| judged.plan.version.to_string())
     });
@@ -125,7 +128,10 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 /// Name, length, and which file that was.
-struct Folder(Vec<(String, u64, PathBuf, Inode)>);
+type Found = (String, u64, PathBuf, Inode);
+
+/// What was found, and what rings when more has come.
+struct Folder<'a>(Vec<Found>, &'a Bell);
 
 /// Device and number: another file may come under the same name.
 type Inode = (u64, u64);
@@ -134,7 +140,7 @@ fn inode(about: &Metadata) -> Inode {
     (about.dev(), about.ino())
 }
 
-impl Shelf for Folder {
+impl Shelf for Folder<'_> {
     fn offers(&self) -> Vec<(String, u64)> {
         self.0.iter().map(|(name, len, ..)| (printable(name, 120), *len)).collect()
     }
@@ -143,12 +149,16 @@ impl Shelf for Folder {
         let none = || Failure::new(ReasonCode::NoSuchFile, "no such artifact");
         Ok(Goods::File(self.0.get(number).ok_or_else(none)?.2.clone()))
     }
+
+    fn is_outdated(&self, within: Duration) -> bool {
+        self.1.wait(Some(within))
+    }
 }
 
 /// Whole artifacts in the folder, by name. No links: they could lead anywhere.
-fn artifacts(folder: &Path) -> Result<Folder> {
+fn artifacts(folder: &Path) -> Result<Vec<Found>> {
     let entries = std::fs::read_dir(folder).reason(ReasonCode::Io, folder.display())?;
-    let mut found: Vec<(String, u64, PathBuf, Inode)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for entry in entries.take(FILES_MAX).flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         match entry.metadata() {
@@ -159,14 +169,16 @@ fn artifacts(folder: &Path) -> Result<Folder> {
             _ => {}
         }
     }
-    Ok(Folder(found))
+    Ok(found)
 }
 
 /// Judges what is there, installs what fits, reports, and takes away what is done with. If the
 /// power goes before that, it is all done again and comes to the same. Also says whether something
 /// is left to be looked at again.
-fn sweep(settings: &Settings, by_hand: bool) -> Result<Option<(Ending, bool)>> {
-    let shelf = artifacts(&settings.inbox)?;
+fn sweep(settings: &Settings, by_hand: bool, news: &Bell) -> Result<Option<(Ending, bool)>> {
+    // What has rung until now is found by this look.
+    news.wait(Some(Duration::ZERO));
+    let shelf = Folder(artifacts(&settings.inbox)?, news);
     if shelf.0.is_empty() {
         return Ok(None);
     }

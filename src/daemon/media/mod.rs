@@ -3,6 +3,7 @@
 
 mod desk;
 mod inbox;
+mod patience;
 mod report;
 mod stick;
 mod visit;

@@ -1,22 +1,16 @@
 //! What is done with the artifacts that somebody has brought: judge all, choose, install one, once.
 
 use super::desk::{Desk, Goods};
-use crate::device::{Ended, Installed, Next, State, Status};
-use crate::event::{Event, Sink};
+use super::patience::{patiently, wait_until_decided};
+use crate::device::{Ended, Installed, Judgement, Next, Status};
+use crate::event::{Event, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result};
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
-use crate::sys::{clock, signals};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// More artifacts are not judged.
 pub(super) const JUDGED_MAX: usize = 64;
-
-/// For a trial to be decided, or another update to end: longer than either may take.
-const PATIENCE: Duration = Duration::from_secs(100 * 60);
-
-/// Between two looks: soon, then ever later.
-const SOON: Duration = Duration::from_millis(500);
-const LATE: Duration = Duration::from_secs(15);
 
 /// Where the artifacts are.
 pub(super) trait Shelf {
@@ -24,6 +18,12 @@ pub(super) trait Shelf {
     fn offers(&self) -> Vec<(String, u64)>;
     /// The bytes of one, by its place in [`Shelf::offers`].
     fn take(&self, number: usize) -> Result<Goods>;
+    /// Waits for so long, or until something has come that these offers do not know of; whether it
+    /// has. Nothing comes to a stick while it is in.
+    fn is_outdated(&self, within: Duration) -> bool {
+        std::thread::sleep(within);
+        false
+    }
 }
 
 /// How it went.
@@ -73,12 +73,16 @@ pub(super) fn visit(
     board: &Board,
     sink: &dyn Sink,
 ) -> Visit {
-    let wait = wait_until_decided(desk, board);
+    let wait = wait_until_decided(desk, shelf, board);
     let offers = shelf.offers();
+    // Put in once more by a person, what was cancelled is begun again.
+    let anew = by_hand && by == "stick";
+    let fit = |judgement: Judgement| if anew { Ok(judgement) } else { judgement.unasked() };
     let mut judged: Vec<_> = (0..)
         .zip(offers.iter().take(JUDGED_MAX))
         .map(|(number, (name, len))| {
-            let verdict = match shelf.take(number).and_then(|g| desk.glance(g, sink)) {
+            let judgement = shelf.take(number).and_then(|g| desk.glance(g, sink)).and_then(fit);
+            let verdict = match judgement {
                 Ok(judgement) => Verdict::Fits {
                     version: judgement.plan.version,
                     release_counter: judgement.plan.release_counter,
@@ -96,7 +100,7 @@ pub(super) fn visit(
     let ending = match wait {
         Err(failure) => Ending::refused(&failure),
         Ok(status) => {
-            let order = Order { choice: &choice, status: &status, by, by_hand };
+            let order = Order { choice: &choice, status: &status, by, by_hand, anew };
             install(desk, shelf, &mut judged, &mut taken, &order, board, sink)
         }
     };
@@ -108,40 +112,14 @@ pub(super) fn visit(
     Visit { choice: summary(&judged, &fates), fates, judged, ending }
 }
 
-/// A trial is decided before anything else: by the daemon, or by a person, and then it is told.
-fn wait_until_decided(desk: &dyn Desk, board: &Board) -> Result<Status> {
-    let start = Instant::now();
-    let mut pause = SOON;
-    loop {
-        let status = match desk.status() {
-            // One that was killed comes back.
-            Err(f) if f.code() == ReasonCode::DaemonSilent && start.elapsed() < PATIENCE => {
-                std::thread::sleep(clock::pause(pause));
-                pause = (pause * 2).min(LATE);
-                continue;
-            }
-            status => status?,
-        };
-        if status.state != State::Trying {
-            return Ok(status);
-        }
-        if !desk.decides() || start.elapsed() >= PATIENCE {
-            let text = "the running system is on trial and not decided yet";
-            return Err(Failure::new(ReasonCode::TrialPending, text));
-        }
-        let text = "the running system is on trial; it is decided first";
-        board.show(Shown::Waiting, text, Some(ReasonCode::TrialPending));
-        std::thread::sleep(clock::pause(pause));
-        pause = (pause * 2).min(LATE);
-    }
-}
-
 /// What is to be installed, and in what order.
 struct Order<'a> {
     choice: &'a Choice,
     status: &'a Status,
     by: &'a str,
     by_hand: bool,
+    /// Also what a person has cancelled.
+    anew: bool,
 }
 
 /// Tries one after the other; `taken` is the one that was tried last and was not damaged. What turns
@@ -155,7 +133,7 @@ fn install(
     board: &Board,
     sink: &dyn Sink,
 ) -> Ending {
-    let Order { choice, status, by, by_hand } = *order;
+    let Order { choice, status, by, by_hand, anew } = *order;
     let mut last = nothing_fits(judged);
     for number in &choice.order {
         let Some(one) = judged.get_mut(*number) else {
@@ -165,13 +143,16 @@ fn install(
         if !by_hand && let Some(ending) = came_back(one, status) {
             return ending;
         }
-        // Put in once more by a person, what was cancelled is begun again; but only the first time
-        // of this visit.
-        let mut anew = by_hand && by == "stick";
-        let told = Following { board, name: &one.name, sink };
+        if shelf.is_outdated(Duration::ZERO) {
+            let text = "something has come meanwhile, and all is judged anew";
+            return Ending::refused(&Failure::new(ReasonCode::Busy, text));
+        }
+        let told = Following { board, name: &one.name, sink, writes: AtomicBool::default() };
         board.show(Shown::Installing, &choice.text, None);
-        let done = patiently(board, || {
-            let anew = std::mem::take(&mut anew);
+        let done = patiently(shelf, by, board, || {
+            // What has begun to be written counts as cancelled no more, so that whoever cancels it from
+            // then on is heard.
+            let anew = anew && !told.writes.load(Ordering::Relaxed);
             shelf.take(*number).and_then(|g| desk.install(g, by, anew, &told))
         });
         match done {
@@ -191,33 +172,6 @@ fn install(
         }
     }
     last
-}
-
-/// What ends by itself; a daemon that was killed comes back and goes on where it stopped.
-fn ends(failure: &Failure) -> bool {
-    match failure.code() {
-        // A person's word, and a newer release that comes first.
-        ReasonCode::Cancelled | ReasonCode::Superseded => false,
-        // The daemon is told to end, and comes back; this process may be told as well.
-        ReasonCode::Interrupted | ReasonCode::DaemonSilent => signals::told().is_none(),
-        code => code.class() == Class::Busy,
-    }
-}
-
-/// Somebody else's update ends some time, and so does what holds back this one.
-fn patiently(board: &Board, mut act: impl FnMut() -> Result<Installed>) -> Result<Installed> {
-    let start = Instant::now();
-    let mut pause = SOON;
-    loop {
-        match act() {
-            Err(failure) if ends(&failure) && start.elapsed() < PATIENCE => {
-                board.show(Shown::Waiting, failure.detail(), Some(failure.code()));
-                std::thread::sleep(clock::pause(pause));
-                pause = (pause * 2).min(LATE);
-            }
-            other => return other,
-        }
-    }
 }
 
 /// A stick that stays in is seen again at every boot. What was installed from it and did not stay
@@ -253,6 +207,8 @@ fn nothing_fits(judged: &[Judged]) -> Ending {
         ReasonCode::AlreadyInstalled => 0,
         ReasonCode::RolledBackBefore => 1,
         ReasonCode::VersionOlder | ReasonCode::BelowFloor => 2,
+        // The others are told of: it stays where it is, and no report may wait for it.
+        ReasonCode::Cancelled => 5,
         _ if code.class() == Class::Reject => 4,
         _ => 3,
     };
@@ -289,6 +245,8 @@ struct Following<'a> {
     board: &'a Board,
     name: &'a str,
     sink: &'a dyn Sink,
+    /// Whether the journal speaks of it, which it does before the first byte is written.
+    writes: AtomicBool,
 }
 
 impl Sink for Following<'_> {
@@ -296,6 +254,9 @@ impl Sink for Following<'_> {
         if let Event::Progress { phase, done, total } = event {
             let text = format!("{} {}", phase.doing(), self.name);
             self.board.percent(phase.of_the_whole(*done, *total), &text);
+        }
+        if matches!(event, Event::PhaseStarted { phase: Phase::Write, .. }) {
+            self.writes.store(true, Ordering::Relaxed);
         }
         self.sink.emit(event);
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::Judgement;
-use crate::event::{Nowhere, Phase};
+use crate::event::Nowhere;
 use crate::model::Digest;
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -13,6 +13,9 @@ struct Told {
     /// For each artifact: how often busy, and then what.
     installs: Mutex<Vec<Vec<Option<ReasonCode>>>>,
     asked: Mutex<Vec<String>>,
+    /// Whether it begins to write, and which ones a person has cancelled before.
+    writes: bool,
+    cancelled: &'static [usize],
 }
 
 fn digest(n: usize) -> Digest {
@@ -21,7 +24,14 @@ fn digest(n: usize) -> Digest {
 
 fn told(installs: &[&[Option<ReasonCode>]], last: Value) -> Told {
     let installs = installs.iter().map(|l| l.to_vec()).collect();
-    Told { states: Mutex::default(), last, installs: Mutex::new(installs), asked: Mutex::default() }
+    Told {
+        states: Mutex::default(),
+        last,
+        installs: Mutex::new(installs),
+        asked: Mutex::default(),
+        writes: false,
+        cancelled: &[],
+    }
 }
 
 fn number(goods: Goods) -> usize {
@@ -51,13 +61,18 @@ impl Desk for Told {
         });
         let judgement = json!({
             "v": 1, "plan": plan, "slot": "b", "running": "0", "artifact": digest(number),
+            "cancelled": self.cancelled.contains(&number),
         });
         Ok(serde_json::from_value(judgement).unwrap())
     }
 
-    fn install(&self, goods: Goods, by: &str, _: bool, _: &dyn Sink) -> Result<Installed> {
+    fn install(&self, goods: Goods, by: &str, anew: bool, sink: &dyn Sink) -> Result<Installed> {
         let number = number(goods);
-        self.asked.lock().unwrap().push(format!("{by} {number}"));
+        let anew = if anew && !self.cancelled.is_empty() { " anew" } else { "" };
+        self.asked.lock().unwrap().push(format!("{by} {number}{anew}"));
+        if self.writes {
+            sink.emit(&Event::PhaseStarted { phase: Phase::Write, total: 1 });
+        }
         match self.installs.lock().unwrap()[number].remove(0) {
             Some(code) => Err(Failure::new(code, "told so")),
             None => Ok(serde_json::from_value(json!({
@@ -73,7 +88,8 @@ impl Desk for Told {
     }
 }
 
-struct Shelved(usize);
+/// How many, and whether more comes while something is waited for.
+struct Shelved(usize, bool);
 
 impl Shelf for Shelved {
     fn offers(&self) -> Vec<(String, u64)> {
@@ -82,13 +98,20 @@ impl Shelf for Shelved {
     fn take(&self, number: usize) -> Result<Goods> {
         Ok(Goods::File(number.to_string().into()))
     }
+    fn is_outdated(&self, within: Duration) -> bool {
+        self.1 && !within.is_zero()
+    }
 }
 
 fn go(desk: &Told, by_hand: bool) -> (Ending, Vec<String>) {
+    gone(desk, "stick", by_hand, false)
+}
+
+fn gone(desk: &Told, by: &str, by_hand: bool, more: bool) -> (Ending, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let board = Board::new(folder.path().join("status"), "x");
     let count = desk.installs.lock().unwrap().len();
-    let visit = visit(desk, &Shelved(count), "stick", by_hand, &board, &Nowhere);
+    let visit = visit(desk, &Shelved(count, more), by, by_hand, &board, &Nowhere);
     (visit.ending, desk.asked.lock().unwrap().clone())
 }
 
@@ -125,6 +148,63 @@ fn another_update_is_waited_for_and_so_is_a_trial() {
         assert_eq!(ending.shown, Shown::Done);
         assert_eq!(asked, ["stick 0", "stick 0"], "{code}");
         assert!(desk.states.lock().unwrap().is_empty(), "it did not look twice");
+    }
+}
+
+#[test]
+fn what_comes_while_something_is_waited_for_is_chosen_among_anew() {
+    let busy = [Some(ReasonCode::Busy), None];
+    let desk = told(&[&busy], none());
+    let (ending, asked) = gone(&desk, "inbox", true, true);
+    assert_eq!((ending.shown, ending.code), (Shown::Waiting, Some(ReasonCode::Busy)));
+    assert_eq!(asked, ["inbox 0"], "the old choice is not tried again");
+    let desk = told(&[&[None]], none());
+    desk.states.lock().unwrap().push("trying");
+    let (ending, asked) = gone(&desk, "inbox", true, true);
+    assert_eq!((ending.shown, ending.code), (Shown::Waiting, Some(ReasonCode::TrialPending)));
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
+fn a_stick_that_made_way_goes_on_and_the_inbox_chooses_anew() {
+    let made_way = [Some(ReasonCode::Superseded), None];
+    let (ending, asked) = go(&told(&[&made_way], none()), true);
+    assert_eq!((ending.shown, asked), (Shown::Done, vec!["stick 0".into(), "stick 0".into()]));
+    let (ending, asked) = gone(&told(&[&made_way], none()), "inbox", true, false);
+    assert_eq!((ending.shown, asked), (Shown::Waiting, vec!["inbox 0".into()]));
+}
+
+#[test]
+fn what_a_person_has_cancelled_stands_in_nobodys_way() {
+    let desk = || Told { cancelled: &[1], ..told(&[&[None], &[None]], none()) };
+    for (by, by_hand) in [("inbox", true), ("inbox", false), ("stick", false)] {
+        let (ending, asked) = gone(&desk(), by, by_hand, false);
+        assert_eq!((ending.shown, asked), (Shown::Done, vec![format!("{by} 0")]));
+    }
+    assert_eq!(go(&desk(), true).1, ["stick 1 anew"], "put in once more by a person");
+    let alone = Told { cancelled: &[0], ..told(&[&[None]], none()) };
+    let (ending, asked) = gone(&alone, "inbox", true, false);
+    assert_eq!((ending.shown, ending.code), (Shown::Cancelled, Some(ReasonCode::Cancelled)));
+    assert!(asked.is_empty(), "{asked:?}");
+    let refused = |code| Judged {
+        name: "x".to_owned(),
+        len: 1,
+        verdict: Verdict::Refused { code, detail: String::new() },
+    };
+    let bad = [ReasonCode::Cancelled, ReasonCode::SignatureInvalid].map(refused);
+    assert_eq!(nothing_fits(&bad).code, Some(ReasonCode::SignatureInvalid), "it is told of");
+}
+
+#[test]
+fn put_in_once_more_it_is_begun_anew_until_it_has_begun() {
+    for code in
+        [ReasonCode::Busy, ReasonCode::Inhibited, ReasonCode::HookLater, ReasonCode::DaemonSilent]
+    {
+        let later = [Some(code), None];
+        let desk = Told { cancelled: &[0], ..told(&[&later], none()) };
+        assert_eq!(go(&desk, true).1, ["stick 0 anew", "stick 0 anew"], "{code}");
+        let desk = Told { cancelled: &[0], writes: true, ..told(&[&later], none()) };
+        assert_eq!(go(&desk, true).1, ["stick 0 anew", "stick 0"], "{code}: cancelled meanwhile");
     }
 }
 
