@@ -189,6 +189,11 @@ impl Bell {
         self.heard.notify_all();
     }
 
+    /// Whether nobody has heard the last ring yet.
+    pub(super) fn is_unheard(&self) -> bool {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until it rings, or so long, and says whether it rang; a ring while nobody waited
     /// counts.
     pub(super) fn wait(&self, most: Option<Duration>) -> bool {

@@ -30,6 +30,9 @@ const FILES_MAX: usize = 1000;
 /// What had to wait is tried again after so long, whatever happens.
 const AGAIN: Duration = Duration::from_secs(300);
 
+/// What is installed is compared with what has come so often, while a look does not know of it.
+const UNHEARD: Duration = Duration::from_millis(300);
+
 /// Nothing in these threads recurses deeply.
 const STACK: usize = 512 * 1024;
 
@@ -56,13 +59,23 @@ pub(in crate::daemon) fn watch(core: &Arc<Core>, settings: &Settings) -> Result<
     // Rings for the look that goes on, whose list of files is an old one then.
     let news = Arc::new(Bell::default());
     let (ring, arrived, new) = (bell.clone(), brought.clone(), news.clone());
-    let (asked, place) = (core.clone(), folder.clone());
+    let (asked, place, run) = (core.clone(), folder.clone(), settings.run.clone());
     spawn("arrivals", move || {
-        while any(&[arrivals.as_fd()], None).is_ok() {
-            arrivals.drain();
-            arrived.store(true, Ordering::SeqCst);
-            new.ring();
-            ring.ring();
+        let mut judged = None;
+        // Until the look that goes on has heard of it, that may begin an older file at any moment.
+        while any(&[arrivals.as_fd()], new.is_unheard().then_some(UNHEARD)).is_ok() {
+            if arrivals.drain() {
+                arrived.store(true, Ordering::SeqCst);
+                new.ring();
+                ring.ring();
+                judged = None;
+            }
+            let named = device::running(&run).filter(|r| r.automatic && r.artifact.is_some());
+            let running = named.map(|r| r.id);
+            if running.is_none() || running == judged {
+                continue;
+            }
+            judged = running;
             if let Err(failure) = make_way(&asked, &place) {
                 log::info!("what has come into the inbox does not come first: {failure}");
             }
