@@ -149,7 +149,8 @@ fn staged(j: &Journal, f: &Facts, work: &Work) -> Step {
         Wish::Install(wanted, _) if wanted.digest != work.digest => begin(j, f, wanted),
         Wish::Install(_, Then::Switch) | Wish::Switch => arm(j, f, work),
         Wish::Rollback(why) => {
-            end(j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
+            let j = not_again(j, work);
+            end(&j, f, Ended::Failed, work.clone(), None, ReasonCode::Requested, why)
         }
         Wish::Cancel { why, begun } if is_meant(begun, work) => cancelled(j, f, work, None, why),
         Wish::Cancel { why, begun } => cancelled_before(j, f, why, begun),
