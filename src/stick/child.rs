@@ -97,7 +97,7 @@ fn list(disk: Rc<Disk>, place: usize, mut answer: &File) -> Result<()> {
     let said = listed(disk, place).unwrap_or_else(|error| {
         // The reason goes to the parent: a child that only ends keeps it.
         let listing = Listing { damage: Some(error.to_string()), ..Listing::default() };
-        Answer { places: 1, kind: Kind::Fat, firmware: false, listing }
+        Answer { places: place + 1, kind: Kind::Fat, firmware: false, listing }
     });
     answer.write_all(print(&said).as_bytes())
 }
@@ -109,7 +109,13 @@ fn listed(disk: Rc<Disk>, place: usize) -> Result<Answer> {
         None => Kind::Nothing,
     };
     let listing = match places.get(place) {
-        Some(found) if kind == Kind::Fat => fat::list(disk, found.clone()),
+        Some(found) if kind == Kind::Fat => {
+            let list = || fat::list(disk, found.clone());
+            catch_unwind(AssertUnwindSafe(list)).unwrap_or_else(|_| {
+                let damage = Some("its entries cannot be followed".to_owned());
+                Listing { damage, ..Listing::default() }
+            })
+        }
         _ => Listing::default(),
     };
     let places = places.len().min(PLACES_MAX);

@@ -10,11 +10,15 @@ use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::blk::{Identity, open_foreign};
 use crate::sys::cage::{self, Caged};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// What the kernel says of a card reader without a card; it has no kind of its own.
+const ENOMEDIUM: i32 = 123;
 
 /// For the listing of one place.
 const LIST_PATIENCE: Duration = Duration::from_secs(20);
@@ -61,7 +65,9 @@ impl Found {
     /// The number of the place where a report belongs: beside an artifact, else in the first FAT
     /// where a person looks; none where only a partition of firmware is left.
     pub fn place_for_report(&self) -> Option<usize> {
-        let fats = || self.places.iter().enumerate().filter(|(_, p)| p.kind == Kind::Fat);
+        // What a damaged FAT calls free may be a person's file.
+        let sound = |p: &Place| p.kind == Kind::Fat && p.damage.is_none();
+        let fats = || self.places.iter().enumerate().filter(|(_, p)| sound(p));
         let beside = fats().find(|(_, p)| !p.candidates.is_empty());
         beside.or_else(|| fats().find(|(_, p)| !p.firmware)).map(|(number, _)| number)
     }
@@ -107,8 +113,7 @@ impl Stick {
     /// `SOURCE_LOST` if it cannot be read.
     pub fn open(path: &Path) -> Result<Stick> {
         let told = |e: std::io::Error| {
-            // ENOMEDIUM has no kind of its own.
-            let empty = e.raw_os_error() == Some(123);
+            let empty = e.raw_os_error() == Some(ENOMEDIUM);
             let code = match e.kind() {
                 ErrorKind::NotFound | ErrorKind::InvalidInput => ReasonCode::NoSuchFile,
                 _ if empty => ReasonCode::NoSuchFile,
@@ -116,7 +121,12 @@ impl Stick {
             };
             Failure::new(code, format!("{}: {e}", path.display()))
         };
-        let device = open_foreign(path, false).map_err(told)?;
+        let mut device = open_foreign(path, false).map_err(told)?;
+        // Opened without waiting, a reader without a card is a device of no length.
+        let is_device = device.metadata().map_err(told)?.file_type().is_block_device();
+        if is_device && device.seek(SeekFrom::End(0)).map_err(told)? == 0 {
+            return Err(told(std::io::Error::from_raw_os_error(ENOMEDIUM)));
+        }
         let identity = Identity::from(&device.metadata().map_err(told)?);
         Ok(Stick { path: path.to_owned(), device, identity })
     }
@@ -130,19 +140,25 @@ impl Stick {
     /// are looked at all the same.
     pub fn look(&self) -> Found {
         let mut found = Found::default();
-        let mut count = 1;
+        // How many there are says each of them but one that cannot be read.
+        let (mut count, mut told) = (1, true);
         while found.places.len() < count.min(PLACES_MAX) {
             let number = found.places.len();
-            found.places.push(match self.list(number) {
+            match self.list(number) {
+                Ok(answer) if number > 0 && number >= answer.places => break,
                 Ok(answer) => {
-                    count = count.max(answer.places);
-                    place(answer.kind, answer.firmware, answer.listing)
+                    (count, told) = (count.max(answer.places), true);
+                    found.places.push(place(answer.kind, answer.firmware, answer.listing));
                 }
+                // The one before could not be read either: there may be none here.
+                Err(_) if !told => break,
                 Err(failure) => {
+                    (count, told) = (count.max(number + 2), false);
                     let damage = Some(failure.detail().to_owned());
-                    place(Kind::Fat, false, Listing { damage, ..Listing::default() })
+                    let listing = Listing { damage, ..Listing::default() };
+                    found.places.push(place(Kind::Fat, false, listing));
                 }
-            });
+            }
         }
         found
     }

@@ -250,3 +250,20 @@ fn an_artifact_on_the_partition_of_firmware_is_taken_where_the_other_is_not_read
         bench.surefoot(&["stick", "--gone", stick.text()]).ok();
     }
 }
+
+/// A boot sector whose numbers overflow, in place of the first or of the last partition.
+#[test]
+fn a_partition_whose_reader_fails_hides_no_other_one() {
+    let bench = Bench::new();
+    let formatted = Medium::new(bench.dir.path(), "f.img", Shape::Bare, 32, 40);
+    let mut hostile = std::fs::read(&formatted.path).unwrap()[..512].to_vec();
+    hostile[36..40].copy_from_slice(&[0xff; 4]);
+    for first in [true, false] {
+        let stick = Medium::of_firmware(bench.dir.path(), "s.img", first, &hostile);
+        stick.put(&bench.release("2.0.0"), "two.surefoot");
+        bench.surefoot(&["stick", stick.text()]).ok();
+        assert!(stick.report().contains("2.0.0 installed"), "{}", stick.report());
+        bench.surefoot(&["rollback"]).ok();
+        bench.surefoot(&["stick", "--gone", stick.text()]).ok();
+    }
+}

@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(100 * 60);
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(15);
 
+/// A word to end is looked for so often.
+const SLICE: Duration = Duration::from_secs(1);
+
 /// A trial is decided before anything else: by the daemon, or by a person, and then it is told.
 pub(super) fn wait_until_decided(
     desk: &dyn Desk,
@@ -27,7 +30,9 @@ pub(super) fn wait_until_decided(
         let status = match desk.status() {
             // One that was killed comes back.
             Err(f) if f.code() == ReasonCode::DaemonSilent && start.elapsed() < PATIENCE => {
-                std::thread::sleep(clock::pause(pause));
+                if is_over(shelf, pause) {
+                    return Err(f);
+                }
                 pause = (pause * 2).min(LATE);
                 continue;
             }
@@ -42,11 +47,25 @@ pub(super) fn wait_until_decided(
         }
         let text = "the running system is on trial; it is decided first";
         board.show(Shown::Waiting, text, Some(ReasonCode::TrialPending));
-        if shelf.is_outdated(clock::pause(pause)) {
+        if is_over(shelf, pause) {
             return pending(text);
         }
         pause = (pause * 2).min(LATE);
     }
+}
+
+/// Waits for so long, and says whether there is no more to wait for: something else has come, or this
+/// process is told to end, and then the report must still be written.
+fn is_over(shelf: &dyn Shelf, pause: Duration) -> bool {
+    let mut left = clock::pause(pause);
+    while !left.is_zero() {
+        let slice = left.min(SLICE);
+        if signals::told().is_some() || shelf.is_outdated(slice) {
+            return true;
+        }
+        left -= slice;
+    }
+    signals::told().is_some()
 }
 
 /// What ends by itself; a daemon that was killed comes back and goes on where it stopped.
@@ -76,7 +95,7 @@ pub(super) fn patiently(
         match act() {
             Err(failure) if ends(&failure, by) && start.elapsed() < PATIENCE => {
                 board.show(Shown::Waiting, failure.detail(), Some(failure.code()));
-                if shelf.is_outdated(clock::pause(pause)) {
+                if is_over(shelf, pause) {
                     return Err(failure);
                 }
                 pause = (pause * 2).min(LATE);
