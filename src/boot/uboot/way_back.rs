@@ -9,6 +9,7 @@ use super::scheme::{self, names};
 use super::{Env, apply, hex_address};
 use crate::boot::{BootChange, Finding, Grade};
 use crate::model::{Digest, SlotId, Txn};
+use std::sync::{Mutex, PoisonError};
 
 const WAY_BACK: &str = "Put the `altbootcmd` of uboot-scripts/ into the environment, or let yours store surefoot_slot=${surefoot_good} and upgrade_available=0 and then `run bootcmd`; see docs/uboot-environment.md.";
 const BOOTCMD: &str = "Let `bootcmd` end in the boot script, as `run surefoot_boot` does; see docs/uboot-environment.md.";
@@ -28,7 +29,23 @@ fn weak(reason: String, remedy: &str) -> Finding {
 
 /// Everything in the variables that keeps this board from booting, or a bad system from coming
 /// home; empty if the way back is proved.
+///
+/// The variables seldom change and are looked at in every step, and following a script takes most
+/// of such a look: what was found of the same variables is kept.
 pub(super) fn findings(env: &Env) -> Vec<Finding> {
+    static LAST: Mutex<Option<(Env, Vec<Finding>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((same, found)) if same == env => found.clone(),
+        _ => {
+            let found = followed(env);
+            *last = Some((env.clone(), found.clone()));
+            found
+        }
+    }
+}
+
+fn followed(env: &Env) -> Vec<Finding> {
     let mut out = Vec::new();
     boots(env, &mut out);
     match env.get(names::ALTBOOTCMD) {
