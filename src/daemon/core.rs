@@ -189,7 +189,7 @@ impl Bell {
         self.heard.notify_all();
     }
 
-    /// Whether nobody has heard the last ring yet.
+    /// Whether the last ring is not heard yet.
     pub(super) fn is_unheard(&self) -> bool {
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }

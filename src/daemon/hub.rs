@@ -67,7 +67,7 @@ impl Rope {
 
 /// Everything from a moment on.
 pub struct Follower {
-    /// Dropped with it: so we see that nobody holds the other end any more.
+    /// Dropped with it: it says whether the other end is still held.
     _holds: Arc<()>,
     told: Receiver<Numbered>,
     bell: UnixStream,
@@ -130,7 +130,7 @@ impl Hub {
         let holds = Arc::new(());
         let held = Arc::downgrade(&holds);
         let mut inner = self.inner();
-        // Days may go by until the next event: whoever has left must not keep a descriptor of ours
+        // Days may go by until the next event: a follower that has left must not keep a descriptor
         // until then.
         inner.followers.retain(|rope| rope.held.strong_count() > 0);
         inner.followers.push(Rope { held, told: sender, bell: here });

@@ -270,8 +270,13 @@ impl Keeper {
     fn decide(&mut self, core: &Core, world: &World, verdict: Verdict) -> Result<Option<Duration>> {
         let Some(_turn) = core.turn_now() else { return Ok(Some(SOON)) };
         match device::decide(world, verdict, &core.hub) {
-            // A request that waits for this turn may begin the next update at once.
-            Ok(_) => device::aftermath(world, &core.hub)?,
+            // A request that waits for this turn may begin the next update at once. What fails here is
+            // done again, and told, by the next turn.
+            Ok(_) => {
+                if let Err(failure) = device::aftermath(world, &core.hub) {
+                    log::info!("after the decision: {failure}");
+                }
+            }
             // It is on its way back already; the next turn reboots.
             Err(f) if matches!(f.code(), ReasonCode::HealthFailed | ReasonCode::HookVeto) => {}
             // The integrator's program is not ready for it.

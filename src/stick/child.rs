@@ -104,9 +104,15 @@ fn list(disk: Rc<Disk>, place: usize, mut answer: &File) -> Result<()> {
 
 fn listed(disk: Rc<Disk>, place: usize) -> Result<Answer> {
     let (places, usual) = places(&disk)?;
-    let kind = match places.get(place) {
-        Some(found) => kind_of(&disk, found)?,
+    let kind = match places.get(place).map(|found| kind_of(&disk, found)) {
+        Some(Ok(kind)) => kind,
         None => Kind::Nothing,
+        // How many there are is known all the same.
+        Some(Err(error)) => {
+            let listing = Listing { damage: Some(error.to_string()), ..Listing::default() };
+            let (places, firmware) = (places.len().min(PLACES_MAX), place >= usual);
+            return Ok(Answer { places, kind: Kind::Fat, firmware, listing });
+        }
     };
     let listing = match places.get(place) {
         Some(found) if kind == Kind::Fat => {

@@ -73,7 +73,7 @@ fn ends(failure: &Failure, by: &str) -> bool {
     match failure.code() {
         ReasonCode::Cancelled => false,
         // The newer release may be refused yet, and then this one goes on. What lies in the inbox is
-        // chosen anew; nobody looks at a stick once more.
+        // chosen anew; a stick is looked at once.
         ReasonCode::Superseded => by == "stick" && signals::told().is_none(),
         // The daemon is told to end, and comes back; this process may be told as well.
         ReasonCode::Interrupted | ReasonCode::DaemonSilent => signals::told().is_none(),
@@ -81,7 +81,7 @@ fn ends(failure: &Failure, by: &str) -> bool {
     }
 }
 
-/// Somebody else's update ends some time, and so does what holds back this one. But what has come
+/// Another update ends some time, and so does what holds back this one. But what has come
 /// meanwhile may be the better choice: then the failure is returned, and the caller chooses anew.
 pub(super) fn patiently(
     shelf: &dyn Shelf,
