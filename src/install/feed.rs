@@ -18,6 +18,8 @@ pub(super) struct Ticket<'a> {
     pub(super) index: usize,
     pub(super) span: &'a Span,
     pub(super) plain: AlignedBuf,
+    /// Where more can be asked for.
+    pub(super) source: Option<Arc<dyn Fetch>>,
 }
 
 /// Where the stored bytes come from.
@@ -66,8 +68,8 @@ impl<'a, 's> Feed<'a, 's> {
         Feed { spans, first_chunk, queue: Mutex::new(Queue { next: 0, supply }) }
     }
 
-    /// The next span, its stored bytes in `stored`; `None` when all are taken or nobody wants
-    /// more. The buffer comes before the number: so the lowest span in flight always has one,
+    /// The next span, its stored bytes in `stored` where it is fetched; `None` when all are taken or
+    /// nobody wants more. The buffer comes before the number: so the lowest span in flight always has one,
     /// and those that wait for their turn never hold the last.
     pub(super) fn take(
         &self,
@@ -83,19 +85,23 @@ impl<'a, 's> Feed<'a, 's> {
             return Ok(None);
         };
         queue.next += 1;
-        spare::resize(stored, small(span.stored.end - span.stored.start))?;
         let source = match &mut queue.supply {
             Supply::Stream(tape) => {
+                spare::resize(stored, small(span.stored.end - span.stored.start))?;
                 tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
                 None
             }
             Supply::File(source) => Some(Arc::clone(source)),
         };
         drop(queue);
-        if let Some(source) = source {
-            source.read_at(span.stored.start, stored)?;
+        match &source {
+            Some(source) if !span.copied => {
+                spare::resize(stored, small(span.stored.end - span.stored.start))?;
+                source.read_at(span.stored.start, stored)?;
+            }
+            _ => {}
         }
-        Ok(Some(Ticket { index, span, plain }))
+        Ok(Some(Ticket { index, span, plain, source }))
     }
 
     /// Gives the supply back when every worker is done.

@@ -1,8 +1,9 @@
 //! From what is asked to what is written: look at the slot first, then decide, then write.
 
 use super::check::{Depth, check_chunks, check_length};
+use super::origin::{Origin, without_copies};
 use super::plan::Plan;
-use super::reuse::{Reuse, kept};
+use super::reuse::{Reuse, origins};
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use crate::artifact::Release;
@@ -30,11 +31,11 @@ pub struct Job<'a> {
     pub sink: &'a dyn Sink,
 }
 
-/// A job whose source has the right length and whose slot has been compared: it is known which
-/// chunks are missing, and nothing is changed yet.
+/// A job whose source has the right length and whose slot has been compared: it is known where
+/// each chunk comes from, and nothing is changed yet.
 pub struct Prepared<'a> {
     order: Order<'a>,
-    kept: Vec<bool>,
+    origins: Vec<Origin>,
     input: Input,
     target: &'a Inactive,
     sink: &'a dyn Sink,
@@ -57,11 +58,15 @@ impl<'a> Job<'a> {
             first_chunk: payload.first_chunk as usize,
             places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
             record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?)?,
+            other: None,
         };
-        let kept = kept(device, &order.places, &self.reuse, self.sink)
+        let mut origins = origins(device, &order.places, &self.reuse, self.sink)
             .map_err(|f| f.at(format_args!("slot {}", self.target.id())))?;
         let Job { input, target, sink, .. } = self;
-        Ok(Prepared { order, kept, input, target, sink })
+        if let Input::Stream(_) = input {
+            origins = without_copies(&origins);
+        }
+        Ok(Prepared { order, origins, input, target, sink })
     }
 }
 
@@ -80,7 +85,7 @@ impl Prepared<'_> {
             Input::Seekable(source) => check_chunks(
                 &**source,
                 &self.order.places,
-                |i| !self.kept[i],
+                |i| self.origins[i] == Origin::Fetch,
                 Depth::Stored,
                 self.sink,
             ),
@@ -95,7 +100,8 @@ impl Prepared<'_> {
     /// `IO`, `NO_SPACE`) leaves the slot without its first 128 KiB and without a record: it
     /// offers no kernel, and the next installation may resume.
     pub fn write(self) -> Result<Report> {
-        let written = self.order.carry_out(self.target.device(), self.input, &self.kept, self.sink);
+        let device = self.target.device();
+        let written = self.order.carry_out(device, self.input, &self.origins, self.sink);
         written.map_err(|f| f.at(format_args!("slot {}", self.target.id())))
     }
 }

@@ -13,6 +13,7 @@ mod job;
 mod lay;
 mod line;
 mod medium;
+mod origin;
 mod pipeline;
 mod plan;
 mod progress;
@@ -34,6 +35,7 @@ fn small(len: u64) -> usize {
 
 pub use check::{Depth, check_file, check_length, image_head};
 pub use job::{Job, Prepared, write_slot};
+pub use origin::Origin;
 pub use plan::{Plan, Target, plan};
 pub use reuse::Reuse;
 pub use verdict::{SlotRecord, SlotVerdict, installed, slot_record, verify_slot};

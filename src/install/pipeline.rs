@@ -10,18 +10,23 @@
 //! A worker writes what it has decoded: a write is a wait, and no thread has to be woken for it.
 
 use super::buffers::Buffers;
-use super::feed::{Feed, Supply};
+use super::feed::{Feed, Supply, Ticket};
 use super::lay::lead;
 use super::line::{Line, STORED_WINDOW};
-use super::medium::WAITING_THREADS;
+use super::medium::{MediumReader, WAITING_THREADS};
+use super::origin::{Origin, Other};
 use super::progress::Progress;
 use super::readers::Readers;
-use super::spans::{Places, SPAN_MAX, Span, Work};
+use super::small;
+use super::spans::{Places, SPAN_MAX, Work};
 use crate::artifact::Decoder;
 use crate::disk::BlockDevice;
-use crate::model::Result;
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::source::Fetch;
 use crate::sys::{AlignedBuf, spare, stop};
+use std::ops::Range;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 /// Plain buffers: one in each worker's hands, as many decoded and waiting for their turn.
@@ -50,9 +55,13 @@ pub(super) struct Pipeline<'a> {
     pub(super) work: &'a Work,
     pub(super) readers: Readers<'a>,
     pub(super) progress: &'a Progress<'a>,
+    pub(super) origins: &'a [Origin],
+    pub(super) other: Option<Other<'a>>,
+    /// Stored bytes that were used.
+    pub(super) fetched: AtomicU64,
 }
 
-impl Pipeline<'_> {
+impl<'a> Pipeline<'a> {
     /// Writes all but the first 128 KiB, flushes it and reads it back. Returns those 128 KiB, and
     /// the supply for whatever it still has. `first_chunk` is the payload's first in the table.
     pub(super) fn run<'s>(
@@ -97,13 +106,11 @@ impl Pipeline<'_> {
 
     /// The life of one worker: until all spans are taken, or something has failed.
     fn work(&self, feed: &Feed, line: &Line, buffers: &Buffers) -> Result<()> {
-        let mut decoder = Decoder::new()?;
-        let mut stored = Vec::new();
-        while let Some(ticket) = feed.take(buffers, &mut stored)? {
+        let mut hands = Hands { decoder: Decoder::new()?, stored: Vec::new(), copier: None };
+        while let Some(mut ticket) = feed.take(buffers, &mut hands.stored)? {
             self.readers.go_on()?;
-            let mut plain = ticket.plain;
-            self.decode(&mut decoder, ticket.span, &stored, &mut plain)?;
-            line.add(ticket.index, plain);
+            self.bring(&mut hands, &mut ticket)?;
+            line.add(ticket.index, ticket.plain);
             while let Some(ready) = line.ready()? {
                 let placed = ready.placed;
                 if !placed.bytes.is_empty() {
@@ -118,24 +125,92 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    fn decode(
-        &self,
-        decoder: &mut Decoder,
-        span: &Span,
-        mut stored: &[u8],
-        plain: &mut [u8],
-    ) -> Result<()> {
-        let mut at = lead(self.device, span);
+    /// Puts the plain bytes of a span's chunks into its buffer; each has had its hash compared.
+    fn bring(&self, hands: &mut Hands<'a>, ticket: &mut Ticket) -> Result<()> {
+        let span = ticket.span;
+        let (mut at, mut used) = (lead(self.device, span), 0);
         for index in span.chunks.clone() {
             let chunk = &self.places.chunks[index];
-            let (mine, rest) = stored.split_at(chunk.stored_len as usize);
-            let end = at + chunk.plain_len as usize;
-            let decoded = decoder.decode(chunk, mine, &mut plain[at..end]);
-            decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
-            self.readers.remember(index, &plain[at..end]);
-            (stored, at) = (rest, end);
+            let (end, len) = (at + chunk.plain_len as usize, chunk.stored_len as usize);
+            let plain = &mut ticket.plain[at..end];
+            if span.copied {
+                if !self.copied(hands, index, plain) {
+                    self.fetch(hands, index, ticket.source.as_deref())?;
+                    self.decode(hands, index, 0..len, plain)?;
+                }
+            } else {
+                self.decode(hands, index, used..used + len, plain)?;
+                used += len;
+            }
+            self.readers.remember(index, plain);
+            at = end;
         }
         Ok(())
+    }
+
+    /// Decodes a chunk whose stored bytes are in `hands.stored`.
+    fn decode(
+        &self,
+        hands: &mut Hands,
+        index: usize,
+        stored: Range<usize>,
+        plain: &mut [u8],
+    ) -> Result<()> {
+        self.fetched.fetch_add(stored.len() as u64, Ordering::Relaxed);
+        let chunk = &self.places.chunks[index];
+        let decoded = hands.decoder.decode(chunk, &hands.stored[stored], plain);
+        decoded.map_err(|f| f.at(format_args!("chunk {index}")))
+    }
+
+    /// Asks the artifact for one chunk.
+    fn fetch(&self, hands: &mut Hands, index: usize, source: Option<&dyn Fetch>) -> Result<()> {
+        let Some(source) = source else {
+            let detail = format!("chunk {index} was to be copied while a stream is read");
+            return Err(Failure::new(ReasonCode::Internal, detail));
+        };
+        let bytes = self.places.stored(&(index..index + 1));
+        spare::resize(&mut hands.stored, small(bytes.end - bytes.start))?;
+        source.read_at(bytes.start, &mut hands.stored)
+    }
+
+    /// Copies a chunk, and says whether it is the one that was signed. A medium that fails there has
+    /// no say: the artifact has every chunk.
+    fn copied(&self, hands: &mut Hands<'a>, index: usize, plain: &mut [u8]) -> bool {
+        let (Origin::CopyFrom { slot, at }, Some(other)) = (self.origins[index], self.other) else {
+            return false;
+        };
+        let end = at.checked_add(plain.len() as u64).filter(|end| *end <= other.device.len());
+        let (true, Some(end)) = (slot == other.slot, end) else {
+            return false;
+        };
+        let copied = hands.copier(other.device).and_then(|copier| {
+            let mut done = 0;
+            copier.each(at..end, |bytes| {
+                plain[done..done + bytes.len()].copy_from_slice(bytes);
+                done += bytes.len();
+                Ok(())
+            })
+        });
+        copied.is_ok() && Digest::of(plain) == self.places.chunks[index].plain
+    }
+}
+
+/// What a worker holds.
+struct Hands<'a> {
+    decoder: Decoder,
+    /// Stored bytes of the span at hand.
+    stored: Vec<u8>,
+    /// Reads the slot that is copied from; made for the first copy.
+    copier: Option<MediumReader<'a>>,
+}
+
+impl<'a> Hands<'a> {
+    fn copier(&mut self, device: &'a dyn BlockDevice) -> Result<&mut MediumReader<'a>> {
+        let copier = match self.copier.take() {
+            Some(copier) => copier,
+            None => MediumReader::new(device)?,
+        };
+        Ok(self.copier.insert(copier))
     }
 }
 

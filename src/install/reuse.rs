@@ -2,6 +2,7 @@
 
 use super::FIRST_LEN;
 use super::medium::standing;
+use super::origin::Origin;
 use super::progress::Progress;
 use super::spans::Places;
 use crate::artifact::{Chunk, Codec, Installed, PlainChunk, image_digest};
@@ -25,16 +26,17 @@ pub enum Reuse {
     SharedWith(Box<Verified<Installed>>),
 }
 
-/// Which chunks stand in the slot already. Those that touch the first 128 KiB never do: they are
-/// about to be destroyed (DESIGN 9.2).
-pub(super) fn kept(
+/// Where each chunk comes from: the slot itself, where it stands there already. Those that touch the
+/// first 128 KiB never do: they are about to be destroyed (DESIGN 9.2).
+pub(super) fn origins(
     device: &dyn BlockDevice,
     places: &Places,
     reuse: &Reuse,
     sink: &dyn Sink,
-) -> Result<Vec<bool>> {
+) -> Result<Vec<Origin>> {
+    let chunks = places.chunks.iter();
     let wanted: Vec<bool> = match reuse {
-        Reuse::Nothing => return Ok(vec![false; places.count()]),
+        Reuse::Nothing => return Ok(chunks.map(|c| Origin::of(c, false)).collect()),
         Reuse::Resume => vec![true; places.count()],
         Reuse::SharedWith(installed) => shared(places, installed),
     };
@@ -43,9 +45,9 @@ pub(super) fn kept(
     let bytes = (0..places.count()).filter(|i| wanted(*i));
     let bytes = bytes.map(|i| u64::from(places.chunks[i].plain_len)).sum();
     let progress = Progress::start(sink, Phase::Compare, bytes);
-    let kept = standing(device, places, wanted, &progress)?;
+    let stands = standing(device, places, wanted, &progress)?;
     progress.end();
-    Ok(kept)
+    Ok(chunks.zip(stands).map(|(chunk, stands)| Origin::of(chunk, stands)).collect())
 }
 
 /// The chunks that the installed release has at the same offsets.

@@ -1,6 +1,7 @@
 //! Pure: from a chunk table to what is fetched, decoded and written in one go.
 
-use crate::artifact::{Chunk, Codec, MAX_CHUNK_LEN};
+use super::origin::Origin;
+use crate::artifact::{Chunk, MAX_CHUNK_LEN};
 use std::ops::Range;
 
 /// The most plain bytes of one span. One direct write each: large enough that a medium takes it
@@ -86,7 +87,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// A run of stored chunks that lie side by side in the image and in the artifact.
+/// A run of chunks that lie side by side in the image and in the artifact, all of them fetched or all of
+/// them copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
     /// Which chunks of the payload.
@@ -95,27 +97,29 @@ pub(super) struct Span {
     pub(super) image: Range<u64>,
     /// Their bytes in the artifact.
     pub(super) stored: Range<u64>,
+    /// Whether they are copied.
+    pub(super) copied: bool,
 }
 
-/// What is to be done to a slot: both lists in image order, nothing of a kept chunk in either.
+/// What is to be done to a slot: both lists in image order, nothing of a chunk that stands in either.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Work {
-    /// What must be fetched.
+    /// What must be brought.
     pub(super) spans: Vec<Span>,
     /// Ranges of the image that must read as zeros.
     pub(super) zeros: Vec<Range<u64>>,
 }
 
-/// Plans the writing of every chunk that is not `kept`.
-pub(super) fn work(places: &Places, kept: impl Fn(usize) -> bool) -> Work {
+/// Plans the writing of every chunk that does not stand. One origin for each chunk.
+pub(super) fn work(places: &Places, origins: &[Origin]) -> Work {
     let mut work = Work::default();
-    for (index, chunk) in places.chunks.iter().enumerate() {
-        if kept(index) {
+    for (index, origin) in origins.iter().enumerate() {
+        if *origin == Origin::Stands {
             continue;
         }
         let image = places.of(index);
         let stored = places.stored(&(index..index + 1));
-        if chunk.codec == Codec::Zero {
+        if *origin == Origin::Zero {
             match work.zeros.last_mut() {
                 Some(last) if last.end == image.start => last.end = image.end,
                 _ => work.zeros.push(image),
@@ -124,13 +128,18 @@ pub(super) fn work(places: &Places, kept: impl Fn(usize) -> bool) -> Work {
         }
         match work.spans.last_mut() {
             Some(span)
-                if span.chunks.end == index && image.end - span.image.start <= SPAN_MAX as u64 =>
+                if span.chunks.end == index
+                    && span.copied == origin.is_copy()
+                    && image.end - span.image.start <= SPAN_MAX as u64 =>
             {
                 span.chunks.end = index + 1;
                 span.image.end = image.end;
                 span.stored.end = stored.end;
             }
-            _ => work.spans.push(Span { chunks: index..index + 1, image, stored }),
+            _ => {
+                let copied = origin.is_copy();
+                work.spans.push(Span { chunks: index..index + 1, image, stored, copied });
+            }
         }
     }
     work
@@ -139,7 +148,9 @@ pub(super) fn work(places: &Places, kept: impl Fn(usize) -> bool) -> Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Digest;
+    use crate::artifact::Codec;
+    use crate::install::origin::without_copies;
+    use crate::model::{Digest, SlotId};
 
     fn chunk(plain_len: u32, codec: Codec) -> Chunk {
         Chunk {
@@ -165,7 +176,9 @@ mod tests {
             chunk(4, Codec::Raw),
         ];
         let places = Places::new(&chunks, 50);
-        let work = work(&places, |i| i == 6);
+        let origins: Vec<_> =
+            chunks.iter().enumerate().map(|(i, c)| Origin::of(c, i == 6)).collect();
+        let work = work(&places, &origins);
         let runs: Vec<_> = work.spans.iter().map(|s| s.chunks.clone()).collect();
         assert_eq!(runs, [0..2, 2..3, 5..6, 7..8]);
         let mib = u64::from(mib);
@@ -174,6 +187,18 @@ mod tests {
         assert_eq!(work.zeros.len(), 1);
         assert_eq!(work.zeros[0], 100 + 2 * mib..112 + 2 * mib);
         assert_eq!(places.len(), 128 + 2 * mib);
+    }
+
+    #[test]
+    fn what_is_copied_and_what_is_fetched_are_spans_of_their_own() {
+        let chunks = [chunk(5, Codec::Raw); 6];
+        let mut origins = [Origin::Fetch; 6];
+        origins[2] = Origin::CopyFrom { slot: SlotId::A, at: 7 };
+        origins[3] = Origin::CopyFrom { slot: SlotId::A, at: 90 };
+        let spans = work(&Places::new(&chunks, 0), &origins).spans;
+        let found: Vec<_> = spans.iter().map(|s| (s.chunks.clone(), s.copied)).collect();
+        assert_eq!(found, [(0..2, false), (2..4, true), (4..6, false)]);
+        assert!(without_copies(&origins).iter().all(|o| *o == Origin::Fetch));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::feed::Supply;
 use super::lay::zero;
 use super::medium::MediumReader;
+use super::origin::{Origin, Other};
 use super::pipeline::{self, Pipeline};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
@@ -16,6 +17,7 @@ use crate::slot::record::record_offset;
 use crate::source::Input;
 use crate::sys::{AlignedBuf, spare};
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicU64;
 
 /// What was done, in bytes of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,22 +47,25 @@ pub(super) struct Order<'a> {
     pub(super) first_chunk: usize,
     pub(super) places: Places<'a>,
     pub(super) record: AlignedBuf,
+    /// Where copies come from; without one, everything that does not stand is fetched.
+    pub(super) other: Option<Other<'a>>,
 }
 
 impl Order<'_> {
-    /// Writes what is not `kept`, destroys before and finishes after.
+    /// Writes what does not stand, destroys before and finishes after. One origin for each chunk; with
+    /// a stream none of them is a copy.
     pub(super) fn carry_out(
         self,
         device: &dyn BlockDevice,
         input: Input,
-        kept: &[bool],
+        origins: &[Origin],
         sink: &dyn Sink,
     ) -> Result<Report> {
         // What will certainly be needed is asked for while nothing is lost yet.
         spare::room(pipeline::MEMORY)?;
         destroy(device)?;
         let supply = Supply::new(input, self.table);
-        let done = self.write_rest(device, supply, kept, sink).and_then(|(first, report)| {
+        let done = self.write_rest(device, supply, origins, sink).and_then(|(first, report)| {
             self.finish(device, &first, sink)?;
             Ok(report)
         });
@@ -72,16 +77,16 @@ impl Order<'_> {
         &self,
         device: &dyn BlockDevice,
         supply: Supply,
-        kept: &[bool],
+        origins: &[Origin],
         sink: &dyn Sink,
     ) -> Result<(AlignedBuf, Report)> {
-        let work = work(&self.places, |i| kept[i]);
+        let work = work(&self.places, origins);
         let len = |r: &std::ops::Range<u64>| r.end - r.start;
         let carried = work.spans.iter().map(|s| len(&s.image)).sum();
         let zeroed = work.zeros.iter().map(len).sum();
         let progress = Progress::start(sink, Phase::Write, carried);
-        // A kept chunk shares a block with its neighbour: if that was written, so was its edge.
-        let fresh = |i: usize| kept.get(i).is_some_and(|kept| !kept);
+        // A chunk that stands shares a block with its neighbour: if that was written, so was its edge.
+        let fresh = |i: usize| origins.get(i).is_some_and(|o| *o != Origin::Stands);
         let suspect = |i: usize| fresh(i) || fresh(i + 1) || (i > 0 && fresh(i - 1));
         for range in &work.zeros {
             zero(device, range)?;
@@ -92,8 +97,12 @@ impl Order<'_> {
             work: &work,
             readers: Readers::new(device, &self.places, &suspect),
             progress: &progress,
+            origins,
+            other: self.other,
+            fetched: AtomicU64::new(0),
         };
         let (first, mut supply) = pipeline.run(self.first_chunk, supply)?;
+        let fetched = pipeline.fetched.into_inner();
         supply.finish()?;
         progress.end();
         let report = Report {
@@ -101,7 +110,7 @@ impl Order<'_> {
             written: carried + self.record.len() as u64,
             kept: self.places.len() - carried - zeroed,
             zeroed,
-            fetched: work.spans.iter().map(|s| len(&s.stored)).sum(),
+            fetched,
         };
         Ok((first, report))
     }

@@ -1,10 +1,12 @@
 //! The promises of a slot's writing, on a disk that is stricter than any real one.
 
+mod copies;
 mod cuts;
 mod faults;
 mod sources;
 
-use super::reuse::kept;
+use super::origin::without_copies;
+use super::reuse::origins;
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use super::{FIRST_LEN, Reuse};
@@ -120,6 +122,7 @@ impl Fixture {
             first_chunk: 0,
             places: Places::new(&self.chunks, 0),
             record: aligned(&encode_record(b"a record").unwrap()).unwrap(),
+            other: None,
         }
     }
 
@@ -149,8 +152,11 @@ pub(super) fn carry_out(
     input: Input,
     reuse: &Reuse,
 ) -> Result<Report> {
-    let kept = kept(device, &order.places, reuse, &Nowhere)?;
-    order.carry_out(device, input, &kept, &Nowhere)
+    let mut origins = origins(device, &order.places, reuse, &Nowhere)?;
+    if let Input::Stream(_) = input {
+        origins = without_copies(&origins);
+    }
+    order.carry_out(device, input, &origins, &Nowhere)
 }
 
 fn compress(plain: &[u8]) -> Vec<u8> {
