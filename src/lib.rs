@@ -30,6 +30,7 @@ pub mod update;
 pub mod config;
 // Floor 7
 pub mod device;
+pub mod inspect;
 // Floor 8
 pub mod daemon;
 // Floor 9

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| surefoot::device::fuzz::redact(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| surefoot::inspect::fuzz::redact(data));

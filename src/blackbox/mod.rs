@@ -7,12 +7,18 @@
 //! the power goes here? Everything is a line that stands for itself: what a cut has torn is left
 //! out when it is read.
 
+mod evidence;
+mod explain;
 mod line;
 pub mod pstore;
 mod read;
 mod record;
 mod ring;
 
+pub use evidence::UnitStory;
+pub(crate) use evidence::{Questions, watchdog};
+pub use explain::{BootStory, Cause, CauseKind, Watchdog};
+pub(crate) use explain::{Facts, explain, put_aside, story};
 pub use line::{Head, Kind, Line};
 pub use read::{BootLog, read};
 pub use record::{Job, record};

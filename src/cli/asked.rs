@@ -4,10 +4,11 @@ use super::args::Install;
 use crate::config::{Where, load};
 use crate::daemon::Remote;
 use crate::device::{
-    self, Allowed, Answer, Cancellation, Diagnosis, Hold, Installation, Installed, Judgement,
-    Order, Outcome, Reboot, SlotVerdict, Source, Status, Then, Why, World,
+    self, Allowed, Answer, Cancellation, Hold, Installation, Installed, Judgement, Order, Outcome,
+    Reboot, SlotVerdict, Source, Then, Why, World,
 };
 use crate::event::{Event, Sink};
+use crate::inspect::{self, Diagnosis, Status};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use serde::Deserialize;
 use serde_json::Value;
@@ -57,7 +58,7 @@ impl Asked {
 
     pub(super) fn status(&self) -> Result<Status> {
         match self {
-            Asked::Here(world) => device::status(world),
+            Asked::Here(world) => inspect::status(world),
             Asked::There(daemon) => daemon.ask("/v1/status"),
         }
     }
@@ -244,7 +245,7 @@ pub(super) fn doctor(place: &Where, sink: &dyn Sink) -> Result<Diagnosis> {
     match Remote::find(&settings.run).filter(|_| !device::is_root()) {
         Some(daemon) => daemon.ask("/v1/doctor"),
         // What may not be read is unknown, and no finding.
-        None => device::may_look(&settings).map(|()| device::doctor(settings, |_| (), sink)),
+        None => device::may_look(&settings).map(|()| inspect::doctor(settings, |_| (), sink)),
     }
 }
 
@@ -262,7 +263,7 @@ pub(super) fn report(place: &Where) -> Result<Value> {
         None => "no daemon runs".to_owned(),
     };
     settings.as_ref().map_or(Ok(()), device::may_look)?;
-    Ok(device::report(place, Value::Array(vec![Value::String(silent)]), |_| ()))
+    Ok(inspect::report(place, Value::Array(vec![Value::String(silent)]), |_| ()))
 }
 
 /// What the daemon may not be able to see, it is handed.

@@ -2,10 +2,11 @@
 
 use crate::config::Loaded;
 use crate::device::{
-    Answer, Cancellation, Diagnosis, Ended, Hold, Identity, Installed, Judgement, Level, Outcome,
-    Running, SlotVerdict, Status, Summary, Wait, Why,
+    Answer, Cancellation, Ended, Hold, Identity, Installed, Judgement, Outcome, Running,
+    SlotVerdict, Summary, Wait, Why,
 };
 use crate::event::Event;
+use crate::inspect::{Diagnosis, Level, Status};
 use crate::model::{ByteLen, Condition, ConditionKind, Failure, SlotId, printable, shown_json};
 use serde::Serialize;
 use std::fmt::Write;
@@ -132,7 +133,7 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
     }
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
-        let how = crate::device::ended_in_words(ended, status.last.drill);
+        let how = crate::inspect::ended_in_words(ended, status.last.drill);
         let _ = writeln!(out, "last     {how} {to}, {}", crate::device::utc(at));
         let home = status.last.drill.is_some() && ended == Ended::RolledBack;
         if let Some(reason) = status.last.reason.filter(|_| !home) {
@@ -168,7 +169,7 @@ pub(super) fn status(status: &Status, as_json: bool) -> String {
 pub(super) fn report(report: &serde_json::Value, as_json: bool) -> String {
     match as_json {
         true => json(report),
-        false => crate::device::report_text(report),
+        false => crate::inspect::report_text(report),
     }
 }
 

@@ -8,6 +8,7 @@ use super::routes::{Asked, asked, check, flag, number, usage};
 use crate::control::{Handler, Head, May, Reply, Request, Stream};
 use crate::device::{self, Allowed, Installation, Order, Reboot, SlotVerdict, Source, Then, World};
 use crate::event::{Event, Nowhere, Phase, Sink};
+use crate::inspect;
 use crate::model::{Class, Failure, ReasonCode, Result, SlotId, WithReason, printable, shown_json};
 use crate::source::FileSource;
 use crate::stick::Served;
@@ -67,17 +68,17 @@ impl Api {
             "/v1" | "/v1/" => {
                 text(&json!({ "v": 1, "updater": env!("CARGO_PKG_VERSION"), "api": API }))
             }
-            "/v1/status" => text(&device::status(&world()?)?),
+            "/v1/status" => text(&inspect::status(&world()?)?),
             "/v1/history" => text(&json!({ "v": 1, "history": device::history(&world()?)? })),
             // These two are asked when nothing else answers: no world is needed.
             "/v1/doctor" => {
                 let equip = |world: &mut World| self.core.equip(world);
-                text(&device::doctor(self.core.settings()?, equip, &Nowhere))
+                text(&inspect::doctor(self.core.settings()?, equip, &Nowhere))
             }
             "/v1/report" => {
                 let told = serde_json::to_value(self.core.hub.kept(0)).unwrap_or_default();
                 let equip = |world: &mut World| self.core.equip(world);
-                text(&device::report(self.core.place(), told, equip))
+                text(&inspect::report(self.core.place(), told, equip))
             }
             "/v1/why" => text(&device::why(&world()?, false, &Nowhere)?),
             "/v1/verify" => {

@@ -7,6 +7,7 @@ use super::stranded;
 use crate::device::{self, Departure, State, Unfinished, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
+use crate::inspect;
 use crate::model::{Class, ReasonCode, Result, WithReason};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ impl Keeper {
         let world = core.world()?;
         let Some(turn) = core.turn_now() else {
             // A request is at work, and rings the bell when it is done.
-            self.tell(core, &world, device::status(&world)?.state)?;
+            self.tell(core, &world, inspect::status(&world)?.state)?;
             return Ok(None);
         };
         let state = match device::come_to_rest(&world, &core.hub) {
@@ -137,7 +138,7 @@ impl Keeper {
         if self.told == Some(state) {
             return Ok(());
         }
-        let text = device::status(world)?.summary;
+        let text = inspect::status(world)?.summary;
         systemd::status(&format!("{state}: {text}"));
         core.hub.emit(&Event::State { state, text });
         self.told = Some(state);

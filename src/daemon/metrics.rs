@@ -2,7 +2,8 @@
 //! Prometheus both accept, written when something changes.
 
 use crate::boot::Grade;
-use crate::device::{self, Ended, Outcome, State, Status, World};
+use crate::device::{self, Ended, Outcome, State, World};
+use crate::inspect::{self, Status};
 use crate::model::{Result, SlotId};
 use crate::sys::{durable, host};
 use std::fmt::Write;
@@ -26,7 +27,7 @@ impl Metrics {
             return Ok(());
         };
         let text =
-            render(&device::status(world)?, &device::history(world)?, host::resident_bytes());
+            render(&inspect::status(world)?, &device::history(world)?, host::resident_bytes());
         let restless = |line: &&str| RESTLESS.iter().any(|name| line.starts_with(name));
         let calm: String = text.lines().filter(|line| !restless(line)).collect();
         if self.written.as_ref() == Some(&calm) && state != State::Trying {

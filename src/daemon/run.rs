@@ -55,7 +55,7 @@ pub fn run(place: Where) -> Result<()> {
         core.hub.emit(&Event::Warning { text: format!("the inbox is not watched: {failure}") });
     }
     systemd::ready();
-    let state = core.world().and_then(|w| crate::device::status(&w)).map(|s| s.state);
+    let state = core.world().and_then(|w| crate::inspect::status(&w)).map(|s| s.state);
     if let Ok(state) = state {
         let updater = env!("CARGO_PKG_VERSION").to_owned();
         core.hub.emit(&Event::Started { updater, state });

@@ -1,6 +1,6 @@
 //! What is done once for each move that ended, by the system that runs afterwards.
 
-use super::departure::standing;
+use super::look::standing;
 use super::moments;
 use super::world::World;
 use crate::event::Sink;

@@ -1,7 +1,7 @@
 //! What a request that changed something answers.
 
 use crate::install::Report;
-use crate::model::{Condition, SlotId};
+use crate::model::{Condition, REASON_MAX, SlotId, printable};
 use crate::update::{State, Work};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,7 @@ impl Answer {
 }
 
 /// A sentence begins with a capital, also where a release is called "the factory system".
-pub(super) fn sentence(text: String) -> String {
+pub(crate) fn sentence(text: String) -> String {
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if text.starts_with("the ") || text.starts_with("an ") => {
@@ -68,4 +68,9 @@ pub(super) fn sentence(text: String) -> String {
         }
         _ => text,
     }
+}
+
+/// A reason for the record, and who gave it.
+pub fn signed(reason: &str, by: &str) -> String {
+    format!("{} (by {})", printable(reason, REASON_MAX), printable(by, 80))
 }

@@ -1,7 +1,8 @@
 //! `cancel`: ends an installation, whoever runs it, and says truly what became of it.
 
-use super::hands::rest;
-use super::verbs::{settle, signed};
+use super::answer::signed;
+use super::hands::{rest, settle};
+
 use super::work::{NAMELESS, PATIENCE, Running, Working};
 use super::world::World;
 use crate::event::{Event, Sink};
@@ -112,7 +113,7 @@ fn reach(world: &World, why: &str) -> Result<(Working, Option<Running>)> {
                 asked = Some(running);
             }
             // Whoever decides a trial may take minutes, and is not stopped.
-            _ if super::departure::on_trial(world)?.is_some() => {
+            _ if super::look::on_trial(world)?.is_some() => {
                 let code = ReasonCode::TrialPending;
                 return Err(Failure::new(code, code.meaning()));
             }

@@ -9,9 +9,6 @@ use crate::sys::{clock, durable, stop};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the next update writes to the state folder, several times over.
-pub(super) const NEEDED: u64 = 256 * 1024;
-
 /// Between two looks at what fails.
 const AGAIN: Duration = Duration::from_secs(5);
 

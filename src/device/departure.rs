@@ -1,35 +1,15 @@
 //! Whether the device reboots into what is armed, and what stands between now and that.
 
-use super::hands::look;
+use super::look::standing;
 use super::readiness::{self, Found};
-use super::waits::{failing, hook, time_left};
+use super::waits::{Wait, failing, hook, time_left};
 use super::world::World;
-use crate::boot::BootControl;
 use crate::event::Sink;
 use crate::inhibit::{Held, Place, What, look as look_around};
-use crate::model::{Condition, Failure, Result, Txn, printable};
+use crate::model::{Condition, Failure, Result};
 use crate::sys::process::Children;
-use crate::update::{Journal, Order, Phase, Reboot, State, Wish, Work, at_rest};
+use crate::update::{Order, Phase, Reboot, State, Work};
 use serde::{Deserialize, Serialize};
-
-/// One thing that is waited for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wait {
-    /// What kind of thing: `hold`, `window`, `confirm`, `reboot`, `checks`, `trial` and so on.
-    pub what: String,
-    /// One line for people.
-    pub text: String,
-    /// In how many seconds it is over, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<u64>,
-}
-
-impl Wait {
-    /// Waiting for this, nobody knows for how long.
-    pub fn new(what: &str, text: impl Into<String>) -> Wait {
-        Wait { what: what.to_owned(), text: printable(&text.into(), 4_096), seconds: None }
-    }
-}
 
 /// What an armed or left system asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,41 +48,6 @@ impl Why {
         let first = self.findings.iter().find(|c| c.blocks())?;
         Some(Failure::new(first.code, &first.text).with_next(&first.remedy))
     }
-}
-
-/// The journal as it stands, without the lock.
-pub(super) fn standing(world: &World) -> Result<(Journal, bool)> {
-    let booted = world.booted()?;
-    let journal = world.load_journal();
-    let facts = look(world, booted, &journal, &Wish::Settle, None)?;
-    Ok((at_rest(&journal, &facts), facts.env.trial))
-}
-
-/// The move on trial in the system that runs, and its id.
-pub fn on_trial(world: &World) -> Result<Option<(Work, Txn)>> {
-    let booted = world.booted()?;
-    Ok(match standing(world)?.0.phase {
-        Phase::Trying { work, txn, .. } if work.slot == booted => Some((work, txn)),
-        _ => None,
-    })
-}
-
-/// Whether the environment still says that the system that runs is on trial, though the journal may
-/// know better already.
-pub fn is_undecided(world: &World) -> Result<bool> {
-    let (boot, booted) = (world.boot.look()?, world.booted()?);
-    Ok(boot.trial && boot.slot == Some(booted))
-}
-
-/// The move that the next boot tries.
-pub fn armed(world: &World) -> Result<Option<Work>> {
-    let booted = world.booted()?;
-    Ok(match standing(world)? {
-        (Journal { phase: Phase::Switching { work, .. }, .. }, true) if work.slot != booted => {
-            Some(work)
-        }
-        _ => None,
-    })
 }
 
 /// What comes next for a device at rest in `switching`.

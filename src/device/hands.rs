@@ -1,5 +1,6 @@
 //! The driver's hands on a real device.
 
+use super::look::look;
 use super::world::World;
 use super::{memory, moments, readiness};
 use crate::artifact::Release;
@@ -14,8 +15,7 @@ use crate::source::Input;
 use crate::sys::stop;
 use crate::trust::Verified;
 use crate::update::{
-    Done, Effect, Ended, EnvView, Facts, Hands, Journal, Outcome, Phase, Rest, Target, Wish, Work,
-    drive,
+    Done, Effect, Ended, Facts, Hands, Journal, Outcome, Phase, Rest, Wish, Work, drive,
 };
 
 /// What `WriteSlot` works with: present only while an artifact is at hand.
@@ -49,45 +49,6 @@ pub(super) struct DeviceHands<'a, 'b> {
     pub(super) verdict: Option<Verdict>,
     /// Where events go.
     pub(super) sink: &'a dyn Sink,
-}
-
-/// Facts without an artifact at hand.
-pub(super) fn look(
-    world: &World,
-    booted: SlotId,
-    journal: &Journal,
-    wish: &Wish,
-    done: Option<Done>,
-) -> Result<Facts> {
-    let boot = world.boot.look()?;
-    let slot = match (journal.work(), wish) {
-        (Some(work), _) => Some(work.slot),
-        (None, Wish::Return(work) | Wish::Install(work, _)) => Some(work.slot),
-        (None, _) => None,
-    };
-    // A trial or a fallback that the journal does not speak of.
-    let nameless = journal.phase == Phase::Idle && (boot.trial || boot.fallback.is_some());
-    Ok(Facts {
-        booted,
-        boot_id: world.boot_id(),
-        env: EnvView {
-            settled: boot.claims.all_settled_on(booted),
-            slot: boot.slot,
-            txn: boot.txn,
-            trial: boot.trial,
-            // A count that is no number was not counted.
-            bootcount: boot.bootcount.unwrap_or(0),
-            fallback: boot.fallback,
-            clean: boot.clean,
-        },
-        target: slot.map_or(Target::Nothing, |slot| world.target_in(slot)),
-        labels: nameless.then(|| Box::new(world.labels())),
-        wish: wish.clone(),
-        done,
-        up: world.up(),
-        rules: world.settings.trial,
-        now: world.now(),
-    })
 }
 
 impl Hands for DeviceHands<'_, '_> {
@@ -303,4 +264,8 @@ pub(super) fn rest_with(
     }
     super::postmortem::follow(world, &rest.journal, booted, sink);
     Ok(rest)
+}
+
+pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
+    Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
 }

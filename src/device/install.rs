@@ -2,7 +2,9 @@
 
 use super::answer::{Answer, Next};
 use super::departure;
-use super::hands::{Cargo, look, made_way, rest};
+use super::hands::{Cargo, made_way, rest};
+use super::installation::{Installation, Installed, Source};
+use super::look::look;
 use super::moments;
 use super::offer::{self, Offer};
 use super::readiness;
@@ -11,76 +13,14 @@ use super::work::{PATIENCE, Working};
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
-use crate::install::{Depth, Plan, Reuse, check_file};
-use crate::model::{Condition, Digest, Failure, ReasonCode, Result};
-use crate::source::{Fetch, Input};
+use crate::install::{Depth, Reuse, check_file};
+use crate::model::{Condition, Failure, ReasonCode, Result};
+use crate::source::Input;
 use crate::sys::stop::Stop;
 use crate::update::{
     Allowed, Done, Ended, Journal, Order, Outcome, Phase, Reboot, State, Then, Wish, Work, at_rest,
 };
-use serde::{Deserialize, Serialize};
-use std::io::Read;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Where an artifact comes from.
-pub enum Source {
-    /// A file.
-    File(PathBuf),
-    /// Standard input.
-    Stdin,
-    /// Something that is open already, and can be read anywhere.
-    Open(Arc<dyn Fetch>),
-    /// Bytes as they come.
-    Stream(Box<dyn Read + Send>),
-}
-
-/// What `install` is asked.
-pub struct Installation {
-    /// The artifact.
-    pub source: Source,
-    /// Whether it is armed at once.
-    pub then: Then,
-    /// What a person has allowed.
-    pub allowed: Allowed,
-    /// Whose wish it is. An automatic one waits, staged, where a person must confirm.
-    pub order: Order,
-    /// Also where automatic updates are stopped.
-    pub hold_ok: bool,
-    /// Also what a person has cancelled, though nobody asks for this very update: a person has put
-    /// it in once more.
-    pub anew: bool,
-    /// Where the artifact is a file, for one who goes on with it after this process; also where the
-    /// source is something that is open.
-    pub path: Option<PathBuf>,
-    /// This artifact and no other, for one that is gone on with.
-    pub only: Option<Digest>,
-    /// Say what would be done, and do nothing.
-    pub dry_run: bool,
-}
-
-/// What `install` did, or with `dry_run` would do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Installed {
-    /// It was done.
-    Done(Answer),
-    /// It would be done.
-    Plan {
-        /// The version of this answer's shape.
-        v: u32,
-        /// Always true.
-        dry_run: bool,
-        /// The slot.
-        slot: crate::model::SlotId,
-        /// What would be written.
-        plan: Plan,
-        /// What a person should know before.
-        #[serde(default)]
-        findings: Vec<Condition>,
-    },
-}
 
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
 pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<Installed> {

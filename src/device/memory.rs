@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Why nothing can return to what stands in a slot, in words.
-    pub(super) fn refusal(&self, slot: SlotId) -> Option<Failure> {
+    pub(crate) fn refusal(&self, slot: SlotId) -> Option<Failure> {
         let Held { stand, installed, recorded, .. } = self.held(slot);
         let why = stand.why.filter(|_| installed.is_none() && (recorded || self.bootable(slot)))?;
         Some(why.at(format!("slot {slot} ({})", stand.label.named)))

@@ -4,28 +4,24 @@
 mod aftermath;
 mod answer;
 mod cancel;
+mod certificate;
 mod checks;
 mod departure;
-mod doctor;
-mod doctor_machine;
-mod doctor_state;
 mod drill;
-mod evidence;
-mod explain;
+mod gate;
 mod hands;
 mod hold;
 mod install;
+mod installation;
+mod look;
 mod memory;
+mod misbehave;
 mod moments;
 mod offer;
 mod postmortem;
 mod readiness;
 mod recorder;
-mod redact;
-mod report;
-mod report_text;
 mod rights;
-mod status;
 mod unfinished;
 mod verbs;
 mod waits;
@@ -41,29 +37,37 @@ pub use crate::sys::host::{is_root, user};
 pub use crate::sys::signals::set_up as set_up_signals;
 pub use crate::update::{Allowed, Drill, Ended, Identity, Order, Outcome, Reboot, State, Then};
 pub use aftermath::aftermath;
-pub use answer::{Answer, Next};
+pub use answer::{Answer, Next, signed};
 pub use cancel::{Cancellation, cancel};
-pub use departure::{Departure, Wait, Why, armed, departure, is_undecided, on_trial, why};
-pub use doctor::{Diagnosis, Finding, Level, doctor};
-pub use drill::{Certificate, drill, on_purpose};
-pub use evidence::UnitStory;
-pub use explain::{BootStory, Cause, CauseKind, Watchdog};
+pub use certificate::Certificate;
+pub use departure::{Departure, Why, departure, why};
+pub use drill::drill;
 pub use hold::{Hold, hold, release};
-pub use install::{Installation, Installed, Source, install};
-pub use moments::{before_reboot, first_boot};
+pub use install::install;
+pub use installation::{Installation, Installed, Source};
+pub use look::{armed, is_undecided, on_trial};
+pub use misbehave::on_purpose;
+pub use moments::first_boot;
 pub use offer::{Judgement, glance, judge};
 pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;
-pub use report::report;
-pub use report_text::text as report_text;
 pub use rights::may_look;
-pub use status::{LastEnd, SlotView, Status, Trial, ended_in_words, status};
 pub use unfinished::{Unfinished, unfinished};
 pub use verbs::{
-    come_to_rest, commit, decide, history, reboot, rollback, shutdown, signed, switch, verify_slot,
+    before_reboot, come_to_rest, commit, decide, history, reboot, rollback, shutdown, switch,
+    verify_slot,
 };
+pub use waits::Wait;
 pub use work::{Running, running};
 pub use world::World;
+
+// What tells about the device asks these too.
+pub(crate) use answer::sentence;
+pub(crate) use gate::{ROOM, enough_room, grade};
+pub(crate) use look::{look, rested, standing};
+pub(crate) use readiness::{Found, all as conditions};
+pub(crate) use waits::time_left;
+pub(crate) use world::find_booted;
 
 // Properties for fuzzers and tests.
 #[cfg(any(test, fuzzing))]

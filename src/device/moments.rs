@@ -1,7 +1,6 @@
 //! The integrator's programs at the moments of an update (docs/hooks.md).
 
-use super::departure::on_trial;
-use super::verbs::vetoed;
+use super::look::on_trial;
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
@@ -121,18 +120,4 @@ pub(super) fn before_commit(world: &World, sink: &dyn Sink) -> Permission {
         Ok(Some((work, _))) => at(world, Moment::BeforeCommit, &work, sink),
         _ => Permission::Go,
     }
-}
-
-/// Takes the baseline again and asks before the reboot into `work`. A veto disarms it;
-/// `HEALTH_UNKNOWN` says that the running system is to be given its time first.
-pub fn before_reboot(world: &World, work: &Work, sink: &dyn Sink) -> Result<()> {
-    if work.order.drill.is_none() {
-        world.renew_baseline(!work.order.automatic, sink)?;
-    }
-    let moment = Moment::BeforeReboot;
-    let permission = at(world, moment, work, sink);
-    if let Permission::Veto { name, text } = &permission {
-        vetoed(world, work, hook(moment, name, text), sink)?;
-    }
-    permission.failure(moment).map_or(Ok(()), Err)
 }

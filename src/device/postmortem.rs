@@ -4,10 +4,11 @@
 //! And if the power goes before it is written? The old system composes it from what there is. And
 //! if it cannot be written? Then it is composed whenever somebody asks.
 
-use super::evidence::{Questions, UnitStory, watchdog};
-use super::explain::{BootStory, Cause, CauseKind, Facts, Watchdog, explain, put_aside, story};
 use super::world::World;
-use crate::blackbox::{self, Kind, pstore};
+use crate::blackbox::{
+    self, BootStory, Cause, CauseKind, Facts, Kind, Questions, UnitStory, Watchdog, explain,
+    pstore, put_aside, story, watchdog,
+};
 use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::health::{Outcome as Found, Seen};

@@ -1,8 +1,8 @@
 //! An installation that was begun and whose process is gone: what it was asked, and whether its
 //! source is still there, so that the daemon goes on with it.
 
-use super::install::{Installation, Source};
-use super::verbs::rested;
+use super::installation::{Installation, Source};
+use super::look::rested;
 use super::world::World;
 use crate::model::{Digest, Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::durable;

@@ -1,24 +1,23 @@
 //! `switch`, `commit`, `rollback`, `verify a|b`, `history`.
 
 use super::answer::{Answer, Next};
-use super::hands::{look, rest, rest_with};
+use super::hands::{rest, rest_with, settle};
+use super::look::look;
 use super::memory;
+use super::moments;
 use super::offer;
 use super::readiness::{self, Before};
 use super::world::{World, digest_of};
 use crate::boot::{BootControl, GIVE_BACK_MAX};
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
+use crate::hooks::{Moment, Permission};
 use crate::install::{self, SlotVerdict};
-use crate::model::{Against, Digest, Failure, REASON_MAX, ReasonCode, Result, SlotId, printable};
+use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId};
 use crate::update::{
     Done, Identity, Journal, Named, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
 };
 use std::time::Duration;
-
-pub(super) fn settle(world: &World, sink: &dyn Sink) -> Result<Journal> {
-    Ok(rest(world, world.load_journal(), &Wish::Settle, None, sink)?.journal)
-}
 
 fn refused(rest: &Rest) -> Result<()> {
     match (rest.refused, &rest.done) {
@@ -69,11 +68,6 @@ fn ended(journal: &Journal) -> Failure {
     }
 }
 
-/// A reason for the record, and who gave it.
-pub fn signed(reason: &str, by: &str) -> String {
-    format!("{} (by {})", printable(reason, REASON_MAX), printable(by, 80))
-}
-
 /// Decides the trial: runs the checks and commits, or with `unchecked` commits and records who
 /// said so. `HEALTH_FAILED` means that the device is already on its way back: reboot it.
 pub fn commit(world: &World, unchecked: Option<String>, sink: &dyn Sink) -> Result<Answer> {
@@ -104,7 +98,7 @@ fn decided(
     }
     let verdict = match journal.work().and_then(|w| w.order.drill) {
         Some(kind) if matches!(journal.phase, Phase::Trying { .. }) && unchecked.is_none() => {
-            Some(super::drill::misbehave(world, kind))
+            Some(super::misbehave::misbehave(world, kind))
         }
         _ => verdict,
     };
@@ -301,13 +295,6 @@ pub fn history(world: &World) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// The journal as it would be at rest; nothing is written.
-pub(super) fn rested(world: &World) -> Result<Journal> {
-    let booted = world.booted()?;
-    let journal = world.load_journal();
-    Ok(at_rest(&journal, &look(world, booted, &journal, &Wish::Settle, None)?))
-}
-
 /// Reboots the device, in an orderly way if the init system lets us. An image has no power to
 /// switch, which is told and is no failure: what was asked for before is done.
 pub fn reboot(world: &World, sink: &dyn Sink) -> Result<()> {
@@ -317,4 +304,18 @@ pub fn reboot(world: &World, sink: &dyn Sink) -> Result<()> {
         return Ok(());
     }
     crate::sys::host::restart()
+}
+
+/// Takes the baseline again and asks before the reboot into `work`. A veto disarms it;
+/// `HEALTH_UNKNOWN` says that the running system is to be given its time first.
+pub fn before_reboot(world: &World, work: &Work, sink: &dyn Sink) -> Result<()> {
+    if work.order.drill.is_none() {
+        world.renew_baseline(!work.order.automatic, sink)?;
+    }
+    let moment = Moment::BeforeReboot;
+    let permission = moments::at(world, moment, work, sink);
+    if let Permission::Veto { name, text } = &permission {
+        vetoed(world, work, moments::hook(moment, name, text), sink)?;
+    }
+    permission.failure(moment).map_or(Ok(()), Err)
 }

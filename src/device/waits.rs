@@ -1,14 +1,14 @@
 //! What an update waits for beside inhibitors: hooks that said *later*, checks that fail, and a trial's
 //! time. Reads only.
 
-use super::departure::Wait;
 use super::world::World;
 use crate::event::Nowhere;
 use crate::health::{Verdict, weigh};
 use crate::hooks::{Answer, Log, Moment, Report};
-use crate::model::both_ends;
+use crate::model::{both_ends, printable};
 use crate::sys::clock;
 use crate::update::{Journal, Phase, Spent};
+use serde::{Deserialize, Serialize};
 
 /// Which deadline is the nearer one of a trial.
 pub(super) const TRIAL: &str = "[trial] deadline";
@@ -16,7 +16,7 @@ const HEALTH: &str = "[health] deadline";
 
 /// Seconds until an undecided trial is left, and by which setting: the whole trial's time, or this boot's
 /// time to become healthy, which only a system with checks has.
-pub(super) fn time_left(world: &World, spent: &Spent) -> (u64, &'static str) {
+pub(crate) fn time_left(world: &World, spent: &Spent) -> (u64, &'static str) {
     let up = world.up();
     let trial = world.settings.trial.deadline.saturating_sub(spent.total(&world.boot_id(), up));
     let health = world.settings.patience.deadline.as_secs().checked_sub(up);
@@ -73,4 +73,23 @@ pub(super) fn failing(world: &World, looks: bool) -> Vec<Wait> {
     let more = (against.more > 0).then(|| Wait::new("check", format!("and {} more", against.more)));
     let named = against.failing.iter().map(|f| Wait::new("check", f.text()));
     named.chain(more).collect()
+}
+
+/// One thing that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What kind of thing: `hold`, `window`, `confirm`, `reboot`, `checks`, `trial` and so on.
+    pub what: String,
+    /// One line for people.
+    pub text: String,
+    /// In how many seconds it is over, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+impl Wait {
+    /// Waiting for this, nobody knows for how long.
+    pub fn new(what: &str, text: impl Into<String>) -> Wait {
+        Wait { what: what.to_owned(), text: printable(&text.into(), 4_096), seconds: None }
+    }
 }

@@ -1,6 +1,6 @@
 //! The device as the settings describe it, opened but not yet touched.
 
-use super::readiness;
+use super::readiness::unopened;
 use super::rights::{may_look, may_write};
 use crate::artifact::Installed;
 use crate::boot::BootFacts;
@@ -56,7 +56,7 @@ pub struct World {
 impl World {
     /// Opens the device for reading. Nothing is written here and by nobody without the lock.
     pub fn open(settings: Settings) -> Result<World> {
-        World::opened(settings).map_err(readiness::unopened)
+        World::opened(settings).map_err(unopened)
     }
 
     fn opened(settings: Settings) -> Result<World> {
@@ -283,7 +283,7 @@ impl World {
 
 /// The slot that runs (DESIGN 9.12): for an image what a file says, for a device what the kernel
 /// says and `/` confirms.
-pub(super) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> Result<SlotId> {
+pub(crate) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> Result<SlotId> {
     let unknown = |why: &str| Err(Failure::new(ReasonCode::BootedUnknown, why));
     match &settings.device.booted {
         Some(file) if disk.is_image() => slot::booted_from_file(file),

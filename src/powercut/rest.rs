@@ -10,6 +10,7 @@ use super::story::Nature;
 use crate::boot::BootControl;
 use crate::device::{self, Allowed, Installation, Source, State, Then, World};
 use crate::event::Nowhere;
+use crate::inspect;
 use crate::model::{Digest, ReasonCode, SlotId};
 use crate::sys::AlignedBuf;
 use std::path::Path;
@@ -243,7 +244,7 @@ impl Device<'_> {
         let world = self.world()?;
         patiently(|| device::commit(&world, None, &Nowhere))
             .map_err(said("committing the next update"))?;
-        let state = device::status(&world).map_err(said("status"))?.state;
+        let state = inspect::status(&world).map_err(said("status"))?.state;
         if state != State::Updated {
             return Err(format!("after the next update the state is {state}"));
         }

@@ -15,6 +15,7 @@ use super::work::{Case, Desk};
 use crate::artifact::read_head;
 use crate::device::{self, State};
 use crate::event::Nowhere;
+use crate::inspect;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::signals;
 use std::cell::RefCell;
@@ -137,7 +138,7 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
 /// The stories begin on a device at rest that would take the update: said before anything is made.
 fn is_ready(order: &Order<'_>) -> Result<()> {
     let world = Folder::open(order.device)?.open_world()?;
-    let state = device::status(&world)?.state;
+    let state = inspect::status(&world)?.state;
     if !matches!(state, State::Idle | State::Updated | State::RolledBack | State::Failed) {
         let text = format!("{} is {state}: settle it first", order.device.display());
         return Err(Failure::new(ReasonCode::TrialPending, text));

@@ -2,10 +2,10 @@
 
 use crate::daemon::Remote;
 use crate::device::{
-    self, Allowed, FileSource, Installation, Installed, Judgement, Order, Source, Status, Then,
-    World,
+    self, Allowed, FileSource, Installation, Installed, Judgement, Order, Source, Then, World,
 };
 use crate::event::Sink;
+use crate::inspect::{self, Status};
 use crate::model::Result;
 use crate::stick::Serving;
 use std::fs::File;
@@ -44,7 +44,7 @@ pub(super) trait Desk {
 
 impl Desk for World {
     fn status(&self) -> Result<Status> {
-        device::status(self)
+        inspect::status(self)
     }
 
     fn glance(&self, goods: Goods, _: &dyn Sink) -> Result<Judgement> {

@@ -2,7 +2,8 @@
 
 use super::desk::Desk;
 use super::visit::Shelf;
-use crate::device::{Installed, State, Status};
+use crate::device::{Installed, State};
+use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode, Result};
 use crate::stick::{Board, Shown};
 use crate::sys::{clock, signals};

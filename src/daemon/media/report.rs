@@ -2,7 +2,8 @@
 
 use super::visit::Ending;
 use crate::config::Settings;
-use crate::device::{Ended, Status, ended_in_words, utc};
+use crate::device::{Ended, utc};
+use crate::inspect::{Status, ended_in_words};
 use crate::model::{ByteLen, Digest, ReasonCode, Result, printable};
 use crate::stick::{Judged, Shown};
 use crate::sys::clock;

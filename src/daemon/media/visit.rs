@@ -2,8 +2,9 @@
 
 use super::desk::{Desk, Goods};
 use super::patience::{patiently, wait_until_decided};
-use crate::device::{Ended, Installed, Judgement, Next, Status};
+use crate::device::{Ended, Installed, Judgement, Next};
 use crate::event::{Event, Phase, Sink};
+use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode, Result};
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
 use std::sync::atomic::{AtomicBool, Ordering};

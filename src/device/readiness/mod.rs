@@ -2,11 +2,16 @@
 //! `install --dry-run` and `install`, by what arms a slot, and by the built-in health check. It
 //! rehearses and writes nothing.
 
+mod found;
 mod notes;
 
+pub(crate) use found::Found;
+pub(super) use found::unopened;
 pub(super) use notes::told;
 
-use super::doctor_state::{ROOM, enough_room, sound_files};
+use found::of;
+
+use super::gate::{NEEDED, ROOM, enough_room, sound_files};
 use super::world::World;
 use crate::artifact::Release;
 use crate::boot::{BootControl, Grade, grade as grade_boot};
@@ -16,7 +21,7 @@ use crate::install::{Plan, image_head};
 use crate::model::{Condition, ConditionKind, Failure, ReasonCode, Result};
 use crate::slot;
 use crate::source::Fetch;
-use crate::sys::{durable, host};
+use crate::sys::durable;
 
 /// Before which step it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +31,6 @@ pub(super) enum Before {
     /// A trial's commit: the system on trial could install the next update. What decides the
     /// trial itself is not asked again.
     Commit,
-}
-
-/// A condition, and what it is about.
-pub(super) struct Found {
-    /// `disk`, `environment` and so on, as the doctor calls it.
-    pub(super) topic: &'static str,
-    /// What is the case.
-    pub(super) condition: Condition,
 }
 
 type Look = fn(&World, Before) -> Vec<Condition>;
@@ -63,7 +60,7 @@ pub(super) fn firm(world: &World, before: Before) -> Vec<Found> {
 }
 
 /// The list, what is waited for, and what a person should know. Runs the health checks once.
-pub(super) fn all(world: &World, sink: &dyn Sink) -> Vec<Found> {
+pub(crate) fn all(world: &World, sink: &dyn Sink) -> Vec<Found> {
     let mut found = firm(world, Before::Update);
     found.extend(notes::waits(world));
     found.extend(notes::order(world));
@@ -129,24 +126,6 @@ pub(super) fn bootable(world: &World, slot: crate::model::SlotId) -> Result<()> 
 
 fn failed(result: Result<()>) -> Vec<Condition> {
     result.err().and_then(|failure| of(&failure)).into_iter().collect()
-}
-
-/// A failure as a condition. Another program's lock is waited for; what an ordinary user may not
-/// open, that user cannot judge.
-pub(super) fn of(failure: &Failure) -> Option<Condition> {
-    let kind = match failure.code() {
-        ReasonCode::Busy => ConditionKind::Waits,
-        ReasonCode::NotAllowed => return None,
-        ReasonCode::DiskDenied if !host::is_root() => return None,
-        _ => ConditionKind::Blocks,
-    };
-    Some(Condition::new(failure.code(), kind, failure.detail(), failure.next()))
-}
-
-/// What keeps the device from being looked at is a condition too.
-pub(super) fn unopened(failure: Failure) -> Failure {
-    let condition = of(&failure);
-    failure.with_conditions(condition.into_iter().collect())
 }
 
 fn booted(world: &World, _: Before) -> Vec<Condition> {
@@ -216,7 +195,7 @@ fn space(world: &World, before: Before) -> Vec<Condition> {
     let needed = match before {
         Before::Update => ROOM,
         // Not from what is set aside: the next update needs more than that.
-        Before::Commit => super::checks::NEEDED + durable::reserved(state),
+        Before::Commit => NEEDED + durable::reserved(state),
     };
     match world.state_is_durable() {
         Ok(()) => failed(enough_room(state, needed).map(drop)),

@@ -1,9 +1,9 @@
 //! What an automatic update waits for, and what a person should know before one. None of it
 //! refuses an update.
 
-use super::Found;
+use super::found::Found;
 use crate::boot::BootControl;
-use crate::device::departure::standing;
+use crate::device::look::standing;
 use crate::device::memory;
 use crate::device::world::World;
 use crate::event::Sink;

@@ -1,14 +1,9 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
-use super::answer::{Next, sentence};
-use super::drill::Certificate;
-use super::hands::look;
-use super::hold::Hold;
-use super::postmortem::{Summary, postmortem};
-use super::waits::time_left;
-use super::work::Running;
-use super::world::World;
 use crate::boot::{BootControl, BootFacts, Grade};
+use crate::device::{
+    Certificate, Hold, Next, Running, Summary, World, grade, look, postmortem, sentence, time_left,
+};
 use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, Txn};
 use crate::sys::clock;
 use crate::update::{Drill, Ended, Identity, Journal, Phase, State, Wish, at_rest};
@@ -216,7 +211,7 @@ pub fn status(world: &World) -> Result<Status> {
         },
         _ => next_step(&journal, booted, &boot),
     };
-    let rollback = super::doctor::grade(world, &boot);
+    let rollback = grade(world, &boot);
     let certificate = world.certified(&journal);
     let installs = decided && running.is_some();
     let trial_seen = trial.as_ref();

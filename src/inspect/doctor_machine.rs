@@ -1,7 +1,7 @@
 //! What surrounds an update: the boot script, the watchdog, the init system, the clock.
 
-use super::doctor::Diagnosis;
-use super::world::World;
+use super::finding::Diagnosis;
+use crate::device::World;
 use crate::sys::process::{Ending, Invocation, Runner};
 use crate::sys::{clock, mounts};
 use std::path::Path;
@@ -224,7 +224,7 @@ fn property(block: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::doctor::Level;
+    use crate::inspect::Level;
 
     fn told(look: impl FnOnce(&mut Diagnosis)) -> Vec<(Level, String)> {
         let mut out = Diagnosis::new();

@@ -28,19 +28,19 @@ pub struct UnitStory {
 }
 
 /// Asks the init system and its journal.
-pub(super) struct Questions<'a> {
+pub(crate) struct Questions<'a> {
     runner: &'a dyn Runner,
     due: Instant,
 }
 
 impl Questions<'_> {
-    pub(super) fn new(runner: &dyn Runner) -> Questions<'_> {
+    pub(crate) fn new(runner: &dyn Runner) -> Questions<'_> {
         Questions { runner, due: Instant::now() + PATIENCE }
     }
 
     /// `asked_for`, and the units that have failed or wait to be restarted. One that is restarted
     /// again and again may run just now: a check that knows its name is worth more than a list.
-    pub(super) fn units(&self, asked_for: &[String]) -> Vec<UnitStory> {
+    pub(crate) fn units(&self, asked_for: &[String]) -> Vec<UnitStory> {
         let list = ["systemctl", "list-units", "--state=failed,auto-restart", "--plain"];
         let listed = self.ask(&[&list[..], &["--no-legend", "--no-pager"]].concat());
         let listed = listed.iter().filter_map(|l| l.split_whitespace().next());
@@ -59,7 +59,7 @@ impl Questions<'_> {
     }
 
     /// The kernel's last warnings.
-    pub(super) fn kernel(&self) -> Vec<String> {
+    pub(crate) fn kernel(&self) -> Vec<String> {
         self.journal(&["--dmesg", "--priority=warning"], KERNEL_LINES)
     }
 
@@ -96,7 +96,7 @@ impl Questions<'_> {
 }
 
 /// What a watchdog says in sysfs, in its folder.
-pub(super) fn watchdog(folder: &Path) -> Option<Watchdog> {
+pub(crate) fn watchdog(folder: &Path) -> Option<Watchdog> {
     let read = |name: &str| files::kernel_text(folder.join(name)).ok();
     let number = |text: String| match text.trim().strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),

@@ -1,29 +1,11 @@
 //! What the device keeps: keys, room on the data partition, the proof that its rollback works.
 
-use super::doctor::Diagnosis;
-use super::drill::Certificate;
-use super::world::World;
-use crate::model::{ByteLen, Failure, ReasonCode, Result};
-use crate::sys::{durable, host};
+use super::finding::Diagnosis;
+use crate::device::{Certificate, ROOM, World};
+use crate::model::ByteLen;
 use crate::trust::{Role, Trust, is_published_test_key};
 use crate::update::{Identity, Named};
 use std::path::Path;
-
-/// Journal, history, black box and what hooks say: with less nothing is begun.
-pub(super) const ROOM: u64 = 1 << 20;
-/// Files that an update makes, a few at a time.
-const FILES: u64 = 8;
-
-/// What an update cannot do without.
-const WRITTEN: [&str; 7] = [
-    "lock",
-    "journal.0",
-    "journal.0.new",
-    "journal.1",
-    "journal.1.new",
-    "baseline.json",
-    "baseline.json.new",
-];
 
 /// With less somebody should look.
 const ENOUGH: u64 = 8 << 20;
@@ -49,56 +31,6 @@ fn weigh(count: usize, threshold: u32, published: bool, place: &str, out: &mut D
         return out.notice("trust", text, remedy.to_owned());
     }
     out.good("trust", text);
-}
-
-/// Whether the file system of the state folder has `needed` bytes and some files to spare; how many
-/// bytes are free, with those that were set aside. `NO_SPACE` if not.
-pub(super) fn enough_room(state: &Path, needed: u64) -> Result<u64> {
-    let folder = if state.exists() { state } else { state.parent().unwrap_or(state) };
-    let failed = |e: std::io::Error| {
-        Failure::new(ReasonCode::StateNotDurable, format!("{}: {e}", folder.display()))
-    };
-    let free = host::free_bytes(folder).map_err(failed)?;
-    let files = host::free_files(folder).map_err(failed)?;
-    enough(free, durable::reserved(state), files, needed, state)
-}
-
-/// `aside` is what was set aside for the way home, and `files` how many more may be made, where the
-/// file system counts them.
-fn enough(free: u64, aside: u64, files: Option<u64>, needed: u64, state: &Path) -> Result<u64> {
-    let refuse = |text: String| Err(Failure::new(ReasonCode::NoSpace, text));
-    let place = state.display();
-    // What is set aside may be used only while there is other room.
-    if free < needed.saturating_sub(aside) {
-        return refuse(format!(
-            "No space left: {place} has {} free, {} are needed",
-            ByteLen(free),
-            ByteLen(needed.saturating_sub(aside))
-        ));
-    }
-    match files {
-        Some(left) if left < FILES => refuse(format!(
-            "No space left: {place} has room for {left} more files, {FILES} are needed"
-        )),
-        _ => Ok(free),
-    }
-}
-
-/// Whether what an update writes in the state folder can be replaced. A rename replaces anything
-/// but a folder, also a link or a FIFO, without following or opening it.
-pub(super) fn sound_files(state: &Path) -> Result<()> {
-    for name in WRITTEN {
-        let path = state.join(name);
-        if let Ok(found) = std::fs::symlink_metadata(&path)
-            && found.is_dir()
-        {
-            let text =
-                format!("{} is a folder, so that no file can take its place", path.display());
-            let next = format!("Take it away: `rm -r {}`.", path.display());
-            return Err(Failure::new(ReasonCode::StateNotDurable, text).with_next(next));
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn left(free: u64, state: &Path, out: &mut Diagnosis) {
@@ -166,7 +98,7 @@ pub(super) fn drill(certificate: Option<&Certificate>, out: &mut Diagnosis) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::doctor::Level;
+    use crate::inspect::Level;
 
     fn told(look: impl FnOnce(&mut Diagnosis)) -> (Level, String) {
         let mut out = Diagnosis::new();
@@ -188,15 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn room_on_the_data_partition_warns_before_it_stops() {
+    fn little_room_on_the_data_partition_is_warned_of() {
         let state = Path::new("/data/surefoot");
-        let code =
-            |free, aside, files| enough(free, aside, files, ROOM, state).map_err(|f| f.code());
-        assert_eq!(code(ROOM - 1, 0, None), Err(ReasonCode::NoSpace));
-        assert_eq!(code(ROOM, 0, Some(FILES - 1)), Err(ReasonCode::NoSpace));
-        assert_eq!(code(ROOM, 0, Some(FILES)), Ok(ROOM));
-        assert_eq!(code(ROOM, 0, None), Ok(ROOM));
-        assert_eq!(code(ROOM - 1, 1, None), Ok(ROOM - 1), "the reserve is no loss of room");
         assert_eq!(told(|out| left(ROOM, state, out)).0, Level::Warning);
         assert_eq!(told(|out| left(ENOUGH, state, out)).0, Level::Good);
     }

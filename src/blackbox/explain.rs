@@ -1,6 +1,7 @@
 //! Why a release came back, in words that say no more than what is known. Pure.
 
-use crate::blackbox::{BootLog, Kind, Line};
+use super::line::{Kind, Line};
+use super::read::BootLog;
 use crate::health::{Outcome, Seen};
 use crate::model::{Against, Failing, ReasonCode, printable};
 use serde::{Deserialize, Serialize};
@@ -78,34 +79,34 @@ const CARD_RESET: u32 = 0x20;
 
 /// Everything that is known of a trial that ended.
 #[derive(Debug, Clone)]
-pub(super) struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// The reason that the journal gives.
-    pub(super) reason: ReasonCode,
+    pub(crate) reason: ReasonCode,
     /// What it says to it.
-    pub(super) detail: &'a str,
+    pub(crate) detail: &'a str,
     /// What spoke against it.
-    pub(super) against: &'a Against,
+    pub(crate) against: &'a Against,
     /// What the checks said last, if anybody looked.
-    pub(super) checks: &'a [Seen],
+    pub(crate) checks: &'a [Seen],
     /// The boots in the black box.
-    pub(super) boots: &'a [BootStory],
+    pub(crate) boots: &'a [BootStory],
     /// Boots allowed. How many it has used is not known: a kernel that cannot be started ends a trial
     /// at its first boot.
-    pub(super) limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
     /// Whether its slot holds a file system that a bootloader finds.
-    pub(super) bootable: bool,
+    pub(crate) bootable: bool,
     /// The boot in which its updater ran first, where the journal knows of one.
-    pub(super) came_up: Option<u32>,
+    pub(crate) came_up: Option<u32>,
     /// What the kernel put aside.
-    pub(super) pstore: &'a [String],
+    pub(crate) pstore: &'a [String],
     /// What the watchdog says.
-    pub(super) watchdog: Option<&'a Watchdog>,
+    pub(crate) watchdog: Option<&'a Watchdog>,
     /// Whether it misbehaved because it was told to.
-    pub(super) drill: bool,
+    pub(crate) drill: bool,
 }
 
 /// Names the cause.
-pub(super) fn explain(facts: &Facts<'_>) -> Cause {
+pub(crate) fn explain(facts: &Facts<'_>) -> Cause {
     let cause = found(facts);
     match facts.drill {
         true => Cause { text: format!("a drill: {}", cause.text), ..cause },
@@ -235,7 +236,7 @@ fn by_its_traces(facts: &Facts<'_>) -> Cause {
 }
 
 /// What a boot has left, from its lines.
-pub(super) fn story(log: &BootLog) -> BootStory {
+pub(crate) fn story(log: &BootLog) -> BootStory {
     let own = || log.lines.iter().filter(|l| l.kind != Kind::Pstore);
     let grave = |l: &&Line| GRAVE.iter().any(|word| l.text.contains(word));
     let daemon = |l: &Line| l.kind == Kind::Journal && l.text.contains(" surefoot[");
@@ -286,7 +287,7 @@ fn seconds(line: &str) -> Option<u64> {
 
 /// What pstore has kept of this trial: what its second and later boots, and the boot after it,
 /// have found of the boot before.
-pub(super) fn put_aside(logs: &[&BootLog]) -> Vec<String> {
+pub(crate) fn put_aside(logs: &[&BootLog]) -> Vec<String> {
     let after = logs.iter().filter(|l| !l.head.trial || l.head.bootcount.is_some_and(|n| n > 1));
     let lines = after.flat_map(|l| &l.lines).filter(|l| l.kind == Kind::Pstore);
     lines.map(|l| l.text.clone()).collect()

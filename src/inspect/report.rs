@@ -2,14 +2,12 @@
 //! that cannot be had says why, and the others stand.
 
 use super::doctor::doctor;
-use super::postmortem::postmortem;
 use super::redact::{command_line, redacted, words};
 use super::status::status;
-use super::verbs::{history, rested};
-use super::world::World;
 use crate::blackbox;
 use crate::boot::uboot::{CopyState, EnvStore};
 use crate::config::{Loaded, Settings, Where, load};
+use crate::device::{World, history, postmortem, rested};
 use crate::disk::Disk;
 use crate::event::Nowhere;
 use crate::hooks::Log;
