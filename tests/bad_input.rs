@@ -123,7 +123,7 @@ fn another_product_another_board_another_size() {
         65,
         "NO_PAYLOAD",
     );
-    let room = SLOT - (256 << 10);
+    let room = SLOT - (1 << 20);
     refuses(&bench, &of("big", room + 4096, &["--version", "2.0.0"]), 65, "TOO_BIG");
     let fits = of("fits", room, &["--version", "2.0.0"]);
     bench.surefoot(&["install", &fits]).ok();

@@ -61,10 +61,10 @@ impl Maker {
         self.bench.surefoot(&["commit"]).ok();
     }
 
-    /// A filesystem was grown over the slot's last 256 KiB.
+    /// A filesystem was grown over the slot's last 1 MiB.
     fn lose_record(&self, slot: &str) {
-        let at = self.bench.slot_offset(slot) + SLOT - (256 << 10);
-        self.bench.patch_disk(at, &vec![0x5a; 256 << 10]);
+        let at = self.bench.slot_offset(slot) + SLOT - (1 << 20);
+        self.bench.patch_disk(at, &vec![0x5a; 1 << 20]);
     }
 
     fn lose_memory(&self) {
@@ -80,13 +80,13 @@ impl Maker {
         std::fs::create_dir(&state).unwrap();
     }
 
-    /// A slot's last 256 KiB: its record.
+    /// A slot's last 1 MiB: its record.
     fn record(&self, slot: &str) -> Vec<u8> {
-        self.bench.slot_bytes(slot)[SLOT - (256 << 10)..].to_vec()
+        self.bench.slot_bytes(slot)[SLOT - (1 << 20)..].to_vec()
     }
 
     fn put_record(&self, slot: &str, record: &[u8]) {
-        self.bench.patch_disk(self.bench.slot_offset(slot) + SLOT - (256 << 10), record);
+        self.bench.patch_disk(self.bench.slot_offset(slot) + SLOT - (1 << 20), record);
     }
 
     /// The record of a release of the highest counter and epoch, by a key that nobody here has

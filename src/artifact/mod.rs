@@ -24,7 +24,7 @@ pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::{Decoder, check_stored};
 pub use head::{FIXED_HEADER_LEN, MAGIC, Unverified, read_head};
 pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
-pub use record::{Installed, PlainChunk, Recalled, read_record, recall_record};
+pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
 
 /// A manifest has at most this many bytes.

@@ -2,56 +2,48 @@
 //! was installed, and to check every byte of it.
 //!
 //! ```text
-//! header, signatures, manifest as shipped | SHA-256(chunk table) 32 | payload index 4 | n × { plain length 4 | SHA-256 plain 32 }
+//! header, signatures, manifest as shipped | SHA-256(chunk table) 32 | n 4 | n × payload index 4 | records, 80 each
 //! ```
 //!
-//! The chunk table itself (80 bytes a chunk) is not kept: its hash is enough for the signature,
-//! and the plain lengths and hashes are vouched for by the manifest's `digest`. Where they do not
-//! fit either, n is 0.
+//! The payloads are those that stand in the slot, in the manifest's order; the records are theirs, as
+//! shipped. The signature needs the whole table's hash only; of the records, plain lengths and hashes are
+//! vouched for by each payload's `digest`, and how they were stored by the table's hash where they are all of
+//! it. Where they do not fit, there are none.
 
 use super::head::{Head, read_exactly, read_header};
-use super::{Manifest, Payload, Release, image_digest};
+use super::{Chunk, ChunkTable, Manifest, Payload, Release, image_digest};
 use crate::model::{Digest, Failure, Identifier, KeyId, ReasonCode, Result};
 use crate::trust::{
     Claims, PublicKey, Purpose, SignatureRecord, Statement, Trust, Verified, recall, vouch,
 };
-
-const PLAIN_LEN: usize = 36;
-
-/// What an image is made of, without how it was transported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlainChunk {
-    /// Length in bytes.
-    pub len: u32,
-    /// SHA-256 of the bytes; [`Digest::NONE`] for a run of zeros.
-    pub plain: Digest,
-}
-
-impl PlainChunk {
-    /// Whether it is a run of zeros.
-    pub fn is_zero(&self) -> bool {
-        self.plain == Digest::NONE
-    }
-}
 
 /// What was installed. A device gets it only as `Verified<Installed>`.
 #[derive(Debug, Clone)]
 pub struct Installed {
     /// The release's manifest.
     pub manifest: Manifest,
-    /// Which of its payloads stands here.
-    pub payload: usize,
-    /// The payload's chunks in order; `None` where they did not fit.
-    pub chunks: Option<Vec<PlainChunk>>,
+    /// Which of its payloads stand here: at least one, ascending.
+    pub payloads: Vec<usize>,
+    /// The chunks of all of them, in that order; `None` where they did not fit.
+    pub chunks: Option<Vec<Chunk>>,
     /// SHA-256 of the manifest as shipped.
     pub body_digest: Digest,
 }
 
 impl Installed {
-    /// The payload that stands here.
+    /// The first of the payloads that stand here.
     pub fn payload(&self) -> &Payload {
-        // `read_record` has checked the index.
-        &self.manifest.payloads[self.payload]
+        // `read_record` has checked the indices.
+        &self.manifest.payloads[self.payloads[0]]
+    }
+
+    /// The chunks of one of the payloads that stand here, by its index in the manifest; `None` where
+    /// they did not fit, or it is none of them.
+    pub fn chunks_of(&self, payload: usize) -> Option<&[Chunk]> {
+        let count = |n: &usize| self.manifest.payloads[*n].chunks as usize;
+        let place = self.payloads.iter().position(|n| *n == payload)?;
+        let first: usize = self.payloads[..place].iter().map(count).sum();
+        self.chunks.as_deref()?.get(first..first + count(&payload))
     }
 }
 
@@ -68,28 +60,27 @@ impl Claims for Installed {
 }
 
 impl Release {
-    /// The record to keep beside the installed `payload` (one of this release's), at most
-    /// `limit` bytes long; without the chunks if they do not fit.
-    pub fn record(&self, payload: &Payload, limit: usize) -> Result<Vec<u8>> {
-        let index = self.manifest.payloads.iter().position(|p| p == payload);
-        let index = index.and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
-            Failure::new(ReasonCode::Internal, "the payload is of another release")
-        })?;
+    /// The record to keep beside the installed `payloads` (their indices in the manifest, at least one,
+    /// ascending), at most `limit` bytes long; without the chunks if they do not fit.
+    pub fn record(&self, payloads: &[usize], limit: usize) -> Result<Vec<u8>> {
+        let internal = |why| Failure::new(ReasonCode::Internal, why);
         let mut bytes = self.head_bytes_without_table();
         bytes.extend_from_slice(&Digest::of(self.table_bytes()).0);
-        bytes.extend_from_slice(&index.to_le_bytes());
-        let chunks = self.chunks_of(payload);
-        if bytes.len() + chunks.len() * PLAIN_LEN <= limit {
-            for chunk in chunks {
-                bytes.extend_from_slice(&chunk.plain_len.to_le_bytes());
-                bytes.extend_from_slice(&chunk.plain.0);
-            }
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+        bytes.extend_from_slice(&number(payloads.len()));
+        let mut records = Vec::new();
+        for index in payloads {
+            let payload = self.manifest.payloads.get(*index);
+            let payload = payload.ok_or_else(|| internal("the payload is of another release"))?;
+            bytes.extend_from_slice(&number(*index));
+            records.push(self.records_of(payload));
+        }
+        let records = records.concat();
+        if bytes.len() + records.len() <= limit {
+            bytes.extend_from_slice(&records);
         }
         if bytes.len() > limit {
-            return Err(Failure::new(
-                ReasonCode::Internal,
-                "the slot record has no room for a manifest",
-            ));
+            return Err(internal("the slot record has no room for a manifest"));
         }
         Ok(bytes)
     }
@@ -99,30 +90,34 @@ impl Release {
 struct Parts<'a> {
     head: Head,
     statement: Statement,
-    index: u32,
-    rest: &'a [u8],
+    table: Digest,
+    payloads: Vec<usize>,
+    records: &'a [u8],
 }
 
 fn parts(bytes: &[u8]) -> Result<Parts<'_>> {
     let mut input = bytes;
     let (header, lengths, records) = read_header(&mut input)?;
     let body = read_exactly(&mut input, u64::from(lengths.body_len), "manifest")?;
-    let (table_digest, input) = split(input)?;
-    let (index, rest) = split(input)?;
-    let statement = Statement::with_table_digest(
-        Purpose::Release,
-        &body,
-        lengths.table_len,
-        &Digest(table_digest),
-    )?;
+    let (table, input) = split(input)?;
+    let table = Digest(table);
+    let (count, mut input) = split(input)?;
+    let mut payloads = Vec::new();
+    for _ in 0..u32::from_le_bytes(count) {
+        let (index, rest) = split(input)?;
+        payloads.push(u32::from_le_bytes(index) as usize);
+        input = rest;
+    }
+    let table_len = lengths.table_len;
+    let statement = Statement::with_table_digest(Purpose::Release, &body, table_len, &table)?;
     let head = Head { header, records, body, table: Vec::new() };
-    Ok(Parts { head, statement, index: u32::from_le_bytes(index), rest })
+    Ok(Parts { head, statement, table, payloads, records: input })
 }
 
 /// Reads a record made by [`Release::record`] and checks it as a device checks an artifact.
 pub fn read_record(bytes: &[u8], trust: &Trust) -> Result<Verified<Installed>> {
-    let Parts { head, statement, index, rest } = parts(bytes)?;
-    vouch(trust, &statement, &head.records, || parse(&head, index, rest))
+    let parts = parts(bytes)?;
+    vouch(trust, &parts.statement, &parts.head.records, || parse(&parts))
 }
 
 /// What a record that is not accepted can still say.
@@ -145,40 +140,39 @@ pub fn recall_record(bytes: &[u8], once: &[PublicKey]) -> Result<Recalled> {
     Ok(Recalled { body_digest: Digest::of(&head.body), key_ids, manifest })
 }
 
-fn parse(head: &Head, index: u32, rest: &[u8]) -> Result<Installed> {
-    let manifest = Manifest::parse(&head.body)?;
+fn parse(parts: &Parts) -> Result<Installed> {
+    let manifest = Manifest::parse(&parts.head.body)?;
     let invalid = |why| Failure::new(ReasonCode::TableInvalid, why);
-    let payload = index as usize;
-    let expected = manifest
-        .payloads
-        .get(payload)
-        .ok_or_else(|| invalid("the record names a payload that the manifest has not"))?;
-    let mut chunks = None;
-    if !rest.is_empty() {
-        let list = plain_chunks(rest);
-        let sum: u64 = list.iter().map(|c| u64::from(c.len)).sum();
-        if !rest.len().is_multiple_of(PLAIN_LEN)
-            || sum != expected.size
-            || image_digest(list.iter().map(|c| (c.len, c.plain))) != expected.digest
-        {
-            return Err(invalid("the record's chunks are not those of the manifest"));
+    let payloads = parts.payloads.clone();
+    let ascending = payloads.windows(2).all(|pair| pair[0] < pair[1]);
+    if payloads.is_empty() || !ascending || payloads[payloads.len() - 1] >= manifest.payloads.len()
+    {
+        return Err(invalid("the record names payloads that the manifest has not"));
+    }
+    let chunks = match parts.records {
+        [] => None,
+        records => {
+            let chunks = ChunkTable::parse(records)?.chunks;
+            let other = || invalid("the record's chunks are not those of the manifest");
+            let mut rest = &chunks[..];
+            for payload in payloads.iter().map(|n| &manifest.payloads[*n]) {
+                let (own, after) =
+                    rest.split_at_checked(payload.chunks as usize).ok_or_else(other)?;
+                let size: u64 = own.iter().map(|c| u64::from(c.plain_len)).sum();
+                let digest = image_digest(own.iter().map(|c| (c.plain_len, c.plain)));
+                if size != payload.size || digest != payload.digest {
+                    return Err(other());
+                }
+                rest = after;
+            }
+            let all = payloads.len() == manifest.payloads.len();
+            if !rest.is_empty() || (all && Digest::of(records) != parts.table) {
+                return Err(other());
+            }
+            Some(chunks)
         }
-        chunks = Some(list);
-    }
-    Ok(Installed { body_digest: Digest::of(&head.body), manifest, payload, chunks })
-}
-
-fn plain_chunks(bytes: &[u8]) -> Vec<PlainChunk> {
-    let mut list = Vec::with_capacity(bytes.len() / PLAIN_LEN);
-    for record in bytes.chunks_exact(PLAIN_LEN) {
-        let mut plain = Digest::NONE;
-        plain.0.copy_from_slice(&record[4..]);
-        list.push(PlainChunk {
-            len: u32::from_le_bytes([record[0], record[1], record[2], record[3]]),
-            plain,
-        });
-    }
-    list
+    };
+    Ok(Installed { body_digest: Digest::of(&parts.head.body), manifest, payloads, chunks })
 }
 
 fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8])> {

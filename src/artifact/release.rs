@@ -1,7 +1,7 @@
 //! A release: manifest and chunk table, held against each other.
 
 use super::head::Head;
-use super::{Chunk, ChunkTable, Manifest, Payload, image_digest};
+use super::{Chunk, ChunkTable, Manifest, Payload, RECORD_LEN, image_digest};
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result};
 use crate::trust::{Claims, SignatureRecord};
 
@@ -63,6 +63,13 @@ impl Release {
         let first = payload.first_chunk as usize;
         let range = first..first.saturating_add(payload.chunks as usize);
         self.table.chunks.get(range).unwrap_or(&[])
+    }
+
+    /// The records of one of this release's payloads, as shipped.
+    pub(super) fn records_of(&self, payload: &Payload) -> &[u8] {
+        let len = |n: u32| (n as usize).saturating_mul(RECORD_LEN as usize);
+        let first = len(payload.first_chunk);
+        self.head.table.get(first..first.saturating_add(len(payload.chunks))).unwrap_or(&[])
     }
 
     /// Where the stored bytes of one of this release's payloads begin, from the artifact's start.

@@ -217,10 +217,8 @@ pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict, as_json: bool) -> Str
         SlotVerdict::Damaged { version, differs_at } => {
             format!("Slot {slot} should be {version} and differs from it{}.\n", place(differs_at))
         }
-        SlotVerdict::Unknown => {
-            format!(
-                "Slot {slot} carries no valid record of what was installed: there is nothing to compare it with.\n"
-            )
+        SlotVerdict::Unknown { found } => {
+            format!("Slot {slot} has {found}: there is nothing to compare it with.\n")
         }
     }
 }

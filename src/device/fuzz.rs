@@ -27,8 +27,8 @@ pub fn state(data: &[u8]) {
                 let c = c.finalize().to_le_bytes();
                 b[16..20].copy_from_slice(&c);
             }
-            if let Some(p) = decode_record(&b) {
-                assert_eq!(decode_record(&encode_record(p).unwrap()), Some(p));
+            if let Ok(p) = decode_record(&b) {
+                assert_eq!(decode_record(&encode_record(p).unwrap()), Ok(p));
             }
         }
         1 => {

@@ -30,9 +30,9 @@ impl World {
         let record = self.partition(slot).and_then(|p| slot_record(&p, &self.trust()));
         let (mut installed, mut signers, mut recorded) = (None, Vec::new(), true);
         let says = match record {
-            Ok(SlotRecord::Missing) => {
+            Ok(SlotRecord::Missing(lack)) => {
                 recorded = false;
-                RecordSays::Nothing
+                RecordSays::Nothing(lack)
             }
             Ok(SlotRecord::Accepted(found)) => {
                 let label = Label { named: named(&found.manifest), digest: found.body_digest };

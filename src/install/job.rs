@@ -57,7 +57,7 @@ impl<'a> Job<'a> {
             table: &release.table.chunks,
             first_chunk: payload.first_chunk as usize,
             places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
-            record: aligned(&encode_record(&release.record(payload, PAYLOAD_MAX)?)?)?,
+            record: aligned(&encode_record(&release.record(&[self.plan.payload], PAYLOAD_MAX)?)?)?,
             other: None,
         };
         let mut origins = origins(device, &order.places, &self.reuse, self.sink)

@@ -5,7 +5,7 @@ use super::medium::standing;
 use super::origin::Origin;
 use super::progress::Progress;
 use super::spans::Places;
-use crate::artifact::{Chunk, Codec, Installed, PlainChunk, image_digest};
+use crate::artifact::{Installed, image_digest};
 use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
 use crate::model::Result;
@@ -52,13 +52,13 @@ pub(super) fn origins(
 
 /// The chunks that the installed release has at the same offsets.
 fn shared(places: &Places, installed: &Installed) -> Vec<bool> {
-    let theirs = installed.chunks.as_deref().unwrap_or_default();
+    let theirs = installed.chunks_of(installed.payloads[0]).unwrap_or_default();
     let mut at = 0;
     let theirs: HashSet<_> = theirs
         .iter()
         .map(|c| {
-            at += u64::from(c.len);
-            (at, c.len, c.plain)
+            at += u64::from(c.plain_len);
+            (at, c.plain_len, c.plain)
         })
         .collect();
     let ours = places.chunks.iter();
@@ -67,16 +67,4 @@ fn shared(places: &Places, installed: &Installed) -> Vec<bool> {
     let ours = places.chunks.iter().enumerate();
     ours.map(|(index, c)| same || theirs.contains(&(places.of(index).end, c.plain_len, c.plain)))
         .collect()
-}
-
-/// What a slot record knows of an image, as chunks to compare with. There is nothing stored.
-pub(super) fn as_chunks(plain: &[PlainChunk]) -> Vec<Chunk> {
-    let chunk = |c: &PlainChunk| Chunk {
-        plain_len: c.len,
-        stored_len: 0,
-        codec: if c.is_zero() { Codec::Zero } else { Codec::Raw },
-        plain: c.plain,
-        stored: c.plain,
-    };
-    plain.iter().map(chunk).collect()
 }

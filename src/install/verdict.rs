@@ -2,13 +2,12 @@
 
 use super::medium::{MediumReader, standing};
 use super::progress::Progress;
-use super::reuse::as_chunks;
 use super::spans::Places;
-use crate::artifact::{Installed, PlainChunk};
+use crate::artifact::{Chunk, Installed};
 use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result, Version};
-use crate::slot::record::read_record;
+use crate::slot::record::{Found, Lack, read_record};
 use crate::trust::{Trust, Verified};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack of a look")]
 pub enum SlotRecord {
     /// No complete record: a slot that nothing was installed in, or one that was written over.
-    Missing,
+    Missing(Lack),
     /// A complete record that this device does not accept now.
     NotAccepted {
         /// Why not.
@@ -33,8 +32,9 @@ pub enum SlotRecord {
 /// Reads what was installed in the slot whose (first) partition this is. Fails only where the
 /// medium does.
 pub fn slot_record(partition: &dyn BlockDevice, trust: &Result<Trust>) -> Result<SlotRecord> {
-    let Some(bytes) = read_record(partition)? else {
-        return Ok(SlotRecord::Missing);
+    let bytes = match read_record(partition)? {
+        Found::Complete(bytes) => bytes,
+        Found::None(lack) => return Ok(SlotRecord::Missing(lack)),
     };
     let read = trust.as_ref().map_err(Failure::clone);
     Ok(match read.and_then(|trust| crate::artifact::read_record(&bytes, trust)) {
@@ -62,7 +62,7 @@ pub fn installed(
 ) -> Result<Option<Verified<Installed>>> {
     Ok(match slot_record(partition, &Ok(trust.clone()))? {
         SlotRecord::Accepted(installed) => Some(installed),
-        SlotRecord::Missing | SlotRecord::NotAccepted { .. } => None,
+        SlotRecord::Missing(_) | SlotRecord::NotAccepted { .. } => None,
     })
 }
 
@@ -93,7 +93,11 @@ pub enum SlotVerdict {
         differs_at: Option<u64>,
     },
     /// No valid record: there is nothing to compare with.
-    Unknown,
+    Unknown {
+        /// What it has instead, in words that go on from "it has".
+        #[serde(default)]
+        found: String,
+    },
 }
 
 impl SlotVerdict {
@@ -110,10 +114,7 @@ impl SlotVerdict {
             SlotVerdict::Damaged { version, differs_at } => {
                 (ReasonCode::SlotDamaged, format!("it differs from {version}{}", place(differs_at)))
             }
-            SlotVerdict::Unknown => {
-                let detail = "it has no valid record of what was installed";
-                (ReasonCode::SlotDamaged, detail.to_owned())
-            }
+            SlotVerdict::Unknown { found } => (ReasonCode::SlotDamaged, format!("it has {found}")),
         };
         Err(Failure::new(code, detail))
     }
@@ -129,12 +130,14 @@ pub fn verify_slot(
     let installed = match slot_record(partition, &Ok(trust.clone()))? {
         SlotRecord::Accepted(installed) => installed,
         SlotRecord::NotAccepted { why, .. } => return Err(why),
-        SlotRecord::Missing => return Ok(SlotVerdict::Unknown),
+        SlotRecord::Missing(lack) => {
+            return Ok(SlotVerdict::Unknown { found: lack.words().to_owned() });
+        }
     };
     let version = installed.manifest.version.clone();
     let size = installed.payload().size;
     let progress = Progress::start(sink, Phase::Compare, size);
-    let difference = match &installed.chunks {
+    let difference = match installed.chunks_of(installed.payloads[0]) {
         Some(chunks) => first_difference(partition, chunks, &progress)?,
         None => whole_difference(partition, &installed, &progress)?,
     };
@@ -159,11 +162,10 @@ const SUPERBLOCK: std::ops::Range<u64> = 1024..2048;
 
 fn first_difference(
     partition: &dyn BlockDevice,
-    chunks: &[PlainChunk],
+    chunks: &[Chunk],
     progress: &Progress,
 ) -> Result<Option<Difference>> {
-    let chunks = as_chunks(chunks);
-    let places = Places::new(&chunks, 0);
+    let places = Places::new(chunks, 0);
     let stands = standing(partition, &places, |_| true, progress)?;
     let Some(first) = stands.iter().position(|stands| !stands) else {
         return Ok(None);

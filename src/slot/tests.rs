@@ -9,17 +9,18 @@ use crate::model::{CopyClaim, EnvClaims, ReasonCode, SlotId};
 use std::path::Path;
 use std::sync::Arc;
 
-const MIB: u64 = 1 << 20;
+/// A partition that has room for a record.
+const UNIT: u64 = 2 << 20;
 const PARTS: [(&str, u64, u64); 5] = [
-    ("rootfs-a", MIB, MIB),
-    ("rootfs-b", 2 * MIB, MIB),
-    ("boot-a", 3 * MIB, MIB),
-    ("boot-b", 4 * MIB, MIB),
-    ("tiny", 5 * MIB, 4096),
+    ("rootfs-a", UNIT, UNIT),
+    ("rootfs-b", 2 * UNIT, UNIT),
+    ("boot-a", 3 * UNIT, UNIT),
+    ("boot-b", 4 * UNIT, UNIT),
+    ("tiny", 5 * UNIT, 4096),
 ];
 
 fn bytes() -> Vec<u8> {
-    gpt_disk(8 * MIB, &PARTS)
+    gpt_disk(8 * UNIT, &PARTS)
 }
 
 fn table() -> PartitionTable {
@@ -37,13 +38,13 @@ fn slots_are_found_by_name_id_and_dos_number() {
     let layout = Layout::find(&table, &SlotNames::default()).unwrap();
     assert_eq!(layout.first(SlotId::A).name, "rootfs-a");
     assert_eq!(layout.partitions(SlotId::B).len(), 1);
-    assert_eq!(layout.slot_at(2 * MIB, MIB), Some(SlotId::B));
-    assert_eq!(layout.slot_at(2 * MIB, MIB + 1), None);
+    assert_eq!(layout.slot_at(2 * UNIT, UNIT), Some(SlotId::B));
+    assert_eq!(layout.slot_at(2 * UNIT, UNIT + 1), None);
     let uuid = format!("partuuid:{}", table.partitions[1].uuid.to_uppercase());
     let several = names(&["rootfs-a", "boot-a"], &[&uuid, "boot-b"]);
     let layout = Layout::find(&table, &several).unwrap();
     assert_eq!(layout.partitions(SlotId::B)[0].name, "rootfs-b");
-    assert_eq!(layout.slot_at(4 * MIB, MIB), Some(SlotId::B));
+    assert_eq!(layout.slot_at(4 * UNIT, UNIT), Some(SlotId::B));
     let mut dos = table.clone();
     dos.partitions[0].name = "mbr:1a2b3c4d-1".to_owned();
     dos.partitions[1].name = "mbr:1a2b3c4d-2".to_owned();
@@ -98,21 +99,21 @@ fn layouts_that_make_no_sense_are_refused() {
 fn an_environment_in_a_slot_is_refused() {
     let layout = Layout::find(&table(), &SlotNames::default()).unwrap();
     let clear = |range| layout.keeps_clear_of(&[range]).is_ok();
-    assert!(clear(0..MIB) && clear(3 * MIB..8 * MIB));
-    assert!(!clear(MIB - 1..MIB + 1) && !clear(3 * MIB - 1..3 * MIB) && !clear(0..8 * MIB));
+    assert!(clear(0..UNIT) && clear(3 * UNIT..8 * UNIT));
+    assert!(!clear(UNIT - 1..UNIT + 1) && !clear(3 * UNIT - 1..3 * UNIT) && !clear(0..8 * UNIT));
 }
 
 #[test]
 fn the_booted_slot_needs_two_witnesses() {
     let layout = Layout::find(&table(), &SlotNames::default()).unwrap();
     let on = |places: &[(u64, u64)]| Root { said: "/dev/x".to_owned(), places: places.to_vec() };
-    let (on_a, on_b) = (on(&[(MIB, MIB)]), on(&[(2 * MIB, MIB)]));
-    let other = (3 * MIB, MIB);
+    let (on_a, on_b) = (on(&[(UNIT, UNIT)]), on(&[(2 * UNIT, UNIT)]));
+    let other = (3 * UNIT, UNIT);
     for (line, root, found) in [
         ("root=/dev/x surefoot.slot=b ro", on_b.clone(), Some(SlotId::B)),
         // dm-verity: data and hashes; neither may lie in the other slot.
-        ("surefoot.slot=a", on(&[(MIB, MIB), other]), Some(SlotId::A)),
-        ("surefoot.slot=a", on(&[(MIB, MIB), (2 * MIB, MIB)]), None),
+        ("surefoot.slot=a", on(&[(UNIT, UNIT), other]), Some(SlotId::A)),
+        ("surefoot.slot=a", on(&[(UNIT, UNIT), (2 * UNIT, UNIT)]), None),
         ("surefoot.slot=a surefoot.slot=a", on_a.clone(), Some(SlotId::A)),
         ("surefoot.slot=a", on_b, None),
         ("surefoot.slot=a", on(&[]), None),
@@ -203,13 +204,13 @@ fn the_key_opens_the_other_slot_and_not_a_byte_more() {
     assert_eq!(key.devices().len(), 2);
     let before = device.contents();
     for window in key.devices() {
-        window.write_at(0, &vec![0xee; usize::try_from(MIB).unwrap()]).unwrap();
-        assert!(window.write_at(MIB, &[0]).is_err());
+        window.write_at(0, &vec![0xee; usize::try_from(UNIT).unwrap()]).unwrap();
+        assert!(window.write_at(UNIT, &[0]).is_err());
     }
     let after = device.contents();
     for (at, (old, new)) in before.iter().zip(&after).enumerate() {
         let at = at as u64;
-        let own = (2 * MIB..3 * MIB).contains(&at) || (4 * MIB..5 * MIB).contains(&at);
+        let own = (2 * UNIT..3 * UNIT).contains(&at) || (4 * UNIT..5 * UNIT).contains(&at);
         if own {
             assert_eq!(*new, 0xee);
         } else {
@@ -223,8 +224,8 @@ fn a_table_that_changed_since_withholds_the_key() {
     let (_, before) = disk();
     let layout = Layout::find(&before.table().unwrap(), &SlotNames::default()).unwrap();
     let mut parts = PARTS;
-    parts[1].1 = 6 * MIB;
-    let device = Arc::new(FakeDevice::new(gpt_disk(8 * MIB, &parts)));
+    parts[1].1 = 6 * UNIT;
+    let device = Arc::new(FakeDevice::new(gpt_disk(8 * UNIT, &parts)));
     let disk = Disk::given(Path::new("disk.img"), device);
     let settled = claims(&[says(Some(SlotId::A), false); 2]);
     let failure = Inactive::prove(&disk, &layout, SlotId::A, &settled).err().unwrap();

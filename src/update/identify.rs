@@ -8,12 +8,13 @@
 
 use super::{Doubt, Ended, Identity, Journal, Label, Named, Outcome, Phase, Remembered, Stored};
 use crate::model::{Digest, Failure, ReasonCode, SlotId};
+use crate::slot::record::Lack;
 
 /// What the end of a slot says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordSays {
     /// Nothing: there is no complete record.
-    Nothing,
+    Nothing(Lack),
     /// This, signed by keys that are trusted now.
     Accepted(Label),
     /// Something that is not accepted now.
@@ -67,20 +68,22 @@ pub fn identify(slot: SlotId, says: &RecordSays, traces: &Traces) -> Stand {
             let label = not_accepted(kept, *digest, once.as_ref());
             Stand { label: label.unwrap_or_else(Label::unknown), why: Some(why.clone()) }
         }
-        RecordSays::Nothing => {
-            let missing = |code, text: &str| Some(Failure::new(code, text));
+        RecordSays::Nothing(lack) => {
+            let missing = |rest: &str| {
+                let text = format!("it has {}{rest}", lack.words());
+                Some(Failure::new(ReasonCode::SlotDamaged, text))
+            };
             match kept {
                 Some(label) if label.named.identity() == Identity::Factory => {
                     Stand { label, why: None }
                 }
                 Some(label) if label.named.identity() == Identity::Known => {
-                    let text = "its record is missing or damaged; the name is remembered";
-                    Stand { label, why: missing(ReasonCode::SlotDamaged, text) }
+                    Stand { label, why: missing("; the name is remembered") }
                 }
                 None if !traces.any() => Stand { label: Label::factory(), why: None },
                 Some(_) | None => {
-                    let text = "it has no valid record, and nothing that was committed is remembered of it";
-                    Stand { label: Label::unknown(), why: missing(ReasonCode::SlotDamaged, text) }
+                    let why = missing(", and nothing that was committed is remembered of it");
+                    Stand { label: Label::unknown(), why }
                 }
             }
         }
@@ -279,52 +282,64 @@ mod tests {
         for (what, says, traces, want, counter) in [
             ("a record", Accepted(label(2)), traces(), Known, 2),
             ("a record beside an older memory", Accepted(label(3)), two(), Known, 3),
-            ("nothing ever", Nothing, traces(), Factory, 0),
-            ("a memory alone", Nothing, two(), Known, 2),
-            ("a factory that was left", Nothing, factory(), Factory, 0),
-            ("a slot that was written over", Nothing, home(), Unknown, 0),
-            ("both copies damaged", Nothing, Traces { remembered: lost, ..traces() }, Unknown, 0),
-            ("a lost journal", Nothing, Traces { journal: Stored::Lost, ..traces() }, Unknown, 0),
+            ("nothing ever", Nothing(Lack::Absent), traces(), Factory, 0),
+            ("a memory alone", Nothing(Lack::Absent), two(), Known, 2),
+            ("a factory that was left", Nothing(Lack::Absent), factory(), Factory, 0),
+            ("a slot that was written over", Nothing(Lack::Absent), home(), Unknown, 0),
+            (
+                "both copies damaged",
+                Nothing(Lack::Absent),
+                Traces { remembered: lost, ..traces() },
+                Unknown,
+                0,
+            ),
+            (
+                "a lost journal",
+                Nothing(Lack::Absent),
+                Traces { journal: Stored::Lost, ..traces() },
+                Unknown,
+                0,
+            ),
             (
                 "the environment alone",
-                Nothing,
+                Nothing(Lack::Absent),
                 Traces { in_environment: true, ..traces() },
                 Unknown,
                 0,
             ),
-            ("the floor alone", Nothing, Traces { floor: 1, ..traces() }, Unknown, 0),
+            ("the floor alone", Nothing(Lack::Absent), Traces { floor: 1, ..traces() }, Unknown, 0),
             (
                 "the history alone",
-                Nothing,
+                Nothing(Lack::Absent),
                 Traces { history: vec![came_back], ..traces() },
                 Unknown,
                 0,
             ),
-            ("the journal's commit", Nothing, updated(), Known, 2),
+            ("the journal's commit", Nothing(Lack::Absent), updated(), Known, 2),
             (
                 "what the journal left",
-                Nothing,
+                Nothing(Lack::Absent),
                 Traces { journal: journal(from_b(label(4))), ..traces() },
                 Known,
                 4,
             ),
             (
                 "the journal's commit while the next is written",
-                Nothing,
+                Nothing(Lack::Absent),
                 writing(updated()),
                 Known,
                 2,
             ),
             (
                 "a factory of an older program",
-                Nothing,
+                Nothing(Lack::Absent),
                 Traces { journal: journal(from_b(Label::factory())), ..traces() },
                 Factory,
                 0,
             ),
             (
                 "an older program that could not read the record",
-                Nothing,
+                Nothing(Lack::Absent),
                 Traces {
                     journal: journal(from_b(Label::factory())),
                     history: vec![into_b],
@@ -345,7 +360,8 @@ mod tests {
             let stand = identify(SlotId::B, &says, &traces);
             let got = (stand.identity(), stand.label.named.release_counter);
             assert_eq!(got, (want, counter), "{what}");
-            let vouched = matches!(says, Accepted(_)) || want == Factory && says == Nothing;
+            let vouched =
+                matches!(says, Accepted(_)) || want == Factory && says == Nothing(Lack::Absent);
             assert_eq!(stand.why.is_none(), vouched, "{what}: {:?}", stand.why);
         }
     }

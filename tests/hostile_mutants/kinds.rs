@@ -353,7 +353,7 @@ fn record(bench: &Bench) {
         let mut payload = stranger::head(parts.body.as_bytes(), &table, &[signed]);
         payload.truncate(payload.len() - table.len());
         payload.extend(<sha2::Sha256 as sha2::Digest>::digest(&table));
-        payload.extend([0; 4]);
+        payload.extend([1, 0, 0, 0, 0, 0, 0, 0]);
         if round > 0 && random.below(4) == 0 {
             payload = mutated(&payload, &others, random);
         }

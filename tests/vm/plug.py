@@ -51,7 +51,7 @@ FULL = bool(os.environ.get("SUREFOOT_FULL"))
 JOBS = max(2, os.cpu_count() or 1)
 SLOT_MIB, IMAGE_MIB, DATA_MIB, DISK_MIB = 26, 25, 8, 128
 BOOT_SECONDS = 150
-FIRST, RECORD = 128 * 1024, 256 * 1024
+FIRST, RECORD = 128 * 1024, 1024 * 1024
 PRODUCT, COMPATIBLE = "surefoot-bench", "qemu-arm64"
 ENV_RANGES = [(offset, bench.ENV_SIZE) for offset in bench.ENV_OFFSETS]
 

@@ -34,7 +34,7 @@ fn a_stuck_bit_anywhere_is_found_and_leaves_no_kernel() {
 }
 
 fn stuck_bits(fixture: &Fixture) {
-    let record_at = fixture.slot_len - (256 << 10);
+    let record_at = fixture.slot_len - (1 << 20);
     let mut dice = Dice(5);
     let places = (0..60).map(|_| dice.roll(fixture.image.len()));
     let mut done = 0;

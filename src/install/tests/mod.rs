@@ -221,7 +221,7 @@ fn the_slot_holds_the_image_and_nothing_else_changed() {
                 let (slot, old) = (device.medium(), fixture.old_slot());
                 assert!(fixture.is_complete(&slot), "seed {seed}, block {block}");
                 let first = usize::try_from(FIRST_LEN).unwrap();
-                let unused = fixture.image.len().max(first)..fixture.slot_len - 256 * kib;
+                let unused = fixture.image.len().max(first)..fixture.slot_len - 1024 * kib;
                 assert!(slot[unused.clone()] == old[unused], "seed {seed}");
                 let size = fixture.image.len() as u64;
                 assert_eq!((report.image, report.kept), (size, 0));
@@ -245,7 +245,7 @@ fn no_block_is_written_twice() {
             Op::Write(at, bytes) => {
                 // Destroying and the last phase write these on purpose.
                 let at = usize::try_from(at).unwrap();
-                let planned = at < 128 << 10 || at + (256 << 10) >= fixture.slot_len;
+                let planned = at < 128 << 10 || at + (1 << 20) >= fixture.slot_len;
                 for sector in &mut seen[at / 512..(at + bytes.len()).div_ceil(512)] {
                     assert!(planned || !*sector, "a sector near {at} is written twice");
                     *sector = true;

@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::mistakes::Mistake;
 use super::world::{Content, Violation, World};
 use crate::model::{Digest, Failure, ReasonCode, SlotId};
+use crate::slot::record::Lack;
 use crate::trust::{PublicKey, Trust};
 use crate::update::{
     Allowed, Ended, Identity, Label, Memory, Phase, RecordSays, Remembered, Standing, Stored,
@@ -64,7 +65,7 @@ impl Machine {
         let label = Label { named: named(content), digest: content.digest() };
         let torn = matches!(content, Content::Torn | Content::TornBootable);
         let says = match () {
-            () if blank || torn => RecordSays::Nothing,
+            () if blank || torn => RecordSays::Nothing(Lack::Absent),
             // The release of the update is signed by the old key alone; the newer one by both.
             () if !rekeyed || content == Content::Second => RecordSays::Accepted(label),
             () => {
