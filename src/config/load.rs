@@ -299,7 +299,7 @@ mod tests {
         let settings = loaded.unwrap().settings;
         assert_eq!(settings.device.disk, dir.path().join("disk.img"));
         assert_eq!(settings.device.state, Path::new("/data/surefoot"));
-        assert_eq!(settings.slots[1], ["rootfs-b"]);
+        assert_eq!(settings.slots, crate::slot::SlotNames::default());
     }
 
     #[test]

@@ -126,7 +126,11 @@ fn what_is_usual_is_what_counts_where_nothing_is_written() {
     assert_eq!(settings.trust_file.display().to_string(), usual("trust.file"));
     assert_eq!(settings.fw_env_config.display().to_string(), usual("boot.fw_env_config"));
     assert_eq!(settings.run.display().to_string(), usual("daemon.folder"));
-    assert_eq!(format!("{:?}", settings.slots), "[[\"rootfs-a\"], [\"rootfs-b\"]]");
+    for (key, slot) in [("slots.a", crate::model::SlotId::A), ("slots.b", crate::model::SlotId::B)]
+    {
+        let [name] = settings.slots.of(slot) else { panic!("{:?}", settings.slots) };
+        assert_eq!(format!("[\"{}\"]", name.partition), usual(key));
+    }
     assert_eq!(settings.reboot, usual("update.reboot").parse().unwrap());
     for (key, value) in [
         ("device.hold", settings.device.hold),

@@ -7,7 +7,7 @@ use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
 use crate::model::{Failure, Identifier, ReasonCode};
-use crate::slot::HardwareSource;
+use crate::slot::{HardwareSource, SlotNames};
 use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 pub struct Settings {
     /// What this device is, and where its disk and state are.
     pub device: DeviceSettings,
-    /// Partition names of slot a and of slot b.
-    pub slots: [Vec<String>; 2],
+    /// What the partitions of both slots are called.
+    pub slots: SlotNames,
     /// The trust file.
     pub trust_file: PathBuf,
     /// The description of the bootloader environment.
@@ -92,13 +92,14 @@ impl Settings {
             value.unwrap_or_else(|| vec![default.to_owned()])
         };
         let slots = [names(merged.slots.a, "rootfs-a"), names(merged.slots.b, "rootfs-b")];
-        if slots.iter().any(Vec::is_empty) || slots[0].len() != slots[1].len() {
-            let text = "`slots.a` and `slots.b` must name equally many partitions, at least one";
-            refuse(text.to_owned());
-        } else if slots[0].len() > 1 {
+        if slots.iter().all(|slot| slot.len() > 1) {
             let text = "slots of several partitions are not written by this version; name one each";
             refuse(text.to_owned());
         }
+        let slots = SlotNames::parse(&slots[0], &slots[1]).unwrap_or_else(|text| {
+            refuse(text);
+            SlotNames::default()
+        });
         let mut seen = std::collections::BTreeSet::new();
         if let Some(twice) = merged.health.check.iter().find(|c| !seen.insert(&c.name)) {
             refuse(format!("two health checks are named `{}`", twice.name));

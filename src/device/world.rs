@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
 use crate::health::{Remote, Seen};
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
-use crate::slot::{self, Layout, SlotNames};
+use crate::slot::{self, Layout};
 use crate::sys::AlignedBuf;
 use crate::sys::lock::{FileLock, Holder, holder};
 use crate::sys::process::{Children, Runner};
@@ -62,8 +62,7 @@ impl World {
     fn opened(settings: Settings) -> Result<World> {
         may_look(&settings)?;
         let disk = Arc::new(Disk::open(&settings.device.disk)?);
-        let [a, b] = settings.slots.clone();
-        let layout = Layout::find(&disk.table()?, &SlotNames { a, b })?;
+        let layout = Layout::find(&disk.table()?, &settings.slots)?;
         let store = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))?;
         let boot = UbootControl::new(store);
         let booted = find_booted(&settings, &disk, &layout);
@@ -196,7 +195,7 @@ impl World {
 
     /// The move of a release into a slot, from what runs in the other one.
     pub fn move_into(&self, slot: SlotId, digest: Digest, to: Named, order: Order) -> Work {
-        let names = self.layout.partitions(slot).iter().map(|p| p.name.clone());
+        let names = self.layout.parts(slot).iter().map(|p| p.partition.name.clone());
         let (partitions, from) = (names.collect(), self.named(slot.other()));
         Work { digest, slot, partitions, from, to, order }
     }

@@ -9,7 +9,7 @@ use crate::device::{Found, ROOM, World, conditions, enough_room, find_booted, st
 use crate::disk::Disk;
 use crate::event::Sink;
 use crate::model::SlotId;
-use crate::slot::{Layout, SlotNames};
+use crate::slot::Layout;
 use crate::sys::process::Children;
 use std::sync::Arc;
 
@@ -57,8 +57,7 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
         let remedy = "Repair it with `sgdisk -e DISK` or `sgdisk -v DISK`.".to_owned();
         out.warn("partitions", warning.clone(), remedy);
     }
-    let [a, b] = settings.slots.clone();
-    match Layout::find(&table, &SlotNames { a, b }) {
+    match Layout::find(&table, &settings.slots) {
         Ok(layout) => {
             let sizes = [SlotId::A, SlotId::B].map(|s| crate::model::ByteLen(layout.first(s).len));
             out.good("partitions", format!("slot a has {}, slot b {}", sizes[0], sizes[1]));

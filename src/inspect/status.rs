@@ -279,7 +279,7 @@ fn view(world: &World, slot: SlotId) -> SlotView {
         sha256: held.installed.as_ref().map(|i| i.payload().sha256),
         artifact: Some(label.digest).filter(|d| *d != Digest::NONE),
         bootable,
-        partitions: world.layout.partitions(slot).iter().map(|p| p.name.clone()).collect(),
+        partitions: world.layout.parts(slot).iter().map(|p| p.partition.name.clone()).collect(),
     }
 }
 

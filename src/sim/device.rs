@@ -8,6 +8,7 @@ use crate::disk::Window;
 use crate::disk::{BlockDevice, open_image_writable, read_table};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::provision::{BOOT_PARTITION, Counter, SCRIPT_FILE, read_boot_file};
+use crate::slot::SlotNames;
 use crate::sys::{AlignedBuf, durable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,8 +111,8 @@ pub(super) struct Disk {
     image: Arc<dyn BlockDevice>,
     /// Offset and length of each copy of the environment.
     copies: [(u64, u64); 2],
-    /// The partitions of slot a and of slot b; the first one boots.
-    slots: [Vec<String>; 2],
+    /// The partitions of the slots; the first one boots.
+    slots: SlotNames,
 }
 
 impl Disk {
@@ -119,12 +120,8 @@ impl Disk {
     pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
         let mut partitions = BTreeMap::new();
         for partition in read_table(self.image.as_ref())?.partitions {
-            let is = |slot: usize| self.slots[slot].first() == Some(&partition.name);
-            let slot = match () {
-                () if is(0) => Some(SlotId::A),
-                () if is(1) => Some(SlotId::B),
-                () => None,
-            };
+            let is = |slot: &SlotId| self.slots.of(*slot)[0].partition == partition.name;
+            let slot = [SlotId::A, SlotId::B].into_iter().find(is);
             let system = match slot.filter(|s| Some(*s) != broken) {
                 Some(slot) => self.has_system(partition.start, partition.len)?.then_some(slot),
                 None => None,

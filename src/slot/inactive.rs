@@ -1,6 +1,6 @@
 //! The key to the slot that does not run.
 
-use super::{Layout, booted::refuse_running};
+use super::{Layout, Part, booted::refuse_running};
 use crate::disk::{Disk, Window};
 use crate::model::{EnvClaims, Failure, ReasonCode, Result, SlotId};
 
@@ -35,7 +35,7 @@ impl Inactive {
         let table = disk.table()?;
         refuse_running(disk, layout, booted).map_err(place)?;
         let mut windows = Vec::new();
-        for partition in layout.partitions(id) {
+        for Part { partition, .. } in layout.parts(id) {
             if !table.partitions.contains(partition) {
                 return Err(Failure::new(
                     ReasonCode::LayoutInvalid,

@@ -1,84 +1,80 @@
 //! Which partitions make up the slots.
 
-use super::FIRST_LEN;
 use super::record::RECORD_LEN;
+use super::{FIRST_LEN, PartName, SlotNames};
 use crate::disk::{Partition, PartitionTable};
-use crate::model::{Failure, ReasonCode, Result, SlotId};
+use crate::model::{Failure, Identifier, ReasonCode, Result, SlotId};
 use std::ops::Range;
 
-/// The names of the partitions of each slot, first the one that carries the slot record. A name
-/// is a GPT name, `partuuid:UUID`, or `mbr:SIGNATURE-NUMBER`.
+/// One part of a slot: what a release calls it, and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlotNames {
-    /// Slot `a`.
-    pub a: Vec<String>,
-    /// Slot `b`.
-    pub b: Vec<String>,
+pub struct Part {
+    /// Its name in manifests: `rootfs`, `boot` or another.
+    pub name: Identifier,
+    /// Its partition.
+    pub partition: Partition,
 }
 
-impl Default for SlotNames {
-    /// One partition each: `rootfs-a` and `rootfs-b`.
-    fn default() -> Self {
-        SlotNames { a: vec!["rootfs-a".to_owned()], b: vec!["rootfs-b".to_owned()] }
-    }
-}
-
-/// The partitions of both slots, found in a table that passed every check.
+/// The parts of both slots, found in a table that passed every check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    a: Vec<Partition>,
-    b: Vec<Partition>,
+    a: Vec<Part>,
+    b: Vec<Part>,
 }
 
 impl Layout {
-    /// Finds the named partitions. `SLOT_MISSING` if one does not exist; `LAYOUT_INVALID` if a
-    /// slot has none, the slots differ in their number, share one, or one is too small to carry a
-    /// record.
+    /// Finds the named partitions. `SLOT_MISSING` if one does not exist; `LAYOUT_INVALID` if one
+    /// is named twice, is too small for its first 128 KiB, or is the first of a slot and too small
+    /// to carry a record.
     pub fn find(table: &PartitionTable, names: &SlotNames) -> Result<Layout> {
         let invalid = |why: String| Err(Failure::new(ReasonCode::LayoutInvalid, why));
-        if names.a.is_empty() || names.a.len() != names.b.len() {
-            return invalid(format!(
-                "slot a has {} partitions and slot b {}; both need the same number, at least one",
-                names.a.len(),
-                names.b.len()
-            ));
-        }
-        let find = |names: &[String]| -> Result<Vec<Partition>> {
-            names.iter().map(|n| find_one(table, n)).collect()
+        let find = |names: &[PartName]| -> Result<Vec<Part>> {
+            let one = |n: &PartName| {
+                let partition = find_one(table, &n.partition)?;
+                Ok(Part { name: n.part.clone(), partition })
+            };
+            names.iter().map(one).collect()
         };
-        let layout = Layout { a: find(&names.a)?, b: find(&names.b)? };
+        let layout = Layout { a: find(names.of(SlotId::A))?, b: find(names.of(SlotId::B))? };
         let mut seen: Vec<&Partition> = Vec::new();
-        for partition in layout.a.iter().chain(&layout.b) {
+        for partition in layout.all() {
             if seen.iter().any(|s| s.number == partition.number) {
                 return invalid(format!("partition {} is named twice", partition.name));
             }
             seen.push(partition);
         }
-        for first in [&layout.a[0], &layout.b[0]] {
-            if first.len < FIRST_LEN + RECORD_LEN {
-                return invalid(format!("partition {} is too small", first.name));
+        for slot in [&layout.a, &layout.b] {
+            for (index, Part { partition, .. }) in slot.iter().enumerate() {
+                let record = if index == 0 { RECORD_LEN } else { 0 };
+                if partition.len < FIRST_LEN + record {
+                    return invalid(format!("partition {} is too small", partition.name));
+                }
             }
         }
         Ok(layout)
     }
 
-    /// The partitions of a slot, at least one; the first carries the record.
-    pub fn partitions(&self, slot: SlotId) -> &[Partition] {
+    /// The parts of a slot, at least one; the first carries the record.
+    pub fn parts(&self, slot: SlotId) -> &[Part] {
         match slot {
             SlotId::A => &self.a,
             SlotId::B => &self.b,
         }
     }
 
-    /// The first partition of a slot.
+    /// The partition of a slot that carries the record.
     pub fn first(&self, slot: SlotId) -> &Partition {
-        &self.partitions(slot)[0]
+        &self.parts(slot)[0].partition
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Partition> {
+        self.a.iter().chain(&self.b).map(|part| &part.partition)
     }
 
     /// The slot that a partition, given by its place in the disk, belongs to.
     pub fn slot_at(&self, start: u64, len: u64) -> Option<SlotId> {
         [SlotId::A, SlotId::B].into_iter().find(|slot| {
-            let mut parts = self.partitions(*slot).iter();
+            let mut parts = self.parts(*slot).iter().map(|part| &part.partition);
             parts.any(|p| p.start == start && p.len == len)
         })
     }
@@ -86,7 +82,7 @@ impl Layout {
     /// Refuses a layout in which a slot lies over one of `ranges` of the same disk (the copies of
     /// the bootloader environment): writing the slot would destroy them.
     pub fn keeps_clear_of(&self, ranges: &[Range<u64>]) -> Result<()> {
-        for partition in self.a.iter().chain(&self.b) {
+        for partition in self.all() {
             let own = partition.range();
             if let Some(hit) = ranges.iter().find(|r| r.start < own.end && own.start < r.end) {
                 return Err(Failure::new(

@@ -6,13 +6,15 @@ mod filesystem;
 mod hardware;
 mod inactive;
 mod layout;
+mod names;
 pub mod record;
 
 pub use booted::{Root, booted_from_file, booted_on_device, root_on, slot_on_command_line};
 pub use filesystem::{FILESYSTEM_HEAD, filesystem};
 pub use hardware::{HardwareSource, revision};
 pub use inactive::Inactive;
-pub use layout::{Layout, SlotNames};
+pub use layout::{Layout, Part};
+pub use names::{BOOT, PartName, ROOTFS, SlotNames};
 
 /// The bytes at the start of a slot that are destroyed first and written last (DESIGN 9.2).
 pub const FIRST_LEN: u64 = 128 * 1024;

@@ -28,8 +28,8 @@ fn table() -> PartitionTable {
 }
 
 fn names(a: &[&str], b: &[&str]) -> SlotNames {
-    let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-    SlotNames { a: owned(a), b: owned(b) }
+    let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    SlotNames::parse(&owned(a), &owned(b)).unwrap()
 }
 
 #[test]
@@ -37,13 +37,16 @@ fn slots_are_found_by_name_id_and_dos_number() {
     let table = table();
     let layout = Layout::find(&table, &SlotNames::default()).unwrap();
     assert_eq!(layout.first(SlotId::A).name, "rootfs-a");
-    assert_eq!(layout.partitions(SlotId::B).len(), 1);
+    assert_eq!(layout.parts(SlotId::B).len(), 1);
+    assert_eq!(layout.parts(SlotId::B)[0].name.as_str(), "rootfs");
     assert_eq!(layout.slot_at(2 * UNIT, UNIT), Some(SlotId::B));
     assert_eq!(layout.slot_at(2 * UNIT, UNIT + 1), None);
-    let uuid = format!("partuuid:{}", table.partitions[1].uuid.to_uppercase());
+    let uuid = format!("rootfs=partuuid:{}", table.partitions[1].uuid.to_uppercase());
     let several = names(&["rootfs-a", "boot-a"], &[&uuid, "boot-b"]);
     let layout = Layout::find(&table, &several).unwrap();
-    assert_eq!(layout.partitions(SlotId::B)[0].name, "rootfs-b");
+    let told: Vec<_> = layout.parts(SlotId::B).iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(told, ["rootfs", "boot"]);
+    assert_eq!(layout.first(SlotId::B).name, "rootfs-b");
     assert_eq!(layout.slot_at(4 * UNIT, UNIT), Some(SlotId::B));
     let mut dos = table.clone();
     dos.partitions[0].name = "mbr:1a2b3c4d-1".to_owned();
@@ -79,12 +82,10 @@ fn only_names_and_ids_that_are_used_must_be_unique() {
 fn layouts_that_make_no_sense_are_refused() {
     let invalid = ReasonCode::LayoutInvalid;
     for (a, b, code) in [
-        (vec![], vec![], invalid),
-        (vec!["rootfs-a"], vec![], invalid),
-        (vec!["rootfs-a", "boot-a"], vec!["rootfs-b"], invalid),
         (vec!["rootfs-a"], vec!["rootfs-a"], invalid),
         (vec!["rootfs-a", "boot-a"], vec!["rootfs-b", "boot-a"], invalid),
         (vec!["rootfs-a"], vec!["tiny"], invalid),
+        (vec!["rootfs-a", "boot-a"], vec!["rootfs-b", "boot=tiny"], invalid),
         (vec!["rootfs-a"], vec!["rootfs-c"], ReasonCode::SlotMissing),
         (vec!["rootfs-a"], vec!["ROOTFS-B"], ReasonCode::SlotMissing),
         (vec!["rootfs-a"], vec![""], ReasonCode::SlotMissing),

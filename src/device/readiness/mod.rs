@@ -135,8 +135,8 @@ fn booted(world: &World, _: Before) -> Vec<Condition> {
 /// The other slot can be held alone and written.
 fn disk(world: &World, _: Before) -> Vec<Condition> {
     let Ok(booted) = world.booted() else { return Vec::new() };
-    let mut partitions = world.layout.partitions(booted.other()).iter();
-    let found = partitions.try_for_each(|p| world.disk.rehearse(p));
+    let mut parts = world.layout.parts(booted.other()).iter();
+    let found = parts.try_for_each(|part| world.disk.rehearse(&part.partition));
     // An installation that runs holds the slot alone, as it should: it is waited for.
     let installs = || world.running().is_some_and(|running| running.stoppable);
     failed(found.map_err(|failure| match failure.code() {
