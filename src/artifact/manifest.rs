@@ -1,6 +1,8 @@
 //! The manifest: what a release says about itself.
 
-use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason};
+use crate::model::{
+    Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a release says about itself. The field order is the order in the file: TOML wants
@@ -68,15 +70,21 @@ impl Provenance {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Identifier", into = "Identifier")]
 pub enum PayloadKind {
-    /// The image of a root filesystem, for the inactive slot.
+    /// The image of a root filesystem: the part `rootfs` of the inactive slot.
     Rootfs,
+    /// The image of another part of the inactive slot; `part` names it.
+    Part,
     /// A kind this updater does not know: skipped unless required.
     Unknown(Identifier),
 }
 
 impl From<Identifier> for PayloadKind {
     fn from(name: Identifier) -> PayloadKind {
-        if name.as_str() == "rootfs" { PayloadKind::Rootfs } else { PayloadKind::Unknown(name) }
+        match name.as_str() {
+            PART_ROOTFS => PayloadKind::Rootfs,
+            "part" => PayloadKind::Part,
+            _ => PayloadKind::Unknown(name),
+        }
     }
 }
 
@@ -89,8 +97,10 @@ impl From<PayloadKind> for Identifier {
 impl PayloadKind {
     /// Its name in the manifest.
     pub fn name(&self) -> Identifier {
+        let known = |name: &str| name.parse().expect("because it is in the alphabet");
         match self {
-            PayloadKind::Rootfs => "rootfs".parse().expect("because it is in the alphabet"),
+            PayloadKind::Rootfs => known(PART_ROOTFS),
+            PayloadKind::Part => known("part"),
             PayloadKind::Unknown(name) => name.clone(),
         }
     }
@@ -102,6 +112,9 @@ impl PayloadKind {
 pub struct Payload {
     /// What it is.
     pub kind: PayloadKind,
+    /// The part of the slot that it is for, where the kind is `part`; no other kind has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Identifier>,
     /// The hardware revisions it is for; empty means every one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hardware: Vec<Identifier>,
@@ -125,6 +138,15 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// The part of a slot that it is for: `rootfs`, or what it names. `None` for unknown kinds.
+    pub fn part(&self) -> Option<Identifier> {
+        match self.kind {
+            PayloadKind::Rootfs => Some(self.kind.name()),
+            PayloadKind::Part => self.part.clone(),
+            PayloadKind::Unknown(_) => None,
+        }
+    }
+
     /// Whether it is for a device of this hardware revision. A device that does not know its
     /// revision takes only what is for every one.
     pub fn fits_hardware(&self, hardware: Option<&Identifier>) -> bool {
@@ -178,13 +200,28 @@ impl Manifest {
             if payload.size == 0 {
                 return invalid(format!("payload {n} is empty"));
             }
+            match (&payload.kind, &payload.part) {
+                (PayloadKind::Part, None) => {
+                    return invalid(format!("payload {n} does not say which part it is"));
+                }
+                (PayloadKind::Part, Some(part)) if part.as_str() == PART_ROOTFS => {
+                    let text = format!("payload {n}: the part `{part}` is of the kind `{part}`");
+                    return invalid(text);
+                }
+                (PayloadKind::Part, Some(_)) | (_, None) => {}
+                (kind, Some(_)) => {
+                    let text = format!("payload {n} of kind `{}` names a part", kind.name());
+                    return invalid(text);
+                }
+            }
+            let Some(part) = payload.part() else { continue };
             for other in &self.payloads[..n] {
                 let same_device = payload.hardware.is_empty()
                     || other.hardware.is_empty()
                     || payload.hardware.iter().any(|h| other.hardware.contains(h));
-                if payload.kind == PayloadKind::Rootfs && other.kind == payload.kind && same_device
-                {
-                    return invalid("two root filesystems for one hardware revision".into());
+                if other.part().as_ref() == Some(&part) && same_device {
+                    let text = format!("the part `{part}` twice for one hardware revision");
+                    return invalid(text);
                 }
             }
         }
@@ -197,7 +234,7 @@ impl Manifest {
         let mut chosen = Vec::new();
         for payload in self.payloads.iter().filter(|p| p.fits_hardware(hardware)) {
             match &payload.kind {
-                PayloadKind::Rootfs => chosen.push(payload),
+                PayloadKind::Rootfs | PayloadKind::Part => chosen.push(payload),
                 PayloadKind::Unknown(kind) if payload.required => {
                     let detail = format!("this updater cannot install a payload of kind `{kind}`");
                     return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));

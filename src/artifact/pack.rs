@@ -35,8 +35,8 @@ impl Default for Packing {
 pub struct Image<'a> {
     /// Its bytes, to the end.
     pub input: Box<dyn Read + Send + 'a>,
-    /// What it is.
-    pub kind: PayloadKind,
+    /// The part of a slot that it is for; `None` is the root filesystem.
+    pub part: Option<Identifier>,
     /// The hardware revisions it is for; empty means every one.
     pub hardware: Vec<Identifier>,
     /// The dm-verity root hash, if it has one.
@@ -46,12 +46,7 @@ pub struct Image<'a> {
 impl<'a> Image<'a> {
     /// A root filesystem for every hardware revision.
     pub fn rootfs(input: impl Read + Send + 'a) -> Image<'a> {
-        Image {
-            input: Box::new(input),
-            kind: PayloadKind::Rootfs,
-            hardware: Vec::new(),
-            verity_root: None,
-        }
+        Image { input: Box::new(input), part: None, hardware: Vec::new(), verity_root: None }
     }
 }
 
@@ -76,7 +71,7 @@ pub fn pack(
     let mut done = 0;
     for image in images {
         let first = packed.table.chunks.len();
-        let (kind, hardware, verity_root) = (image.kind, image.hardware, image.verity_root);
+        let (part, hardware, verity_root) = (image.part, image.hardware, image.verity_root);
         let (size, sha256) = pack_one(image.input, packing, &mut |chunk, stored| {
             if packed.table.chunks.len() >= (MAX_TABLE_LEN / RECORD_LEN) as usize {
                 let detail = "the chunk table is full; choose longer chunks: --chunk-size 256K";
@@ -91,7 +86,8 @@ pub fn pack(
         let chunks = &packed.table.chunks[first..];
         let count = |n: usize| u32::try_from(n).reason(ReasonCode::TooBig, "chunks");
         packed.payloads.push(Payload {
-            kind,
+            kind: if part.is_some() { PayloadKind::Part } else { PayloadKind::Rootfs },
+            part,
             hardware,
             required: true,
             size,

@@ -2,20 +2,20 @@
 
 use super::assemble::{Payload, assemble};
 use super::file;
-use super::image;
+use super::image::{self, For};
 use super::order::order;
 use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::words::{Build, Sign};
 use super::{document, say, signer, tell};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
-use crate::artifact::{PayloadKind, Provenance, Unverified, read_head};
-use crate::model::{ByteLen, Digest, Failure, Identifier, ReasonCode, Result};
+use crate::artifact::{Provenance, Unverified, read_head};
+use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
 use crate::trust::Trust;
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 pub(super) fn run(words: Build) -> Result<()> {
@@ -60,7 +60,8 @@ pub(super) fn run(words: Build) -> Result<()> {
     if as_json {
         let value = json!({
             "v": 1, "artifact": output.display().to_string(), "version": version, "release_counter": counter,
-            "digest": head.body_digest(), "artifact_len": len, "rootfs": kinds,
+            "digest": head.body_digest(), "artifact_len": len, "rootfs": kinds.rootfs.join(", "),
+            "parts": kinds.parts.iter().map(|(part, kind)| json!({ "part": part, "image": kind })).collect::<Vec<_>>(),
             "signed_by": signer.map(|key| key.id().to_string()),
             "warnings": warning.iter().collect::<Vec<_>>(),
         });
@@ -73,10 +74,13 @@ pub(super) fn run(words: Build) -> Result<()> {
         |key| format!("signed by key {}", &key.id().to_string()[..12]),
     );
     warn(warning.as_deref())?;
+    let parts = kinds.parts.iter().map(|(part, kind)| format!("part {part}: {kind}\n"));
     out(&format!(
-        "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\nroot filesystem: {kinds}\n{signed}\n",
+        "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\nroot filesystem: {}\n{}{signed}\n",
         output.display(),
-        ByteLen(len)
+        ByteLen(len),
+        kinds.rootfs.join(", "),
+        parts.collect::<String>(),
     ))
 }
 
@@ -139,7 +143,7 @@ fn warn(text: Option<&str>) -> Result<()> {
     text.map_or(Ok(()), |text| tell(&format!("warning: {text}\n")))
 }
 
-fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<(Packed, String)> {
+fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<(Packed, Kinds)> {
     let mut packing = Packing::default();
     if let Some(level) = settings.level {
         if !(1..=22).contains(&level) {
@@ -157,31 +161,59 @@ fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<
                 Failure::new(ReasonCode::Usage, detail)
             })?;
     }
-    let (mut images, mut kinds) = (Vec::new(), Vec::new());
+    let (mut images, mut kinds) = (Vec::new(), Kinds::default());
     let mut total = 0;
-    let mut add = |path: &PathBuf, hardware: &[String], verity: Option<&String>| {
-        let rootfs = image::open(path, settings.raw, near)?;
-        total += rootfs.len;
-        kinds.push(rootfs.kind);
-        images.push(Image {
-            input: Box::new(rootfs.file),
-            kind: PayloadKind::Rootfs,
-            hardware: parse_all(hardware)?,
-            verity_root: verity.map(|v| parse::<Digest>(v)).transpose()?,
-        });
-        Ok::<(), Failure>(())
-    };
+    let mut add =
+        |part: Option<&str>, path: &Path, hardware: &[String], verity: &Option<String>| {
+            let wanted = match part {
+                _ if settings.raw => For::Anything,
+                None => For::Rootfs,
+                Some(PART_BOOT) => For::Boot,
+                Some(_) => For::Anything,
+            };
+            let image = image::open(path, wanted, near)?;
+            total += image.len;
+            match part {
+                None => kinds.rootfs.push(image.kind),
+                Some(part) => kinds.parts.push((part.to_owned(), image.kind)),
+            }
+            images.push(Image {
+                input: Box::new(image.file),
+                part: part.map(parse).transpose()?,
+                hardware: parse_all(hardware)?,
+                verity_root: verity.as_deref().map(parse::<Digest>).transpose()?,
+            });
+            Ok::<(), Failure>(())
+        };
     for payload in &settings.payloads {
-        add(&payload.rootfs, &payload.hardware, payload.verity_root.as_ref())?;
+        let (hardware, verity) = (&payload.hardware, &payload.verity_root);
+        match (&payload.rootfs, &payload.part, &payload.image) {
+            (Some(rootfs), None, None) => add(None, rootfs, hardware, verity)?,
+            (None, Some(part), Some(image)) => add(Some(part), image, hardware, verity)?,
+            _ => {
+                let detail = "`[[payloads]]`: say `rootfs`, or `part` and `image`";
+                return Err(Failure::new(ReasonCode::ConfigInvalid, detail));
+            }
+        }
     }
     if let Some(rootfs) = &settings.rootfs {
-        add(rootfs, &settings.hardware, settings.verity_root.as_ref())?;
+        add(None, rootfs, &settings.hardware, &settings.verity_root)?;
     } else if settings.payloads.is_empty() {
         return Err(Failure::new(ReasonCode::Usage, "--rootfs is missing"));
     }
+    for (part, image) in &settings.parts {
+        add(Some(part), image, &settings.hardware, &None)?;
+    }
     let progress = Progress::new("packing", total);
     let packed = pack(images, packing, out, &|done| progress.at(done))?;
-    Ok((packed, kinds.join(", ")))
+    Ok((packed, kinds))
+}
+
+/// What the images are, for people.
+#[derive(Default)]
+struct Kinds {
+    rootfs: Vec<String>,
+    parts: Vec<(String, String)>,
 }
 
 fn summary(packed: &Packed) -> String {

@@ -1,4 +1,4 @@
-//! The image of a root filesystem: what it is, and where it is packed, its plain bytes.
+//! The image of a part of a slot: what it is, and where it is packed, its plain bytes.
 
 use super::file;
 use super::kind::{Kind, PROBE, Packing, kind};
@@ -20,16 +20,30 @@ const LIMIT: u64 = 32 << 30;
 const LAYERS: usize = 2;
 
 /// An image to pack.
-pub(super) struct Rootfs {
+pub(super) struct Opened {
     pub(super) file: File,
     pub(super) len: u64,
     /// What it is, for people.
     pub(super) kind: String,
 }
 
-/// Opens `path`, expands what is packed, and refuses what is no filesystem, unless its bytes are taken
-/// as they are. `near` is where there is room for a scratch file.
-pub(super) fn open(path: &Path, raw: bool, near: &Path) -> Result<Rootfs> {
+/// What an image is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// A root filesystem.
+    Rootfs,
+    /// The part from which a bootloader loads kernel and device tree.
+    Boot,
+    /// Anything: its bytes are taken as they are.
+    Anything,
+}
+
+/// The file systems that U-Boot's `load` reads, besides FAT.
+const LOADS: [&str; 3] = ["ext2/3/4", "squashfs", "erofs"];
+
+/// Opens `path`, expands what is packed, and refuses what is no filesystem of the right kind.
+/// `near` is where there is room for a scratch file.
+pub(super) fn open(path: &Path, wanted: For, near: &Path) -> Result<Opened> {
     let input = file::open(path)?;
     let about = input.metadata().map_err(|e| file::failure(path, &e))?.file_type();
     if about.is_char_device() {
@@ -50,18 +64,37 @@ pub(super) fn open(path: &Path, raw: bool, near: &Path) -> Result<Rootfs> {
             let detail = format!("{} is {layers}{what}", path.display());
             Err(Failure::new(ReasonCode::NotAnImage, detail))
         };
-        if raw {
-            return Ok(Rootfs { file, len, kind: "taken as it is".to_owned() });
+        if wanted == For::Anything && len == 0 {
+            return refuse("empty");
         }
+        if wanted == For::Anything {
+            return Ok(Opened { file, len, kind: "taken as it is".to_owned() });
+        }
+        let from = || layers.iter().rev().map(|l| format!(" from {l}")).collect::<String>();
         match look(path, &mut file)? {
             Kind::Filesystem(name, Some(own)) if own > len => {
                 return refuse(&format!(
                     "{name} of {own} bytes, of which only {len} are there: it was cut short"
                 ));
             }
+            Kind::Filesystem(name, _) if wanted == For::Boot && !LOADS.contains(&name) => {
+                return refuse(&format!(
+                    "{name}: U-Boot loads a kernel from FAT, ext4, squashfs or erofs"
+                ));
+            }
             Kind::Filesystem(name, _) => {
-                let from: String = layers.iter().rev().map(|l| format!(" from {l}")).collect();
-                return Ok(Rootfs { file, len, kind: format!("{name}{from}") });
+                return Ok(Opened { file, len, kind: format!("{name}{}", from()) });
+            }
+            Kind::Fat if wanted == For::Boot => {
+                return Ok(Opened { file, len, kind: format!("FAT{}", from()) });
+            }
+            Kind::Fat => {
+                return refuse("a FAT filesystem: no root filesystem can be FAT: it has no rights");
+            }
+            Kind::Other(what, _) if wanted == For::Boot => {
+                return refuse(&format!(
+                    "{what}: give the image of a file system that holds kernel and device tree"
+                ));
             }
             Kind::Other(what, advice) => return refuse(&format!("{what}: {advice}")),
             Kind::Packed(_) if layers.len() >= LAYERS => return refuse("packed once more"),

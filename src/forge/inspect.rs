@@ -158,8 +158,9 @@ fn as_text(
         line(
             &format!("payload {n}"),
             &format!(
-                "{} for {fits}: {}, {} stored, {} chunks{required}",
+                "{}{} for {fits}: {}, {} stored, {} chunks{required}",
                 payload.kind.name(),
+                payload.part.as_ref().map_or(String::new(), |part| format!(" {part}")),
                 ByteLen(payload.size),
                 ByteLen(payload.stored_size),
                 payload.chunks
@@ -192,7 +193,7 @@ fn as_json(release: &Release, trust: Option<&Trust>, verdict: Option<&str>, on_d
     });
     let payloads = manifest.payloads.iter().map(|p| {
         json!({
-            "kind": p.kind.name(), "hardware": p.hardware, "required": p.required, "size": p.size,
+            "kind": p.kind.name(), "part": p.part, "hardware": p.hardware, "required": p.required, "size": p.size,
             "stored_size": p.stored_size, "chunks": p.chunks, "digest": p.digest,
             "sha256": p.sha256, "verity_root": p.verity_root,
         })

@@ -8,6 +8,8 @@ pub(super) const PROBE: usize = 0x1_1000;
 pub(super) enum Kind {
     /// A file system that a root can be, and the length that it says of itself.
     Filesystem(&'static str, Option<u64>),
+    /// A FAT file system: no root can be one, and a boot partition often is.
+    Fat,
     /// Something that is expanded.
     Packed(Packing),
     /// Something else, and what to do about it.
@@ -102,9 +104,7 @@ pub(super) fn kind(head: &[u8]) -> Kind {
     if has(510, b"\x55\xaa") {
         let fat = has(54, b"FAT") || has(82, b"FAT") || has(3, b"EXFAT");
         return match fat {
-            true => {
-                Kind::Other("a FAT filesystem", "no root filesystem can be FAT: it has no rights")
-            }
+            true => Kind::Fat,
             false => Kind::Other("a whole disk with an MBR", PARTITION),
         };
     }

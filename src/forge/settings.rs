@@ -4,6 +4,7 @@ use super::words::{Build, KeyWords};
 use super::{file, key, say};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "surefoot-forge.toml";
@@ -19,6 +20,7 @@ pub(super) struct Settings {
     pub(super) counter: Option<u64>,
     pub(super) epoch: Option<u32>,
     pub(super) rootfs: Option<PathBuf>,
+    pub(super) parts: BTreeMap<String, PathBuf>,
     pub(super) raw: bool,
     pub(super) hardware: Vec<String>,
     pub(super) verity_root: Option<String>,
@@ -36,11 +38,13 @@ pub(super) struct Settings {
     pub(super) payloads: Vec<PayloadSettings>,
 }
 
-/// One image of several.
+/// One image of several: `rootfs`, or `part` and `image`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PayloadSettings {
-    pub(super) rootfs: PathBuf,
+    pub(super) rootfs: Option<PathBuf>,
+    pub(super) part: Option<String>,
+    pub(super) image: Option<PathBuf>,
     #[serde(default)]
     pub(super) hardware: Vec<String>,
     pub(super) verity_root: Option<String>,
@@ -68,8 +72,9 @@ pub(super) fn load(named: Option<&Path>) -> Result<Settings> {
     for path in paths.into_iter().flatten() {
         *path = base.join(&*path);
     }
-    for payload in &mut settings.payloads {
-        payload.rootfs = base.join(&payload.rootfs);
+    let payloads = settings.payloads.iter_mut().flat_map(|p| [&mut p.rootfs, &mut p.image]);
+    for path in payloads.flatten().chain(settings.parts.values_mut()) {
+        *path = base.join(&*path);
     }
     if let Some(key) = &mut settings.key
         && !key.starts_with("cmd:")
@@ -102,6 +107,12 @@ impl Settings {
         self.counter = words.counter.or(self.counter);
         self.epoch = words.epoch.or(self.epoch);
         self.rootfs = words.rootfs.or(self.rootfs);
+        for word in &words.part {
+            let (part, image) = word.split_once('=').ok_or_else(|| {
+                Failure::new(ReasonCode::Usage, format!("--part {word}: say PART=IMG"))
+            })?;
+            self.parts.insert(part.to_owned(), PathBuf::from(image));
+        }
         self.raw |= words.raw;
         self.verity_root = words.verity_root.or(self.verity_root);
         self.notes = words.notes.or(self.notes);
@@ -156,6 +167,7 @@ product = "demo"                 # what `[device] product` says on the devices
 compatible = ["demo-board"]      # the boards it runs on; one must be the device's own
 
 rootfs = "rootfs.ext4"           # the image: ext4, squashfs, erofs …, or one in .gz, .xz or .zst
+# parts = { boot = "boot.vfat" } # the other parts of a slot of several partitions
 # raw = true                     # take its bytes as they are, whatever they are
 # hardware = ["rev2", "rev3"]    # only for these hardware revisions
 # verity_root = "…"              # dm-verity root hash of the image, 64 hexadecimal digits
@@ -179,7 +191,7 @@ trust = "KEYS/trust.toml"        # whose release keys a cmd: may sign for
 
 # Several images for different revisions, instead of `rootfs`:
 # [[payloads]]
-# rootfs = "rev1.ext4"
+# rootfs = "rev1.ext4"           # or: part = "boot" and image = "rev1.vfat"
 # hardware = ["rev1"]
 
 # What old updaters may ignore:

@@ -98,6 +98,7 @@ pub(super) struct KeyWords {
     -o demo-2.4.1.surefoot\n  \
     surefoot-forge build --version 2.4.2 -o next.surefoot\n      \
     # the rest from surefoot-forge.toml\n  \
+    surefoot-forge build --rootfs rootfs.ext4 --part boot=boot.vfat …\n  \
     surefoot-forge build … --key cmd:/usr/bin/token-sign --pub KEYS/token.pub\n  \
     surefoot-forge build … -o - | ssh store 'cat >next.surefoot'\n\n\
     The same image, settings and key give the same bytes. No clock gets into an\n\
@@ -111,7 +112,11 @@ pub(super) struct Build {
     /// One in .gz, .xz, .zst or Android's sparse form is expanded; anything else is refused
     #[arg(long, value_name = "IMG")]
     pub(super) rootfs: Option<PathBuf>,
-    /// Take the bytes of the image as they are: nothing is expanded, and nothing refused
+    /// The image of another part of the slot, as boot=boot.vfat; repeat for more. `boot` is FAT or a
+    /// filesystem that U-Boot reads, packed or not; any other part is taken as it is
+    #[arg(long, value_name = "PART=IMG")]
+    pub(super) part: Vec<String>,
+    /// Take the bytes of the images as they are: nothing is expanded, and nothing refused
     #[arg(long)]
     pub(super) raw: bool,
     /// The product it is for
@@ -129,7 +134,7 @@ pub(super) struct Build {
     /// The security epoch: raise it when older releases must never run again [default: 0]
     #[arg(long)]
     pub(super) epoch: Option<u32>,
-    /// A hardware revision it is for; repeat for more [default: every revision]
+    /// A hardware revision that its images are for; repeat for more [default: every revision]
     #[arg(long, value_name = "REVISION")]
     pub(super) hardware: Vec<String>,
     /// A text file: what people should know about this release

@@ -29,4 +29,4 @@ pub use numbers::{ByteLen, Digest, KeyId};
 pub use owner::Owner;
 pub use reason::{Class, ReasonCode};
 pub use state::State;
-pub use text::{Identifier, SlotId, Txn, Version};
+pub use text::{Identifier, PART_BOOT, PART_ROOTFS, SlotId, Txn, Version};

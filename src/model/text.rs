@@ -3,6 +3,12 @@
 use super::printable;
 use serde::{Deserialize, Serialize};
 
+/// The name of the part of a slot that carries the root filesystem; each slot has exactly one.
+pub const PART_ROOTFS: &str = "rootfs";
+
+/// The name of the part that carries kernel and device tree, where a slot has one.
+pub const PART_BOOT: &str = "boot";
+
 /// One of the two places a system can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

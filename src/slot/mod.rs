@@ -14,7 +14,7 @@ pub use filesystem::{FILESYSTEM_HEAD, filesystem};
 pub use hardware::{HardwareSource, revision};
 pub use inactive::Inactive;
 pub use layout::{Layout, Part};
-pub use names::{BOOT, PartName, ROOTFS, SlotNames};
+pub use names::{PartName, SlotNames};
 
 /// The bytes at the start of a slot that are destroyed first and written last (DESIGN 9.2).
 pub const FIRST_LEN: u64 = 128 * 1024;

@@ -1,12 +1,6 @@
 //! What the configuration calls the partitions of the slots. Pure: no disk is looked at.
 
-use crate::model::{Identifier, SlotId};
-
-/// The name of the part that carries the root filesystem; each slot has exactly one.
-pub const ROOTFS: &str = "rootfs";
-
-/// The name of the part that carries kernel and device tree, where a slot has one.
-pub const BOOT: &str = "boot";
+use crate::model::{Identifier, PART_ROOTFS, SlotId};
 
 /// One partition of a slot, as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +53,9 @@ impl SlotNames {
                 return Err(format!("`slots.a` has the part `{}` twice", name.part));
             }
         }
-        if !a.iter().any(|name| name.part.as_str() == ROOTFS) {
+        if !a.iter().any(|name| name.part.as_str() == PART_ROOTFS) {
             let text = format!(
-                "no partition in `slots.a` is the part `{ROOTFS}`; say which, as `{ROOTFS}=PARTITION`"
+                "no partition in `slots.a` is the part `{PART_ROOTFS}`; say which, as `{PART_ROOTFS}=PARTITION`"
             );
             return Err(text);
         }
@@ -78,7 +72,7 @@ impl SlotNames {
 }
 
 fn rootfs() -> Identifier {
-    ROOTFS.parse().expect("because it is in the alphabet")
+    PART_ROOTFS.parse().expect("because it is in the alphabet")
 }
 
 fn list(entries: &[String], key: &str) -> Result<Vec<PartName>, String> {
@@ -89,7 +83,7 @@ fn list(entries: &[String], key: &str) -> Result<Vec<PartName>, String> {
             None if alone => (Ok(rootfs()), entry.as_str()),
             None if entry.starts_with("partuuid:") || entry.starts_with("mbr:") => {
                 return Err(format!(
-                    "`{key}`: say which part `{entry}` is, as `boot={entry}` or `{ROOTFS}={entry}`"
+                    "`{key}`: say which part `{entry}` is, as `boot={entry}` or `{PART_ROOTFS}={entry}`"
                 ));
             }
             None => (without_letter(entry).parse(), entry.as_str()),

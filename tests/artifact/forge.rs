@@ -393,3 +393,56 @@ fn an_image_may_come_through_a_pipe() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     good(at, &VERIFY);
 }
+
+#[test]
+fn the_other_parts_of_a_slot_are_built_with_their_names() {
+    let folder = place();
+    let at = folder.path();
+    let mut fat = [&[0; 510][..], b"\x55\xaa", &[0; 4096]].concat();
+    fat[54..57].copy_from_slice(b"FAT");
+    let mut squashfs = vec![7; 8192];
+    squashfs[..4].copy_from_slice(b"hsqs");
+    squashfs[40..48].copy_from_slice(&8192u64.to_le_bytes());
+    for (name, bytes) in
+        [("boot.vfat", &fat), ("root.squashfs", &squashfs), ("text", &b"text".to_vec())]
+    {
+        std::fs::write(at.join(name), bytes).unwrap();
+    }
+    let given = |more: &[&str]| -> Vec<String> {
+        let words =
+            ["build", "--rootfs", "root.squashfs", "--product", "demo", "--compatible", "b"];
+        let rest = ["--version", "1.0.0", "-o", "x.surefoot"];
+        [&words[..], more, &rest, &KEY].concat().iter().map(|w| (*w).to_owned()).collect()
+    };
+    let words = |given: &[String]| good(at, &given.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = words(&given(&["--part", "boot=boot.vfat", "--part", "fpga=text"]));
+    assert!(said.contains("part boot: FAT\npart fpga: taken as it is\n"), "{said}");
+    assert!(good(at, &VERIFY).contains("every digest as signed"));
+    let shown = good(at, &["inspect", "x.surefoot"]);
+    assert!(shown.contains("part boot for every revision"), "{shown}");
+    let json: serde_json::Value =
+        serde_json::from_str(&good(at, &["inspect", "x.surefoot", "--json"])).unwrap();
+    let parts: Vec<_> = json["payloads"].as_array().unwrap().iter().map(|p| &p["part"]).collect();
+    assert_eq!(parts, [&serde_json::Value::Null, &"boot".into(), &"fpga".into()]);
+    for (part, status, code) in [
+        ("boot=text", 65, "NOT_AN_IMAGE"),
+        ("boot=missing", 66, "NO_SUCH_FILE"),
+        ("boot", 64, "USAGE"),
+        ("two words=text", 64, "USAGE"),
+        ("rootfs=text", 65, "MANIFEST_INVALID"),
+    ] {
+        let given = given(&["--part", part]);
+        bad(at, &given.iter().map(String::as_str).collect::<Vec<_>>(), status, code);
+    }
+    // The same from the file, where the revisions have a boot partition each.
+    let text = "product = 'demo'\ncompatible = ['b']\nversion = '1.0.0'\nkey = 'KEYS/release.key'\n\
+        output = 'y.surefoot'\nparts = { fpga = 'text' }\n\
+        [[payloads]]\nrootfs = 'root.squashfs'\n\
+        [[payloads]]\npart = 'boot'\nimage = 'boot.vfat'\nhardware = ['r1']\n\
+        [[payloads]]\npart = 'boot'\nimage = 'boot.vfat'\nhardware = ['r2']\n";
+    std::fs::write(at.join("surefoot-forge.toml"), text).unwrap();
+    let said = good(at, &["build"]);
+    assert!(said.contains("part boot: FAT\npart boot: FAT\npart fpga"), "{said}");
+    std::fs::write(at.join("surefoot-forge.toml"), text.replace("image = ", "rootfs = ")).unwrap();
+    bad(at, &["build"], 78, "CONFIG_INVALID");
+}

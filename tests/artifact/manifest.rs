@@ -188,6 +188,43 @@ fn m11_two_images_for_one_device() {
     assert_eq!(release.chunks_of(second).len(), 1);
 }
 
+/// A root filesystem and what `more` says: each a payload with these lines in place of its kind.
+fn with_parts(more: &[&str]) -> Vec<u8> {
+    let pieces: Vec<_> = (0..=more.len()).map(|n| raw(&[b'0' + n as u8; 9])).collect();
+    let mut text = format!("{TOP}{}", payload_text(&pieces[..1], 0, ""));
+    for (n, kind) in (1..).zip(more) {
+        text += &payload_text(&pieces[n..=n], n, "").replace("kind = 'rootfs'", kind);
+    }
+    Parts { body: text, pieces, signers: vec![2] }.bytes()
+}
+
+#[test]
+fn a_release_carries_each_part_once_and_says_which_it_is() {
+    let boot = "kind = 'part'\npart = 'boot'";
+    let good = with_parts(&[boot, "kind = 'part'\npart = 'fpga'"]);
+    let release = read_head(&mut good.as_slice()).unwrap().verify(&trust(1)).unwrap();
+    let parts: Vec<_> = release.manifest.select(None).unwrap();
+    let parts: Vec<_> = parts.iter().map(|p| p.part().unwrap().to_string()).collect();
+    assert_eq!(parts, ["rootfs", "boot", "fpga"]);
+    let (one, two) = ("hardware = ['r1']\n", "hardware = ['r1', 'r2']\n");
+    let [one, two] = [one, two].map(|hardware| format!("{hardware}{boot}"));
+    for (more, told) in [
+        (&[boot, boot][..], "the part `boot` twice"),
+        (&[&one, &two], "the part `boot` twice"),
+        (&["kind = 'part'"], "does not say which part"),
+        (&["kind = 'part'\npart = 'rootfs'"], "is of the kind `rootfs`"),
+        (&["kind = 'part'\npart = 'two words'"], "two words"),
+        (&["kind = 'firmware'\npart = 'boot'"], "of kind `firmware` names a part"),
+    ] {
+        let failure = judge(&with_parts(more), &trust(1)).unwrap_err();
+        assert_eq!(failure.code(), ManifestInvalid, "{more:?}");
+        assert!(failure.detail().contains(told), "{more:?}: {failure}");
+    }
+    // One part for each of two boards.
+    let other = "hardware = ['r2']\nkind = 'part'\npart = 'boot'";
+    judge(&with_parts(&[&one, other]), &trust(1)).unwrap();
+}
+
 #[test]
 fn unknown_kinds_are_skipped_unless_required() {
     let (image, other) = (vec![raw(b"image")], vec![raw(b"blob")]);
