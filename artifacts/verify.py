@@ -65,6 +65,15 @@ def load_trust(path):
     for role in keys: assert 1 <= trust["thresholds"][role] <= len(keys[role]), "trust file: threshold"
     return trust, keys["release"]
 
+def page_hashes(records):
+    block, page = b"", b""
+    for at in range(0, len(records), 80):
+        page += records[at:at + 80]
+        n = len(page) // 80
+        if (n >= 16 and page[-64] % 16 == 15) or n == 128 or at + 80 == len(records):
+            block, page = block + bytes([n]) + hashlib.sha256(page).digest()[:15], b""
+    return block
+
 def main(artifact, trust_file):
     trust, keys = load_trust(trust_file)
     data = open(artifact, "rb").read()
@@ -86,16 +95,26 @@ def main(artifact, trust_file):
             good.add(keys[key_id])
     assert len(good) >= trust["thresholds"]["release"] >= 1, "too few signatures by trusted keys"
     manifest = tomllib.loads(body.decode())
-    at, chunks = header_len + body_len + table_len, list(struct.iter_unpack("<IIB7s32s32s", table))
-    for plain_len, stored_len, codec, zero, plain, stored in chunks:
-        assert plain_len > 0 and codec in (0, 1, 2) and zero == bytes(7), "chunk record"
+    at, chunks = header_len + body_len + table_len, list(struct.iter_unpack("<IIBBH4s32s32s", table))
+    pages = b"".join(page_hashes(table[80 * p["first_chunk"]:][:80 * p["chunks"]]) for p in manifest["payloads"])
+    if "pages" not in manifest: pages = b""
+    else: assert manifest["pages"] == {"size": len(pages), "sha256": hashlib.sha256(pages).hexdigest()}, "page hashes"
+    assert data[at:at + len(pages)] == pages, "page hashes"
+    at += len(pages)
+    for plain_len, stored_len, codec, zero, back, zeros, plain, stored in chunks:
+        assert plain_len > 0 and codec in (0, 1, 2, 3) and zero == 0 and zeros == bytes(4), "chunk record"
+        assert (back > 0) == (codec == 3), "chunk record"
         if codec == 2: assert stored_len == 0 and plain == stored == bytes(32), "zero chunk"
         else: assert hashlib.sha256(data[at:at + stored_len]).digest() == stored, "stored hash"
         at += stored_len
     assert at == len(data), "the end is not where it should be"
     for p in manifest["payloads"]:
         digest, mine = hashlib.sha256(b"SUREFOOT-IMG-v1\0"), chunks[p["first_chunk"]:][:p["chunks"]]
-        for chunk in mine: digest.update(struct.pack("<I", chunk[0]) + chunk[4])
+        for chunk in mine: digest.update(struct.pack("<I", chunk[0]) + chunk[6])
+        lens = []
+        for chunk in mine:
+            assert chunk[4] <= len(lens) and sum(lens[len(lens) - chunk[4]:]) <= 4 << 20, "context"
+            if chunk[2] != 2: lens.append(chunk[0])
         assert digest.hexdigest() == p["digest"] and sum(c[0] for c in mine) == p["size"], "payload digest"
     print(f"good: {manifest['product']} {manifest['version']}, {len(good)} signatures, {len(chunks)} chunks")
 

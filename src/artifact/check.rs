@@ -2,7 +2,7 @@
 //! every image, and that nothing follows.
 
 use super::head::read_exactly;
-use super::{Codec, Decoder, Release};
+use super::{Codec, Decoder, History, Release};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use sha2::{Digest as _, Sha256};
 use std::io::Read;
@@ -25,8 +25,10 @@ pub fn check_payload(
     let mut decoder = Decoder::new()?;
     let (mut stored_len, mut plain_len) = (0u64, 0u64);
     let mut plain = Vec::new();
+    release.pass_pages(input)?;
     for (n, payload) in release.manifest.payloads.iter().enumerate() {
         let mut sha256 = Sha256::new();
+        let mut history = History::of(release.chunks_of(payload));
         for (m, chunk) in release.chunks_of(payload).iter().enumerate() {
             let place = format!("payload {n}, chunk {m}");
             if chunk.codec == Codec::Zero {
@@ -35,7 +37,11 @@ pub fn check_payload(
                 let stored = read_exactly(input, u64::from(chunk.stored_len), "payload")?;
                 stored_len += stored.len() as u64;
                 plain.resize(chunk.plain_len as usize, 0);
-                decoder.decode(chunk, &stored, &mut plain).map_err(|f| f.at(&place))?;
+                let decoded = history
+                    .context(chunk)
+                    .and_then(|context| decoder.decode(chunk, context, &stored, &mut plain));
+                decoded.map_err(|f| f.at(&place))?;
+                history.push(&plain)?;
                 sha256.update(&plain);
             }
             plain_len += u64::from(chunk.plain_len);

@@ -13,6 +13,11 @@ pub enum Codec {
     Zstd,
     /// Not at all: the chunk is zeros.
     Zero,
+    /// One zstd frame that refers to the plain bytes of the data chunks before it.
+    Context {
+        /// How many of them, at least one. Runs of zeros do not count.
+        chunks: u16,
+    },
 }
 
 impl Codec {
@@ -21,11 +26,18 @@ impl Codec {
             Codec::Raw => 0,
             Codec::Zstd => 1,
             Codec::Zero => 2,
+            Codec::Context { .. } => 3,
         }
     }
 
-    fn from_byte(byte: u8) -> Option<Codec> {
-        [Codec::Raw, Codec::Zstd, Codec::Zero].into_iter().find(|codec| codec.to_byte() == byte)
+    /// How many data chunks before it are its context.
+    pub(super) fn back(self) -> u16 {
+        if let Codec::Context { chunks } = self { chunks } else { 0 }
+    }
+
+    fn parse(byte: u8, chunks: u16) -> Option<Codec> {
+        let all = [Codec::Raw, Codec::Zstd, Codec::Zero, Codec::Context { chunks }];
+        all.into_iter().find(|codec| codec.to_byte() == byte)
     }
 }
 
@@ -50,13 +62,15 @@ impl Chunk {
         self.codec == Codec::Zero
     }
 
+    /// `plain_len 4 | stored_len 4 | codec 1 | zero 1 | context 2 | zero 4 | SHA-256 plain 32 | SHA-256
+    /// stored 32`.
     #[cfg(feature = "forge")]
-    /// `plain_len 4 | stored_len 4 | codec 1 | zero 7 | SHA-256 plain 32 | SHA-256 stored 32`.
     pub(super) fn to_bytes(self) -> [u8; RECORD_LEN as usize] {
         let mut bytes = [0; RECORD_LEN as usize];
         bytes[..4].copy_from_slice(&self.plain_len.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.stored_len.to_le_bytes());
         bytes[8] = self.codec.to_byte();
+        bytes[10..12].copy_from_slice(&self.codec.back().to_le_bytes());
         bytes[16..48].copy_from_slice(&self.plain.0);
         bytes[48..].copy_from_slice(&self.stored.0);
         bytes
@@ -71,15 +85,22 @@ impl Chunk {
             digest.0.copy_from_slice(&bytes[at..at + 32]);
             digest
         };
+        let back = u16::from_le_bytes([bytes[10], bytes[11]]);
         let chunk = Chunk {
             plain_len: u32_at(0),
             stored_len: u32_at(4),
-            codec: Codec::from_byte(bytes[8]).ok_or("an unknown codec")?,
+            codec: Codec::parse(bytes[8], back).ok_or("an unknown codec")?,
             plain: digest_at(16),
             stored: digest_at(48),
         };
-        if bytes[9..16] != [0; 7] {
+        if bytes[9] != 0 || bytes[12..16] != [0; 4] {
             return Err("reserved bytes that are not zero");
+        }
+        match chunk.codec {
+            Codec::Context { chunks: 0 } => return Err("a context of no chunks"),
+            Codec::Context { .. } => {}
+            _ if back != 0 => return Err("a context that its codec does not have"),
+            _ => {}
         }
         chunk.check().map(|()| chunk)
     }
@@ -97,7 +118,9 @@ impl Chunk {
             _ if self.plain_len > MAX_CHUNK_LEN => return Err("too many plain bytes"),
             Codec::Raw => self.stored_len == self.plain_len && self.stored == self.plain,
             // What does not get smaller is stored raw: one way to write a chunk.
-            Codec::Zstd => self.stored_len > 0 && self.stored_len < self.plain_len,
+            Codec::Zstd | Codec::Context { .. } => {
+                self.stored_len > 0 && self.stored_len < self.plain_len
+            }
         };
         if lengths { Ok(()) } else { Err("lengths that do not fit its codec") }
     }

@@ -18,7 +18,7 @@ const MIN_ZERO_RUN: usize = 8 * BLOCK;
 /// The longest zero run of one chunk: the last multiple of a block that a u32 holds.
 const MAX_ZERO_RUN: u32 = u32::MAX - 4095;
 /// The average the measurements chose (docs/chunk-size.md).
-pub const DEFAULT_AVERAGE: u32 = 128 * 1024;
+pub const DEFAULT_AVERAGE: u32 = 64 * 1024;
 
 /// A piece of an image.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Cutter<R> {
     min: usize,
     average: usize,
     max: usize,
+    /// Places where a chunk must end, ascending; those that are behind are passed.
+    cuts: std::iter::Peekable<std::vec::IntoIter<u64>>,
 }
 
 impl<R: Read> Cutter<R> {
@@ -56,7 +58,14 @@ impl<R: Read> Cutter<R> {
             min: average / 4,
             average,
             max: average * 4,
+            cuts: Vec::new().into_iter().peekable(),
         }
+    }
+
+    /// Also cuts at these places of the image: where larger files begin and end. Ascending.
+    pub fn at(mut self, cuts: Vec<u64>) -> Cutter<R> {
+        self.cuts = cuts.into_iter().peekable();
+        self
     }
 
     /// The next piece, `None` after the last.
@@ -70,6 +79,10 @@ impl<R: Read> Cutter<R> {
         }
         // A piece never reaches into a zero run.
         let mut limit = self.rest().len().min(self.max);
+        while self.cuts.next_if(|cut| *cut <= self.offset).is_some() {}
+        if let Some(cut) = self.cuts.peek() {
+            limit = usize::try_from(cut - self.offset).map_or(limit, |cut| limit.min(cut));
+        }
         let to_block = (BLOCK - self.place_in_block()) % BLOCK;
         let mut at = if to_block == 0 { BLOCK } else { to_block };
         while at < limit {
@@ -189,7 +202,11 @@ mod tests {
     }
 
     fn pieces(image: &[u8], average: u32) -> Vec<Piece> {
-        let mut cutter = Cutter::new(image, average);
+        pieces_at(image, average, Vec::new())
+    }
+
+    fn pieces_at(image: &[u8], average: u32, cuts: Vec<u64>) -> Vec<Piece> {
+        let mut cutter = Cutter::new(image, average).at(cuts);
         std::iter::from_fn(|| cutter.next_piece().unwrap()).collect()
     }
 
@@ -246,6 +263,29 @@ mod tests {
         }
         let average = image.len() / all.len();
         assert!((48 * 1024..96 * 1024).contains(&average), "{average}");
+    }
+
+    #[test]
+    fn a_chunk_ends_where_a_file_begins() {
+        let zeros = vec![0; 2 * MIN_ZERO_RUN];
+        let image = [noise(300_000, 1), zeros, noise(100_000, 2)].concat();
+        let cuts = vec![0, 4096, 4096, 8192, 200_704, 204_800, 310_000, 1 << 40];
+        let all = pieces_at(&image, 64 * 1024, cuts.clone());
+        assert!(whole(&all) == image);
+        let ends: Vec<usize> = all
+            .iter()
+            .scan(0, |at, piece| {
+                *at += match piece {
+                    Piece::Zeros(len) => *len as usize,
+                    Piece::Data(data) => data.len(),
+                };
+                Some(*at)
+            })
+            .collect();
+        for cut in [4096, 8192, 200_704, 204_800] {
+            assert!(ends.contains(&cut), "{cut}: {ends:?}");
+        }
+        assert!(!ends.contains(&310_000), "zeros are not cut");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use super::{Chunk, Codec};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use zstd_safe::DCtx;
 
+/// What a zstd dictionary begins with (RFC 8878 section 5): a decoder would not take it as plain bytes.
+pub(super) const DICTIONARY: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
 /// Decodes chunks one after the other; keep one per thread. Holds about 100 KiB.
 pub struct Decoder {
     context: DCtx<'static>,
@@ -18,10 +21,17 @@ impl Decoder {
     }
 
     /// Checks `stored` against its signed hash, decodes it into `out`, which is exactly
-    /// `chunk.plain_len` bytes, and checks those against theirs: what decodes to other bytes than
+    /// `chunk.plain_len` bytes, with the help of `context` (the plain bytes of the data chunks that
+    /// [`Codec::Context`] names, each of which had its own hash compared; else nothing), and checks those against theirs: what decodes to other bytes than
     /// were signed is the artifact's fault, and must never be blamed on the medium that it was
     /// written to. After an error `out` holds bytes that must not be used.
-    pub fn decode(&mut self, chunk: &Chunk, stored: &[u8], out: &mut [u8]) -> Result<()> {
+    pub fn decode(
+        &mut self,
+        chunk: &Chunk,
+        context: &[u8],
+        stored: &[u8],
+        out: &mut [u8],
+    ) -> Result<()> {
         if u32::try_from(out.len()) != Ok(chunk.plain_len) {
             return Err(Failure::new(ReasonCode::Internal, "the buffer is not the chunk's length"));
         }
@@ -36,8 +46,17 @@ impl Decoder {
                 }
                 out.copy_from_slice(stored);
             }
-            Codec::Zstd => {
-                let written = self.context.decompress(out, stored).map_err(|code| {
+            Codec::Zstd | Codec::Context { .. } => {
+                let written = match chunk.codec {
+                    Codec::Context { .. } => {
+                        if context.starts_with(&DICTIONARY) {
+                            return Err(corrupt("a context that begins as a dictionary does"));
+                        }
+                        self.context.decompress_using_dict(out, stored, context)
+                    }
+                    _ => self.context.decompress(out, stored),
+                };
+                let written = written.map_err(|code| {
                     corrupt(&format!("zstd: {}", zstd_safe::get_error_name(code)))
                 })?;
                 if written != out.len() {
@@ -63,7 +82,7 @@ pub fn check_stored(chunk: &Chunk, stored: &[u8]) -> Result<()> {
         return Err(corrupt("the stored bytes do not match their signed hash"));
     }
     match chunk.codec {
-        Codec::Zstd => check_frame(chunk, stored),
+        Codec::Zstd | Codec::Context { .. } => check_frame(chunk, stored),
         Codec::Raw | Codec::Zero => Ok(()),
     }
 }

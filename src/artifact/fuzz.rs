@@ -9,8 +9,9 @@
 
 use super::write::{Draft, Image, Packing, pack as pack_images};
 use super::{
-    Chunk, ChunkTable, Codec, Decoder, MAX_BODY_LEN, MAX_CHUNK_LEN, Manifest, Provenance,
-    RECORD_LEN, Unverified, check_payload, image_digest, read_head, read_record,
+    Chunk, ChunkTable, Codec, Decoder, History, MAX_BODY_LEN, MAX_CHUNK_LEN, Manifest, Pages,
+    Provenance, RECORD_LEN, Unverified, check_payload, image_digest, page_hashes, read_head,
+    read_record,
 };
 use crate::model::Digest;
 use crate::trust::{PublicKey, Trust};
@@ -28,11 +29,11 @@ static KEY: LazyLock<SigningKey> = LazyLock::new(|| {
 
 fn use_it(head: Unverified, mut rest: &[u8]) {
     let _ = head.statement();
-    let off = head.payload_offset();
+    let off = usize::try_from(head.rest_offset()).unwrap();
     let _ = head.clone().verify(&TRUST).map(|_| ());
     let bytes = head.to_bytes();
-    assert_eq!(bytes.len() as u64, off);
-    assert_eq!(read_head(&mut &bytes[..]).expect("reads back").to_bytes(), bytes);
+    // What follows are the page hashes, of a head that was made here.
+    assert_eq!(read_head(&mut &bytes[..]).expect("reads back").to_bytes(), bytes[..off]);
     let Ok(release) = head.parse_unverified() else { return };
     let _ = release.artifact_len();
     for (n, p) in release.manifest.payloads.iter().enumerate() {
@@ -84,6 +85,15 @@ pub fn artifact(data: &[u8]) {
             p.stored_size = chunks.iter().map(|c| u64::from(c.stored_len)).sum();
             p.digest = image_digest(chunks.iter().map(|c| (c.plain_len, c.plain)));
             next += c;
+        }
+        if mode & 4 != 0 {
+            let records = |p: &super::Payload| {
+                let (first, count) = (p.first_chunk as usize, p.chunks as usize);
+                let own = t.chunks.iter().skip(first).take(count);
+                page_hashes(&own.flat_map(|c| c.to_bytes()).collect::<Vec<u8>>())
+            };
+            let block: Vec<u8> = m.payloads.iter().flat_map(records).collect();
+            m.pages = Some(Pages::of(&block));
         }
         if let Ok(text) = toml::to_string(&m) {
             body = text.into_bytes();
@@ -145,34 +155,41 @@ pub fn chunk(data: &[u8]) {
         return;
     }
     let mut len = u32::from_le_bytes([data[1], data[2], data[3], 0]);
-    let stored = &data[4..];
+    let (context, stored) = match mode & 4 {
+        0 => (&[][..], &data[4..]),
+        // [context length / 8 u8][context][stored]
+        _ => data[5..].split_at((usize::from(data[4]) * 8).min(data.len() - 5)),
+    };
     if mode & 1 != 0
         && let Ok(Some(n)) = zstd_safe::get_frame_content_size(stored)
     {
         len = u32::try_from(n).unwrap_or(u32::MAX);
     }
     let len = len.min(MAX_CHUNK_LEN);
-    let codec = if mode & 2 != 0 { Codec::Raw } else { Codec::Zstd };
-    let chunk = Chunk {
-        plain_len: len,
-        stored_len: stored.len() as u32,
-        codec,
-        plain: Digest([1; 32]),
-        stored: Digest::of(stored),
+    let codec = match mode & 6 {
+        0 => Codec::Zstd,
+        4 => Codec::Context { chunks: 1 },
+        _ => Codec::Raw,
     };
+    // Elsewhere: a decoder that was never used, told that the context is plain bytes.
+    let mut other = vec![0u8; len as usize + 4096];
+    let mut elsewhere = zstd_safe::DCtx::create();
+    elsewhere.ref_prefix(context).unwrap();
+    let n = elsewhere.decompress(&mut other[..], stored);
+    let plain = n.map_or(Digest([1; 32]), |n| Digest::of(&other[..n]));
+    let stored_len = stored.len() as u32;
+    let stored_hash = Digest::of(stored);
+    let chunk = Chunk { plain_len: len, stored_len, codec, plain, stored: stored_hash };
     let mut out = vec![0x5au8; len as usize];
     if codec == Codec::Raw && stored.len() != len as usize {
         return;
     }
-    let r = DEC.with(|d| d.borrow_mut().decode(&chunk, stored, &mut out));
-    if r.is_ok() && codec == Codec::Zstd {
-        let mut other = vec![0u8; len as usize + 4096];
-        let n = zstd_safe::DCtx::create()
-            .decompress(&mut other[..], stored)
-            .expect("decodes elsewhere");
+    let r = DEC.with(|d| d.borrow_mut().decode(&chunk, context, stored, &mut out));
+    if r.is_ok() && codec != Codec::Raw {
+        let n = n.expect("decodes elsewhere");
         assert!(n == len as usize && other[..n] == out[..]);
         let mut again = vec![0u8; len as usize];
-        Decoder::new().unwrap().decode(&chunk, stored, &mut again).unwrap();
+        Decoder::new().unwrap().decode(&chunk, context, stored, &mut again).unwrap();
         assert!(again == out);
     }
 }
@@ -184,6 +201,7 @@ pub fn pack(data: &[u8]) {
     }
     let average = 1u32 << (12 + u32::from(data[0] % 10));
     let level = 1 + i32::from(data[1] % 4);
+    let context = [0, 16, 200, 4096][usize::from(data[1] >> 2) % 4] << 10;
     let mut image = Vec::new();
     for op in data[3..].chunks(4) {
         let n = usize::from(*op.get(1).unwrap_or(&1)) * if op[0] & 4 != 0 { 256 } else { 1 };
@@ -205,8 +223,11 @@ pub fn pack(data: &[u8]) {
     }
     let mut out = Vec::new();
     let packed = match pack_images(
-        vec![Image::rootfs(&image[..])],
-        Packing { level, average, threads: 1 },
+        vec![Image {
+            cuts: (0..20).map(|n| n * 4096 * (1 + u64::from(data[2] % 8))).collect(),
+            ..Image::rootfs(&image[..])
+        }],
+        Packing { level, average, context, threads: 1 },
         &mut out,
         &|_| (),
     ) {
@@ -238,9 +259,14 @@ pub fn pack(data: &[u8]) {
     let checked = check_payload(&release, &mut input, &|_| ()).expect("checks");
     assert_eq!((checked.artifact_len, checked.plain_len), (bytes.len() as u64, image.len() as u64));
     let (mut at, mut plain, mut d) = (0usize, Vec::new(), Decoder::new().unwrap());
+    let mut history = History::of(&release.table.chunks);
     for c in &release.table.chunks {
         let mut buf = vec![0; c.plain_len as usize];
-        d.decode(c, &out[at..at + c.stored_len as usize], &mut buf).unwrap();
+        let mine = &out[at..at + c.stored_len as usize];
+        d.decode(c, history.context(c).unwrap(), mine, &mut buf).unwrap();
+        if !c.is_zero() {
+            history.push(&buf).unwrap();
+        }
         at += c.stored_len as usize;
         plain.extend_from_slice(&buf);
     }

@@ -1,7 +1,7 @@
 //! Format 1 is frozen: what was written once is read for ever. If a test here fails, the reader
 //! is wrong, never the file.
 
-use super::{Codec, check_payload, read_head, read_record};
+use super::{Codec, Manifest, check_payload, read_head, read_record};
 use crate::model::{Digest, ReasonCode};
 use crate::trust::Trust;
 
@@ -53,6 +53,33 @@ fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
     let record = release.record(&[0], 1024 * 1024).unwrap();
     let installed = read_record(&record, &trust).unwrap();
     assert_eq!(installed.chunks.as_ref().map(Vec::len), Some(15));
+}
+
+/// What comes until 0.3.0 is told as what it is: this updater is too old, and nothing is wrong with
+/// the artifact.
+#[test]
+fn what_comes_later_asks_for_a_newer_updater() {
+    const TOP: &str = "format = 1\nproduct = 'demo'\ncompatible = ['board']\nversion = '2.0.0'\n\
+        release_counter = 1\nsecurity_epoch = 0\n";
+    let requires = "[requires]\nupdater = '0.3.0'\n";
+    for later in [
+        "[[payloads]]\nkind = 'app'\nname = 'web'\ndigest = 'sha256:00'\nplatform = 'linux/arm64'\n",
+        "[[payloads]]\nkind = 'delta'\nfrom = '00'\nop_streams = [1, 2, 3, 4]\n",
+        "[delta]\nbase = '00'\n[[payloads]]\nkind = 'rootfs'\n",
+        "payloads = 'elsewhere'\n",
+        "",
+    ] {
+        let parse = |requires: &str| {
+            let text = match later.starts_with('[') || later.is_empty() {
+                true => format!("{TOP}{requires}{later}"),
+                false => format!("{TOP}{later}{requires}"),
+            };
+            Manifest::parse(text.as_bytes()).unwrap_err().code()
+        };
+        assert_eq!(parse(requires), ReasonCode::UpdaterTooOld, "{later}");
+        // Without these words nobody could know.
+        assert_eq!(parse(&requires.replace('3', "2")), ReasonCode::ManifestInvalid, "{later}");
+    }
 }
 
 /// A source that fails is no source that goes on.

@@ -100,6 +100,8 @@ fn not_an_artifact() -> Failure {
 #[derive(Debug, Clone)]
 pub struct Unverified {
     pub(super) head: Head,
+    /// The page hashes that follow the head, where this program has made it.
+    pub(super) pages: Vec<u8>,
 }
 
 /// The bytes of a head, as shipped.
@@ -122,7 +124,8 @@ pub fn read_head(input: &mut dyn Read) -> Result<Unverified> {
     let (header_bytes, header, records) = read_header(input)?;
     let body = read_exactly(input, u64::from(header.body_len), "manifest")?;
     let table = read_exactly(input, u64::from(header.table_len), "chunk table")?;
-    Ok(Unverified { head: Head { header: header_bytes, records, body, table } })
+    let head = Head { header: header_bytes, records, body, table };
+    Ok(Unverified { head, pages: Vec::new() })
 }
 
 pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<SignatureRecord>)> {
@@ -207,8 +210,8 @@ impl Unverified {
         Digest::of(&self.head.body)
     }
 
-    /// Where the payload begins, in bytes from the artifact's start.
-    pub fn payload_offset(&self) -> u64 {
+    /// Where the head ends, in bytes from the artifact's start. Page hashes and payload follow.
+    pub fn rest_offset(&self) -> u64 {
         self.head.len()
     }
 }

@@ -1,5 +1,6 @@
 //! The manifest: what a release says about itself.
 
+use super::{Pages, UPDATER};
 use crate::model::{
     Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason,
 };
@@ -33,6 +34,9 @@ pub struct Manifest {
     /// What old updaters may ignore; can never loosen a check.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub hints: toml::Table,
+    /// The block of page hashes between table and payload, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<Pages>,
     /// What it carries.
     pub payloads: Vec<Payload>,
 }
@@ -58,6 +62,12 @@ pub struct Provenance {
     /// Seconds since 1970, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_at: Option<u64>,
+    /// The average length of its chunks, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size: Option<u32>,
+    /// How far its chunks may refer back, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
 }
 
 impl Provenance {
@@ -177,7 +187,7 @@ impl Manifest {
             table.get("requires").and_then(|r| r.get("updater")).and_then(toml::Value::as_str)
         {
             let own = env!("CARGO_PKG_VERSION");
-            if triple(needed)? > triple(own)? {
+            if triple(needed)? > triple(own)?.max(triple(UPDATER)?) {
                 let detail = format!("it needs updater {needed}; this is {own}");
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }

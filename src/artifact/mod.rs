@@ -3,6 +3,7 @@
 
 mod check;
 mod chunk;
+mod context;
 #[cfg(feature = "forge")]
 mod cut;
 mod decode;
@@ -12,6 +13,7 @@ mod head;
 mod manifest;
 #[cfg(feature = "forge")]
 mod pack;
+mod pages;
 mod record;
 mod release;
 #[cfg(feature = "forge")]
@@ -19,14 +21,19 @@ pub mod write;
 
 pub use check::{Checked, check_payload};
 pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
+pub use context::{History, context_starts};
 #[cfg(feature = "forge")]
 pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::{Decoder, check_stored};
 pub use head::{FIXED_HEADER_LEN, MAGIC, Unverified, read_head};
 pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
+pub use pages::{Pages, check_pages, page_hashes};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
 
+/// The oldest updater that reads what this one writes: what [`Requires::updater`] says, and what this
+/// one reads whatever its own version is.
+pub const UPDATER: &str = "0.2.0";
 /// A manifest has at most this many bytes.
 pub const MAX_BODY_LEN: u32 = 64 * 1024;
 /// A chunk table has at most this many bytes.
@@ -37,6 +44,11 @@ pub const RECORD_LEN: u32 = 80;
 pub const MAX_SIGNATURES: usize = 8;
 /// A chunk that is not a zero run has at most this many plain bytes: what a decoder needs.
 pub const MAX_CHUNK_LEN: u32 = 1024 * 1024;
+/// The context of a chunk has at most this many plain bytes.
+pub const MAX_CONTEXT_LEN: u32 = 4 * 1024 * 1024;
+/// What a device keeps beside an installed release has at most this many bytes: the payload of its slot
+/// record.
+pub const MAX_RECORD_LEN: usize = 1024 * 1024 - 20;
 
 // Properties for fuzzers and tests.
 #[cfg(any(test, fuzzing))]

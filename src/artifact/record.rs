@@ -10,6 +10,7 @@
 //! vouched for by each payload's `digest`, and how they were stored by the table's hash where they are all of
 //! it. Where they do not fit, there are none.
 
+use super::context::check_contexts;
 use super::head::{Head, read_exactly, read_header};
 use super::{Chunk, ChunkTable, Manifest, Payload, Release, image_digest};
 use crate::model::{Digest, Failure, Identifier, KeyId, ReasonCode, Result};
@@ -160,7 +161,8 @@ fn parse(parts: &Parts) -> Result<Installed> {
                     rest.split_at_checked(payload.chunks as usize).ok_or_else(other)?;
                 let size: u64 = own.iter().map(|c| u64::from(c.plain_len)).sum();
                 let digest = image_digest(own.iter().map(|c| (c.plain_len, c.plain)));
-                if size != payload.size || digest != payload.digest {
+                if size != payload.size || digest != payload.digest || check_contexts(own).is_err()
+                {
                     return Err(other());
                 }
                 rest = after;

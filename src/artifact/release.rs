@@ -1,9 +1,12 @@
 //! A release: manifest and chunk table, held against each other.
 
+use super::context::check_contexts;
 use super::head::Head;
-use super::{Chunk, ChunkTable, Manifest, Payload, RECORD_LEN, image_digest};
+use super::pages;
+use super::{Chunk, ChunkTable, Manifest, Pages, Payload, RECORD_LEN, image_digest, page_hashes};
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result};
 use crate::trust::{Claims, SignatureRecord};
+use std::io::Read;
 
 /// The parsed head of an artifact. A device gets it only as `Verified<Release>`.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct Release {
     /// Per payload: where its stored bytes begin, from the start of the payload area.
     starts: Vec<u64>,
     payload_len: u64,
+    /// The page hashes; empty where it carries none.
+    pages: Vec<u8>,
 }
 
 impl Release {
@@ -24,14 +29,20 @@ impl Release {
         let manifest = Manifest::parse(&head.body)?;
         let table = ChunkTable::parse(&head.table)?;
         let (starts, payload_len) = agree(&manifest, &table)?;
-        Ok(Release {
-            body_digest: Digest::of(&head.body),
-            manifest,
-            table,
-            starts,
-            payload_len,
-            head,
-        })
+        let body_digest = Digest::of(&head.body);
+        let pages = Vec::new();
+        let mut release =
+            Release { body_digest, manifest, table, starts, payload_len, head, pages };
+        if let Some(said) = release.manifest.pages {
+            let of = |payload| page_hashes(release.records_of(payload));
+            let pages: Vec<u8> = release.manifest.payloads.iter().flat_map(of).collect();
+            if Pages::of(&pages) != said {
+                let detail = "the page hashes of the manifest are not those of the table";
+                return Err(Failure::new(ReasonCode::TableInvalid, detail));
+            }
+            release.pages = pages;
+        }
+        Ok(release)
     }
 
     /// SHA-256 of the manifest as shipped: the artifact's digest, by which releases are told
@@ -42,7 +53,24 @@ impl Release {
 
     /// Where the payload begins, in bytes from the artifact's start.
     pub fn payload_offset(&self) -> u64 {
+        self.rest_offset() + self.pages.len() as u64
+    }
+
+    /// Where the head ends and what follows it begins: the page hashes, if there are some, then the
+    /// payload.
+    pub fn rest_offset(&self) -> u64 {
         self.head.len()
+    }
+
+    /// The page hashes as they must stand between head and payload; empty where there are none.
+    pub fn pages(&self) -> &[u8] {
+        &self.pages
+    }
+
+    /// Reads the page hashes from a stream that stands behind the head. `CHUNK_CORRUPT` where they are
+    /// not those that were signed.
+    pub fn pass_pages(&self, input: &mut dyn Read) -> Result<()> {
+        pages::pass(&self.pages, input)
     }
 
     /// Length of all stored chunks, in bytes. After `payload_offset + payload_len` the artifact
@@ -145,6 +173,12 @@ fn agree(manifest: &Manifest, table: &ChunkTable) -> Result<(Vec<u64>, u64)> {
             let said = payload.stored_size;
             return Err(invalid(format!(
                 "payload {n} says {said} stored bytes, its chunks {stored_size}"
+            )));
+        }
+        if let Err((index, why)) = check_contexts(chunks) {
+            return Err(invalid(format!(
+                "chunk {} has {why}",
+                payload.first_chunk as usize + index
             )));
         }
         if image_digest(chunks.iter().map(|c| (c.plain_len, c.plain))) != payload.digest {

@@ -1,13 +1,10 @@
 //! Writing artifacts: a draft and what was packed become a head that waits for signatures.
 
 use super::head::{Head, Header};
-pub use super::pack::{Image, Packed, Packing, pack};
-use super::{Manifest, Provenance, Release, Requires, Unverified};
+pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack};
+use super::{Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified};
 use crate::model::{Failure, Identifier, ReasonCode, Result, Version, WithReason};
 use crate::trust::{PublicKey, SignatureRecord};
-
-/// The oldest updater that reads format 1.
-const FIRST_UPDATER: &str = "0.1.0";
 
 /// What a person decides about a release.
 #[derive(Debug, Clone)]
@@ -33,6 +30,7 @@ pub struct Draft {
 impl Draft {
     /// The head of the artifact with this draft's words and that payload, without signatures.
     pub fn head(self, packed: Packed) -> Result<Unverified> {
+        let block: Vec<u8> = packed.payloads.iter().flat_map(|p| packed.pages_of(p)).collect();
         let manifest = Manifest {
             format: 1,
             product: self.product,
@@ -41,9 +39,10 @@ impl Draft {
             release_counter: self.release_counter,
             security_epoch: self.security_epoch,
             notes: self.notes,
-            requires: Requires { updater: FIRST_UPDATER.to_owned() },
+            requires: Requires { updater: UPDATER.to_owned() },
             provenance: self.provenance,
             hints: self.hints,
+            pages: Some(Pages::of(&block)),
             payloads: packed.payloads,
         };
         let body = toml::to_string(&manifest).reason(ReasonCode::ManifestInvalid, "manifest")?;
@@ -56,8 +55,8 @@ impl Unverified {
     pub fn from_parts(body: Vec<u8>, table: Vec<u8>) -> Result<Unverified> {
         let mut head = Head { header: Vec::new(), records: Vec::new(), body, table };
         head.write_header()?;
-        Release::parse(head.clone())?;
-        Ok(Unverified { head })
+        let pages = Release::parse(head.clone())?.pages().to_vec();
+        Ok(Unverified { head, pages })
     }
 
     /// Adds a signature over [`Unverified::statement`], after checking that it is one: a token
@@ -79,9 +78,10 @@ impl Unverified {
         })
     }
 
-    /// The head as shipped: header, signatures, manifest, table. The payload follows it.
+    /// The head as shipped: header, signatures, manifest, table; and the page hashes, where this
+    /// program has made it. The rest of the artifact follows.
     pub fn to_bytes(&self) -> Vec<u8> {
-        [&self.head.header[..], &self.head.body, &self.head.table].concat()
+        [&self.head.header[..], &self.head.body, &self.head.table, &self.pages].concat()
     }
 }
 

@@ -1,6 +1,8 @@
 //! `build` and `sign`.
 
 use super::assemble::{Payload, assemble};
+use super::average::{Measured, average};
+use super::ext4;
 use super::file;
 use super::image::{self, For};
 use super::order::order;
@@ -9,7 +11,7 @@ use super::settings::{self, Settings};
 use super::words::{Build, Sign};
 use super::{document, say, signer, tell};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
-use crate::artifact::{Provenance, Unverified, read_head};
+use crate::artifact::{MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
 use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
 use crate::trust::Trust;
 use serde_json::json;
@@ -26,7 +28,7 @@ pub(super) fn run(words: Build) -> Result<()> {
     let output = settings.output.take().ok_or_else(|| need("-o X.surefoot"))?;
     file::may_be_written(&output)?;
     let inside = settings.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
-    let draft = Draft {
+    let mut draft = Draft {
         product: parse(settings.product.as_deref().ok_or_else(|| need("--product"))?)?,
         compatible: parse_all(&settings.compatible)?,
         version: parse(&version)?,
@@ -37,6 +39,7 @@ pub(super) fn run(words: Build) -> Result<()> {
             source_revision: settings.source_revision.take(),
             build_id: settings.build_id.take(),
             built_at: built_at()?,
+            ..Provenance::default()
         },
         hints: std::mem::take(&mut settings.hints),
     };
@@ -44,7 +47,9 @@ pub(super) fn run(words: Build) -> Result<()> {
         return Err(need("--compatible"));
     }
     let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(&output)?);
-    let (packed, kinds) = pack_images(&settings, &output, &mut scratch)?;
+    let (packed, packing, kinds) = pack_images(&settings, &output, &mut scratch)?;
+    draft.provenance.chunk_size = Some(packing.average);
+    draft.provenance.context = Some(packing.context);
     let stored = scratch.into_inner().map_err(|e| file::failure(&output, e.error()))?;
     let summary = summary(&packed);
     let mut head = draft.head(packed)?;
@@ -96,9 +101,9 @@ pub(super) fn sign(words: Sign) -> Result<()> {
         false => file::open(&words.artifact)?,
     };
     let mut head = read_head(&mut input)?;
-    let payload = head.payload_offset();
+    let rest = head.rest_offset();
     let public = signer::sign(&mut head, &key, &signing)?;
-    let len = assemble(&head, (Payload::Given, input, payload), &words.artifact, Some(&public))?;
+    let len = assemble(&head, (Payload::Given, input, rest), &words.artifact, Some(&public))?;
     let warning = inside.and_then(|trust| refusal(&head, &trust));
     warn(warning.as_deref())?;
     // Standard output has the artifact, and nothing else.
@@ -143,8 +148,12 @@ fn warn(text: Option<&str>) -> Result<()> {
     text.map_or(Ok(()), |text| tell(&format!("warning: {text}\n")))
 }
 
-fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<(Packed, Kinds)> {
-    let mut packing = Packing::default();
+fn pack_images(
+    settings: &Settings,
+    near: &Path,
+    out: &mut dyn Write,
+) -> Result<(Packed, Packing, Kinds)> {
+    let (mut packing, mut wished, mut measured) = (Packing::default(), None, Vec::new());
     if let Some(level) = settings.level {
         if !(1..=22).contains(&level) {
             return Err(Failure::new(ReasonCode::Usage, format!("level {level}; 1 to 22")));
@@ -153,11 +162,21 @@ fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<
     }
     if let Some(size) = &settings.chunk_size {
         let size: ByteLen = parse(size)?;
-        packing.average = u32::try_from(size.0)
-            .ok()
-            .filter(|n| n.is_power_of_two() && (16 << 10..=256 << 10).contains(n))
-            .ok_or_else(|| {
-                let detail = format!("chunk size {size}; a power of two from 16K to 256K");
+        wished = Some(
+            u32::try_from(size.0)
+                .ok()
+                .filter(|n| n.is_power_of_two() && (16 << 10..=256 << 10).contains(n))
+                .ok_or_else(|| {
+                    let detail = format!("chunk size {size}; a power of two from 16K to 256K");
+                    Failure::new(ReasonCode::Usage, detail)
+                })?,
+        );
+    }
+    if let Some(context) = &settings.context {
+        let context: ByteLen = parse(context)?;
+        packing.context =
+            u32::try_from(context.0).ok().filter(|n| *n <= MAX_CONTEXT_LEN).ok_or_else(|| {
+                let detail = format!("context {context}; 0 to 4M");
                 Failure::new(ReasonCode::Usage, detail)
             })?;
     }
@@ -171,8 +190,17 @@ fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<
                 Some(PART_BOOT) => For::Boot,
                 Some(_) => For::Anything,
             };
-            let image = image::open(path, wanted, near)?;
+            let mut image = image::open(path, wanted, near)?;
+            let cuts = ext4::cuts(&mut image.file, image.len);
+            image.file.rewind().map_err(|e| file::failure(path, &e))?;
             total += image.len;
+            measured.push(Measured {
+                path: path.to_owned(),
+                file: image.file.try_clone().map_err(|e| file::failure(path, &e))?,
+                len: image.len,
+                cuts: cuts.clone(),
+                hardware: hardware.to_vec(),
+            });
             match part {
                 None => kinds.rootfs.push(image.kind),
                 Some(part) => kinds.parts.push((part.to_owned(), image.kind)),
@@ -182,6 +210,7 @@ fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<
                 part: part.map(parse).transpose()?,
                 hardware: parse_all(hardware)?,
                 verity_root: verity.as_deref().map(parse::<Digest>).transpose()?,
+                cuts,
             });
             Ok::<(), Failure>(())
         };
@@ -204,9 +233,12 @@ fn pack_images(settings: &Settings, near: &Path, out: &mut dyn Write) -> Result<
     for (part, image) in &settings.parts {
         add(Some(part), image, &settings.hardware, &None)?;
     }
+    let average = average(&mut measured, wished)?;
+    warn(average.told.as_deref())?;
+    packing.average = average.bytes;
     let progress = Progress::new("packing", total);
     let packed = pack(images, packing, out, &|done| progress.at(done))?;
-    Ok((packed, kinds))
+    Ok((packed, packing, kinds))
 }
 
 /// What the images are, for people.

@@ -24,7 +24,7 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
     let on_disk = match file::is_standard(&words.artifact) {
         true => {
             let rest = std::io::copy(&mut input, &mut std::io::sink()).map_err(failed)?;
-            release.payload_offset() + rest
+            release.rest_offset() + rest
         }
         false => std::fs::metadata(&words.artifact).map_err(failed)?.len(),
     };
@@ -71,6 +71,7 @@ struct Sums {
     zeros: u64,
     raw: usize,
     zstd: usize,
+    context: usize,
     zero: usize,
 }
 
@@ -83,6 +84,7 @@ fn sums(release: &Release) -> Sums {
         zeros: zeros.sum(),
         raw: count(Codec::Raw),
         zstd: count(Codec::Zstd),
+        context: chunks.iter().filter(|c| matches!(c.codec, Codec::Context { .. })).count(),
         zero: count(Codec::Zero),
     }
 }
@@ -140,14 +142,24 @@ fn as_text(
     }
     let count = release.table.chunks.len();
     let kinds = format!(
-        "{count}: {} zstd, {} raw, {} zero runs ({})",
+        "{count}: {} zstd, {} zstd with context, {} raw, {} zero runs ({})",
         sums.zstd,
+        sums.context,
         sums.raw,
         sums.zero,
         ByteLen(sums.zeros)
     );
     line("chunks", &kinds);
+    let bytes = |n: Option<u32>| n.map_or("not said".to_owned(), |n| ByteLen(n.into()).to_string());
+    let about = &manifest.provenance;
+    line("chunk size", &format!("{} on average", bytes(about.chunk_size)));
+    line("context", &bytes(about.context));
     line("chunk table", &ByteLen(release.table_bytes().len() as u64).to_string());
+    let pages = match release.pages().len() {
+        0 => "none".to_owned(),
+        len => format!("{len} bytes for {} pages of the table", len / 16),
+    };
+    line("page hashes", &pages);
     for (n, payload) in manifest.payloads.iter().enumerate() {
         let fits = if payload.hardware.is_empty() {
             "every revision".to_owned()
@@ -215,7 +227,9 @@ fn as_json(release: &Release, trust: Option<&Trust>, verdict: Option<&str>, on_d
         "refused_because": verdict.filter(|v| *v != "accepted"),
         "artifact_len": release.artifact_len(), "file_len": on_disk,
         "table_len": release.table_bytes().len(),
-        "chunks": { "zstd": sums.zstd, "raw": sums.raw, "zero": sums.zero, "zero_bytes": sums.zeros },
+        "chunk_size": manifest.provenance.chunk_size, "context": manifest.provenance.context,
+        "pages_len": release.pages().len(),
+        "chunks": { "zstd": sums.zstd, "context": sums.context, "raw": sums.raw, "zero": sums.zero, "zero_bytes": sums.zeros },
         "payloads": payloads.collect::<Vec<_>>(),
     })
 }

@@ -2,7 +2,9 @@
 //! never touches a device and never decides what a device accepts: `trust` does, for both.
 
 mod assemble;
+mod average;
 mod build;
+mod ext4;
 mod file;
 mod image;
 mod inspect;

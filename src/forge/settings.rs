@@ -34,6 +34,7 @@ pub(super) struct Settings {
     pub(super) output: Option<PathBuf>,
     pub(super) level: Option<i32>,
     pub(super) chunk_size: Option<String>,
+    pub(super) context: Option<String>,
     pub(super) hints: toml::Table,
     pub(super) payloads: Vec<PayloadSettings>,
 }
@@ -121,6 +122,7 @@ impl Settings {
         self.output = words.output.or(self.output);
         self.level = words.level.or(self.level);
         self.chunk_size = words.chunk_size.or(self.chunk_size);
+        self.context = words.context.or(self.context);
         let key = self.signing(words.key);
         (self.key, self.r#pub, self.trust) = (key.key, key.r#pub, key.trust);
         self.trust_file_inside = key.trust_file_inside;
@@ -187,7 +189,8 @@ trust = "KEYS/trust.toml"        # whose release keys a cmd: may sign for
 
 # output = "demo.surefoot"
 # level = 19                     # zstd, 1 to 22
-# chunk_size = "128K"            # average; 16K to 256K
+# chunk_size = "64K"             # average; 16K to 256K
+# context = "1M"                 # how far a chunk may refer back; 0 to 4M
 
 # Several images for different revisions, instead of `rootfs`:
 # [[payloads]]

@@ -160,9 +160,13 @@ pub(super) struct Build {
     /// zstd level, 1 to 22 [default: 19]
     #[arg(long)]
     pub(super) level: Option<i32>,
-    /// Average chunk length, 16K to 256K [default: 128K]
+    /// Average chunk length, 16K to 256K [default: 64K, or more where the chunk table of such an image
+    /// would not fit the slot record]
     #[arg(long, value_name = "SIZE")]
     pub(super) chunk_size: Option<String>,
+    /// How far a chunk may refer back to what comes before it, 0 to 4M [default: 1M]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) context: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use super::medium::{THREADS, on_threads};
 use super::progress::Progress;
 use super::small;
 use super::spans::Places;
-use crate::artifact::{Chunk, Decoder, Release};
+use crate::artifact::{Chunk, Decoder, History, Release, check_pages};
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::Fetch;
@@ -36,6 +36,10 @@ pub fn check_file(
     sink: &dyn Sink,
 ) -> Result<()> {
     check_length(source, release)?;
+    let mut pages = Vec::new();
+    spare::resize(&mut pages, release.pages().len())?;
+    source.read_at(release.rest_offset(), &mut pages)?;
+    check_pages(release.pages(), &pages)?;
     let places = Places::new(&release.table.chunks, release.payload_offset());
     check_chunks(source, &places, |_| true, depth, sink)
 }
@@ -48,7 +52,10 @@ pub(super) fn check_chunks(
     depth: Depth,
     sink: &dyn Sink,
 ) -> Result<()> {
-    let runs = runs(places, wanted);
+    let runs = match depth {
+        Depth::Stored => stretches(places, (0..places.count()).filter(|i| wanted(*i))),
+        Depth::Decoded => groups(places),
+    };
     let total = runs.iter().map(|run| places.stored(run)).map(|bytes| bytes.end - bytes.start);
     let progress = Progress::start(sink, Phase::Verify, total.sum());
     let next = AtomicUsize::new(0);
@@ -59,25 +66,30 @@ pub(super) fn check_chunks(
             Depth::Decoded => Some((Decoder::new()?, Vec::new())),
         };
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            stop::look()?;
-            let bytes = places.stored(run);
-            spare::resize(&mut stored, small(bytes.end - bytes.start))?;
-            source.read_at(bytes.start, &mut stored)?;
-            let mut rest = stored.as_slice();
-            for index in run.clone() {
-                let chunk = &places.chunks[index];
-                let (mine, after) = rest.split_at(chunk.stored_len as usize);
-                match &mut decoding {
-                    Some((decoder, plain)) if !chunk.is_zero() => {
-                        spare::resize(plain, chunk.plain_len as usize)?;
-                        let decoded = decoder.decode(chunk, mine, plain);
-                        decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+            let mut history = History::of(&places.chunks[run.clone()]);
+            for piece in stretches(places, run.clone()) {
+                stop::look()?;
+                let bytes = places.stored(&piece);
+                spare::resize(&mut stored, small(bytes.end - bytes.start))?;
+                source.read_at(bytes.start, &mut stored)?;
+                let mut rest = stored.as_slice();
+                for index in piece {
+                    let chunk = &places.chunks[index];
+                    let (mine, after) = rest.split_at(chunk.stored_len as usize);
+                    match &mut decoding {
+                        Some((decoder, plain)) if !chunk.is_zero() => {
+                            spare::resize(plain, chunk.plain_len as usize)?;
+                            let context = history.context(chunk)?;
+                            let decoded = decoder.decode(chunk, context, mine, plain);
+                            decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+                            history.push(plain)?;
+                        }
+                        _ => check(index, chunk, mine)?,
                     }
-                    _ => check(index, chunk, mine)?,
+                    rest = after;
                 }
-                rest = after;
+                progress.add(bytes.end - bytes.start);
             }
-            progress.add(bytes.end - bytes.start);
         }
         Ok(())
     })?;
@@ -97,6 +109,7 @@ pub fn image_head(
     let places = Places::new(release.chunks_of(payload), release.stored_offset_of(payload));
     let (mut decoder, mut head) = (Decoder::new()?, Vec::new());
     let (mut plain, mut stored) = (Vec::new(), Vec::new());
+    let mut history = History::of(places.chunks);
     for (index, chunk) in places.chunks.iter().enumerate() {
         if head.len() >= len {
             break;
@@ -111,8 +124,10 @@ pub fn image_head(
         let bytes = places.stored(&(index..index + 1));
         spare::resize(&mut stored, small(bytes.end - bytes.start))?;
         source.read_at(bytes.start, &mut stored)?;
-        let decoded = decoder.decode(chunk, &stored, &mut plain);
+        let context = history.context(chunk)?;
+        let decoded = decoder.decode(chunk, context, &stored, &mut plain);
         decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+        history.push(&plain)?;
         head.extend(plain.iter().take(wanted));
     }
     Ok(head)
@@ -138,14 +153,34 @@ pub(super) fn check(index: usize, chunk: &Chunk, stored: &[u8]) -> Result<()> {
     crate::artifact::check_stored(chunk, stored).map_err(|f| f.at(format_args!("chunk {index}")))
 }
 
-/// The wanted chunks, neighbours in runs of about [`STRETCH`] stored bytes.
-fn runs(places: &Places, wanted: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+/// These chunks, neighbours in runs of about [`STRETCH`] stored bytes.
+fn stretches(places: &Places, chunks: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
-    for index in (0..places.count()).filter(|i| wanted(*i)) {
+    for index in chunks {
         match runs.last_mut() {
             Some(run)
                 if run.end == index
                     && places.stored(&(run.start..index + 1)).end - places.stored(run).start
+                        <= STRETCH =>
+            {
+                run.end = index + 1;
+            }
+            _ => runs.push(index..index + 1),
+        }
+    }
+    runs
+}
+
+/// All chunks, in runs of about [`STRETCH`] stored bytes and more, each of which can be decoded beside the
+/// others: where none needs a context before it.
+fn groups(places: &Places) -> Vec<Range<usize>> {
+    let reach = places.reach(|_| true);
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (index, reach) in reach.into_iter().enumerate().take(places.count()) {
+        match runs.last_mut() {
+            Some(run)
+                if reach < index
+                    || places.stored(&(run.start..index + 1)).end - places.stored(run).start
                         <= STRETCH =>
             {
                 run.end = index + 1;

@@ -3,13 +3,15 @@
 use super::buffers::Buffers;
 use super::check::check;
 use super::small;
-use super::spans::Span;
-use crate::artifact::{Chunk, Codec};
+use super::spans::{Span, Work};
+use crate::artifact::{Chunk, check_pages};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Input};
 use crate::sys::{AlignedBuf, spare};
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What a worker takes: a span, its stored bytes (in the worker's own buffer), and an empty
 /// buffer for its plain bytes.
@@ -31,12 +33,12 @@ pub(super) enum Supply<'a> {
 }
 
 impl<'a> Supply<'a> {
-    /// `table` is the whole artifact's: a stream carries all of it.
-    pub(super) fn new(input: Input, table: &'a [Chunk]) -> Supply<'a> {
+    /// `table` is the whole artifact's, and so are its page hashes: a stream carries all of it.
+    pub(super) fn new(input: Input, table: &'a [Chunk], pages: &'a [u8]) -> Supply<'a> {
         match input {
             Input::Seekable(source) => Supply::File(source),
             Input::Stream(reader) => {
-                Supply::Stream(Tape { reader, table, next: 0, skipped: Vec::new() })
+                Supply::Stream(Tape { reader, table, pages, next: 0, skipped: Vec::new() })
             }
         }
     }
@@ -52,56 +54,77 @@ impl<'a> Supply<'a> {
 
 /// The one place where workers queue.
 pub(super) struct Feed<'a, 's> {
-    spans: &'a [Span],
+    work: &'a Work,
     /// The payload's first chunk in the artifact's table.
     first_chunk: usize,
+    /// The next strand to be handed out.
+    strand: AtomicUsize,
     queue: Mutex<Queue<'s>>,
+    turned: Condvar,
 }
 
 struct Queue<'a> {
-    next: usize,
+    /// The span that a stream brings next.
+    turn: usize,
+    closed: bool,
     supply: Supply<'a>,
 }
 
 impl<'a, 's> Feed<'a, 's> {
-    pub(super) fn new(spans: &'a [Span], first_chunk: usize, supply: Supply<'s>) -> Feed<'a, 's> {
-        Feed { spans, first_chunk, queue: Mutex::new(Queue { next: 0, supply }) }
+    pub(super) fn new(work: &'a Work, first_chunk: usize, supply: Supply<'s>) -> Feed<'a, 's> {
+        let queue = Mutex::new(Queue { turn: 0, closed: false, supply });
+        Feed { work, first_chunk, strand: AtomicUsize::new(0), queue, turned: Condvar::new() }
     }
 
-    /// The next span, its stored bytes in `stored` where it is fetched; `None` when all are taken or
-    /// nobody wants more. The buffer comes before the number: so the lowest span in flight always has one,
-    /// and those that wait for their turn never hold the last.
+    fn queue(&self) -> MutexGuard<'_, Queue<'s>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next spans that belong together, for one worker; `None` when all are taken. In order.
+    pub(super) fn strand(&self) -> Option<Range<usize>> {
+        self.work.strands.get(self.strand.fetch_add(1, Ordering::Relaxed)).cloned()
+    }
+
+    /// A span with its stored bytes in `stored`, where it is fetched; `None` when nobody wants more.
+    /// A stream is read in the order of the spans: each waits for its turn, and has its buffer by then.
     pub(super) fn take(
         &self,
+        index: usize,
         buffers: &Buffers,
         stored: &mut Vec<u8>,
     ) -> Result<Option<Ticket<'a>>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = queue.next;
-        let Some(span) = self.spans.get(index) else {
+        let span = &self.work.spans[index];
+        let Some(plain) = buffers.take(index) else {
             return Ok(None);
         };
-        let Some(plain) = buffers.take() else {
-            return Ok(None);
-        };
-        queue.next += 1;
-        let source = match &mut queue.supply {
-            Supply::Stream(tape) => {
-                spare::resize(stored, small(span.stored.end - span.stored.start))?;
-                tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
-                None
-            }
-            Supply::File(source) => Some(Arc::clone(source)),
-        };
-        drop(queue);
-        match &source {
-            Some(source) if !span.copied => {
+        let mut queue = self.queue();
+        if let Supply::File(source) = &queue.supply {
+            let source = Arc::clone(source);
+            drop(queue);
+            if !span.copied {
                 spare::resize(stored, small(span.stored.end - span.stored.start))?;
                 source.read_at(span.stored.start, stored)?;
             }
-            _ => {}
+            return Ok(Some(Ticket { index, span, plain, source: Some(source) }));
         }
-        Ok(Some(Ticket { index, span, plain, source }))
+        spare::resize(stored, small(span.stored.end - span.stored.start))?;
+        let waiting = |queue: &mut Queue| queue.turn != index && !queue.closed;
+        queue = self.turned.wait_while(queue, waiting).unwrap_or_else(PoisonError::into_inner);
+        if queue.closed {
+            return Ok(None);
+        }
+        if let Supply::Stream(tape) = &mut queue.supply {
+            tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
+        }
+        queue.turn += 1;
+        self.turned.notify_all();
+        Ok(Some(Ticket { index, span, plain, source: None }))
+    }
+
+    /// Nobody waits for a turn any more.
+    pub(super) fn close(&self) {
+        self.queue().closed = true;
+        self.turned.notify_all();
     }
 
     /// Gives the supply back when every worker is done.
@@ -115,6 +138,8 @@ impl<'a, 's> Feed<'a, 's> {
 pub(super) struct Tape<'a> {
     reader: Box<dyn Read + Send>,
     table: &'a [Chunk],
+    /// What comes before the first chunk; empty once it has been read.
+    pages: &'a [u8],
     next: usize,
     skipped: Vec<u8>,
 }
@@ -131,9 +156,15 @@ impl Tape<'_> {
     /// Reads chunks that nobody needs (they stand in the slot, or are for other hardware). They
     /// are hashed all the same: a damaged artifact is refused whatever the slot held before.
     fn pass_until(&mut self, index: usize) -> Result<()> {
+        let pages = std::mem::take(&mut self.pages);
+        if !pages.is_empty() {
+            let mut found = vec![0; pages.len()];
+            self.fill(self.next, &mut found)?;
+            check_pages(pages, &found)?;
+        }
         while self.next < index {
             let chunk = self.table[self.next];
-            if chunk.codec != Codec::Zero {
+            if !chunk.is_zero() {
                 let mut skipped = std::mem::take(&mut self.skipped);
                 spare::resize(&mut skipped, chunk.stored_len as usize)?;
                 self.fill(self.next, &mut skipped)?;

@@ -15,6 +15,8 @@ use crate::slot::record::{PAYLOAD_MAX, encode_record};
 use crate::source::Input;
 use crate::trust::Verified;
 
+const _: () = assert!(crate::artifact::MAX_RECORD_LEN == PAYLOAD_MAX, "build knows what fits");
+
 /// One writing of one slot.
 pub struct Job<'a> {
     /// What is written.
@@ -55,6 +57,7 @@ impl<'a> Job<'a> {
         }
         let order = Order {
             table: &release.table.chunks,
+            pages: release.pages(),
             first_chunk: payload.first_chunk as usize,
             places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
             record: aligned(&encode_record(&release.record(&[self.plan.payload], PAYLOAD_MAX)?)?)?,

@@ -137,8 +137,8 @@ impl Sum {
     fn of(chunk: &Chunk, written: Option<u32>) -> Sum {
         let content = match (chunk.codec, written) {
             (Codec::Zero, _) => Content::Zeros(true),
-            (Codec::Raw | Codec::Zstd, Some(crc)) => Content::Crc(crc32fast::Hasher::new(), crc),
-            (Codec::Raw | Codec::Zstd, None) => Content::Hash(Sha256::new()),
+            (_, Some(crc)) => Content::Crc(crc32fast::Hasher::new(), crc),
+            (_, None) => Content::Hash(Sha256::new()),
         };
         Sum { left: chunk.plain_len as usize, content }
     }

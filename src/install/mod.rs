@@ -9,6 +9,7 @@
 mod buffers;
 mod check;
 mod feed;
+mod held;
 mod job;
 mod lay;
 mod line;

@@ -11,14 +11,15 @@
 
 use super::buffers::Buffers;
 use super::feed::{Feed, Supply, Ticket};
+use super::held::Held;
 use super::lay::lead;
 use super::line::{Line, STORED_WINDOW};
 use super::medium::{MediumReader, WAITING_THREADS};
 use super::origin::{Origin, Other};
 use super::progress::Progress;
-use super::readers::Readers;
+use super::readers::{Readers, read_back_failed};
 use super::small;
-use super::spans::{Places, SPAN_MAX, Work};
+use super::spans::{Places, SPAN_MAX, Span, Work};
 use crate::artifact::Decoder;
 use crate::disk::BlockDevice;
 use crate::model::{Digest, Failure, ReasonCode, Result};
@@ -42,11 +43,22 @@ const _: () = {
     assert!(in_buffers + STORED_WINDOW + SPAN_MAX as u64 <= FETCHED_AGAIN_MAX);
 };
 
+/// Contexts longer than this are held by one worker less.
+const LONG_CONTEXT: usize = 2 << 20;
+
+/// How many workers there are: what they hold stays below the memory budget for every signed table.
+fn workers(work: &Work) -> usize {
+    if work.context > LONG_CONTEXT { WAITING_THREADS - 1 } else { WAITING_THREADS }
+}
+
 /// What a run takes, with some room for what is small: buffers, stacks, and what workers and readers
 /// hold.
-pub(super) const MEMORY: usize = (BUFFERS + 2 * WAITING_THREADS) * (SPAN_MAX + (64 << 10))
-    + 2 * WAITING_THREADS * spare::STACK
-    + (2 << 20);
+pub(super) fn memory(work: &Work) -> usize {
+    (BUFFERS + 2 * WAITING_THREADS) * (SPAN_MAX + (64 << 10))
+        + 2 * WAITING_THREADS * spare::STACK
+        + workers(work) * Held::memory(work.context)
+        + (2 << 20)
+}
 
 /// What the workers share.
 pub(super) struct Pipeline<'a> {
@@ -72,13 +84,13 @@ impl<'a> Pipeline<'a> {
         let spans = &self.work.spans;
         let room = SPAN_MAX + 2 * self.device.block_size();
         let buffers = Buffers::new(BUFFERS.min(spans.len()), room)?;
-        let feed = Feed::new(spans, first_chunk, supply);
+        let feed = Feed::new(self.work, first_chunk, supply);
         let (written, to_read) = channel();
         let to_read = Mutex::new(to_read);
         let line = Line::new(self.device, self.places, spans, &self.readers, written)?;
         let carried = stop::carried();
         let works = || {
-            let end = End(&line, &buffers);
+            let end = End(&line, &buffers, &feed);
             match self.work(&feed, &line, &buffers) {
                 Ok(()) => std::mem::forget(end),
                 Err(failure) => self.readers.fail(failure),
@@ -90,14 +102,17 @@ impl<'a> Pipeline<'a> {
             // One of each will do; without one there is nobody to wait for.
             for n in 0..WAITING_THREADS {
                 let reader = spare::scoped(scope, "read-back", reads).map(drop);
-                let worker = spare::scoped(scope, "write", || carried.over(works)).map(drop);
+                let worker = match n < self::workers(self.work) {
+                    true => spare::scoped(scope, "write", || carried.over(works)).map(drop),
+                    false => Ok(()),
+                };
                 if n == 0 {
                     (readers, workers) = (reader, worker);
                 }
             }
             if let Err(failure) = readers.and(workers) {
                 self.readers.fail(failure);
-                drop(End(&line, &buffers));
+                drop(End(&line, &buffers, &feed));
             }
         });
         self.readers.go_on()?;
@@ -105,22 +120,33 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The life of one worker: until all spans are taken, or something has failed.
-    fn work(&self, feed: &Feed, line: &Line, buffers: &Buffers) -> Result<()> {
-        let mut hands = Hands { decoder: Decoder::new()?, stored: Vec::new(), copier: None };
-        while let Some(mut ticket) = feed.take(buffers, &mut hands.stored)? {
-            self.readers.go_on()?;
-            self.bring(&mut hands, &mut ticket)?;
-            line.add(ticket.index, ticket.plain);
-            while let Some(ready) = line.ready()? {
-                let placed = ready.placed;
-                if !placed.bytes.is_empty() {
-                    self.device.write_at(placed.at, &ready.buffer[placed.bytes])?;
-                }
-                buffers.give(ready.buffer);
-                line.written(ready.index);
-                let image = &self.work.spans[ready.index].image;
-                self.progress.add(image.end - image.start);
+    fn work(&self, feed: &Feed<'a, '_>, line: &Line, buffers: &Buffers) -> Result<()> {
+        let mut hands = Hands::new()?;
+        while let Some(strand) = feed.strand() {
+            for index in strand {
+                let Some(mut ticket) = feed.take(index, buffers, &mut hands.stored)? else {
+                    return Ok(());
+                };
+                self.readers.go_on()?;
+                self.bring(&mut hands, &mut ticket)?;
+                line.add(ticket.index, ticket.plain);
+                self.write(line, buffers)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes what can be written now.
+    fn write(&self, line: &Line, buffers: &Buffers) -> Result<()> {
+        while let Some(ready) = line.ready()? {
+            let placed = ready.placed;
+            if !placed.bytes.is_empty() {
+                self.device.write_at(placed.at, &ready.buffer[placed.bytes])?;
+            }
+            buffers.give(ready.buffer);
+            line.written(ready.index);
+            let image = &self.work.spans[ready.index].image;
+            self.progress.add(image.end - image.start);
         }
         Ok(())
     }
@@ -128,38 +154,91 @@ impl<'a> Pipeline<'a> {
     /// Puts the plain bytes of a span's chunks into its buffer; each has had its hash compared.
     fn bring(&self, hands: &mut Hands<'a>, ticket: &mut Ticket) -> Result<()> {
         let span = ticket.span;
-        let (mut at, mut used) = (lead(self.device, span), 0);
+        let lead = lead(self.device, span);
+        let (mut at, mut used) = (lead, 0);
         for index in span.chunks.clone() {
             let chunk = &self.places.chunks[index];
-            let (end, len) = (at + chunk.plain_len as usize, chunk.stored_len as usize);
-            let plain = &mut ticket.plain[at..end];
-            if span.copied {
-                if !self.copied(hands, index, plain) {
-                    self.fetch(hands, index, ticket.source.as_deref())?;
-                    self.decode(hands, index, 0..len, plain)?;
-                }
-            } else {
-                self.decode(hands, index, used..used + len, plain)?;
+            let len = chunk.stored_len as usize;
+            let (before, rest) = ticket.plain.split_at_mut(at);
+            let (before, plain) = (&before[lead..], &mut rest[..chunk.plain_len as usize]);
+            if !span.copied {
+                self.decode(hands, (span, index), used..used + len, before, plain)?;
                 used += len;
+            } else if !self.copied(hands, index, plain) {
+                self.fetch(hands, index, ticket.source.as_deref())?;
+                self.decode(hands, (span, index), 0..len, before, plain)?;
             }
             self.readers.remember(index, plain);
-            at = end;
+            at += chunk.plain_len as usize;
+        }
+        if span.keep_from < span.chunks.end {
+            let all = &ticket.plain[lead..at];
+            self.hold(hands, span, span.keep_from..span.chunks.end, all)?;
         }
         Ok(())
     }
 
-    /// Decodes a chunk whose stored bytes are in `hands.stored`.
+    /// Decodes a chunk whose stored bytes are in `hands.stored`; `before` are the plain bytes of its
+    /// span up to it.
     fn decode(
         &self,
-        hands: &mut Hands,
-        index: usize,
+        hands: &mut Hands<'a>,
+        (span, index): (&Span, usize),
         stored: Range<usize>,
+        before: &[u8],
         plain: &mut [u8],
     ) -> Result<()> {
         self.fetched.fetch_add(stored.len() as u64, Ordering::Relaxed);
         let chunk = &self.places.chunks[index];
-        let decoded = hands.decoder.decode(chunk, &hands.stored[stored], plain);
+        let context = match self.places.context(index) {
+            None => &[][..],
+            Some(first) if first >= span.chunks.start => {
+                &before[self.places.data_between(span.chunks.start, first)..]
+            }
+            Some(first) => {
+                self.hold(hands, span, self.work.reach[index]..index, before)?;
+                hands.held.from(first, self.places)
+            }
+        };
+        let decoded = hands.decoder.decode(chunk, context, &hands.stored[stored], plain);
         decoded.map_err(|f| f.at(format_args!("chunk {index}")))
+    }
+
+    /// Holds the plain bytes of `chunks`: what the spans before have brought is held already, `before`
+    /// are those of this span, and what stands is read from the slot and has its hash compared.
+    fn hold(
+        &self,
+        hands: &mut Hands<'a>,
+        span: &Span,
+        chunks: Range<usize>,
+        before: &[u8],
+    ) -> Result<()> {
+        hands.held.begin_at(chunks.start, self.places);
+        while hands.held.end() < chunks.end {
+            let index = hands.held.end();
+            let chunk = &self.places.chunks[index];
+            if chunk.is_zero() {
+                hands.held.add(&[])?;
+            } else if index >= span.chunks.start {
+                let at = self.places.data_between(span.chunks.start, index);
+                hands.held.add(&before[at..at + chunk.plain_len as usize])?;
+            } else if self.origins[index] == Origin::Stands {
+                let mut plain = Vec::new();
+                spare::resize(&mut plain, chunk.plain_len as usize)?;
+                let image = self.places.of(index);
+                let reader = Hands::reader(&mut hands.slot, self.device)?;
+                read_into(reader, image, &mut plain)?;
+                if Digest::of(&plain) != chunk.plain {
+                    return Err(read_back_failed(self.places, index));
+                }
+                hands.held.add(&plain)?;
+            } else {
+                let detail =
+                    format!("chunk {index} is a context and was brought by another worker");
+                return Err(Failure::new(ReasonCode::Internal, detail));
+            }
+        }
+        Ok(())
     }
 
     /// Asks the artifact for one chunk.
@@ -183,16 +262,20 @@ impl<'a> Pipeline<'a> {
         let (true, Some(end)) = (slot == other.slot, end) else {
             return false;
         };
-        let copied = hands.copier(other.device).and_then(|copier| {
-            let mut done = 0;
-            copier.each(at..end, |bytes| {
-                plain[done..done + bytes.len()].copy_from_slice(bytes);
-                done += bytes.len();
-                Ok(())
-            })
-        });
+        let reader = Hands::reader(&mut hands.other, other.device);
+        let copied = reader.and_then(|reader| read_into(reader, at..end, plain));
         copied.is_ok() && Digest::of(plain) == self.places.chunks[index].plain
     }
+}
+
+/// Reads `range` of a medium; `plain` has its length.
+fn read_into(reader: &mut MediumReader, range: Range<u64>, plain: &mut [u8]) -> Result<()> {
+    let mut done = 0;
+    reader.each(range, |bytes| {
+        plain[done..done + bytes.len()].copy_from_slice(bytes);
+        done += bytes.len();
+        Ok(())
+    })
 }
 
 /// What a worker holds.
@@ -200,26 +283,38 @@ struct Hands<'a> {
     decoder: Decoder,
     /// Stored bytes of the span at hand.
     stored: Vec<u8>,
-    /// Reads the slot that is copied from; made for the first copy.
-    copier: Option<MediumReader<'a>>,
+    /// Contexts that reach before the span at hand.
+    held: Held,
+    /// Reads the slot that is written, and the one that is copied from; made when they are needed.
+    slot: Option<MediumReader<'a>>,
+    other: Option<MediumReader<'a>>,
 }
 
 impl<'a> Hands<'a> {
-    fn copier(&mut self, device: &'a dyn BlockDevice) -> Result<&mut MediumReader<'a>> {
-        let copier = match self.copier.take() {
-            Some(copier) => copier,
+    fn new() -> Result<Hands<'a>> {
+        let decoder = Decoder::new()?;
+        Ok(Hands { decoder, stored: Vec::new(), held: Held::default(), slot: None, other: None })
+    }
+
+    fn reader<'h>(
+        place: &'h mut Option<MediumReader<'a>>,
+        device: &'a dyn BlockDevice,
+    ) -> Result<&'h mut MediumReader<'a>> {
+        let reader = match place.take() {
+            Some(reader) => reader,
             None => MediumReader::new(device)?,
         };
-        Ok(self.copier.insert(copier))
+        Ok(place.insert(reader))
     }
 }
 
 /// Lets everybody go who waits for a worker that failed, or that panicked.
-struct End<'a, 'l>(&'a Line<'l>, &'a Buffers);
+struct End<'a, 'l, 's>(&'a Line<'l>, &'a Buffers, &'a Feed<'l, 's>);
 
-impl Drop for End<'_, '_> {
+impl Drop for End<'_, '_, '_> {
     fn drop(&mut self) {
         self.0.stop();
         self.1.close();
+        self.2.close();
     }
 }

@@ -7,7 +7,7 @@ use super::origin::{Origin, Other};
 use super::pipeline::{self, Pipeline};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
-use super::spans::{Places, work};
+use super::spans::{Places, Work, work};
 use super::{FIRST_BLOCK, FIRST_LEN, small};
 use crate::artifact::Chunk;
 use crate::disk::BlockDevice;
@@ -44,6 +44,8 @@ pub(super) fn aligned(bytes: &[u8]) -> Result<AlignedBuf> {
 /// What is written, without the proofs that it may be: those are [`Job`]'s.
 pub(super) struct Order<'a> {
     pub(super) table: &'a [Chunk],
+    /// The page hashes between head and payload.
+    pub(super) pages: &'a [u8],
     pub(super) first_chunk: usize,
     pub(super) places: Places<'a>,
     pub(super) record: AlignedBuf,
@@ -61,14 +63,16 @@ impl Order<'_> {
         origins: &[Origin],
         sink: &dyn Sink,
     ) -> Result<Report> {
+        let work = work(&self.places, origins);
         // What will certainly be needed is asked for while nothing is lost yet.
-        spare::room(pipeline::MEMORY)?;
+        spare::room(pipeline::memory(&work))?;
         destroy(device)?;
-        let supply = Supply::new(input, self.table);
-        let done = self.write_rest(device, supply, origins, sink).and_then(|(first, report)| {
-            self.finish(device, &first, sink)?;
-            Ok(report)
-        });
+        let supply = Supply::new(input, self.table, self.pages);
+        let done =
+            self.write_rest(device, supply, (&work, origins), sink).and_then(|(first, report)| {
+                self.finish(device, &first, sink)?;
+                Ok(report)
+            });
         done.map_err(|f| f.at("left without a system"))
     }
 
@@ -77,10 +81,9 @@ impl Order<'_> {
         &self,
         device: &dyn BlockDevice,
         supply: Supply,
-        origins: &[Origin],
+        (work, origins): (&Work, &[Origin]),
         sink: &dyn Sink,
     ) -> Result<(AlignedBuf, Report)> {
-        let work = work(&self.places, origins);
         let len = |r: &std::ops::Range<u64>| r.end - r.start;
         let carried = work.spans.iter().map(|s| len(&s.image)).sum();
         let zeroed = work.zeros.iter().map(len).sum();
@@ -94,7 +97,7 @@ impl Order<'_> {
         let pipeline = Pipeline {
             device,
             places: &self.places,
-            work: &work,
+            work,
             readers: Readers::new(device, &self.places, &suspect),
             progress: &progress,
             origins,

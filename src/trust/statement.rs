@@ -15,6 +15,9 @@ pub enum Purpose {
     Release = 2,
     /// A channel head.
     Channel = 3,
+    /// A delta between two releases: the list of hashes of its own stored bytes. 5 is reserved for a
+    /// revocation.
+    Delta = 4,
 }
 
 /// The 128 signed bytes (docs/artifact-format.md).

@@ -92,8 +92,8 @@ pub fn recall<T>(
 
 fn role_for(purpose: Purpose) -> Role {
     match purpose {
-        // Nothing below a release key speaks for a channel yet.
-        Purpose::Release | Purpose::Channel => Role::Release,
+        // Nothing below a release key speaks for a channel or a delta yet.
+        Purpose::Release | Purpose::Channel | Purpose::Delta => Role::Release,
         Purpose::Root => Role::Root,
     }
 }

@@ -80,7 +80,7 @@ fn m12_every_field_is_needed() {
 
 #[test]
 fn m18_the_needed_updater_is_looked_at_before_unknown_keys() {
-    for needed in ["0.1.1", "0.2.0", "1.0.0", "4294967295.0.0"] {
+    for needed in ["0.2.1", "0.3.0", "1.0.0", "4294967295.0.0"] {
         let newer = parts().body.replace("'0.1.0'", &format!("'{needed}'"));
         refused(&body(newer.clone()), &trust(1), UpdaterTooOld);
         refused(
@@ -141,7 +141,7 @@ fn m07_m08_m09_the_manifest_and_its_table_agree() {
         ("first_chunk = 0", "first_chunk = 1", TableInvalid),
         ("first_chunk = 0", "first_chunk = 4294967295", TableInvalid),
         (&chunks, "chunks = 3", TableInvalid),
-        (&chunks, "chunks = 5", TableInvalid),
+        (&chunks, "chunks = 6", TableInvalid),
         (&chunks, "chunks = 0", TableInvalid),
         (&chunks, "chunks = 4294967295", TableInvalid),
         (

@@ -1,9 +1,10 @@
 //! P: chunks, their table and their order.
 
 use super::stranger::{
-    Parts, Piece, TOP, frame, judge, parts, payload_text, raw, refused, trust, with, zeros, zstd,
-    zstd_as,
+    Parts, Piece, TOP, after, frame, hex, judge, parts, payload_text, raw, refused, trust, with,
+    zeros, zstd, zstd_as,
 };
+use sha2::Digest;
 use surefoot::model::ReasonCode::{ChunkCorrupt, TableInvalid, TrailingBytes, Truncated};
 
 #[test]
@@ -117,7 +118,12 @@ fn p08_records_that_contradict_themselves() {
         ("zeros with a hash", edit(zeros(4096), |p| p.plain[0] = 1)),
         ("zeros with a stored hash", edit(zeros(4096), |p| p.stored_hash[0] = 1)),
         ("zeros with stored bytes", edit(zeros(4096), |p| p.stored = vec![0])),
-        ("codec 3", edit(raw(b"x"), |p| p.codec = 3)),
+        ("codec 4", edit(raw(b"x"), |p| p.codec = 4)),
+        ("a context of no chunks", edit(zstd(text), |p| p.codec = 3)),
+        ("a context that raw has not", edit(raw(b"x"), |p| p.back = 1)),
+        ("a context that zstd has not", edit(zstd(text), |p| p.back = 1)),
+        ("a context that zeros have not", edit(zeros(4096), |p| p.back = 1)),
+        ("a context before the payload", edit(zstd(text), |p| (p.codec, p.back) = (3, 1))),
         ("codec 255", edit(raw(b"x"), |p| p.codec = 255)),
         ("a chunk above 1 MiB", raw(&vec![7; (1 << 20) + 1])),
     ] {
@@ -132,7 +138,7 @@ fn p08_records_that_contradict_themselves() {
 #[test]
 fn reserved_bytes_of_a_record_are_zero() {
     let good = parts();
-    for at in 9..16 {
+    for at in [9, 12, 13, 14, 15] {
         let mut table = good.table();
         table[at] = 1;
         let said = super::stranger::statement(2, good.body.as_bytes(), &table);
@@ -145,6 +151,91 @@ fn reserved_bytes_of_a_record_are_zero() {
     }
 }
 
+/// What a reader says of these chunks, with the reason.
+fn said(pieces: Vec<Piece>) -> String {
+    let failure = judge(&with(pieces).bytes(), &trust(1)).unwrap_err();
+    format!("{} {}", failure.code(), failure.detail())
+}
+
+#[test]
+fn a_context_stays_in_its_payload_and_below_4_mib() {
+    let mib = |n: u8| raw(&vec![n; 1 << 20]);
+    let plain = [&vec![3; 1 << 20][..], b"and more"].concat();
+    let plain = &plain[8..];
+    let context: Vec<u8> = [3, 4, 5, 6].into_iter().flat_map(|n| vec![n; 1 << 20]).collect();
+    let five = || vec![mib(2), mib(3), mib(4), zeros(9000), mib(5), mib(6)];
+    let good = [five(), vec![after(&context, 4, plain)]].concat();
+    judge(&with(good).bytes(), &trust(1)).unwrap();
+    let long = [five(), vec![after(&context, 5, plain)]].concat();
+    assert!(said(long).starts_with("TABLE_INVALID chunk 6 has a context of more than 4 MiB"));
+    let early = vec![raw(b"a"), zeros(9000), after(b"a", 2, &[7; 99])];
+    assert!(said(early).contains("chunk 2 has a context that begins before its payload"));
+    // The chunk before it is in another payload.
+    let pieces = vec![raw(b"other"), after(b"other", 1, &b"other".repeat(9))];
+    let body = format!(
+        "{TOP}{}{}",
+        payload_text(&pieces[..1], 0, "hardware = ['r1']\n"),
+        payload_text(&pieces[1..], 1, "hardware = ['r2']\n")
+    );
+    let two = Parts { body, pieces, signers: vec![2] };
+    let failure = judge(&two.bytes(), &trust(1)).unwrap_err();
+    assert!(failure.detail().contains("chunk 1 has a context that begins before its payload"));
+    assert_eq!(failure.code(), TableInvalid);
+}
+
+#[test]
+fn a_context_that_is_damaged_is_told_as_that_chunk() {
+    let first: Vec<u8> =
+        (0..5000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+    let mut artifact = with(vec![raw(&first), after(&first, 1, &first[..4000])]);
+    judge(&artifact.bytes(), &trust(1)).unwrap();
+    artifact.pieces[0].stored[7] ^= 1;
+    let failure = judge(&artifact.bytes(), &trust(1)).unwrap_err();
+    assert_eq!(failure.code(), ChunkCorrupt);
+    assert!(failure.detail().contains("chunk 0"), "{failure}");
+    // Other bytes than those that it was made with.
+    let other = vec![8u8; 5000];
+    let strange = with(vec![raw(&other), after(&first, 1, &first[..4000])]);
+    refused(&strange.bytes(), &trust(1), ChunkCorrupt);
+    // What a decoder would take for a dictionary.
+    let dictionary = [&[0x37, 0xa4, 0x30, 0xec][..], &[5; 4000]].concat();
+    let strange = vec![raw(&dictionary), after(&dictionary, 1, &dictionary[..3000])];
+    assert!(said(strange).starts_with("CHUNK_CORRUPT"));
+}
+
+#[test]
+fn page_hashes_are_those_of_the_table() {
+    let pieces: Vec<Piece> = (0..200u8).map(|n| raw(&[n; 9])).collect();
+    let good = with(pieces);
+    judge(&good.bytes(), &trust(1)).unwrap();
+    let block = good.pages();
+    assert!(block.len() >= 32, "{block:?}");
+    let hash = hex(&sha2::Sha256::digest(&block));
+    let len = format!("size = {}\n", block.len());
+    let wrong = hash.replace(&hash[..1], if hash.starts_with('0') { "1" } else { "0" });
+    let longer = format!("size = {}\n", block.len() + 16);
+    for (from, to) in [(&hash, &wrong), (&len, &longer)] {
+        let mut bad = good.clone();
+        bad.body = bad.body.replace(from.as_str(), to);
+        let failure = judge(&bad.bytes(), &trust(1)).unwrap_err();
+        assert_eq!(failure.code(), TableInvalid);
+        assert!(failure.detail().contains("page hashes"), "{failure}");
+    }
+    // Signed well, and damaged or missing in the file.
+    let at = good.bytes().len() - good.payload().len() - block.len();
+    for place in [at, at + 1, at + block.len() - 1] {
+        let mut bad = good.bytes();
+        bad[place] ^= 1;
+        let failure = judge(&bad, &trust(1)).unwrap_err();
+        assert_eq!(failure.code(), ChunkCorrupt);
+        assert!(failure.detail().contains("page hashes"), "{failure}");
+    }
+    let mut without = good.bytes();
+    without.drain(at..at + block.len());
+    assert!(judge(&without, &trust(1)).is_err());
+    refused(&good.bytes()[..at + 5], &trust(1), Truncated);
+}
+
 #[test]
 fn p09_hashes_of_plain_bytes_and_image_are_checked_too() {
     let text = b"some text some text some text some text some text";
@@ -152,7 +243,7 @@ fn p09_hashes_of_plain_bytes_and_image_are_checked_too() {
     wrong_plain.plain[5] ^= 1;
     refused(&with(vec![wrong_plain]).bytes(), &trust(1), ChunkCorrupt);
     let mut wrong_image = parts();
-    let at = wrong_image.body.find("sha256 = '").unwrap() + 10;
+    let at = wrong_image.body.rfind("sha256 = '").unwrap() + 10;
     let other = if wrong_image.body[at..].starts_with('0') { "1" } else { "0" };
     wrong_image.body.replace_range(at..=at, other);
     refused(&wrong_image.bytes(), &trust(1), ChunkCorrupt);

@@ -70,6 +70,8 @@ pub(crate) fn raw_record(id: &[u8; 32], signature: &[u8; 64]) -> Vec<u8> {
 pub(crate) struct Piece {
     pub(crate) plain_len: u32,
     pub(crate) codec: u8,
+    /// Of codec 3: how many data chunks before it are its context.
+    pub(crate) back: u16,
     pub(crate) plain: [u8; 32],
     pub(crate) stored: Vec<u8>,
     pub(crate) stored_hash: [u8; 32],
@@ -80,6 +82,7 @@ pub(crate) fn raw(bytes: &[u8]) -> Piece {
     Piece {
         plain_len: bytes.len() as u32,
         codec: 0,
+        back: 0,
         plain: hash,
         stored: bytes.to_vec(),
         stored_hash: hash,
@@ -87,7 +90,14 @@ pub(crate) fn raw(bytes: &[u8]) -> Piece {
 }
 
 pub(crate) fn zeros(len: u32) -> Piece {
-    Piece { plain_len: len, codec: 2, plain: [0; 32], stored: Vec::new(), stored_hash: [0; 32] }
+    Piece {
+        plain_len: len,
+        codec: 2,
+        back: 0,
+        plain: [0; 32],
+        stored: Vec::new(),
+        stored_hash: [0; 32],
+    }
 }
 
 /// `stored` may be anything that claims to decode to `plain`.
@@ -95,6 +105,7 @@ pub(crate) fn zstd_as(plain: &[u8], stored: Vec<u8>) -> Piece {
     Piece {
         plain_len: plain.len() as u32,
         codec: 1,
+        back: 0,
         plain: Sha256::digest(plain).into(),
         stored_hash: Sha256::digest(&stored).into(),
         stored,
@@ -110,6 +121,16 @@ pub(crate) fn frame(plain: &[u8]) -> Vec<u8> {
 
 pub(crate) fn zstd(plain: &[u8]) -> Piece {
     zstd_as(plain, frame(plain))
+}
+
+/// A chunk whose frame refers to the `back` data chunks before it, which are `context`.
+pub(crate) fn after(context: &[u8], back: u16, plain: &[u8]) -> Piece {
+    let mut compressor = zstd_safe::CCtx::create();
+    compressor.set_parameter(zstd_safe::CParameter::WindowLog(23)).unwrap();
+    compressor.ref_prefix(context).unwrap();
+    let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    compressor.compress2(&mut bytes, plain).unwrap();
+    Piece { codec: 3, back, ..zstd_as(plain, bytes) }
 }
 
 /// An artifact in its parts; the tests break one of them at a time.
@@ -128,6 +149,7 @@ pub(crate) fn payload_text(pieces: &[Piece], first: usize, extra: &str) -> Strin
     digest.update(b"SUREFOOT-IMG-v1\0");
     let mut image = Sha256::new();
     let mut decoder = zstd_safe::DCtx::create();
+    let mut data: Vec<Vec<u8>> = Vec::new();
     for piece in pieces {
         digest.update(piece.plain_len.to_le_bytes());
         digest.update(piece.plain);
@@ -135,9 +157,17 @@ pub(crate) fn payload_text(pieces: &[Piece], first: usize, extra: &str) -> Strin
         match piece.codec {
             0 => plain.copy_from_slice(&piece.stored),
             1 => drop(decoder.decompress(&mut plain[..], &piece.stored)),
+            3 => {
+                let first = data.len().saturating_sub(usize::from(piece.back));
+                let context = data[first..].concat();
+                let _ = decoder.decompress_using_dict(&mut plain[..], &piece.stored, &context);
+            }
             _ => {}
         }
         image.update(&plain);
+        if piece.codec != 2 {
+            data.push(plain);
+        }
     }
     let size: u64 = pieces.iter().map(|p| u64::from(p.plain_len)).sum();
     let stored: usize = pieces.iter().map(|p| p.stored.len()).sum();
@@ -152,12 +182,19 @@ pub(crate) fn payload_text(pieces: &[Piece], first: usize, extra: &str) -> Strin
 
 pub(crate) fn parts() -> Parts {
     let text = b"a chunk of text, a chunk of text, a chunk of text, a chunk of text, a chunk";
-    let pieces = vec![raw(b"0123456789 noise"), zstd(text), zeros(4096), raw(b"the end")];
+    let context = [&b"0123456789 noise"[..], text].concat();
+    let again = after(&context, 2, &context);
+    let pieces = vec![raw(b"0123456789 noise"), zstd(text), zeros(4096), again, raw(b"the end")];
     with(pieces)
 }
 
 pub(crate) fn with(pieces: Vec<Piece>) -> Parts {
-    Parts { body: format!("{TOP}{}", payload_text(&pieces, 0, "")), pieces, signers: vec![2] }
+    let payload = payload_text(&pieces, 0, "");
+    let mut parts = Parts { body: "[pages]".to_owned(), pieces, signers: vec![2] };
+    let block = parts.pages();
+    let pages = format!("size = {}\nsha256 = '{}'\n", block.len(), hex(&Sha256::digest(&block)));
+    parts.body = format!("{TOP}[pages]\n{pages}{payload}");
+    parts
 }
 
 impl Parts {
@@ -166,11 +203,30 @@ impl Parts {
         for piece in &self.pieces {
             table.extend_from_slice(&piece.plain_len.to_le_bytes());
             table.extend_from_slice(&(piece.stored.len() as u32).to_le_bytes());
-            table.extend_from_slice(&[piece.codec, 0, 0, 0, 0, 0, 0, 0]);
+            table.extend_from_slice(&[piece.codec, 0]);
+            table.extend_from_slice(&piece.back.to_le_bytes());
+            table.extend_from_slice(&[0; 4]);
             table.extend_from_slice(&piece.plain);
             table.extend_from_slice(&piece.stored_hash);
         }
         table
+    }
+
+    /// The page hashes of one payload, where the manifest speaks of them.
+    pub(crate) fn pages(&self) -> Vec<u8> {
+        let (mut block, mut page) = (Vec::new(), Vec::new());
+        let table = self.table();
+        for (n, record) in table.chunks(80).enumerate() {
+            page.extend_from_slice(record);
+            let count = page.len() / 80;
+            let ends = count >= 16 && record[16] % 16 == 15;
+            if ends || count == 128 || (n + 1) * 80 == table.len() {
+                block.push(count as u8);
+                block.extend_from_slice(&Sha256::digest(&page)[..15]);
+                page.clear();
+            }
+        }
+        if self.body.contains("[pages]") { block } else { Vec::new() }
     }
 
     pub(crate) fn payload(&self) -> Vec<u8> {
@@ -189,7 +245,7 @@ impl Parts {
 
     pub(crate) fn bytes_signed(&self, records: &[Vec<u8>]) -> Vec<u8> {
         let head = head(self.body.as_bytes(), &self.table(), records);
-        [head, self.payload()].concat()
+        [head, self.pages(), self.payload()].concat()
     }
 }
 

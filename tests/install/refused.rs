@@ -43,7 +43,7 @@ fn an_image_may_fill_the_slot_to_the_last_byte_before_its_record() {
 fn every_damaged_byte_of_a_file_is_found_before_anything_is_written() {
     let artifact = Draft::new("1.0").rootfs(&image(6, 1 << 20)).build();
     let (release, _) = of_file(&artifact);
-    let payload = release.payload_offset() as usize..artifact.len();
+    let payload = release.rest_offset() as usize..artifact.len();
     assert!(payload.len() > 20_000);
     check_file(&Memory(artifact.clone()), &release, Depth::Stored, nowhere()).unwrap();
     for at in payload.clone().step_by(1499).chain([payload.end - 1]) {
@@ -197,7 +197,7 @@ fn a_body_that_is_cut_after_the_last_signed_byte_is_not_a_whole_one() {
     let artifact = Draft::new("1.0").rootfs(&image(8, 1 << 20)).build();
     let device = Device::new();
     let (release, _) = of_stream(&artifact);
-    let payload = Cursor::new(artifact[release.payload_offset() as usize..].to_vec());
+    let payload = Cursor::new(artifact[release.rest_offset() as usize..].to_vec());
     let cut = Input::Stream(Box::new(payload.clone().chain(Cut)));
     refused(device.write(&release, cut, Reuse::Nothing), ReasonCode::SourceLost);
     let longer = Input::Stream(Box::new(payload.clone().chain(&b"x"[..])));

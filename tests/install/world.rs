@@ -130,7 +130,7 @@ impl Draft {
             let end = at + chunk.stored_len as usize;
             let mut frame = payload[at..end].to_vec();
             let mut plain = vec![0; chunk.plain_len as usize];
-            Decoder::new().unwrap().decode(chunk, &frame, &mut plain).unwrap();
+            Decoder::new().unwrap().decode(chunk, &[], &frame, &mut plain).unwrap();
             change(&plain, &mut frame);
             chunk.stored_len = frame.len() as u32;
             chunk.stored = Digest::of(&frame);
@@ -145,7 +145,7 @@ impl Draft {
             hardware: hardware.clone(),
             ..Image::rootfs(Cursor::new(image.clone()))
         });
-        let packing = Packing { level: 3, average: 32 << 10, threads: 2 };
+        let packing = Packing { level: 3, average: 32 << 10, context: 256 << 10, threads: 2 };
         let mut packed = pack(images.collect(), packing, &mut payload, &|_| ()).unwrap();
         change(&mut packed, &mut payload);
         let head = Head {

@@ -114,7 +114,7 @@ impl BlockDevice for Impatient {
 #[test]
 fn nothing_is_compared_before_it_is_flushed() {
     for fixture in
-        [Fixture::new(36, 3 << 20, 60 << 10), Fixture::in_units(4096, 37, 40 << 20, 2 << 20)]
+        [Fixture::new(36, 3 << 20, 60 << 10), Fixture::in_units(4096, 37, 40 << 20, 1 << 20)]
     {
         let device =
             Impatient { inner: FakeDevice::new(fixture.old_slot()), unflushed: Mutex::default() };

