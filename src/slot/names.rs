@@ -41,8 +41,8 @@ impl SlotNames {
             ));
         }
         let (a, b) = (list(a, "slots.a")?, list(b, "slots.b")?);
-        for (first, second) in a.iter().zip(&b).filter(|(first, second)| first.part != second.part)
-        {
+        let differ = |(first, second): &(&PartName, &PartName)| first.part != second.part;
+        if let Some((first, second)) = a.iter().zip(&b).find(differ) {
             return Err(format!(
                 "`{}` of `slots.a` is the part `{}`, and `{}` of `slots.b` the part `{}`: both slots must have the same parts in the same order",
                 first.partition, first.part, second.partition, second.part
