@@ -31,6 +31,7 @@ impl Codec {
     }
 
     /// How many data chunks before it are its context.
+    #[cfg(feature = "forge")]
     pub(super) fn back(self) -> u16 {
         if let Codec::Context { chunks } = self { chunks } else { 0 }
     }

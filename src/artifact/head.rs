@@ -101,6 +101,7 @@ fn not_an_artifact() -> Failure {
 pub struct Unverified {
     pub(super) head: Head,
     /// The page hashes that follow the head, where this program has made it.
+    #[cfg(feature = "forge")]
     pub(super) pages: Vec<u8>,
 }
 
@@ -125,7 +126,11 @@ pub fn read_head(input: &mut dyn Read) -> Result<Unverified> {
     let body = read_exactly(input, u64::from(header.body_len), "manifest")?;
     let table = read_exactly(input, u64::from(header.table_len), "chunk table")?;
     let head = Head { header: header_bytes, records, body, table };
-    Ok(Unverified { head, pages: Vec::new() })
+    Ok(Unverified {
+        head,
+        #[cfg(feature = "forge")]
+        pages: Vec::new(),
+    })
 }
 
 pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<SignatureRecord>)> {
