@@ -51,23 +51,24 @@ pub(super) fn check_contexts(chunks: &[Chunk]) -> std::result::Result<(), (usize
 pub struct History {
     bytes: Vec<u8>,
     lens: VecDeque<usize>,
+    /// The sum of `lens`.
+    held: usize,
     most: usize,
 }
 
 impl History {
     /// Empty, for these chunks of one payload.
     pub fn of(chunks: &[Chunk]) -> History {
+        // Plain bytes of the data chunks before each: one look at a table of any contexts.
+        let mut sums = vec![0];
+        for chunk in chunks {
+            let len = if chunk.is_zero() { 0 } else { chunk.plain_len as usize };
+            sums.push(sums[sums.len() - 1] + len);
+        }
         let starts = context_starts(chunks);
-        let plain = |range: &[Chunk]| {
-            let data = range.iter().filter(|c| !c.is_zero());
-            data.map(|c| c.plain_len as usize).sum::<usize>()
-        };
-        let with = |c: &Chunk| matches!(c.codec, Codec::Context { .. });
-        let of = |(index, start): (usize, &usize)| {
-            if with(&chunks[index]) { plain(&chunks[*start..index]) } else { 0 }
-        };
-        let most = starts.iter().enumerate().map(of).max().unwrap_or(0);
-        History { bytes: Vec::new(), lens: VecDeque::new(), most }
+        let most = starts.iter().enumerate().map(|(index, start)| sums[index] - sums[*start]);
+        let most = most.max().unwrap_or(0);
+        History { bytes: Vec::new(), lens: VecDeque::new(), held: 0, most }
     }
 
     /// The context of `chunk`, the next one. `TABLE_INVALID` where it begins before the first.
@@ -91,13 +92,13 @@ impl History {
         self.bytes.try_reserve(plain.len()).map_err(failed)?;
         self.bytes.extend_from_slice(plain);
         self.lens.push_back(plain.len());
-        let mut all: usize = self.lens.iter().sum();
-        while all > self.most {
-            all -= self.lens.pop_front().unwrap_or(all);
+        self.held += plain.len();
+        while self.held > self.most {
+            self.held -= self.lens.pop_front().unwrap_or(self.held);
         }
         // Moved once for each length of a context, not once for each chunk.
         if self.bytes.len() > 2 * self.most {
-            self.bytes.drain(..self.bytes.len() - all);
+            self.bytes.drain(..self.bytes.len() - self.held);
         }
         Ok(())
     }
