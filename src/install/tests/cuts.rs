@@ -117,8 +117,8 @@ impl Fetch for Slow {
 fn a_cut_costs_a_slow_source_at_most_what_was_in_flight() {
     let fixture = Fixture::of_noise(51, 360, 128 << 10);
     let total = fixture.payload.len() as u64;
-    // Two writes destroy and some 22 write; nothing that was not flushed survives.
-    for nth in [10, 17, 22] {
+    // Three writes destroy and some 30 write; nothing that was not flushed survives.
+    for nth in [10, 20, 30] {
         let device = FakeDevice::new(fixture.old_slot());
         device.cut_at_write(nth, 1700);
         let source = Arc::new(Slow(Memory::new(fixture.payload.clone())));
@@ -133,8 +133,9 @@ fn a_cut_costs_a_slow_source_at_most_what_was_in_flight() {
         assert_eq!(after, report.fetched);
         let again = (before + after).saturating_sub(total);
         assert!(again <= FETCHED_AGAIN_MAX, "{again} bytes were fetched again after write {nth}");
-        // How much was in flight is the host's affair; most of it stands all the same.
-        assert!(nth < 22 || after < total / 2, "{after} of {total} after write {nth}");
+        // How much was in flight is the host's affair, up to the limit; so near the end most of it stands
+        // on any host.
+        assert!(nth < 30 || after < total / 2, "{after} of {total} after write {nth}");
     }
 }
 
