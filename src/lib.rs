@@ -32,8 +32,10 @@ pub mod config;
 pub mod device;
 pub mod inspect;
 // Floor 8
-pub mod daemon;
+pub mod request;
 // Floor 9
+pub mod daemon;
+// Floor 10
 pub mod cli;
 // Floor H: hosts only
 #[cfg(feature = "forge")]

@@ -61,7 +61,7 @@ fn who_is_in_the_way_is_named() {
     assert_eq!(status["next"]["action"], "resume");
     let text = bench.surefoot(&["cancel"]).ok().out;
     assert!(text.starts_with("The installation of 2.0.0 is cancelled."), "{text}");
-    bench.surefoot(&["release"]).ok();
+    bench.surefoot(&["unhold"]).ok();
     is_cancelled(&bench);
     kept_and_installs(&bench, &artifact);
 }
@@ -304,7 +304,7 @@ fn a_hold_stops_an_automatic_installation_and_its_end_lets_it_go_on() {
     let status = daemon.status();
     assert!(status["running"].is_null() && status["last"]["outcome"].is_null(), "{status}");
     std::fs::write(bench.path("go"), b"").unwrap();
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     daemon.until_state("switching");
 }
 

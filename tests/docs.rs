@@ -138,20 +138,57 @@ fn the_page_of_the_control_socket_knows_every_request_and_parameter() {
         .filter_map(|line| line.strip_prefix("### `")?.split('`').next())
         .map(str::to_owned)
         .collect();
-    let known: BTreeSet<String> = surefoot::daemon::ROUTES
+    let known: BTreeSet<String> = surefoot::request::ROUTES
         .iter()
-        .map(|route| format!("{} {}", route.methods[0], route.path))
+        .map(|route| format!("{} {}", route.methods()[0], route.path))
         .collect();
-    assert_eq!(described, known, "left: docs/control.md; right: src/daemon/routes.rs");
-    for route in surefoot::daemon::ROUTES {
-        let name = format!("### `{} {}`", route.methods[0], route.path);
+    assert_eq!(described, known, "left: docs/control.md; right: src/request/table.rs");
+    for route in surefoot::request::ROUTES {
+        let name = format!("### `{} {}`", route.methods()[0], route.path);
         let section = page.split(&name).nth(1).unwrap().split("\n#").next().unwrap();
         // What every order knows is told once.
-        let own = route.parameters.iter().filter(|p| !["by", "progress"].contains(*p));
+        let own = route.parameters().filter(|p| !["by", "progress"].contains(p));
         for parameter in own {
             assert!(section.contains(&format!("`{parameter}")), "{name}: {parameter}");
         }
     }
+}
+
+#[test]
+fn every_request_can_be_typed_as_it_is_called() {
+    let grammar = surefoot::cli::command();
+    let typed: BTreeSet<String> = grammar
+        .get_subcommands()
+        .flat_map(|verb| verb.get_name_and_visible_aliases())
+        .map(str::to_owned)
+        .collect();
+    for route in surefoot::request::ROUTES {
+        match route.path.strip_prefix("/v1").map(|rest| rest.trim_start_matches('/')) {
+            // The version is `--version`; an artifact is judged by `verify FILE`.
+            Some("" | "judge") => {}
+            Some(name) => assert!(typed.contains(name), "`surefoot {name}` is no verb"),
+            None => panic!("{} has no version", route.path),
+        }
+    }
+}
+
+#[test]
+fn paths_of_requests_stand_in_one_table() {
+    let mut tables = 0;
+    for path in files("rs").into_iter().filter(|path| path.starts_with(root().join("src"))) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let named = code.matches("\"/v1").count();
+        let allowed = match path.strip_prefix(root().join("src")).unwrap().to_str().unwrap() {
+            "request/table.rs" => surefoot::request::ROUTES.len(),
+            // With a slash behind it the root is the same.
+            "request/route.rs" => 2,
+            _ => 0,
+        };
+        assert_eq!(named, allowed, "{}", path.display());
+        tables += usize::from(named > 0);
+    }
+    assert_eq!(tables, 2);
 }
 
 #[test]

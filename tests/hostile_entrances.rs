@@ -55,7 +55,7 @@ fn what_a_request_says_is_printable_wherever_it_is_told() {
         format!("/v1/rollback?retry_rolled_back={evil}"),
         format!("/v1/install?reboot={evil}"),
         format!("/v1/cancel?reason={evil}&by={evil}"),
-        format!("/v1/release?by={evil}"),
+        format!("/v1/unhold?by={evil}"),
         format!("/v1/{evil}"),
         format!("/v1/hold?{evil}={evil}"),
         format!("/v1/rollback?reason={evil}&by={evil}&progress=1"),

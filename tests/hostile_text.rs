@@ -94,7 +94,7 @@ fn a_reason_of_any_length_and_content_ends_and_is_one_printable_line() {
         clean_said("hold", &bench.surefoot(&["hold", "--reason", reason]));
         clean_everywhere(&bench, "held");
         kept_is_short(&bench);
-        clean_said("release", &bench.surefoot(&["release"]));
+        clean_said("unhold", &bench.surefoot(&["unhold"]));
     }
     trial(&bench, "9.0.0");
     clean_said("commit", &bench.surefoot(&["commit", "--force", "--reason", EVIL]));

@@ -184,8 +184,8 @@ fn letting_updates_go_again() {
     let systems = [image(&bench, "v1"), Vec::new()];
     // Cut anywhere, nothing holds the next update back.
     bench.surefoot(&["hold", "--reason", "to see"]).ok();
-    bench.surefoot(&["release"]).ok();
-    let scene = Scene { verb: &["release"], may_run: &["a"] };
+    bench.surefoot(&["unhold"]).ok();
+    let scene = Scene { verb: &["unhold"], may_run: &["a"] };
     let writes = cut_everywhere(&bench, &scene, &systems);
     assert!(writes >= 1, "{writes}");
 }

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| surefoot::daemon::fuzz::http(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| surefoot::request::fuzz::http(data));

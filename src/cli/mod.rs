@@ -1,13 +1,15 @@
 //! From words typed to a request, from a response to words printed. This room never decides: it
-//! asks the daemon's room and prints what it says.
+//! asks through `request` and prints what is answered.
 
 mod args;
-mod asked;
-mod configuration;
+mod context;
+mod end;
+mod json;
+mod printed;
 mod progress;
-mod push;
 mod render;
 mod run;
+mod verbs;
 
 pub use args::command;
 pub use run::main;

@@ -1,6 +1,6 @@
 //! The door: accepts, reads heads without waiting for anybody, and hands whole requests on.
 
-use super::Request;
+use super::Incoming;
 use super::body::Body;
 use super::head::{HEAD_MAX, Head, Parsed, parse};
 use super::reply::{Reply, refusal};
@@ -29,7 +29,7 @@ pub trait Handler: Send + Sync + 'static {
     fn lasts(&self, head: &Head) -> bool;
 
     /// Answers one.
-    fn answer(&self, request: Request, reply: Reply);
+    fn answer(&self, request: Incoming, reply: Reply);
 }
 
 /// How much a door puts up with.
@@ -81,7 +81,7 @@ pub struct Door {
     limits: Limits,
     handler: Arc<dyn Handler>,
     waiting: Vec<Waiting>,
-    brief: SyncSender<(Request, Reply)>,
+    brief: SyncSender<(Incoming, Reply)>,
     lasting: Arc<Lasting>,
 }
 
@@ -238,7 +238,7 @@ impl Door {
             true => Reply::lingering(back, body.whole()),
             false => Reply::new(back),
         };
-        let request = Request { head, body, handed, peer, may };
+        let request = Incoming { head, body, handed, peer, may };
         if !lasts {
             // Waits while all are busy: whoever comes meanwhile waits in the kernel's queue.
             let _ = self.brief.send((request, reply));
@@ -317,7 +317,7 @@ fn refuse(stream: &UnixStream, status: u16, text: &str) {
     }
 }
 
-fn work(queue: &Mutex<Receiver<(Request, Reply)>>, handler: &dyn Handler) {
+fn work(queue: &Mutex<Receiver<(Incoming, Reply)>>, handler: &dyn Handler) {
     loop {
         let next = queue.lock().map(|queue| queue.recv());
         match next {

@@ -22,7 +22,7 @@ use crate::sys::unix::Peer;
 use std::os::fd::OwnedFd;
 
 /// One request, its body still unread.
-pub struct Request {
+pub struct Incoming {
     /// What is asked.
     pub head: Head,
     /// What comes after it.

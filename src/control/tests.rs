@@ -15,7 +15,7 @@ impl Handler for Echo {
         ["/lines", "/hold", "/unread"].contains(&head.path.as_str()) || head.method == "PUT"
     }
 
-    fn answer(&self, mut request: Request, reply: Reply) {
+    fn answer(&self, mut request: Incoming, reply: Reply) {
         match request.head.path.as_str() {
             "/lines" => {
                 let mut lines = reply.lines().unwrap();

@@ -1,8 +1,8 @@
 //! Everything that happens, in order: to the journal, to whoever follows, and the last of it kept.
 
 use crate::event::{Event, Sink};
+use crate::request::Numbered;
 use crate::sys::{clock, systemd};
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{Read, Result, Write};
 use std::os::unix::net::UnixStream;
@@ -18,20 +18,6 @@ const BEHIND: usize = 64;
 
 /// At most five a second.
 const PROGRESS: Duration = Duration::from_millis(200);
-
-/// One event with its place in the order of this daemon's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Numbered {
-    /// The version of this line's shape.
-    pub v: u32,
-    /// Counts from 1 in this daemon's life.
-    pub number: u64,
-    /// Seconds since 1970 by the clock of that moment.
-    pub at: u64,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: Event,
-}
 
 /// Where all events of the daemon go.
 #[derive(Default)]

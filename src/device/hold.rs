@@ -81,7 +81,7 @@ impl World {
     }
 }
 
-/// Stops automatic updates, for so many seconds or until [`release`]; outlives reboots.
+/// Stops automatic updates, for so many seconds or until [`unhold`]; outlives reboots.
 pub fn hold(
     world: &World,
     seconds: Option<u64>,
@@ -112,7 +112,7 @@ pub fn hold(
 }
 
 /// Lets automatic updates go. What the configuration or a file stops stays stopped: `HELD` says so.
-pub fn release(world: &World, by: &str, sink: &dyn Sink) -> Result<String> {
+pub fn unhold(world: &World, by: &str, sink: &dyn Sink) -> Result<String> {
     let _lock = world.hold_lock()?;
     // Ended before any clock began: no clock that goes backwards brings it to life again.
     let over = Hold { v: 1, by: String::new(), reason: String::new(), until: Some(0), at: 0 };

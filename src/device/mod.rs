@@ -42,7 +42,7 @@ pub use cancel::{Cancellation, cancel};
 pub use certificate::Certificate;
 pub use departure::{Departure, Why, departure, why};
 pub use drill::drill;
-pub use hold::{Hold, hold, release};
+pub use hold::{Hold, hold, unhold};
 pub use install::install;
 pub use installation::{Installation, Installed, Source};
 pub use look::{armed, is_undecided, on_trial};

@@ -160,8 +160,8 @@ reasons! {
     RollbackOff "ROLLBACK_OFF" Denied "This board could not come back from a bad update." "Change what the message names; docs/uboot-environment.md says what each variable must be.";
     RollbackWeak "ROLLBACK_WEAK" Denied "A bad update comes back, but something that should stand behind the rollback is missing." "Nothing at once. The message names what is missing; docs/uboot-environment.md says how to add it.";
     ConfirmNeeded "CONFIRM_NEEDED" Busy "An automatic update is written and then waits for a person." "Say `surefoot confirm` once it is staged.";
-    Held "HELD" Denied "Automatic updates are stopped on this device." "`surefoot release` ends the hold; `surefoot install FILE --hold-ok` installs this one in spite of it.";
-    ClockUnset "CLOCK_UNSET" Denied "The clock of this device is not set." "Set it, or leave the time away: a hold without one lasts until `surefoot release`.";
+    Held "HELD" Denied "Automatic updates are stopped on this device." "`surefoot unhold` ends the hold; `surefoot install FILE --hold-ok` installs this one in spite of it.";
+    ClockUnset "CLOCK_UNSET" Denied "The clock of this device is not set." "Set it, or leave the time away: a hold without one lasts until `surefoot unhold`.";
     Inhibited "INHIBITED" Busy "Something holds automatic updates back for now." "See `surefoot why`; ask again when it is over.";
     DrillUnsafe "DRILL_UNSAFE" Denied "A drill cannot be made here, or not now." "The message names what is missing: end the update that is under way, install a release, or let the init system feed a watchdog.";
     HookVeto "HOOK_VETO" Denied "A program of the integrator said no." "Its last line says why; `surefoot report` has all that it printed.";

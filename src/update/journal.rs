@@ -56,12 +56,28 @@ impl Drill {
     }
 }
 
+impl std::fmt::Display for Drill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl std::str::FromStr for Drill {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let known = [Drill::Unhealthy, Drill::Hang, Drill::Panic];
         let found = known.into_iter().find(|d| d.as_str() == text);
         found.ok_or_else(|| format!("`{text}` is no drill: unhealthy, hang or panic"))
+    }
+}
+
+impl std::fmt::Display for Reboot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reboot::Now => "now",
+            Reboot::Window => "window",
+            Reboot::Asked => "asked",
+        })
     }
 }
 

@@ -149,7 +149,7 @@ fn the_example_clients_tell_the_status_and_follow_over_a_restart() {
     daemon.kill();
     daemon = Kept::start(&bench);
     clients.iter().for_each(|client| drop(client.line("started")));
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     clients.iter().for_each(|client| drop(client.line("are let go")));
     let threads = || std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().count();
     let followed = threads();

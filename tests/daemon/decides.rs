@@ -97,19 +97,19 @@ fn a_hold_stops_what_is_automatic_and_nothing_else() {
     bench.reboot(&[]);
     let daemon = Kept::start(&bench);
     daemon.until_state("updated"); // a trial is decided all the same
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     assert_eq!(daemon.status()["hold"], serde_json::Value::Null);
     // A file in the daemon's folder holds too, and no word of ours lets it go.
     std::fs::write(bench.path("DEV/run/surefoot/hold"), "").unwrap();
-    daemon.surefoot(&["release"]).refused(77, "HELD");
+    daemon.surefoot(&["unhold"]).refused(77, "HELD");
     std::fs::remove_file(bench.path("DEV/run/surefoot/hold")).unwrap();
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     // And so does the configuration of a developer's device.
     let config = bench.path("DEV/surefoot.toml");
     let text = String::from_utf8(crate::common::read(&config)).unwrap();
     std::fs::write(&config, text.replacen("[device]\n", "[device]\nhold = true\n", 1)).unwrap();
     assert_eq!(daemon.status()["hold"]["by"], "configuration");
-    daemon.surefoot(&["release"]).refused(77, "HELD");
+    daemon.surefoot(&["unhold"]).refused(77, "HELD");
     daemon.surefoot(&["install", &bench.release("2.1.0")]).refused(77, "HELD");
     daemon.surefoot(&["install", &bench.release("2.1.0"), "--hold-ok"]).ok();
 }

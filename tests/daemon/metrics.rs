@@ -82,7 +82,7 @@ fn the_file_says_what_the_status_says_and_is_written_when_that_changes() {
     daemon.surefoot(&["hold", "--until", "2d"]).ok();
     until("held", || read()["surefoot_held"] == 1);
     assert!(read()["surefoot_held_until_timestamp_seconds"] > 1_700_000_000);
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     until("released", || read()["surefoot_held"] == 0);
     daemon.surefoot(&["install", &artifact]).ok();
     until("armed", || read()["surefoot_state{state=\"switching\"}"] == 1);
@@ -121,7 +121,7 @@ fn a_file_that_cannot_be_written_is_told_once_and_stops_nothing() {
     configure(&bench, "[metrics]\nfile = \"not/there/metrics.prom\"\n");
     let daemon = Kept::start(&bench);
     daemon.surefoot(&["hold"]).ok();
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     daemon.surefoot(&["install", &bench.release("2.0.0")]).ok();
     daemon.until_state("switching");
     until("the keeper has told it", || daemon.log().contains("switching: Running"));

@@ -79,7 +79,7 @@ fn a_hold_counts_until_the_last_moment_before_the_reboot() {
     std::fs::write(go, b"").unwrap();
     until("it tells what it waits for", || told(&daemon, "waiting: "));
     assert!(!told(&daemon, "rebooting"), "{}", daemon.log());
-    daemon.surefoot(&["release"]).ok();
+    daemon.surefoot(&["unhold"]).ok();
     until("it reboots", || told(&daemon, "rebooting"));
 }
 

@@ -151,7 +151,7 @@ fn what_is_not_there_or_makes_no_sense_is_told_as_that() {
         ("POST", "/v1/install?hold-ok=1"),
         ("POST", "/v1/install?reboot=sometime"),
         ("POST", "/v1/install?stage=perhaps"),
-        ("POST", "/v1/release?progress=yes"),
+        ("POST", "/v1/unhold?progress=yes"),
         ("GET", "/v1/verify?slot=c"),
         ("GET", "/v1/verify?slot="),
         ("GET", "/v1/events?after=yesterday"),
@@ -168,7 +168,7 @@ fn what_is_not_there_or_makes_no_sense_is_told_as_that() {
     assert_eq!(status, 200, "{document}");
     let printable = |v: &serde_json::Value| v.as_str().unwrap().chars().all(|c| !c.is_control());
     assert!(printable(&document["by"]) && printable(&document["reason"]), "{document}");
-    assert_eq!(control("POST", "/v1/release"), of(200, ""));
+    assert_eq!(control("POST", "/v1/unhold"), of(200, ""));
     assert!(bench.firm_ground() == before);
 }
 
@@ -178,7 +178,7 @@ fn the_status_socket_does_nothing_for_anybody() {
     let daemon = Kept::start(&bench);
     let artifact = crate::common::read(&bench.release("2.0.0"));
     let before = bench.firm_ground();
-    for path in ["install", "judge", "switch", "commit", "rollback", "hold", "release", "drill"] {
+    for path in ["install", "judge", "switch", "commit", "rollback", "hold", "unhold", "drill"] {
         let (status, document) = daemon.ask("status.sock", "POST", &format!("/v1/{path}"));
         assert_eq!((status, &document["error"]["code"]), (403, &"NOT_ALLOWED".into()), "{path}");
     }
@@ -321,7 +321,7 @@ fn strangers_stay_outside_readers_only_ask_and_who_orders_is_named() {
     asked(CONTROL, "control.sock", post, "/v1/rollback?reason=enough").unwrap();
     let last = daemon.status()["last"].clone();
     assert_eq!(last["detail"], format!("enough (by uid {CONTROL})"), "{last}");
-    let told = asked(CONTROL, "control.sock", post, "/v1/release").unwrap();
+    let told = asked(CONTROL, "control.sock", post, "/v1/unhold").unwrap();
     assert_eq!(told["text"], format!("Automatic updates are let go by uid {CONTROL}."));
 }
 

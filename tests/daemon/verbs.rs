@@ -39,7 +39,7 @@ fn day(bench: &Bench, config: &str, reboot: &mut dyn FnMut()) -> Vec<String> {
     say(&["status"]);
     say(&["why"]);
     say(&["confirm"]);
-    say(&["release"]);
+    say(&["unhold"]);
     say(&["rollback", "--reason", "another one first"]);
     say(&["install", &two]);
     say(&["wait", "switching", "--timeout", "5s"]);

@@ -143,7 +143,7 @@ fn asked(bench: &Bench, random: &mut Random) -> Tried {
         &["doctor"],
         &["doctor", "--json"],
         &["report"],
-        &["release", "--json"],
+        &["unhold", "--json"],
     ];
     asks(bench, ASKED[random.below(ASKED.len())])
 }
@@ -385,19 +385,18 @@ fn no_mutation_of_a_release_or_a_request_ends_a_program_or_reaches_a_terminal() 
 fn requests(bench: &Bench) {
     let mut daemon = Kept::start(bench);
     let mut seeds: Vec<Vec<u8>> = Vec::new();
-    for route in surefoot::daemon::ROUTES {
+    for route in surefoot::request::ROUTES {
         let values =
             ["1", "0", "because", "7", "a", "%1b%5d0;owned%07%0aRunning%20fine", "%e2%80%ae"];
         let query: Vec<String> = route
-            .parameters
-            .iter()
+            .parameters()
             .zip(values.iter().cycle().skip(route.path.len()))
-            .filter(|(name, _)| **name != "follow")
+            .filter(|(name, _)| *name != "follow")
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let head = format!(
             "{} {}?{} HTTP/1.1\r\nHost: x\r\n",
-            route.methods[0],
+            route.methods()[0],
             route.path,
             query.join("&")
         );

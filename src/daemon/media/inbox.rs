@@ -1,15 +1,15 @@
 //! The inbox: whatever brings a whole file there, by renaming it into it, brings an update. The
 //! report is put into the outbox.
 
-use super::desk::{Desk, Goods};
+use super::desk;
 use super::report::{Identity, Report, apart, today, told};
 use super::visit::{Ending, Shelf, visit};
 use crate::config::Settings;
-use crate::daemon::Remote;
 use crate::daemon::core::{Bell, Core};
 use crate::device::{self, Source};
 use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
+use crate::request::{Daemon, Goods};
 use crate::stick::{Board, Shown, Verdict, is_artifact};
 use crate::sys::wait::{Watch, any};
 use crate::sys::{durable, host};
@@ -196,14 +196,14 @@ fn sweep(settings: &Settings, by_hand: bool, news: &Bell) -> Result<Option<(Endi
         return Ok(None);
     }
     let silent = || Failure::new(ReasonCode::DaemonSilent, "the daemon does not answer itself");
-    let desk = Remote::find(&settings.run).ok_or_else(silent)?;
+    let desk = Daemon::find(&settings.run).ok_or_else(silent)?.speaking_for(Some("inbox"));
     let board = Board::new(settings.run.join("inbox.status"), "inbox");
     let visit = visit(&desk, &shelf, "inbox", by_hand, &board, &Silent);
     board.show(visit.ending.shown, &visit.ending.text, visit.ending.code);
     if waits(&visit.ending) {
         return Ok(Some((visit.ending, true)));
     }
-    let (status, unknown) = apart(desk.status());
+    let (status, unknown) = apart(desk::status(&desk));
     let report = Report {
         v: 1,
         device: Identity::of(settings),

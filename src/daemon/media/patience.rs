@@ -1,10 +1,11 @@
 //! What ends by itself is waited for: a trial, another update, a daemon that comes back.
 
-use super::desk::Desk;
+use super::desk;
 use super::visit::Shelf;
 use crate::device::{Installed, State};
 use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode, Result};
+use crate::request::Client;
 use crate::stick::{Board, Shown};
 use crate::sys::{clock, signals};
 use std::time::{Duration, Instant};
@@ -21,14 +22,14 @@ const SLICE: Duration = Duration::from_secs(1);
 
 /// A trial is decided before anything else: by the daemon, or by a person, and then it is told.
 pub(super) fn wait_until_decided(
-    desk: &dyn Desk,
+    client: &dyn Client,
     shelf: &dyn Shelf,
     board: &Board,
 ) -> Result<Status> {
     let start = Instant::now();
     let mut pause = SOON;
     loop {
-        let status = match desk.status() {
+        let status = match desk::status(client) {
             // One that was killed comes back.
             Err(f) if f.code() == ReasonCode::DaemonSilent && start.elapsed() < PATIENCE => {
                 if is_over(shelf, pause) {
@@ -43,7 +44,7 @@ pub(super) fn wait_until_decided(
             return Ok(status);
         }
         let pending = |text| Err(Failure::new(ReasonCode::TrialPending, text));
-        if !desk.decides() || start.elapsed() >= PATIENCE {
+        if client.alone().is_some() || start.elapsed() >= PATIENCE {
             return pending("the running system is on trial and not decided yet");
         }
         let text = "the running system is on trial; it is decided first";

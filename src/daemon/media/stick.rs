@@ -1,13 +1,12 @@
 //! A stick from the moment it is put in to the report that is left on it.
 
-use super::desk::{Desk, Goods};
+use super::desk;
 use super::report::{Identity, Report, apart, today, told};
 use super::visit::{Ending, JUDGED_MAX, Shelf, visit};
 use crate::config::{Settings, Where, load};
-use crate::daemon::Remote;
-use crate::device::World;
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
+use crate::request::{Goods, find};
 use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick, advice};
 use crate::sys::host;
 use crate::sys::lock::FileLock;
@@ -198,16 +197,16 @@ fn serve(
         choice: "no artifact".to_owned(),
         result: ending.into(),
     };
-    let desk = match desk(place, settings) {
-        Ok(desk) => desk,
+    let client = match find(place, Some("stick"), sink) {
+        Ok(client) => client,
         Err(failure) => {
             return plain(&Ending::refused(&failure), (None, Some(failure.to_string())));
         }
     };
     if let Some(why) = found.unreadable() {
-        return plain(&unreadable(why), apart(desk.status()));
+        return plain(&unreadable(why), apart(desk::status(&*client)));
     }
-    let mut visit = visit(&*desk, &shelf, "stick", by_hand, board, sink);
+    let mut visit = visit(&*client, &shelf, "stick", by_hand, board, sink);
     if visit.ending.code == Some(ReasonCode::NoSuchFile) && !ignored.is_empty() {
         let names = ignored.join(", ");
         visit.ending.text = format!("there is no artifact, but a file that may be one: {names}");
@@ -215,7 +214,7 @@ fn serve(
             ends in .surefoot, and put it in again."
             .to_owned();
     }
-    let (status, unknown) = apart(desk.status());
+    let (status, unknown) = apart(desk::status(&*client));
     Report {
         v: 1,
         at: today(),
@@ -237,13 +236,6 @@ fn unreadable(why: String) -> Ending {
         text: why,
         next: advice(ReasonCode::StickUnreadable).to_owned(),
     }
-}
-
-fn desk(place: &Where, settings: &Settings) -> Result<Box<dyn Desk>> {
-    if let Some(remote) = Remote::find(&settings.run) {
-        return Ok(Box::new(remote));
-    }
-    Ok(Box::new(World::open(load(place)?.settings)?))
 }
 
 /// One line for each place.

@@ -1,11 +1,12 @@
 //! What is done with the artifacts that somebody has brought: judge all, choose, install one, once.
 
-use super::desk::{Desk, Goods};
+use super::desk;
 use super::patience::{patiently, wait_until_decided};
 use crate::device::{Ended, Installed, Judgement, Next};
 use crate::event::{Event, Phase, Sink};
 use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode, Result};
+use crate::request::{Client, Goods};
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -67,14 +68,14 @@ pub(super) struct Visit {
 /// Judges, chooses and installs. `by` is who brought it, `by_hand` whether it is certain that a
 /// person has just done so.
 pub(super) fn visit(
-    desk: &dyn Desk,
+    client: &dyn Client,
     shelf: &dyn Shelf,
     by: &str,
     by_hand: bool,
     board: &Board,
     sink: &dyn Sink,
 ) -> Visit {
-    let wait = wait_until_decided(desk, shelf, board);
+    let wait = wait_until_decided(client, shelf, board);
     let offers = shelf.offers();
     // Put in once more by a person, what was cancelled is begun again.
     let anew = by_hand && by == "stick";
@@ -82,7 +83,8 @@ pub(super) fn visit(
     let mut judged: Vec<_> = (0..)
         .zip(offers.iter().take(JUDGED_MAX))
         .map(|(number, (name, len))| {
-            let judgement = shelf.take(number).and_then(|g| desk.glance(g, sink)).and_then(fit);
+            let judgement =
+                shelf.take(number).and_then(|g| desk::glance(client, g, sink)).and_then(fit);
             let verdict = match judgement {
                 Ok(judgement) => Verdict::Fits {
                     version: judgement.plan.version,
@@ -102,7 +104,7 @@ pub(super) fn visit(
         Err(failure) => Ending::refused(&failure),
         Ok(status) => {
             let order = Order { choice: &choice, status: &status, by, by_hand, anew };
-            install(desk, shelf, &mut judged, &mut taken, &order, board, sink)
+            install(client, shelf, &mut judged, &mut taken, &order, board, sink)
         }
     };
     let came = match (ending.shown, ending.code) {
@@ -126,7 +128,7 @@ struct Order<'a> {
 /// Tries one after the other; `taken` is the one that was tried last and was not damaged. What turns
 /// out to be damaged is judged anew.
 fn install(
-    desk: &dyn Desk,
+    client: &dyn Client,
     shelf: &dyn Shelf,
     judged: &mut [Judged],
     taken: &mut Option<usize>,
@@ -154,7 +156,7 @@ fn install(
             // What has begun to be written counts as cancelled no more, so that whoever cancels it from
             // then on is heard.
             let anew = anew && !told.writes.load(Ordering::Relaxed);
-            shelf.take(*number).and_then(|g| desk.install(g, by, anew, &told))
+            shelf.take(*number).and_then(|g| desk::install(client, g, anew, &told))
         });
         match done {
             Ok(done) => return installed(&one.name, &done),

@@ -1,9 +1,10 @@
 //! A desk that answers as it is told.
 
 use super::*;
-use crate::device::Judgement;
+use crate::device::World;
 use crate::event::Nowhere;
 use crate::model::Digest;
+use crate::request::{Request, Response};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
@@ -37,12 +38,30 @@ fn told(installs: &[&[Option<ReasonCode>]], last: Value) -> Told {
 fn number(goods: Goods) -> usize {
     match goods {
         Goods::File(path) => path.to_str().unwrap().parse().unwrap(),
-        Goods::Stick(..) => panic!("these are files"),
+        _ => panic!("these are files"),
     }
 }
 
-impl Desk for Told {
-    fn status(&self) -> Result<Status> {
+impl Client for Told {
+    fn send(&self, request: Request, goods: Option<Goods>, sink: &dyn Sink) -> Result<Response> {
+        let answer = match request {
+            Request::Status => self.status(),
+            Request::Judge { head: true } => self.glance(number(goods.unwrap())),
+            Request::Install { automatic: true, retry_cancelled, .. } => {
+                return self.install(number(goods.unwrap()), retry_cancelled, sink);
+            }
+            other => panic!("{other:?}"),
+        };
+        Ok(answer)
+    }
+
+    fn alone(&self) -> Option<&World> {
+        None
+    }
+}
+
+impl Told {
+    fn status(&self) -> Response {
         let state = self.states.lock().unwrap().pop().unwrap_or("idle");
         let status = json!({
             "v": 1, "summary": "", "state": state, "booted": "a", "degraded": false,
@@ -50,11 +69,10 @@ impl Desk for Told {
             "trial": null, "next": { "action": "none", "text": "" }, "last": self.last,
             "drill": null, "hold": null,
         });
-        Ok(serde_json::from_value(status).unwrap())
+        Response::Status(serde_json::from_value(status).unwrap())
     }
 
-    fn glance(&self, goods: Goods, _: &dyn Sink) -> Result<Judgement> {
-        let number = number(goods);
+    fn glance(&self, number: usize) -> Response {
         let plan = json!({
             "version": format!("{number}.0"), "release_counter": number, "payload": 0,
             "image": 1, "carried": 1, "stored": 1, "chunks": 1, "slot": 1,
@@ -63,28 +81,25 @@ impl Desk for Told {
             "v": 1, "plan": plan, "slot": "b", "running": "0", "artifact": digest(number),
             "cancelled": self.cancelled.contains(&number),
         });
-        Ok(serde_json::from_value(judgement).unwrap())
+        Response::Judgement(serde_json::from_value(judgement).unwrap())
     }
 
-    fn install(&self, goods: Goods, by: &str, anew: bool, sink: &dyn Sink) -> Result<Installed> {
-        let number = number(goods);
+    fn install(&self, number: usize, anew: bool, sink: &dyn Sink) -> Result<Response> {
         let anew = if anew && !self.cancelled.is_empty() { " anew" } else { "" };
-        self.asked.lock().unwrap().push(format!("{by} {number}{anew}"));
+        self.asked.lock().unwrap().push(format!("{number}{anew}"));
         if self.writes {
             sink.emit(&Event::PhaseStarted { phase: Phase::Write, total: 1 });
         }
         match self.installs.lock().unwrap()[number].remove(0) {
             Some(code) => Err(Failure::new(code, "told so")),
-            None => Ok(serde_json::from_value(json!({
-                "v": 1, "state": "switching", "slot": "b", "version": "", "next": "reboot",
-                "text": "armed",
-            }))
-            .unwrap()),
+            None => Ok(Response::Installed(
+                serde_json::from_value(json!({
+                    "v": 1, "state": "switching", "slot": "b", "version": "", "next": "reboot",
+                    "text": "armed",
+                }))
+                .unwrap(),
+            )),
         }
-    }
-
-    fn decides(&self) -> bool {
-        true
     }
 }
 
@@ -124,7 +139,7 @@ fn none() -> Value {
 fn a_bad_artifact_makes_room_for_the_next_and_nothing_else_does() {
     let corrupt = [Some(ReasonCode::ChunkCorrupt)];
     let (ending, asked) = go(&told(&[&[None], &[None], &corrupt], none()), true);
-    assert_eq!((ending.shown, asked), (Shown::Done, vec!["stick 2".into(), "stick 1".into()]));
+    assert_eq!((ending.shown, asked), (Shown::Done, vec!["2".into(), "1".into()]));
     for (code, shown) in [
         (ReasonCode::SourceLost, Shown::Lost),
         (ReasonCode::ReadBack, Shown::Refused),
@@ -132,7 +147,7 @@ fn a_bad_artifact_makes_room_for_the_next_and_nothing_else_does() {
     ] {
         let (ending, asked) = go(&told(&[&[None], &[Some(code)]], none()), true);
         assert_eq!((ending.shown, ending.code), (shown, Some(code)));
-        assert_eq!(asked, ["stick 1"], "{code}: one attempt");
+        assert_eq!(asked, ["1"], "{code}: one attempt");
     }
 }
 
@@ -146,7 +161,7 @@ fn another_update_is_waited_for_and_so_is_a_trial() {
         desk.states.lock().unwrap().extend(["idle", "trying"]);
         let (ending, asked) = go(&desk, true);
         assert_eq!(ending.shown, Shown::Done);
-        assert_eq!(asked, ["stick 0", "stick 0"], "{code}");
+        assert_eq!(asked, ["0", "0"], "{code}");
         assert!(desk.states.lock().unwrap().is_empty(), "it did not look twice");
     }
 }
@@ -157,7 +172,7 @@ fn what_comes_while_something_is_waited_for_is_chosen_among_anew() {
     let desk = told(&[&busy], none());
     let (ending, asked) = gone(&desk, "inbox", true, true);
     assert_eq!((ending.shown, ending.code), (Shown::Waiting, Some(ReasonCode::Busy)));
-    assert_eq!(asked, ["inbox 0"], "the old choice is not tried again");
+    assert_eq!(asked, ["0"], "the old choice is not tried again");
     let desk = told(&[&[None]], none());
     desk.states.lock().unwrap().push("trying");
     let (ending, asked) = gone(&desk, "inbox", true, true);
@@ -169,9 +184,9 @@ fn what_comes_while_something_is_waited_for_is_chosen_among_anew() {
 fn a_stick_that_made_way_goes_on_and_the_inbox_chooses_anew() {
     let made_way = [Some(ReasonCode::Superseded), None];
     let (ending, asked) = go(&told(&[&made_way], none()), true);
-    assert_eq!((ending.shown, asked), (Shown::Done, vec!["stick 0".into(), "stick 0".into()]));
+    assert_eq!((ending.shown, asked), (Shown::Done, vec!["0".into(), "0".into()]));
     let (ending, asked) = gone(&told(&[&made_way], none()), "inbox", true, false);
-    assert_eq!((ending.shown, asked), (Shown::Waiting, vec!["inbox 0".into()]));
+    assert_eq!((ending.shown, asked), (Shown::Waiting, vec!["0".into()]));
 }
 
 #[test]
@@ -179,9 +194,9 @@ fn what_a_person_has_cancelled_stands_in_nobodys_way() {
     let desk = || Told { cancelled: &[1], ..told(&[&[None], &[None]], none()) };
     for (by, by_hand) in [("inbox", true), ("inbox", false), ("stick", false)] {
         let (ending, asked) = gone(&desk(), by, by_hand, false);
-        assert_eq!((ending.shown, asked), (Shown::Done, vec![format!("{by} 0")]));
+        assert_eq!((ending.shown, asked), (Shown::Done, vec!["0".to_owned()]));
     }
-    assert_eq!(go(&desk(), true).1, ["stick 1 anew"], "put in once more by a person");
+    assert_eq!(go(&desk(), true).1, ["1 anew"], "put in once more by a person");
     let alone = Told { cancelled: &[0], ..told(&[&[None]], none()) };
     let (ending, asked) = gone(&alone, "inbox", true, false);
     assert_eq!((ending.shown, ending.code), (Shown::Cancelled, Some(ReasonCode::Cancelled)));
@@ -202,9 +217,9 @@ fn put_in_once_more_it_is_begun_anew_until_it_has_begun() {
     {
         let later = [Some(code), None];
         let desk = Told { cancelled: &[0], ..told(&[&later], none()) };
-        assert_eq!(go(&desk, true).1, ["stick 0 anew", "stick 0 anew"], "{code}");
+        assert_eq!(go(&desk, true).1, ["0 anew", "0 anew"], "{code}");
         let desk = Told { cancelled: &[0], writes: true, ..told(&[&later], none()) };
-        assert_eq!(go(&desk, true).1, ["stick 0 anew", "stick 0"], "{code}: cancelled meanwhile");
+        assert_eq!(go(&desk, true).1, ["0 anew", "0"], "{code}: cancelled meanwhile");
     }
 }
 

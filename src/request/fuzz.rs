@@ -7,30 +7,27 @@
     reason = "properties: they panic where one does not hold, on bytes that a fuzzer makes"
 )]
 
-use super::routes;
+use super::{Asked, Wanted};
 use crate::control::Head;
 use crate::control::fuzz::{HEAD_MAX, P, body, head, length};
-use crate::device::{Drill, Reboot};
-use crate::model::{Digest, SlotId};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-fn route(head: &Head) {
-    let routes::Asked::This(route) = routes::asked(head) else { return };
-    let sound = routes::check(route, head).is_ok();
-    for name in route.parameters {
-        let _ = (routes::number(head, name), routes::flag(head, name));
-        if let Some(value) = head.parameter(name)
-            && sound
-        {
-            let _ = (
-                value.parse::<SlotId>(),
-                value.parse::<Drill>(),
-                value.parse::<Reboot>(),
-                value.parse::<Digest>(),
-            );
-        }
-    }
+/// A request that is understood is the same one when it is written and read again.
+fn route(h: &Head) {
+    let Asked::This(route) = Asked::by(h) else { return };
+    let Ok(Wanted { request, by, .. }) = route.read(h) else { return };
+    let (same, target) = request.target(by.as_deref());
+    assert!(std::ptr::eq(route, same), "{target}");
+    let text = format!("{} {target} HTTP/1.1\r\n\r\n", route.methods()[0]);
+    // Encoded it may be longer than a head that came.
+    let P::Whole(again, _) = head(text.as_bytes()) else {
+        assert!(text.len() > HEAD_MAX, "{target} is no head");
+        return;
+    };
+    let again = route.read(&again).unwrap();
+    assert_eq!(again.request, request);
+    assert_eq!(again.by, by.filter(|_| route.is_order()));
 }
 
 /// A request: a part of a head is partial, and a body is as long as its head says or an error.

@@ -1,18 +1,68 @@
 //! Another device, over ssh: the file goes to the updater there, and what it says comes back.
 
-use super::args::Push;
-use super::progress::{ended, moving};
-use super::run::End;
+use crate::cli::context::{Context, usage};
+use crate::cli::end::{End, Printed};
+use crate::cli::printed::print;
+use crate::cli::progress::{ended, moving};
 use crate::device::{FileSource, State, parse_duration};
-use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable, printable_lines};
+use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable};
+use clap::Args;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+
+/// Install a file on a device in the network, over ssh
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  surefoot push root@gateway update.surefoot      then reboot it to try it
+  surefoot push gateway update.surefoot --reboot  and wait until it decides
+  surefoot push gateway u.surefoot --remote \"sudo surefoot\" -- -p 2222 -i key
+
+Runs `ssh HOST surefoot install -` with the file as its input. The exit status
+is the device's own; 69 if it cannot be reached. After a lost connection run
+the same command again: it goes on where it stopped.")]
+pub(in crate::cli) struct Push {
+    /// Where ssh connects to
+    host: String,
+    /// The artifact
+    file: PathBuf,
+    /// Write and verify, but do not arm
+    #[arg(long, conflicts_with = "reboot")]
+    stage: bool,
+    /// Reboot the device into it, wait until it has decided, and say how
+    #[arg(long)]
+    reboot: bool,
+    /// Also on a device whose automatic updates are stopped
+    #[arg(long)]
+    hold_ok: bool,
+    /// Accept a release older than the running one, down to the security epoch's floor
+    #[arg(long)]
+    allow_older: bool,
+    /// Write the release that runs already once more
+    #[arg(long)]
+    reinstall: bool,
+    /// Accept a release that was tried there and rolled back
+    #[arg(long)]
+    retry_rolled_back: bool,
+    /// Give up waiting after this long: 90s, 10m, 2h
+    #[arg(long, default_value = "10m", value_name = "TIME")]
+    timeout: String,
+    /// What connects
+    #[arg(long, default_value = "ssh", value_name = "PROGRAM")]
+    ssh: String,
+    /// The updater on the device
+    #[arg(long, default_value = "surefoot", value_name = "PROGRAM")]
+    remote: String,
+    /// Words for ssh itself
+    #[arg(last = true, value_name = "SSH_ARGS")]
+    words: Vec<String>,
+}
 
 /// ssh(1): its own failure, and none of the command there.
 const SSH_FAILED: i32 = 255;
@@ -44,29 +94,26 @@ struct Last {
     reason: Option<ReasonCode>,
 }
 
-/// Sends the file, and with `--reboot` waits for the device's verdict.
-pub(super) fn push(push: &Push) -> std::result::Result<String, End> {
-    let usage = |text: String| Failure::new(ReasonCode::Usage, text);
-    let patience = parse_duration(&push.timeout).map_err(usage)?;
-    if push.host.starts_with('-') || push.host.is_empty() {
-        // ssh would take it for an option.
-        return Err(usage(format!("`{}` is no host", push.host)).into());
-    }
-    let file = FileSource::open(&push.file)?;
-    let answer = send(push, file.into())?;
-    if !push.reboot {
-        return Ok(answer);
-    }
-    {
-        let mut out = std::io::stdout().lock();
-        let answer = printable_lines(&answer, usize::MAX);
-        let _ = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
-    }
-    let status = outcome(push, patience)?;
-    let said = format!("{}\n", status.summary);
-    match status.state {
-        State::Updated => Ok(said),
-        _ => Err(End::Said(said, status.last.reason.unwrap_or(ReasonCode::BootFailed))),
+impl Push {
+    /// Sends the file, and with `--reboot` waits for the device's verdict.
+    pub(super) fn run(self, _: &Context) -> Printed {
+        let patience = parse_duration(&self.timeout).map_err(usage)?;
+        if self.host.starts_with('-') || self.host.is_empty() {
+            // ssh would take it for an option.
+            return Err(usage(format!("`{}` is no host", self.host)).into());
+        }
+        let file = FileSource::open(&self.file)?;
+        let answer = send(&self, file.into())?;
+        if !self.reboot {
+            return Ok(answer);
+        }
+        print(&answer);
+        let status = outcome(&self, patience)?;
+        let said = format!("{}\n", status.summary);
+        match status.state {
+            State::Updated => Ok(said),
+            _ => Err(End::Said(said, status.last.reason.unwrap_or(ReasonCode::BootFailed))),
+        }
     }
 }
 

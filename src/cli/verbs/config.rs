@@ -1,28 +1,57 @@
 //! `surefoot config`: explaining and checking the settings.
 
-use super::args::ConfigVerb;
-use super::render;
-use super::run::{End, place};
+use crate::cli::context::Context;
+use crate::cli::end::{End, Printed};
+use crate::cli::json::Json;
+use crate::cli::render;
 use crate::config::{examine, load};
-use crate::model::{ConditionKind, ReasonCode};
+use crate::model::{ConditionKind, ReasonCode, Result};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::fmt::Write;
-use std::path::PathBuf;
 
-pub(super) fn configuration(
-    config: Option<PathBuf>,
-    what: &ConfigVerb,
-) -> std::result::Result<String, End> {
-    match what {
-        ConfigVerb::Check { json } => {
-            let checked = check(config)?;
-            let printed = if json.json { render::json(&checked) } else { checked.text() };
-            match checked.sound {
-                true => Ok(printed),
-                false => Err(End::Said(printed, ReasonCode::ConfigInvalid)),
-            }
+/// Explain or check the configuration
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  surefoot config check                          every mistake, with its line
+  surefoot --config new.toml config check        of a file for another machine
+  surefoot config show --origin                  which file set each value")]
+pub(in crate::cli) struct Config {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Read everything and name every mistake: what is wrong, unknown or misplaced
+    Check {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Print the merged configuration
+    Show {
+        /// Say which file set each value
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+impl Config {
+    pub(super) fn json(&self) -> bool {
+        matches!(&self.what, What::Check { json } if json.json)
+    }
+
+    pub(super) fn run(self, context: &Context) -> Printed {
+        if let What::Show { origin } = self.what {
+            return Ok(render::configuration(&load(&context.place)?, origin));
         }
-        ConfigVerb::Show { origin } => Ok(render::configuration(&load(&place(config))?, *origin)),
+        let checked = check(context)?;
+        let printed = if context.json { render::json(&checked) } else { checked.text() };
+        match checked.sound {
+            true => Ok(printed),
+            false => Err(End::Said(printed, ReasonCode::ConfigInvalid)),
+        }
     }
 }
 
@@ -40,10 +69,10 @@ struct Checked {
 }
 
 /// An error means that there is no configuration to check.
-fn check(config: Option<PathBuf>) -> std::result::Result<Checked, End> {
+fn check(context: &Context) -> Result<Checked> {
     // A named file may be meant for another machine, which has what this one lacks.
-    let own = config.is_none();
-    let examined = examine(&place(config))?;
+    let own = !context.named;
+    let examined = examine(&context.place)?;
     let wrong = examined.mistakes.iter().map(|failure| failure.detail().to_owned());
     let mut mistakes: Vec<String> = wrong.chain(examined.ignored).collect();
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());

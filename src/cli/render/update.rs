@@ -1,0 +1,57 @@
+//! What an installation does or would do, and what stands in a slot.
+
+use super::finding::findings;
+use crate::device::{Installed, Judgement, SlotVerdict};
+use crate::model::{ByteLen, SlotId};
+
+pub(super) fn installed(installed: &Installed) -> String {
+    match installed {
+        Installed::Done(done) => format!("{}\n", done.text),
+        Installed::Plan { slot, plan, findings: known, .. } => format!(
+            "Would install {} (counter {}) into slot {slot}:\n  \
+             {} to read from the artifact in {} chunks\n  \
+             {} to write and read back, {} of zeros to make sure of\n\
+             Nothing was touched.\n{}",
+            plan.version,
+            plan.release_counter,
+            ByteLen(plan.stored),
+            plan.chunks,
+            ByteLen(plan.carried),
+            ByteLen(plan.image.saturating_sub(plan.carried)),
+            findings(known),
+        ),
+    }
+}
+
+pub(super) fn judgement(judgement: &Judgement) -> String {
+    format!(
+        "Sound, signed, and for this device: {} would go into slot {} ({} of image; {} runs now).\n{}",
+        judgement.plan.version,
+        judgement.slot,
+        ByteLen(judgement.plan.image),
+        judgement.running,
+        findings(&judgement.findings),
+    )
+}
+
+pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict) -> String {
+    let place = |at: &Option<u64>| at.map_or(String::new(), |a| format!(", first at byte {a}"));
+    match verdict {
+        SlotVerdict::Matches { version, bytes } => {
+            format!(
+                "Slot {slot} is exactly {version}: {} match its signed manifest.\n",
+                ByteLen(*bytes)
+            )
+        }
+        SlotVerdict::ModifiedSinceInstall { version, differs_at } => format!(
+            "Slot {slot} was {version} and was mounted writable since it was installed{}. That is no failure of the device.\n",
+            place(differs_at)
+        ),
+        SlotVerdict::Damaged { version, differs_at } => {
+            format!("Slot {slot} should be {version} and differs from it{}.\n", place(differs_at))
+        }
+        SlotVerdict::Unknown { found } => {
+            format!("Slot {slot} has {found}: there is nothing to compare it with.\n")
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `surefoot install`.
+
+use crate::cli::context::Context;
+use crate::cli::end::Printed;
+use crate::cli::json::Json;
+use crate::cli::printed::print;
+use crate::device::{self, Reboot};
+use crate::request::{Goods, Request};
+use clap::{Args, ValueHint};
+
+/// Verify an artifact, write it to the slot that does not run, and arm it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  surefoot install update.surefoot            then reboot to try it
+  surefoot install update.surefoot --stage    arm it with `surefoot switch`
+  curl -sf https://example.com/u | surefoot install -
+  surefoot install update.surefoot --dry-run  print the plan, touch nothing
+
+An interrupted installation goes on where it stopped: run the same command
+again.")]
+pub(in crate::cli) struct Install {
+    /// The artifact; `-` reads standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    artifact: String,
+    /// Write and verify, but do not arm
+    #[arg(long, conflicts_with = "reboot")]
+    stage: bool,
+    /// Reboot into it at once
+    #[arg(long)]
+    reboot: bool,
+    /// Print the plan and touch nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Accept a release older than the running one, down to the security epoch's floor
+    #[arg(long)]
+    allow_older: bool,
+    /// Write the release that runs already once more
+    #[arg(long)]
+    reinstall: bool,
+    /// Accept a release that was tried here and rolled back
+    #[arg(long)]
+    retry_rolled_back: bool,
+    /// Also on a device whose automatic updates are stopped
+    #[arg(long)]
+    hold_ok: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+impl Install {
+    pub(super) fn run(self, context: &Context) -> Printed {
+        let reboots = self.reboot && !self.dry_run;
+        let request = Request::Install {
+            stage: self.stage,
+            reboot: reboots.then_some(Reboot::Now),
+            dry_run: self.dry_run,
+            hold_ok: self.hold_ok,
+            allow_older: self.allow_older,
+            reinstall: self.reinstall,
+            retry_rolled_back: self.retry_rolled_back,
+            retry_cancelled: false,
+            automatic: false,
+        };
+        context.change(|client| {
+            let goods = Goods::named(&self.artifact);
+            let answer = client.send(request, Some(goods), &context.sink)?;
+            let printed = context.print(&answer);
+            let Some(world) = client.alone().filter(|_| reboots) else { return Ok(printed) };
+            // The answer first: nobody prints after a reboot.
+            if let Some(work) = &device::armed(world)? {
+                device::before_reboot(world, work, &context.sink)?;
+            }
+            print(&printed);
+            device::reboot(world, &context.sink)?;
+            Ok(String::new())
+        })
+    }
+}

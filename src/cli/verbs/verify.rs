@@ -1,0 +1,48 @@
+//! `surefoot verify`.
+
+use crate::cli::context::Context;
+use crate::cli::end::{End, Printed};
+use crate::cli::json::Json;
+use crate::cli::render;
+use crate::model::{ReasonCode, SlotId};
+use crate::request::{Goods, Request, Verified};
+use clap::{Args, ValueHint};
+
+/// Compare a slot with its manifest, or ask whether a file would be installed here
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  surefoot verify                    the slot that runs\n  surefoot verify b\n  surefoot verify update.surefoot    would it be installed here?\n  curl -sf https://example.com/u | surefoot verify -"
+)]
+pub(in crate::cli) struct Verify {
+    /// a, b, a file, or - for standard input; the slot that runs if nothing is said
+    #[arg(value_hint = ValueHint::FilePath)]
+    what: Option<String>,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+impl Verify {
+    pub(super) fn run(self, context: &Context) -> Printed {
+        let client = context.client()?;
+        let slot = match self.what.as_deref().map(|word| (word, word.parse::<SlotId>())) {
+            None => None,
+            Some((_, Ok(slot))) => Some(slot),
+            Some((path, Err(_))) => {
+                let request = Request::Judge { head: false };
+                let answer = client.send(request, Some(Goods::named(path)), &context.sink)?;
+                return Ok(context.print(&answer));
+            }
+        };
+        let answer = client.ask(Request::Verify { slot }, &context.sink)?;
+        let mut printed = context.print(&answer);
+        let Verified { verdict, .. } = answer.try_into()?;
+        if context.json {
+            printed = render::json(&verdict);
+        }
+        match verdict.require_match() {
+            Ok(()) => Ok(printed),
+            Err(f) if f.code() == ReasonCode::ModifiedSinceInstall => Ok(printed),
+            Err(f) => Err(End::Said(printed, f.code())),
+        }
+    }
+}
