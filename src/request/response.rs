@@ -75,6 +75,7 @@ pub type Report = serde_json::Value;
 macro_rules! responses {
     ($($name:ident)*) => {
         /// The answer to a request, by its shape. As JSON it is the answer itself.
+        #[expect(clippy::large_enum_variant, reason = "there is one for each request")]
         #[derive(Debug, Serialize)]
         #[serde(untagged)]
         pub enum Response {
