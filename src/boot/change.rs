@@ -1,6 +1,6 @@
-//! The changes that can be made, and the trait of those who make them.
+//! The changes that can be made.
 
-use super::{BootFacts, Grade};
+use super::BootFacts;
 use crate::model::{Failure, ReasonCode, Result, SlotId, Txn};
 
 /// How many orderly reboots a trial gives back at most (DESIGN 9.4).
@@ -69,16 +69,7 @@ impl BootChange {
                         "the running slot is not the one that boots",
                     );
                 }
-                if !(1..=9).contains(&facts.bootlimit.unwrap_or(0)) {
-                    return deny(ReasonCode::RollbackOff, "bootlimit is not 1 to 9");
-                }
-                if let Some(finding) = facts.way_back.iter().find(|f| f.level == Grade::Off) {
-                    return deny(ReasonCode::RollbackOff, &finding.reason);
-                }
-                if facts.counter.is_none() {
-                    return deny(ReasonCode::RollbackOff, "surefoot_counter names no counter");
-                }
-                Ok(())
+                facts.can_fall_back()
             }
             BootChange::Commit { slot, txn } => {
                 if facts.slot != Some(*slot) {
@@ -112,22 +103,4 @@ impl BootChange {
             BootChange::Point { .. } => Ok(()),
         }
     }
-}
-
-/// A bootloader's memory. The shared suite in `conformance` holds every implementation to this.
-pub trait BootControl: Send + Sync {
-    /// Reads everything, from the medium. Environments of which no copy is valid are an answer
-    /// ([`BootFacts::readable`]), not an error.
-    fn look(&self) -> Result<BootFacts>;
-
-    /// Makes one change in one write, and returns after it was read back from the medium. No
-    /// write if the environment says all that already. `ENV_READ_BACK`, `ENV_FULL`,
-    /// `ENV_UNREADABLE`, and a code of class `Denied` for a change that makes no sense now: an
-    /// environment that boots is left in place by each of them.
-    fn write(&self, change: &BootChange) -> Result<()>;
-
-    /// Writes until every copy says: `booted`, no trial. No write on a clean device, at most one
-    /// per copy otherwise. `TRIAL_PENDING` while `booted` itself is on trial, as this would
-    /// commit it.
-    fn settle(&self, booted: SlotId) -> Result<()>;
 }

@@ -1,37 +1,31 @@
-//! What the stored environment says, as plain values.
+//! What the bootloader's memory says, as plain values that no bootloader is named in.
 
-use super::Finding;
-use super::uboot::{Elsewhere, MISSING};
+use super::{Finding, Grade};
 use crate::model::{EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
 use std::ops::Range;
-use std::path::PathBuf;
 
-/// Who counts the boots of a trial (DESIGN 9.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counter {
-    /// U-Boot itself, in the environment (`CONFIG_BOOTCOUNT_ENV`).
-    Uboot,
-    /// The boot script.
-    Script,
+/// A healthy copy that stands where none is described: the description is wrong then, and what is
+/// described is not dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// What was found, and where.
+    pub found: String,
+    /// What the description would have to say.
+    pub needs: String,
 }
 
-/// One stored copy of the environment.
+/// One stored copy of the bootloader's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyFacts {
-    /// The device, image or file it lies in.
-    pub device: PathBuf,
-    /// Offset in it, bytes.
-    pub offset: u64,
-    /// Length, bytes.
-    pub len: u64,
+    /// Where it lies, for people: `/dev/mmcblk0 at byte 4194304`.
+    pub place: String,
     /// Why it is not valid; `None` for a valid copy.
     pub dead: Option<String>,
-    /// A healthy copy in another form or place: `fw_env.config` is wrong then, and this one is not
-    /// dead.
+    /// A healthy copy in another form or place.
     pub elsewhere: Option<Elsewhere>,
-    /// Its serial number (the flags byte); `None` if it is dead or the only copy.
-    pub serial: Option<u8>,
-    /// Whether U-Boot would use this one.
+    /// Its serial number; `None` if it is dead or carries none.
+    pub serial: Option<u64>,
+    /// Whether the bootloader would use this one.
     pub chosen: bool,
     /// The bytes of the configured disk that it covers; `None` if it lies elsewhere.
     pub on_disk: Option<Range<u64>>,
@@ -45,40 +39,36 @@ pub struct CopyFacts {
 pub struct BootFacts {
     /// What each copy says about slots and trials.
     pub claims: EnvClaims,
-    /// The slot that boots next; `None` if the variable is missing or names none.
+    /// The slot that boots next; `None` if none is named.
     pub slot: Option<SlotId>,
     /// The transaction that last changed it.
     pub txn: Option<Txn>,
     /// Whether a trial is pending.
     pub trial: bool,
-    /// Boots counted in this trial, as the boot script reads it; `None` for what is no count.
+    /// Boots counted in this trial, as the bootloader reads it; `None` for what is no count.
     pub bootcount: Option<u32>,
-    /// Boots allowed in a trial, as the boot script reads it; `None` for what is no limit.
+    /// Boots allowed in a trial, as the bootloader reads it; `None` for what is no limit.
     pub bootlimit: Option<u32>,
-    /// What in the stored variables keeps the board from booting, or a bad system from coming home;
-    /// empty if the way back was followed to its end.
-    pub way_back: Vec<Finding>,
     /// The slot to fall back to.
     pub good: Option<SlotId>,
     /// The transaction that was given up.
     pub fallback: Option<Txn>,
-    /// Who counts; `None` if nobody is named, or somebody unknown.
-    pub counter: Option<Counter>,
     /// Orderly reboots given back in this trial.
     pub clean: u32,
-    /// Whether two copies are kept.
-    pub redundant: bool,
-    /// The copies, in the order of `fw_env.config`.
+    /// What in the copy that counts keeps the board from booting, or a bad system from coming home;
+    /// empty if the way back was followed to its end.
+    pub way_back: Vec<Finding>,
+    /// The copies, in the order in which they are described.
     pub copies: Vec<CopyFacts>,
-    /// Whether both copies may lie in one erase unit of 4 MiB (DESIGN 9.10).
-    pub share_erase_unit: bool,
+    /// Why nothing may be written; `None` if a write would go where the bootloader reads.
+    pub trouble: Option<Failure>,
 }
 
 impl CopyFacts {
     /// Where it lies and why it is not valid; `None` for a valid one.
     pub fn why(&self) -> Option<String> {
         let dead = self.dead.as_ref()?;
-        Some(format!("{} at byte {}: {dead}", self.device.display(), self.offset))
+        Some(format!("{}: {dead}", self.place))
     }
 }
 
@@ -90,42 +80,22 @@ impl BootFacts {
 
     /// Why nothing can be known here, with every copy named; `None` if one is valid.
     pub fn unreadable(&self) -> Option<Failure> {
-        if self.readable() {
-            return None;
-        }
-        let copies = self.copies.iter().zip(1..);
-        let whys = copies.filter_map(|(copy, n)| Some(format!("copy {n} ({})", copy.why()?)));
-        let why = whys.collect::<Vec<_>>().join("; ");
-        let found = self.copies.iter().find_map(|c| c.elsewhere.as_ref());
-        Some(match found {
-            Some(found) => Failure::new(
-                ReasonCode::EnvConfig,
-                format!(
-                    "fw_env.config is wrong: a healthy environment needs {}; {why}",
-                    found.lines()
-                ),
-            ),
-            None if self.copies.iter().all(|c| c.dead.as_deref() == Some(MISSING)) => {
-                Failure::new(ReasonCode::EnvConfig, format!("fw_env.config: {why}"))
-            }
-            None => {
-                let said = format!("no copy of the environment is valid: {why}");
-                Failure::new(ReasonCode::EnvUnreadable, said)
-            }
-        })
+        self.trouble.clone().filter(|_| !self.readable())
     }
 
-    /// Whether a write would go where U-Boot reads: one copy is valid, and no healthy one stands
-    /// where `fw_env.config` does not say.
+    /// Whether a write would go where the bootloader reads: one copy is valid, and no healthy one
+    /// stands where none is described.
     pub fn writable(&self) -> Result<()> {
-        if let Some(failure) = self.unreadable() {
-            return Err(failure);
+        self.trouble.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether a trial that is armed now would come back by itself, as far as the stored copies
+    /// tell: `ROLLBACK_OFF` with the first thing that keeps it from that.
+    pub fn can_fall_back(&self) -> Result<()> {
+        match self.way_back.iter().find(|finding| finding.level == Grade::Off) {
+            None => Ok(()),
+            Some(finding) => Err(Failure::new(ReasonCode::RollbackOff, &finding.reason)),
         }
-        let Some(found) = self.copies.iter().find_map(|c| c.elsewhere.as_ref()) else {
-            return Ok(());
-        };
-        let why = format!("fw_env.config is wrong: the environment needs {}", found.lines());
-        Err(Failure::new(ReasonCode::EnvConfig, why))
     }
 
     /// The bytes of the configured disk that copies cover.

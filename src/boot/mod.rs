@@ -1,24 +1,30 @@
 //! What the bootloader will do next, and changing that in one write. This room never decides what
 //! should boot, and never touches a slot.
 
+#[cfg(test)]
+pub(crate) mod bench;
 mod change;
 #[cfg(test)]
 mod conformance;
+mod control;
 mod facts;
-#[cfg(any(test, feature = "sim"))]
-pub mod fake;
-mod grade;
+mod finding;
 pub(crate) mod hush;
+mod loader;
+#[cfg(any(test, feature = "sim"))]
+mod memory;
 pub mod uboot;
 
-pub use change::{BootChange, BootControl, GIVE_BACK_MAX};
-pub use facts::{BootFacts, CopyFacts, Counter};
-pub use grade::{Finding, Grade, grade, overall};
+pub use change::{BootChange, GIVE_BACK_MAX};
+pub use control::{BootControl, Description};
+pub use facts::{BootFacts, CopyFacts, Elsewhere};
+pub use finding::{Finding, Grade, overall};
+pub use loader::{Bootloader, Loader};
+#[cfg(any(test, feature = "sim"))]
+pub use memory::BootMemory;
 
 #[cfg(test)]
-mod grade_tests;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 // Properties for fuzzers and tests.
 #[cfg(any(test, fuzzing))]

@@ -1,5 +1,6 @@
 //! What one file says. Every key is optional here; what is missing shows after the merge.
 
+use crate::boot::Loader;
 use crate::health::Check;
 use crate::hooks::Hook;
 use crate::inhibit;
@@ -121,6 +122,9 @@ pub struct Trust {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Boot {
+    /// Which bootloader it is (default `uboot`).
+    #[serde(deserialize_with = "some_word")]
+    pub loader: Option<Loader>,
     /// Where the environment is described (default `/etc/fw_env.config`).
     pub fw_env_config: Option<PathBuf>,
     /// Whether a single-copy environment, which one torn write loses, is good enough.

@@ -17,10 +17,11 @@ impl Loaded {
             let first = command.first().filter(|c| c.contains('/'))?;
             Some(settings.folder.join(first))
         };
+        let (bootloader, described) = settings.bootloader.described_by();
         let mut named: Vec<(String, PathBuf)> = vec![
             ("device.disk".to_owned(), settings.device.disk.clone()),
             ("trust.file".to_owned(), settings.trust_file.clone()),
-            ("boot.fw_env_config".to_owned(), settings.fw_env_config.clone()),
+            (bootloader.to_owned(), described.to_owned()),
         ];
         named.extend(
             settings

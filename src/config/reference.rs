@@ -53,7 +53,7 @@ pub const TABLES: [(&str, &str); 15] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 47] = [
+pub const SETTINGS: [Setting; 48] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -64,6 +64,7 @@ pub const SETTINGS: [Setting; 47] = [
     setting("slots.a", "a list of one partition name", "`[\"rootfs-a\"]`", "The partition of slot a, by its name or as `partuuid:…`."),
     setting("slots.b", "a list of one partition name", "`[\"rootfs-b\"]`", "The partition of slot b."),
     setting("trust.file", "a path", "`/usr/share/surefoot/trust.toml`", "The trust file: the keys, their roles and thresholds."),
+    setting("boot.loader", "`uboot`", "`uboot`", "Which bootloader the board has. U-Boot is the only one that this version knows."),
     setting("boot.fw_env_config", "a path", "`/etc/fw_env.config`", "The file that says where U-Boot's environment is stored."),
     setting("boot.accept_single_copy", "`true` or `false`", "`false`", "Whether an environment of a single copy is good enough. One torn write loses it."),
     setting("health.stable", "a duration", "`30s`", "For how long all checks must pass without a break before the system is committed."),

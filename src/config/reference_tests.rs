@@ -1,6 +1,7 @@
 //! The list of settings against what the code reads: a walk by serde's own hands.
 
 use super::{SETTINGS, TABLES, place};
+use crate::boot::{Bootloader, Loader};
 use crate::config::Fragment;
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
@@ -124,7 +125,9 @@ fn what_is_usual_is_what_counts_where_nothing_is_written() {
     assert_eq!(settings.trial.clean_reboots.to_string(), usual("trial.clean_reboots"));
     assert_eq!(settings.device.state.display().to_string(), usual("device.state"));
     assert_eq!(settings.trust_file.display().to_string(), usual("trust.file"));
-    assert_eq!(settings.fw_env_config.display().to_string(), usual("boot.fw_env_config"));
+    let Bootloader::Uboot { config, accept_single_copy } = settings.bootloader;
+    assert_eq!(Loader::default().name(), usual("boot.loader"));
+    assert_eq!(config.display().to_string(), usual("boot.fw_env_config"));
     assert_eq!(settings.run.display().to_string(), usual("daemon.folder"));
     for (key, slot) in [("slots.a", crate::model::SlotId::A), ("slots.b", crate::model::SlotId::B)]
     {
@@ -134,7 +137,7 @@ fn what_is_usual_is_what_counts_where_nothing_is_written() {
     assert_eq!(settings.reboot, usual("update.reboot").parse().unwrap());
     for (key, value) in [
         ("device.hold", settings.device.hold),
-        ("boot.accept_single_copy", settings.accept_single_copy),
+        ("boot.accept_single_copy", accept_single_copy),
         ("update.confirm", settings.confirm),
         ("stick.enabled", settings.stick),
         ("stick.report", settings.stick_report),

@@ -2,7 +2,7 @@
 
 use super::Fragment;
 use super::fragment::Trial;
-use crate::boot::GIVE_BACK_MAX;
+use crate::boot::{Bootloader, GIVE_BACK_MAX, Loader};
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
@@ -20,10 +20,8 @@ pub struct Settings {
     pub slots: SlotNames,
     /// The trust file.
     pub trust_file: PathBuf,
-    /// The description of the bootloader environment.
-    pub fw_env_config: PathBuf,
-    /// Whether a single-copy environment is accepted.
-    pub accept_single_copy: bool,
+    /// The bootloader, and where its memory is.
+    pub bootloader: Bootloader,
     /// The health checks.
     pub checks: Vec<Check>,
     /// How long the checks are watched.
@@ -137,8 +135,12 @@ impl Settings {
             },
             slots,
             trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
-            fw_env_config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
-            accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
+            bootloader: match merged.boot.loader.unwrap_or_default() {
+                Loader::Uboot => Bootloader::Uboot {
+                    config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
+                    accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
+                },
+            },
             checks: merged.health.check,
             patience: Patience {
                 stable: merged.health.stable.unwrap_or(Patience::default().stable),

@@ -1,7 +1,7 @@
 //! What the state folder and the bootloader must offer before anything is begun.
 
 use super::world::World;
-use crate::boot::{BootFacts, Grade, grade as grade_boot, overall};
+use crate::boot::{BootFacts, Grade, overall};
 use crate::model::{ByteLen, Failure, ReasonCode, Result};
 use crate::sys::{durable, host};
 use std::path::Path;
@@ -78,8 +78,7 @@ pub(super) const NEEDED: u64 = 256 * 1024;
 
 /// The grade alone, for `status`.
 pub(crate) fn grade(world: &World, facts: &BootFacts) -> Grade {
-    let table = world.disk.table().ok();
-    overall(&grade_boot(facts, table.as_ref(), world.settings.accept_single_copy))
+    overall(&world.boot.findings(facts))
 }
 
 #[cfg(test)]

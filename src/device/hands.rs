@@ -4,7 +4,7 @@ use super::look::look;
 use super::world::World;
 use super::{memory, moments, readiness};
 use crate::artifact::Release;
-use crate::boot::{BootChange, BootControl};
+use crate::boot::BootChange;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Moment, Permission};

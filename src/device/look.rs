@@ -1,7 +1,6 @@
 //! Where the device stands, by its journal and by the facts. Reads only, and needs no lock.
 
 use super::world::World;
-use crate::boot::BootControl;
 use crate::model::{Result, SlotId, Txn};
 use crate::update::{Done, EnvView, Facts, Journal, Phase, Target, Wish, Work, at_rest};
 

@@ -1,7 +1,6 @@
 //! Which release a slot holds, and what is remembered of it apart from its record.
 
 use super::world::{World, named};
-use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::install::{SlotRecord, slot_record};
 use crate::model::{Failure, KeyId, Result, SlotId};

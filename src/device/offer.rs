@@ -4,7 +4,7 @@ use super::Source;
 use super::readiness;
 use super::world::{World, named};
 use crate::artifact::{Release, check_payload, read_head};
-use crate::boot::{BootControl, BootFacts};
+use crate::boot::BootFacts;
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result, Txn};

@@ -9,7 +9,6 @@ use crate::blackbox::{
     self, BootStory, Cause, CauseKind, Facts, Kind, Questions, UnitStory, Watchdog, explain,
     pstore, put_aside, story, watchdog,
 };
-use crate::boot::BootControl;
 use crate::event::{Event, Sink};
 use crate::health::{Outcome as Found, Seen};
 use crate::model::{

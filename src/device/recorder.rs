@@ -3,7 +3,7 @@
 
 use super::world::World;
 use crate::blackbox::{Head, Job, Line, Ring, SEGMENT, pstore, record};
-use crate::boot::{BootControl, BootFacts};
+use crate::boot::BootFacts;
 use crate::config::Settings;
 use crate::model::{ReasonCode, Result, SlotId, Txn, WithReason};
 use crate::sys::host;

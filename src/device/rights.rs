@@ -4,15 +4,17 @@
 use crate::config::Settings;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::host;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `NOT_ALLOWED` where an ordinary user may not read something that every answer leans on.
 pub fn may_look(settings: &Settings) -> Result<()> {
     let state = &settings.device.state;
     let files = ["journal.0", "journal.1", "history.jsonl", "floor.0", "floor.1", "hold.json"];
     let kept = files.map(|name| state.join(name));
-    let all = [&settings.device.disk, &settings.fw_env_config, &settings.trust_file, state];
-    for path in all.into_iter().chain(settings.device.booted.as_ref()).chain(&kept) {
+    let (_, bootloader) = settings.bootloader.described_by();
+    let all = [settings.device.disk.as_path(), bootloader, &settings.trust_file, state];
+    let kept = kept.iter().chain(settings.device.booted.as_ref()).map(PathBuf::as_path);
+    for path in all.into_iter().chain(kept) {
         if is_hidden(path) {
             return Err(not_allowed(&format!(
                 "{} may not read {}, so what runs here and whether a bad update would come back is unknown",

@@ -8,7 +8,7 @@ use super::moments;
 use super::offer;
 use super::readiness::{self, Before};
 use super::world::{World, digest_of};
-use crate::boot::{BootControl, GIVE_BACK_MAX};
+use crate::boot::GIVE_BACK_MAX;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Moment, Permission};

@@ -3,9 +3,7 @@
 use super::readiness::unopened;
 use super::rights::{may_look, may_write};
 use crate::artifact::Installed;
-use crate::boot::BootFacts;
-use crate::boot::uboot::EnvStore;
-use crate::boot::uboot::UbootControl;
+use crate::boot::{BootControl, BootFacts};
 use crate::config::Settings;
 use crate::disk::{BlockDevice, Disk};
 use crate::health::{Remote, Seen};
@@ -32,7 +30,7 @@ pub struct World {
     /// Which partitions are which slot.
     pub layout: Layout,
     /// The bootloader.
-    pub boot: UbootControl,
+    pub boot: Box<dyn BootControl>,
     /// The journal's place.
     pub journal: JournalStore,
     /// The floor's place.
@@ -63,8 +61,7 @@ impl World {
         may_look(&settings)?;
         let disk = Arc::new(Disk::open(&settings.device.disk)?);
         let layout = Layout::find(&disk.table()?, &settings.slots)?;
-        let store = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))?;
-        let boot = UbootControl::new(store);
+        let boot = settings.bootloader.open(Some(disk.clone()))?;
         let booted = find_booted(&settings, &disk, &layout);
         let state = &settings.device.state;
         let (journal, floor) = (JournalStore::new(state), FloorStore::new(state));
@@ -160,10 +157,7 @@ impl World {
         let hardware: Option<Identifier> = match &device.hardware {
             None => None,
             Some(source) => {
-                let variable = |name: &str| {
-                    let loaded = self.boot.store().load().ok()?;
-                    loaded.env().ok()?.get(name).map(|v| v.into_owned())
-                };
+                let variable = |name: &str| self.boot.variable(name);
                 Some(slot::revision(source, &self.settings.folder, variable)?)
             }
         };

@@ -2,8 +2,7 @@
 
 use super::finding::Diagnosis;
 use super::{doctor_machine, doctor_state};
-use crate::boot::uboot::{EnvStore, UbootControl};
-use crate::boot::{BootControl, Grade, grade as grade_boot, overall};
+use crate::boot::{Grade, overall};
 use crate::config::Settings;
 use crate::device::{Found, ROOM, World, conditions, enough_room, find_booted, standing};
 use crate::disk::Disk;
@@ -79,16 +78,18 @@ fn look_at_environment(
     for topic in ["booted", "disk", "environment"] {
         out.found(topic, found);
     }
-    let facts = EnvStore::open(&settings.fw_env_config, Some(disk.clone()))
-        .and_then(|store| UbootControl::new(store).look());
-    let facts = match facts {
-        Ok(facts) => facts,
+    let boot = settings.bootloader.open(Some(disk.clone()));
+    let (facts, findings) = match boot.and_then(|boot| {
+        let facts = boot.look()?;
+        let findings = boot.findings(&facts);
+        Ok((facts, findings))
+    }) {
+        Ok(found) => found,
         // A world that opens has told it already.
         Err(_) if !found.is_empty() => return,
         Err(failure) => return out.block("environment", &failure),
     };
-    let table = disk.table().ok();
-    out.rollback = overall(&grade_boot(&facts, table.as_ref(), settings.accept_single_copy));
+    out.rollback = overall(&findings);
     if !out.has("environment") {
         let copies = facts.copies.len();
         let text = format!("{copies} valid copies, counter, limit and way back in place");

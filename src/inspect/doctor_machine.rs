@@ -21,11 +21,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Everything about a real device; of an image there is only its clock to look at.
 pub(super) fn look(world: &World, runner: &dyn Runner, out: &mut Diagnosis) {
-    let env = world.boot.store().load().ok();
-    let variable = |name: &str| {
-        let env = env.as_ref()?.env().ok()?;
-        env.get(name).map(|v| v.into_owned()).filter(|v| !v.is_empty())
-    };
     let newest = [crate::model::SlotId::A, crate::model::SlotId::B]
         .into_iter()
         .filter_map(|slot| world.installed(slot)?.manifest.provenance.built_at);
@@ -48,7 +43,7 @@ pub(super) fn look(world: &World, runner: &dyn Runner, out: &mut Diagnosis) {
         false => None,
     };
     let fed = manager.and_then(|text| property(&text, "RuntimeWatchdogUSec"));
-    watchdog(&devices(), fed.as_deref(), variable("surefoot_wdt").as_deref(), out);
+    watchdog(&devices(), fed.as_deref(), world.boot.variable("surefoot_wdt").as_deref(), out);
     match runs {
         true => match ask(runner, &[&["-p", PROPERTIES, "--"][..], &WIRED.map(|w| w.0)].concat()) {
             Some(text) => wiring(&text, out),

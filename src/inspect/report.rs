@@ -5,7 +5,6 @@ use super::doctor::doctor;
 use super::redact::{command_line, redacted, words};
 use super::status::status;
 use crate::blackbox;
-use crate::boot::uboot::{CopyState, EnvStore};
 use crate::config::{Loaded, Settings, Where, load};
 use crate::device::{World, history, postmortem, rested};
 use crate::disk::Disk;
@@ -28,22 +27,6 @@ const HISTORY_MAX: usize = 200;
 const HOOKS_MAX: u64 = 128 << 10;
 const VALUE_MAX: usize = 4_000;
 const FILES_MAX: usize = 200;
-
-/// Variables of the bootloader that are told besides `surefoot_*`. Others may be anybody's.
-const VARIABLES: [&str; 12] = [
-    "upgrade_available",
-    "bootcount",
-    "bootlimit",
-    "altbootcmd",
-    "bootcmd",
-    "bootdelay",
-    "devtype",
-    "devnum",
-    "ver",
-    "board",
-    "board_name",
-    "fdtfile",
-];
 
 /// In the order in which sections are left out of a report that would be too long.
 const LEFT_OUT: [&str; 7] =
@@ -120,25 +103,17 @@ fn refused(failure: &Failure) -> Value {
 
 fn bootloader(settings: &Settings) -> Result<Value> {
     let disk = Disk::open(&settings.device.disk).ok().map(Arc::new);
-    let loaded = EnvStore::open(&settings.fw_env_config, disk)?.load()?;
-    let copies: Vec<_> = loaded
-        .copies
-        .iter()
-        .map(|copy| match copy {
-            CopyState::Dead(why) => json!({ "valid": false, "why": why }),
-            CopyState::Alive { serial, .. } => json!({ "valid": true, "serial": serial }),
-        })
-        .collect();
-    let mut variables = Map::new();
-    if let Ok(env) = loaded.env() {
-        for (name, value) in env.iter() {
-            if name.starts_with("surefoot_") || VARIABLES.contains(&&*name) {
-                let value = command_line(&printable(&value, VALUE_MAX));
-                variables.insert(name.into_owned(), Value::String(value));
-            }
-        }
-    }
-    Ok(json!({ "copies": copies, "chosen": loaded.chosen, "variables": variables }))
+    let told = settings.bootloader.open(disk)?.describe()?;
+    let chosen = told.copies.iter().position(|copy| copy.chosen);
+    let copies = told.copies.iter().map(|copy| match &copy.dead {
+        Some(why) => json!({ "valid": false, "why": why }),
+        None => json!({ "valid": true, "serial": copy.serial }),
+    });
+    let copies: Vec<_> = copies.collect();
+    let shown = |value: String| Value::String(command_line(&printable(&value, VALUE_MAX)));
+    let variables = told.variables.into_iter().map(|(name, value)| (name, shown(value)));
+    let variables: Map<_, _> = variables.collect();
+    Ok(json!({ "name": told.name, "copies": copies, "chosen": chosen, "variables": variables }))
 }
 
 fn partitions(settings: &Settings) -> Result<Value> {

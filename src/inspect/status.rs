@@ -1,6 +1,6 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
-use crate::boot::{BootControl, BootFacts, Grade};
+use crate::boot::{BootFacts, Grade};
 use crate::device::{
     Certificate, Hold, Next, Running, Summary, World, grade, look, postmortem, sentence, time_left,
 };

@@ -2,7 +2,7 @@
 //! it says.
 
 use super::history::Deed;
-use crate::boot::uboot::Env;
+use crate::boot::Bootloader;
 use crate::model::SlotId;
 use crate::slot::FIRST_LEN;
 use crate::slot::record::record_offset;
@@ -65,14 +65,16 @@ pub(super) enum Runs {
 #[derive(Debug)]
 pub(super) struct Phases {
     map: Map,
+    bootloader: Bootloader,
     pub(super) runs: Runs,
     /// How many releases the journal denied when it was last written.
     denied: usize,
 }
 
 impl Phases {
-    pub(super) fn new(map: &Map, denied: usize) -> Phases {
-        Phases { map: map.clone(), runs: Runs::Verb("install"), denied }
+    pub(super) fn new(map: &Map, bootloader: &Bootloader, denied: usize) -> Phases {
+        let bootloader = bootloader.clone();
+        Phases { map: map.clone(), bootloader, runs: Runs::Verb("install"), denied }
     }
 
     /// The phase, and a line for people.
@@ -114,19 +116,21 @@ impl Phases {
     }
 
     fn of_environment(&self, copy: &[u8]) -> &'static str {
-        let env = Env::decode(copy, true).map(|(env, _)| env).unwrap_or_default();
-        let is = |name: &str, value: &str| env.get(name).as_deref() == Some(value);
-        let trial = is("upgrade_available", "1");
+        let said = self.bootloader.read_copy(copy);
+        let said = said.as_ref();
+        let trial = said.is_some_and(|s| s.trial);
         match self.runs {
             Runs::Boot if !trial => "altbootcmd",
-            Runs::Boot if is("bootcount", "1") => "saveenv of boot 1",
-            Runs::Boot if is("bootcount", "2") => "saveenv of boot 2",
-            Runs::Boot if is("bootcount", "3") => "saveenv of boot 3",
-            Runs::Boot => "saveenv of boot 4",
+            Runs::Boot => match said.map_or(0, |s| s.bootcount) {
+                1 => "saveenv of boot 1",
+                2 => "saveenv of boot 2",
+                3 => "saveenv of boot 3",
+                _ => "saveenv of boot 4",
+            },
             Runs::Verb("shutdown") => "give-back",
             Runs::Verb("install" | "switch") if trial => "arming",
             Runs::Verb("rollback") if trial => "arming",
-            Runs::Verb("commit") if env.get("surefoot_fallback").is_none() => "commit",
+            Runs::Verb("commit") if said.is_none_or(|s| s.fallback.is_none()) => "commit",
             Runs::Verb("commit" | "rollback") => "rollback",
             Runs::Verb(_) => "settling",
         }

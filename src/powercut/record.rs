@@ -10,7 +10,6 @@ use super::phase::{Map, Phases, Runs, denied};
 use super::rest::Image;
 use super::rom::Rom;
 use super::story::{Accident, Nature, Step, Story};
-use crate::boot::BootControl;
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::slot::record::record_offset;
 use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
@@ -98,7 +97,7 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
         boots: Vec::new(),
         map: map.clone(),
     };
-    let mut phases = Phases::new(&map, known);
+    let mut phases = Phases::new(&map, &folder.open_world()?.settings.bootloader, known);
     let mut begun = false;
     for step in &story.steps {
         let moved = !matches!(step, Step::FromHere | Step::Happens(_));

@@ -7,7 +7,6 @@ use super::record::Recorded;
 use super::rom::Rom;
 use super::small;
 use super::story::Nature;
-use crate::boot::BootControl;
 use crate::device::{self, Allowed, Installation, Source, State, Then, World};
 use crate::event::Nowhere;
 use crate::inspect;

@@ -3,7 +3,8 @@
 
 use super::place::Place;
 use super::{CopyState, Env, Loaded};
-use std::path::PathBuf;
+use crate::boot::Elsewhere;
+use std::path::Path;
 
 /// Sizes that boards use, smallest first.
 const SIZES: [usize; 9] =
@@ -21,35 +22,34 @@ const STEP: usize = 0x1000;
 const WINDOW: usize = 0x40000;
 
 /// A healthy copy that `fw_env.config` does not describe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// The device, image or file.
-    pub device: PathBuf,
+struct Healthy<'a> {
+    /// The device, image or file, as `fw_env.config` writes it.
+    device: &'a Path,
     /// Offset in it, bytes.
-    pub offset: u64,
+    offset: u64,
     /// Length, bytes.
-    pub size: usize,
+    size: usize,
     /// Whether it is one of two copies.
-    pub redundant: bool,
+    redundant: bool,
     /// Where the second copy stands, if it was found.
-    pub second: Option<u64>,
+    second: Option<u64>,
 }
 
-impl Elsewhere {
-    /// What fw_env.config would have to say, in one line for people.
-    pub fn lines(&self) -> String {
+impl Healthy<'_> {
+    /// In words: what `fw_env.config` would have to say, in one line for people.
+    fn told(&self) -> Elsewhere {
         let line =
             |offset: u64| format!("`{} {offset:#x} {:#x}`", self.device.display(), self.size);
-        match (self.redundant, self.second) {
+        let needs = match (self.redundant, self.second) {
             (false, _) => format!("one line: {}", line(self.offset)),
             (true, Some(second)) => {
                 let (first, second) = (self.offset.min(second), self.offset.max(second));
                 format!("two lines: {} and {}", line(first), line(second))
             }
-            (true, None) => {
-                format!("two lines, one of them {}", line(self.offset))
-            }
-        }
+            (true, None) => format!("two lines, one of them {}", line(self.offset)),
+        };
+        let found = format!("a healthy one with {:#x} bytes at {:#x}", self.size, self.offset);
+        Elsewhere { found, needs }
     }
 }
 
@@ -79,8 +79,8 @@ fn described_wrong(place: &Place) -> Option<Elsewhere> {
     let second = OFFSETS.into_iter().chain(near).find(|at| {
         *at != offset && look_at(place, *at).is_some_and(|(s, r, _)| (s, r) == (size, redundant))
     });
-    let device = place.written.clone();
-    Some(Elsewhere { device, offset, size, redundant, second: second.filter(|_| redundant) })
+    let second = second.filter(|_| redundant);
+    Some(Healthy { device: &place.written, offset, size, redundant, second }.told())
 }
 
 /// The other copy is good. What carries the serial number before or after its own is its partner; any
@@ -95,8 +95,8 @@ fn misplaced(place: &Place, good: &Place, serial: Option<u8>) -> Option<Elsewher
         })
     })?;
     let second = (place.device == good.device).then(|| good.offset());
-    let (device, size) = (place.written.clone(), place.size);
-    Some(Elsewhere { device, offset: found, size, redundant: true, second })
+    let (device, size) = (&place.written, place.size);
+    Some(Healthy { device, offset: found, size, redundant: true, second }.told())
 }
 
 fn wide(size: usize) -> u64 {

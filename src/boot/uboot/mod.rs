@@ -5,10 +5,17 @@
 
 mod config;
 mod control;
+#[cfg(any(test, feature = "sim"))]
+mod copy;
 mod diagnose;
 mod env;
 #[cfg(test)]
 mod env_tests;
+mod facts;
+mod grade;
+#[cfg(test)]
+mod grade_tests;
+mod limits;
 mod lock;
 mod model;
 mod place;
@@ -20,11 +27,16 @@ mod way_back_tests;
 
 pub use config::{CopyPlace, FwEnvConfig};
 pub use control::UbootControl;
-pub use diagnose::Elsewhere;
+#[cfg(test)]
+pub(super) use copy::memory as said_in;
+#[cfg(any(test, feature = "sim"))]
+pub(super) use copy::read as read_copy;
 pub use env::Env;
-pub(crate) use place::MISSING;
 pub use scheme::{apply, exact, hex_address, names, number};
 pub use store::{CopyState, EnvStore, Loaded, Session};
+
+/// What the configuration calls it.
+pub(super) const NAME: &str = "uboot";
 
 /// Which of two valid copies U-Boot uses, 0 or 1, from their flags bytes: the larger one, except
 /// that 0 follows 255; the first if they are equal (`env_check_redund`).

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a copy whose file is not there is dead.
-pub(crate) const MISSING: &str = "the file does not exist";
+pub(super) const MISSING: &str = "the file does not exist";
 
 /// A copy's place with its path made absolute.
 pub(super) struct Place {
@@ -65,13 +65,14 @@ impl Place {
         known.or_else(from_end).unwrap_or(0)
     }
 
-    fn size64(&self) -> u64 {
+    /// Length, bytes.
+    pub(super) fn len(&self) -> u64 {
         u64::try_from(self.size).unwrap_or(u64::MAX)
     }
 
     fn range_in(&self, len: u64) -> std::result::Result<u64, &'static str> {
         let start = self.start(len).ok_or("it would start before the device")?;
-        match start.checked_add(self.size64()) {
+        match start.checked_add(self.len()) {
             Some(end) if end <= len => Ok(start),
             _ => Err("it reaches beyond the end"),
         }
@@ -168,7 +169,7 @@ impl Place {
     /// gives back: `ENV_READ_BACK`.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<()> {
         if self.is_missing_file() {
-            create_file(&self.device, self.size64())
+            create_file(&self.device, self.len())
                 .reason(ReasonCode::Io, format!("making {}", self.device.display()))?;
         }
         let _writable = ForceRo::lift(&self.device)
@@ -203,7 +204,7 @@ impl Place {
         let Ok(start) = self.range_in(device.len()) else {
             return (None, false);
         };
-        let range = |base: u64| base + start..base + start + self.size64();
+        let range = |base: u64| base + start..base + start + self.len();
         if self.disk.is_some() {
             return (Some(range(0)), false);
         }

@@ -2,7 +2,7 @@
 //! change writes. Values come from outside: nothing here panics, whatever they are.
 
 use super::Env;
-use crate::boot::{BootChange, Counter};
+use crate::boot::BootChange;
 use crate::model::{CopyClaim, Failure, ReasonCode, Result, SlotId};
 
 /// The names (DESIGN 5).
@@ -27,6 +27,15 @@ pub mod names {
     pub const COUNTER: &str = "surefoot_counter";
     /// Orderly reboots given back in this trial.
     pub const CLEAN: &str = "surefoot_clean";
+}
+
+/// Who counts the boots of a trial (DESIGN 9.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counter {
+    /// U-Boot itself, in the environment (`CONFIG_BOOTCOUNT_ENV`).
+    Uboot,
+    /// The boot script.
+    Script,
 }
 
 /// A number as U-Boot's `env_get_ulong(…, 10, 0)` reads it: the decimal digits at the start, 0 if

@@ -5,7 +5,7 @@
 //! the hardware is not known here, so both answers are tried. docs/decisions/the-way-back-is-followed.md
 
 use super::model::{ADDRESSES, Ended, Model, Phase};
-use super::scheme::{self, names};
+use super::scheme::{self, Counter, names};
 use super::{Env, apply, hex_address};
 use crate::boot::{BootChange, Finding, Grade};
 use crate::model::{Digest, SlotId, Txn};
@@ -18,14 +18,6 @@ const ADDRESS: &str = "Put the board's load addresses into the stored environmen
 /// How many answers of the hardware are tried both ways; a longer way is taken as if the rest
 /// succeeded.
 const COINS: u32 = 5;
-
-fn off(reason: String, remedy: &str) -> Finding {
-    Finding { level: Grade::Off, reason, remedy: remedy.to_owned() }
-}
-
-fn weak(reason: String, remedy: &str) -> Finding {
-    Finding { level: Grade::Weak, reason, remedy: remedy.to_owned() }
-}
 
 /// Everything in the variables that keeps this board from booting, or a bad system from coming
 /// home; empty if the way back is proved.
@@ -49,7 +41,9 @@ fn followed(env: &Env) -> Vec<Finding> {
     let mut out = Vec::new();
     boots(env, &mut out);
     match env.get(names::ALTBOOTCMD) {
-        None => out.push(off("`altbootcmd` is not set: nothing would lead back".into(), WAY_BACK)),
+        None => {
+            out.push(Finding::off("`altbootcmd` is not set: nothing would lead back", WAY_BACK))
+        }
         Some(way_back) => leads_back(env, &way_back, &mut out),
     }
     out
@@ -84,14 +78,14 @@ fn addresses(env: &Env, model: &Model, out: &mut Vec<Finding>) {
 /// Whether `bootcmd` gets as far as the boot script.
 fn boots(env: &Env, out: &mut Vec<Finding>) {
     if scheme::waits_at_prompt(env) {
-        out.push(off(
-            "`bootdelay` is negative: U-Boot waits at its prompt and boots nothing".into(),
+        out.push(Finding::off(
+            "`bootdelay` is negative: U-Boot waits at its prompt and boots nothing",
             "Set `bootdelay=0` in the environment.",
         ));
     }
     let Some(script) = env.get("bootcmd") else {
-        let why = "`bootcmd` is not set: U-Boot would stop at its prompt".into();
-        return out.push(off(why, BOOTCMD));
+        let why = "`bootcmd` is not set: U-Boot would stop at its prompt";
+        return out.push(Finding::off(why, BOOTCMD));
     };
     let mut first = None;
     let mut coins = 0;
@@ -112,9 +106,9 @@ fn boots(env: &Env, out: &mut Vec<Finding>) {
         // It has started the system that runs; only this program does not understand it.
         Ended::Unknown(what) => {
             let why = format!("`bootcmd` cannot be followed to the boot script: {what}");
-            out.push(weak(why, BOOTCMD));
+            out.push(Finding::weak(why, BOOTCMD));
         }
-        other => out.push(off(
+        other => out.push(Finding::off(
             format!("`bootcmd` does not lead to the boot script{step}{}", other.aside()),
             BOOTCMD,
         )),
@@ -129,17 +123,17 @@ fn leads_back(env: &Env, way_back: &str, out: &mut Vec<Finding>) {
     let mut doubts: Vec<String> = Vec::new();
     for good in [first, first.other()] {
         // U-Boot runs it, if it counts; the boot script always may, and takes over when it is done.
-        let by_uboot = scheme::counter_of(env) != Some(crate::boot::Counter::Script);
+        let by_uboot = scheme::counter_of(env) != Some(Counter::Script);
         let phases = [Phase::Nested, Phase::Limit];
         for phase in phases.into_iter().take(1 + usize::from(by_uboot)) {
             if let Err(why) = every_answer(env, way_back, phase, good, &mut doubts) {
                 let reason = format!("`altbootcmd` does not lead back to slot {good}: {why}");
-                return out.push(off(reason, WAY_BACK));
+                return out.push(Finding::off(reason, WAY_BACK));
             }
         }
     }
     doubts.dedup();
-    out.extend(doubts.into_iter().map(|doubt| weak(doubt, WAY_BACK)));
+    out.extend(doubts.into_iter().map(|doubt| Finding::weak(doubt, WAY_BACK)));
 }
 
 /// Follows it with every combination of answers.

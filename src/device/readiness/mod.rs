@@ -14,7 +14,7 @@ use found::of;
 use super::gate::{NEEDED, ROOM, enough_room, sound_files};
 use super::world::World;
 use crate::artifact::Release;
-use crate::boot::{BootControl, Grade, grade as grade_boot};
+use crate::boot::Grade;
 use crate::event::{Event, Sink};
 use crate::health::{Need, impossible};
 use crate::install::{Plan, image_head};
@@ -152,8 +152,6 @@ fn environment(world: &World, _: Before) -> Vec<Condition> {
         Ok(facts) => facts,
         Err(failure) => return failed(Err(failure)),
     };
-    let table = world.disk.table().ok();
-    let findings = grade_boot(&facts, table.as_ref(), world.settings.accept_single_copy);
     let condition = |finding: crate::boot::Finding| {
         let (code, kind) = match finding.level {
             Grade::Armed => return None,
@@ -165,7 +163,7 @@ fn environment(world: &World, _: Before) -> Vec<Condition> {
         };
         Some(Condition::new(code, kind, finding.reason, finding.remedy))
     };
-    let mut out: Vec<_> = findings.into_iter().filter_map(condition).collect();
+    let mut out: Vec<_> = world.boot.findings(&facts).into_iter().filter_map(condition).collect();
     out.extend(failed(world.layout.keeps_clear_of(&facts.disk_ranges())));
     if let Ok(booted) = world.booted()
         && !out.iter().any(Condition::blocks)

@@ -2,7 +2,6 @@
 //! refuses an update.
 
 use super::found::Found;
-use crate::boot::BootControl;
 use crate::device::look::standing;
 use crate::device::memory;
 use crate::device::world::World;

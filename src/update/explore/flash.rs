@@ -2,7 +2,7 @@
 
 use super::mistakes::Mistake;
 use super::world::{Content, Copy, Violation, World};
-use crate::boot::uboot::{Env, choose, names, number};
+use crate::boot::{BootMemory, bench};
 use crate::model::{SlotId, Txn};
 use std::collections::HashMap;
 
@@ -22,21 +22,16 @@ pub(super) struct View {
 }
 
 impl View {
-    fn of(env: &Env) -> View {
-        let slot = |name| match env.get(name).as_deref() {
-            Some("b") => SlotId::B,
-            _ => SlotId::A,
-        };
-        let count = |name| env.get(name).map_or(0, |v| number(&v));
-        let txn = |name| env.get(name).and_then(|v| v.parse().ok());
+    fn of(said: &BootMemory) -> View {
+        let said = said.clone();
         View {
-            slot: slot(names::SLOT),
-            good: slot(names::GOOD),
-            txn: txn(names::TXN),
-            trial: count(names::TRIAL) != 0,
-            bootcount: count(names::BOOTCOUNT),
-            fallback: txn(names::FALLBACK),
-            clean: count(names::CLEAN),
+            slot: said.slot.unwrap_or(SlotId::A),
+            good: said.good.unwrap_or(SlotId::A),
+            txn: said.txn,
+            trial: said.trial,
+            bootcount: said.bootcount,
+            fallback: said.fallback,
+            clean: said.clean,
         }
     }
 }
@@ -47,15 +42,15 @@ type Write = (Copy, (u8, u16));
 /// Every environment met so far, by number.
 #[derive(Default)]
 pub(super) struct Envs {
-    all: Vec<(Env, View)>,
+    all: Vec<(BootMemory, View)>,
     numbers: HashMap<Vec<u8>, u16>,
     edits: HashMap<(u16, u32), u16>,
     torn: HashMap<Write, Vec<Copy>>,
 }
 
 impl Envs {
-    pub(super) fn number(&mut self, env: Env) -> u16 {
-        let bytes = env.encode(LEN, None).expect("it fits");
+    pub(super) fn number(&mut self, env: BootMemory) -> u16 {
+        let bytes = bench::write_copy(&env, 0, LEN);
         let next = u16::try_from(self.all.len()).expect("few environments");
         *self.numbers.entry(bytes).or_insert_with(|| {
             let view = View::of(&env);
@@ -69,7 +64,7 @@ impl Envs {
     }
 
     /// `env` after `edit`, which `key` names.
-    pub(super) fn edit(&mut self, env: u16, key: u32, edit: impl FnOnce(&mut Env)) -> u16 {
+    pub(super) fn edit(&mut self, env: u16, key: u32, edit: impl FnOnce(&mut BootMemory)) -> u16 {
         if let Some(known) = self.edits.get(&(env, key)) {
             return *known;
         }
@@ -82,7 +77,7 @@ impl Envs {
 
     fn bytes(&self, copy: Copy) -> Option<Vec<u8>> {
         let (serial, env) = copy?;
-        Some(self.all[usize::from(env)].0.encode(LEN, Some(serial)).expect("it fits"))
+        Some(bench::write_copy(&self.all[usize::from(env)].0, serial, LEN))
     }
 
     /// What a write that was cut can leave, over all bytes at which it can be: the first bytes
@@ -99,10 +94,8 @@ impl Envs {
         let mut outcomes = Vec::new();
         for at in 0..=LEN {
             for rest in &rests {
-                let outcome = match Env::decode(&[&new[..at], &rest[at..]].concat(), true) {
-                    Ok((env, serial)) => Some((serial.expect("redundant"), self.number(env))),
-                    Err(_) => None,
-                };
+                let torn = [&new[..at], &rest[at..]].concat();
+                let outcome = bench::said_by(&torn).map(|(env, serial)| (serial, self.number(env)));
                 if !outcomes.contains(&outcome) {
                     outcomes.push(outcome);
                 }
@@ -119,7 +112,7 @@ pub(super) fn chosen(world: &World, mistake: Option<Mistake>) -> Result<usize, V
         [Some((a, _)), Some((b, _))] if mistake == Some(Mistake::LargerSerialWins) => {
             Ok(usize::from(b > a))
         }
-        [Some((a, _)), Some((b, _))] => Ok(choose(a, b)),
+        [Some((a, _)), Some((b, _))] => Ok(bench::newer((a, b))),
         [Some(_), None] => Ok(0),
         [None, Some(_)] => Ok(1),
         [None, None] => Err(Violation::EnvironmentLost),

@@ -7,7 +7,7 @@ use super::mistakes::Mistake;
 use super::numbered::Numbered;
 use super::order::{Asked, Trusts};
 use super::world::{Ask, Content, Found, Scenario, Violation, World};
-use crate::boot::uboot::{Env, names};
+use crate::boot::BootMemory;
 use crate::model::Txn;
 use crate::update::{Effect, Ended, Journal, Label, Memory, Outcome, Phase};
 use std::collections::HashMap;
@@ -58,19 +58,13 @@ impl Machine {
         let home = self.scenario.home;
         let (mut slots, txn) = ([Content::Older; 2], Txn::new(&Content::Old.digest(), 1));
         slots[home as usize] = Content::Old;
-        let mut env = Env::new();
-        for (name, value) in [
-            (names::ALTBOOTCMD, "run surefoot_altboot"),
-            (names::BOOTCOUNT, "3"),
-            (names::BOOTLIMIT, "3"),
-            (names::COUNTER, "uboot"),
-            (names::GOOD, home.other().letter()),
-            (names::SLOT, home.letter()),
-            (names::TXN, txn.as_str()),
-            (names::TRIAL, "0"),
-        ] {
-            env.set(name, value).expect("our own words");
-        }
+        let env = BootMemory {
+            slot: Some(home),
+            good: Some(home.other()),
+            txn: Some(txn.clone()),
+            bootcount: 3,
+            ..BootMemory::factory()
+        };
         let (env, serial) = (self.envs.number(env), self.scenario.serial);
         let (work, detail) = (work(Content::Old, home), String::new());
         let outcome = Ended::Updated;

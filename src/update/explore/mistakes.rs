@@ -2,8 +2,7 @@
 
 use super::machine::Machine;
 use super::world::World;
-use crate::boot::BootChange;
-use crate::boot::uboot::{Env, apply, names};
+use crate::boot::{BootChange, BootMemory, bench};
 use crate::model::ReasonCode;
 use crate::update::endings::{arm, begin, unknown_txn};
 use crate::update::{Done, Effect, Facts, Journal, Phase, Step, Wish, decide as real};
@@ -240,23 +239,21 @@ pub(super) fn writes(mistake: Option<Mistake>, change: &BootChange) -> std::ops:
 }
 
 /// Makes one part of a change.
-pub(super) fn change(mistake: Option<Mistake>, env: &mut Env, change: &BootChange, part: u32) {
-    let kept = |env: &Env, name| env.get(name).map(|v| v.into_owned());
-    let (good, count) = (kept(env, names::GOOD), kept(env, names::BOOTCOUNT));
-    apply(env, change).expect("our own words");
+pub(super) fn change(
+    mistake: Option<Mistake>,
+    env: &mut BootMemory,
+    change: &BootChange,
+    part: u32,
+) {
+    let before = std::mem::replace(env, bench::changed(env, change));
     if !matches!(change, BootChange::Arm { .. }) {
         return;
     }
-    let mut set = |name, value: Option<String>| {
-        if let Some(value) = value {
-            env.set(name, &value).expect("it stood there");
-        }
-    };
     match mistake {
-        Some(Mistake::ArmInTwoWrites) if part == 1 => set(names::TRIAL, Some("0".to_owned())),
-        Some(Mistake::CountKeptOnArming) => set(names::BOOTCOUNT, count),
-        Some(Mistake::FallbackSlotForgotten) => set(names::GOOD, good),
-        Some(Mistake::NoTransaction) => env.remove(names::TXN),
+        Some(Mistake::ArmInTwoWrites) if part == 1 => env.trial = false,
+        Some(Mistake::CountKeptOnArming) => env.bootcount = before.bootcount,
+        Some(Mistake::FallbackSlotForgotten) => env.good = before.good,
+        Some(Mistake::NoTransaction) => env.txn = None,
         _ => {}
     }
 }

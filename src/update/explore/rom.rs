@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::mistakes::Mistake;
 use super::world::{Board, Content, Nature, Violation, World};
-use crate::boot::uboot::{Env, names};
+use crate::boot::BootMemory;
 use crate::model::SlotId;
 
 /// Boots that a trial has.
@@ -32,7 +32,7 @@ impl Machine {
                 let env = self.env(&world)?;
                 let count = if unlimited { count.min(2) } else { count };
                 let counted = self.envs.edit(env, COUNT - 16 - count, |env| {
-                    env.set(names::BOOTCOUNT, &count.to_string()).expect("a number");
+                    env.bootcount = count;
                 });
                 world = self.write(world, counted, cut)?;
             }
@@ -86,18 +86,14 @@ impl Machine {
     }
 }
 
-fn give_up(env: &mut Env, mistake: Option<Mistake>) {
-    let of = |env: &Env, name| env.get(name).map_or_else(|| "a".to_owned(), |v| v.into_owned());
-    let set = |env: &mut Env, name, value: &str| env.set(name, value).expect("our own words");
+fn give_up(env: &mut BootMemory, mistake: Option<Mistake>) {
     if mistake == Some(Mistake::FallbackToggles) {
-        let other = if of(env, names::SLOT) == "a" { "b" } else { "a" };
-        return set(env, names::SLOT, other);
+        env.slot = Some(env.slot.unwrap_or(SlotId::A).other());
+        return;
     }
-    let (good, txn) = (of(env, names::GOOD), of(env, names::TXN));
-    set(env, names::SLOT, &good);
-    set(env, names::TRIAL, "0");
-    set(env, names::BOOTCOUNT, "0");
+    env.slot = Some(env.good.unwrap_or(SlotId::A));
+    (env.trial, env.bootcount) = (false, 0);
     if mistake != Some(Mistake::GivenUpWithoutName) {
-        set(env, names::FALLBACK, &txn);
+        env.fallback.clone_from(&env.txn);
     }
 }

@@ -1,18 +1,18 @@
 //! What each defect makes of the grade.
 
-use super::tests::{MIB, TWO, factory, store};
-use super::uboot::{Env, UbootControl, names};
-use super::{BootControl, BootFacts, Grade, grade, overall};
+use super::{Env, UbootControl, grade, names};
+use crate::boot::tests::{MIB, TWO, factory, store};
+use crate::boot::{BootControl, BootFacts, Finding, Grade, overall};
 use crate::disk::fake::{FakeDevice, gpt_disk};
 use crate::disk::{Partition, PartitionTable};
 use std::path::Path;
 use std::sync::Arc;
 
-fn facts_of(env: &Env, text: &str, dir: &Path) -> BootFacts {
+fn control_of(env: &Env, text: &str, dir: &Path) -> UbootControl {
     let device = Arc::new(FakeDevice::new(vec![0; 24 << 20]));
     let control = UbootControl::new(store(&device, text, &dir.join("l")));
     control.store().write_factory(env).unwrap();
-    control.look().unwrap()
+    control
 }
 
 fn table(start: u64, len: u64) -> PartitionTable {
@@ -20,12 +20,20 @@ fn table(start: u64, len: u64) -> PartitionTable {
     crate::disk::read_table(&FakeDevice::new(bytes)).unwrap()
 }
 
+/// All findings of what was found, on a disk with this table.
+fn findings(control: &UbootControl, facts: &BootFacts, table: &PartitionTable) -> Vec<Finding> {
+    let mut out = control.findings(facts);
+    out.extend(grade::places(&facts.copies, table));
+    out
+}
+
 #[test]
 fn grades_say_what_is_wrong_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(16 * MIB, 4 * MIB);
     let graded = |env: &Env, text: &str, accept: bool| {
-        let findings = grade(&facts_of(env, text, dir.path()), Some(&table), accept);
+        let control = control_of(env, text, dir.path()).accept_single_copy(accept);
+        let findings = findings(&control, &control.look().unwrap(), &table);
         for f in &findings {
             assert!(f.reason.len() > 10 && f.remedy.ends_with('.'), "{f:?}");
         }
@@ -66,14 +74,18 @@ fn grades_say_what_is_wrong_and_what_to_do() {
 #[test]
 fn dead_copies_grade_weak_and_off() {
     let dir = tempfile::tempdir().unwrap();
-    let mut facts = facts_of(&factory(), TWO, dir.path());
+    let control = control_of(&factory(), TWO, dir.path());
+    let mut facts = control.look().unwrap();
     facts.copies[1].dead = Some("checksum wrong".to_owned());
-    let findings = grade(&facts, None, false);
-    assert_eq!((overall(&findings), findings.len()), (Grade::Weak, 1));
-    facts.copies[0].dead = Some("checksum wrong".to_owned());
-    assert_eq!(overall(&grade(&facts, None, false)), Grade::Off);
+    let found = control.findings(&facts);
+    assert_eq!((overall(&found), found.len()), (Grade::Weak, 1));
+    // Read again: why nothing can be known is found at a look.
+    let dead = Arc::new(FakeDevice::new(vec![0; 24 << 20]));
+    let dead = UbootControl::new(store(&dead, TWO, &dir.path().join("l")));
+    let found = dead.findings(&dead.look().unwrap());
+    assert_eq!((overall(&found), found.len()), (Grade::Off, 1), "one finding for both");
     // An environment partition of its own is no overlap; a slot is.
-    let mut facts = facts_of(&factory(), TWO, dir.path());
+    let mut facts = control.look().unwrap();
     let part = |type_id: &str| Partition {
         number: 1,
         name: "env".to_owned(),
@@ -84,10 +96,10 @@ fn dead_copies_grade_weak_and_off() {
     };
     let mut table = table(16 * MIB, MIB);
     table.partitions.push(part("0fc63daf-8483-4772-8e79-3d69d8477de4"));
-    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Off);
+    assert_eq!(overall(&findings(&control, &facts, &table)), Grade::Off);
     facts.copies[0].own_partition = true;
-    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);
+    assert_eq!(overall(&findings(&control, &facts, &table)), Grade::Armed);
     facts.copies[0].own_partition = false;
     table.partitions[1] = part("3de21764-95bd-54bd-a5c3-4abe786f38a8");
-    assert_eq!(overall(&grade(&facts, Some(&table), false)), Grade::Armed);
+    assert_eq!(overall(&findings(&control, &facts, &table)), Grade::Armed);
 }
