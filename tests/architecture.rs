@@ -211,6 +211,27 @@ fn only_sys_speaks_to_the_kernel() {
     assert!(kernel_words(Path::new("slot/x.rs"), "// unsafe nix\n").is_empty());
 }
 
+/// Who may name a part of `boot::uboot`: the room itself, and what makes or simulates boards with
+/// U-Boot. All others meet a bootloader behind `BootControl`.
+fn names_u_boot(path: &Path, text: &str) -> bool {
+    let source = Source::new(path, text);
+    let known = ["boot", "provision", "sim"];
+    let may = source.room().is_none_or(|room| known.contains(&room.as_str()));
+    !may && source.names("boot", "uboot")
+}
+
+#[test]
+fn a_bootloader_is_met_behind_its_trait() {
+    for (path, text) in sources() {
+        assert!(!names_u_boot(&path, &text), "{}: use boot::BootControl", path.display());
+    }
+    let planted = "use crate::boot::uboot::Env;";
+    assert!(names_u_boot(Path::new("device/world.rs"), planted));
+    assert!(names_u_boot(Path::new("powercut/x.rs"), "fn f() { crate::boot::uboot::apply() }"));
+    assert!(!names_u_boot(Path::new("sim/boot.rs"), planted));
+    assert!(!names_u_boot(Path::new("device/world.rs"), "use crate::boot::BootControl;"));
+}
+
 /// What is wrong with the first paragraph of a room's `mod.rs`.
 fn door_fault(text: &str) -> Option<&'static str> {
     let first: Vec<&str> = text
