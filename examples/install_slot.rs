@@ -88,13 +88,13 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
         compatible: "bench".parse().expect("because it is in the alphabet"),
         hardware: None,
     };
-    let plan = plan(&release, &device, surefoot::disk::BlockDevice::len(target.device()))?;
+    let plan = plan(&release, &device, layout.parts(target.id()))?;
     let start = Instant::now();
     check_file(&*source, &release, Depth::Stored, &Nowhere)?;
     println!("checked after {:?}", start.elapsed());
     let reuse = match how {
         "resume" => Reuse::Resume,
-        "shared" => installed(target.device(), &trust)?
+        "shared" => installed(target.parts(), &trust)?
             .map_or(Reuse::Nothing, |i| Reuse::SharedWith(Box::new(i))),
         _ => Reuse::Nothing,
     };

@@ -138,7 +138,7 @@ fn the_partition_is_held_alone_and_written_in_place() {
     let card = Card::new();
     run("mke2fs", &["-q", card.part("2").to_str().unwrap()]);
     let key = card.key().unwrap();
-    let slot = key.device();
+    let slot = &key.parts()[0].device;
     assert_eq!(slot.len(), 4 * MIB);
     let mut block = surefoot::sys::AlignedBuf::new(8192);
     block.fill(0x77);
@@ -262,7 +262,8 @@ fn a_read_only_disk_is_called_so_before_anything_is_written_and_where_it_is() {
     assert!(failure.detail().contains(node.to_str().unwrap()), "{failure}");
     // And a write that is tried all the same says no other code.
     if let Ok(key) = card.key() {
-        let failure = key.device().write_at(0, &[0; 4096]).and_then(|()| key.device().flush());
+        let slot = &key.parts()[0].device;
+        let failure = slot.write_at(0, &[0; 4096]).and_then(|()| slot.flush());
         assert_eq!(failure.unwrap_err().code(), ReasonCode::DiskReadOnly);
     }
     run("blockdev", &["--setrw", node.to_str().unwrap()]);

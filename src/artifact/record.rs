@@ -12,7 +12,7 @@
 
 use super::context::check_contexts;
 use super::head::{Head, read_exactly, read_header};
-use super::{Chunk, ChunkTable, Manifest, Payload, Release, image_digest};
+use super::{Chunk, ChunkTable, Manifest, Payload, PayloadKind, Release, image_digest};
 use crate::model::{Digest, Failure, Identifier, KeyId, ReasonCode, Result};
 use crate::trust::{
     Claims, PublicKey, Purpose, SignatureRecord, Statement, Trust, Verified, recall, vouch,
@@ -32,10 +32,16 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// The first of the payloads that stand here.
-    pub fn payload(&self) -> &Payload {
-        // `read_record` has checked the indices.
-        &self.manifest.payloads[self.payloads[0]]
+    /// The payload that stands in a part of the slot, by its index in the manifest.
+    pub fn payload_of(&self, part: &Identifier) -> Option<usize> {
+        let is = |n: &&usize| self.manifest.payloads[**n].part().as_ref() == Some(part);
+        self.payloads.iter().find(is).copied()
+    }
+
+    /// The root filesystem that stands here.
+    pub fn rootfs(&self) -> Option<&Payload> {
+        let mut standing = self.payloads.iter().map(|n| &self.manifest.payloads[*n]);
+        standing.find(|payload| payload.kind == PayloadKind::Rootfs)
     }
 
     /// The chunks of one of the payloads that stand here, by its index in the manifest; `None` where

@@ -26,7 +26,7 @@ impl World {
     /// What a slot holds, by its record, by what was committed, and by the journal.
     pub fn held(&self, slot: SlotId) -> Held {
         let traces = self.traces();
-        let record = self.partition(slot).and_then(|p| slot_record(&p, &self.trust()));
+        let record = self.parts(slot).and_then(|parts| slot_record(&parts, &self.trust()));
         let (mut installed, mut signers, mut recorded) = (None, Vec::new(), true);
         let says = match record {
             Ok(SlotRecord::Missing(lack)) => {

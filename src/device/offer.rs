@@ -59,8 +59,7 @@ pub(super) fn weigh(
 ) -> Result<(Plan, Work)> {
     let booted = world.booted()?;
     let slot = booted.other();
-    let first = world.layout.first(slot);
-    let plan = plan(release, &world.target()?, first.len)?;
+    let plan = plan(release, &world.target()?, world.layout.parts(slot))?;
     let boot = world.boot.look()?;
     let (running, offered) = (world.named(booted), named(&release.manifest));
     let digest = release.body_digest();

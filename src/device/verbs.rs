@@ -278,8 +278,7 @@ pub(super) fn go_back(
 
 /// Reads a whole slot and compares it with its signed record.
 pub fn verify_slot(world: &World, slot: SlotId, sink: &dyn Sink) -> Result<SlotVerdict> {
-    let partition = world.partition(slot)?;
-    install::verify_slot(&partition, &world.trust()?, sink)
+    install::verify_slot(&world.parts(slot)?, &world.trust()?, sink)
 }
 
 /// Every move that ended, oldest first; also the one that ended with this boot and that nobody

@@ -5,11 +5,10 @@ use super::rights::{may_look, may_write};
 use crate::artifact::Installed;
 use crate::boot::{BootControl, BootFacts};
 use crate::config::Settings;
-use crate::disk::{BlockDevice, Disk};
+use crate::disk::Disk;
 use crate::health::{Remote, Seen};
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
-use crate::slot::{self, Layout};
-use crate::sys::AlignedBuf;
+use crate::slot::{self, Layout, OpenPart};
 use crate::sys::lock::{FileLock, Holder, holder};
 use crate::sys::process::{Children, Runner};
 use crate::sys::{clock, durable, files, host, mounts};
@@ -165,9 +164,9 @@ impl World {
         Ok(crate::install::Target { product, compatible, hardware })
     }
 
-    /// A slot's first partition for reading.
-    pub fn partition(&self, slot: SlotId) -> Result<crate::disk::Window> {
-        self.disk.read_partition(self.layout.first(slot))
+    /// The parts of a slot for reading.
+    pub fn parts(&self, slot: SlotId) -> Result<Vec<OpenPart>> {
+        slot::read_parts(&self.disk, &self.layout, slot)
     }
 
     /// The security epoch below which nothing is installed or returned to: the stored floor, or
@@ -194,12 +193,9 @@ impl World {
         Work { digest, slot, partitions, from, to, order }
     }
 
-    /// Whether a bootloader would find a filesystem in the slot: its superblock stands in the
-    /// first 128 KiB, which are destroyed first and written last.
+    /// Whether a bootloader would find a system in the slot: [`slot::bootable`].
     pub fn bootable(&self, slot: SlotId) -> bool {
-        let mut first = AlignedBuf::new(slot::FILESYSTEM_HEAD.next_multiple_of(4096));
-        let read = self.partition(slot).and_then(|p| p.read_at(0, &mut first));
-        read.is_ok() && slot::filesystem(&first).is_some()
+        self.parts(slot).is_ok_and(|parts| slot::bootable(&parts))
     }
 
     /// The journal, or an empty one: that it was lost is answered from the environment.

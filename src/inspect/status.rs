@@ -1,10 +1,12 @@
 //! What a device says of itself. Reads only, takes no lock, hashes nothing.
 
+use crate::artifact::Installed;
 use crate::boot::{BootFacts, Grade};
 use crate::device::{
     Certificate, Hold, Next, Running, Summary, World, grade, look, postmortem, sentence, time_left,
 };
 use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, Txn};
+use crate::slot::Part;
 use crate::sys::clock;
 use crate::update::{Drill, Ended, Identity, Journal, Phase, State, Wish, at_rest};
 use serde::{Deserialize, Serialize};
@@ -26,7 +28,7 @@ pub struct SlotView {
     pub release_counter: u64,
     /// The anti-rollback epoch; 0 if unknown.
     pub security_epoch: u32,
-    /// SHA-256 of the whole image, as signed.
+    /// SHA-256 of the image of the root filesystem, as signed.
     pub sha256: Option<Digest>,
     /// The artifact that brought it: SHA-256 of its manifest.
     pub artifact: Option<Digest>,
@@ -34,6 +36,20 @@ pub struct SlotView {
     pub bootable: bool,
     /// Its partitions.
     pub partitions: Vec<String>,
+    /// Its parts, in the order of `[slots]`.
+    #[serde(default)]
+    pub parts: Vec<PartView>,
+}
+
+/// One part of a slot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartView {
+    /// What a release calls it.
+    pub part: String,
+    /// Its partition.
+    pub partition: String,
+    /// SHA-256 of its image, as signed.
+    pub sha256: Option<Digest>,
 }
 
 /// A trial that is armed or running.
@@ -265,6 +281,15 @@ pub fn status(world: &World) -> Result<Status> {
     })
 }
 
+fn parts(world: &World, slot: SlotId, installed: Option<&Installed>) -> Vec<PartView> {
+    let view = |part: &Part| {
+        let payload = installed.and_then(|i| Some(&i.manifest.payloads[i.payload_of(&part.name)?]));
+        let (name, partition) = (part.name.to_string(), part.partition.name.clone());
+        PartView { part: name, partition, sha256: payload.map(|p| p.sha256) }
+    };
+    world.layout.parts(slot).iter().map(view).collect()
+}
+
 fn view(world: &World, slot: SlotId) -> SlotView {
     let held = world.held(slot);
     let (label, bootable) = (&held.stand.label, world.bootable(slot));
@@ -276,9 +301,10 @@ fn view(world: &World, slot: SlotId) -> SlotView {
         doubt: held.stand.why.as_ref().filter(|_| stands).map(Failure::to_string),
         release_counter: named.release_counter,
         security_epoch: named.security_epoch,
-        sha256: held.installed.as_ref().map(|i| i.payload().sha256),
+        sha256: held.installed.as_ref().and_then(|i| i.rootfs()).map(|p| p.sha256),
         artifact: Some(label.digest).filter(|d| *d != Digest::NONE),
         bootable,
+        parts: parts(world, slot, held.installed.as_deref()),
         partitions: world.layout.parts(slot).iter().map(|p| p.partition.name.clone()).collect(),
     }
 }

@@ -41,7 +41,10 @@ pub fn check_file(
     source.read_at(release.rest_offset(), &mut pages)?;
     check_pages(release.pages(), &pages)?;
     let places = Places::new(&release.table.chunks, release.payload_offset());
-    check_chunks(source, &places, |_| true, depth, sink)
+    let progress = Progress::start(sink, Phase::Verify, release.payload_len());
+    check_chunks(source, &places, |_| true, depth, &progress)?;
+    progress.end();
+    Ok(())
 }
 
 /// Checks the chunks that `wanted` names. `CHUNK_CORRUPT`, and what the source says.
@@ -50,14 +53,12 @@ pub(super) fn check_chunks(
     places: &Places,
     wanted: impl Fn(usize) -> bool,
     depth: Depth,
-    sink: &dyn Sink,
+    progress: &Progress,
 ) -> Result<()> {
     let runs = match depth {
         Depth::Stored => stretches(places, (0..places.count()).filter(|i| wanted(*i))),
         Depth::Decoded => groups(places),
     };
-    let total = runs.iter().map(|run| places.stored(run)).map(|bytes| bytes.end - bytes.start);
-    let progress = Progress::start(sink, Phase::Verify, total.sum());
     let next = AtomicUsize::new(0);
     on_threads(THREADS, || {
         let mut stored = Vec::new();
@@ -92,9 +93,7 @@ pub(super) fn check_chunks(
             }
         }
         Ok(())
-    })?;
-    progress.end();
-    Ok(())
+    })
 }
 
 /// The first `len` bytes of a payload's image, or all of a shorter one: decodes the chunks that they

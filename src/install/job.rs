@@ -1,17 +1,19 @@
 //! From what is asked to what is written: look at the slot first, then decide, then write.
 
 use super::check::{Depth, check_chunks, check_length};
-use super::origin::{Origin, without_copies};
-use super::plan::Plan;
-use super::reuse::{Reuse, origins};
+use super::origin::Origin;
+use super::part::PartOrder;
+use super::plan::{PartPlan, Plan};
+use super::progress::Progress;
+use super::reuse::{Reuse, find_standing};
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use crate::artifact::Release;
 use crate::disk::BlockDevice;
-use crate::event::Sink;
-use crate::model::{Failure, ReasonCode, Result};
-use crate::slot::Inactive;
+use crate::event::{Phase, Sink};
+use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::record::{PAYLOAD_MAX, encode_record};
+use crate::slot::{Inactive, OpenPart};
 use crate::source::Input;
 use crate::trust::Verified;
 
@@ -37,40 +39,57 @@ pub struct Job<'a> {
 /// each chunk comes from, and nothing is changed yet.
 pub struct Prepared<'a> {
     order: Order<'a>,
-    origins: Vec<Origin>,
     input: Input,
-    target: &'a Inactive,
+    slot: SlotId,
     sink: &'a dyn Sink,
 }
 
 impl<'a> Job<'a> {
     /// Looks at what the slot holds. Changes nothing.
     pub fn prepare(self) -> Result<Prepared<'a>> {
-        let (release, device) = (self.release, self.target.device());
-        let payload = &release.manifest.payloads[self.plan.payload];
-        if self.plan.slot != device.len() || payload.size != self.plan.image {
-            let detail = "the plan was made for another slot or release";
-            return Err(Failure::new(ReasonCode::Internal, detail));
-        }
-        if let Input::Seekable(source) = &self.input {
+        let Job { release, plan, input, target, reuse, sink } = self;
+        let mut parts = parts(release, plan, target.parts())?;
+        if let Input::Seekable(source) = &input {
             check_length(&**source, release)?;
         }
-        let order = Order {
-            table: &release.table.chunks,
-            pages: release.pages(),
-            first_chunk: payload.first_chunk as usize,
-            places: Places::new(release.chunks_of(payload), release.stored_offset_of(payload)),
-            record: aligned(&encode_record(&release.record(&[self.plan.payload], PAYLOAD_MAX)?)?)?,
-            other: None,
-        };
-        let mut origins = origins(device, &order.places, &self.reuse, self.sink)
-            .map_err(|f| f.at(format_args!("slot {}", self.target.id())))?;
-        let Job { input, target, sink, .. } = self;
+        find_standing(&mut parts, &reuse, sink)
+            .map_err(|f| f.at(format_args!("slot {}", target.id())))?;
         if let Input::Stream(_) = input {
-            origins = without_copies(&origins);
+            parts.iter_mut().for_each(PartOrder::fetch_copies);
         }
-        Ok(Prepared { order, origins, input, target, sink })
+        let mut payloads: Vec<usize> = plan.parts.iter().map(|part| part.payload).collect();
+        payloads.sort_unstable();
+        let record = aligned(&encode_record(&release.record(&payloads, PAYLOAD_MAX)?)?)?;
+        let (table, pages) = (&release.table.chunks, release.pages());
+        let order = Order { table, pages, parts, record };
+        Ok(Prepared { order, input, slot: target.id(), sink })
     }
+}
+
+/// The parts as planned, each on its partition. The plan was made for this slot and this release.
+fn parts<'a>(
+    release: &'a Release,
+    plan: &Plan,
+    target: &'a [OpenPart],
+) -> Result<Vec<PartOrder<'a>>> {
+    let other =
+        || Failure::new(ReasonCode::Internal, "the plan was made for another slot or release");
+    if plan.parts.len() != target.len() {
+        return Err(other());
+    }
+    let part = |(planned, open): (&PartPlan, &'a OpenPart)| {
+        let payload = release.manifest.payloads.get(planned.payload).ok_or_else(other)?;
+        let same = planned.part == open.name
+            && payload.part().as_ref() == Some(&open.name)
+            && planned.partition == open.device.len()
+            && planned.image == payload.size;
+        if !same {
+            return Err(other());
+        }
+        let places = Places::new(release.chunks_of(payload), release.stored_offset_of(payload));
+        Ok(PartOrder::new(&open.name, &open.device, payload.first_chunk as usize, places))
+    };
+    plan.parts.iter().zip(target).map(part).collect()
 }
 
 impl Prepared<'_> {
@@ -84,28 +103,32 @@ impl Prepared<'_> {
     /// would only keep a device from what it can safely have; and on a resume there is no system
     /// left in the slot that an early refusal could spare.
     pub fn check_missing(&self) -> Result<()> {
-        match &self.input {
-            Input::Seekable(source) => check_chunks(
-                &**source,
-                &self.order.places,
-                |i| self.origins[i] == Origin::Fetch,
-                Depth::Stored,
-                self.sink,
-            ),
-            Input::Stream(_) => Ok(()),
+        let Input::Seekable(source) = &self.input else { return Ok(()) };
+        let parts = &self.order.parts;
+        let missing = |part: &PartOrder, i: usize| part.origins[i] == Origin::Fetch;
+        let stored = parts.iter().flat_map(|part| {
+            let missing = (0..part.places.count()).filter(|i| missing(part, *i));
+            missing.map(|i| u64::from(part.places.chunks[i].stored_len))
+        });
+        let progress = Progress::start(self.sink, Phase::Verify, stored.sum());
+        for part in parts {
+            let wanted = |i: usize| missing(part, i);
+            check_chunks(&**source, &part.places, wanted, Depth::Stored, &progress)
+                .map_err(part.place(parts.len()))?;
         }
+        progress.end();
+        Ok(())
     }
 
     /// Writes the release to the slot and reads it back. On success the slot holds exactly the
-    /// image, and its record.
+    /// images of its parts, and its record.
     ///
     /// A failure (`CHUNK_CORRUPT`, `TRUNCATED`, `TRAILING_BYTES`, `SOURCE_LOST`, `READ_BACK`,
-    /// `IO`, `NO_SPACE`) leaves the slot without its first 128 KiB and without a record: it
-    /// offers no kernel, and the next installation may resume.
+    /// `IO`, `NO_SPACE`) leaves every part of the slot without its first 128 KiB, and the slot
+    /// without a record: it offers no kernel, and the next installation may resume.
     pub fn write(self) -> Result<Report> {
-        let device = self.target.device();
-        let written = self.order.carry_out(device, self.input, &self.origins, self.sink);
-        written.map_err(|f| f.at(format_args!("slot {}", self.target.id())))
+        let written = self.order.carry_out(self.input, self.sink);
+        written.map_err(|f| f.at(format_args!("slot {}", self.slot)))
     }
 }
 

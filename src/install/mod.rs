@@ -3,8 +3,9 @@
 //! never writes a byte whose signed hash it has not checked.
 //!
 //! The order of a slot's writes (`write.rs`) is what makes a power cut harmless: the first 128
-//! KiB are destroyed before anything else changes and come back after everything else has been
-//! read back from the medium. In between the slot offers no kernel.
+//! KiB of every part are destroyed before anything else changes and come back after everything else
+//! has been read back from the medium, those of the first part last. In between the slot offers no
+//! kernel.
 
 mod buffers;
 mod check;
@@ -15,6 +16,7 @@ mod lay;
 mod line;
 mod medium;
 mod origin;
+mod part;
 mod pipeline;
 mod plan;
 mod progress;
@@ -37,7 +39,7 @@ fn small(len: u64) -> usize {
 pub use check::{Depth, check_file, check_length, image_head};
 pub use job::{Job, Prepared, write_slot};
 pub use origin::Origin;
-pub use plan::{Plan, Target, plan};
+pub use plan::{PartPlan, Plan, Target, plan};
 pub use reuse::Reuse;
 pub use verdict::{SlotRecord, SlotVerdict, installed, slot_record, verify_slot};
 pub use write::Report;

@@ -2,6 +2,7 @@
 
 use crate::artifact::{Manifest, Payload, Release};
 use crate::model::{Failure, Identifier, ReasonCode, Result, Version};
+use crate::slot::Part;
 use crate::slot::record::record_offset;
 use crate::trust::Verified;
 use serde::{Deserialize, Serialize};
@@ -24,46 +25,97 @@ pub struct Plan {
     pub version: Version,
     /// Its order among releases.
     pub release_counter: u64,
+    /// What is written to each part of the slot, in the order of `[slots]`.
+    pub parts: Vec<PartPlan>,
+    /// The length of all images.
+    pub image: u64,
+    /// Image bytes that the artifact carries; the rest is zeros.
+    pub carried: u64,
+    /// Stored bytes of these payloads, the most that is read from the source.
+    pub stored: u64,
+    /// How many chunks they have.
+    pub chunks: usize,
+    /// The length of the slot, its record included.
+    pub slot: u64,
+}
+
+/// What would be written to one part of a slot. All lengths are bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartPlan {
+    /// The part.
+    pub part: Identifier,
     /// Which payload of the manifest, counted from 0.
     pub payload: usize,
     /// The length of the image.
     pub image: u64,
     /// Image bytes that the artifact carries; the rest is zeros.
     pub carried: u64,
-    /// Stored bytes of this payload, the most that is read from the source.
+    /// Stored bytes of this payload.
     pub stored: u64,
     /// How many chunks it has.
     pub chunks: usize,
-    /// The length of the slot, its record included.
-    pub slot: u64,
+    /// The length of the partition; in the first part the slot record included.
+    pub partition: u64,
 }
 
-/// Finds the payload for this device and checks that it fits a slot of `slot_len` bytes.
+/// Finds the payload for each part of this device's slots and checks that it fits.
 /// `WRONG_PRODUCT`, `INCOMPATIBLE`, `NO_PAYLOAD`, `UPDATER_TOO_OLD` (this hardware requires a
-/// payload of an unknown kind), `MANIFEST_INVALID` (two payloads for one slot), `TOO_BIG`.
-pub fn plan(release: &Verified<Release>, target: &Target, slot_len: u64) -> Result<Plan> {
+/// payload of an unknown kind), `PART_MISSING`, `PART_UNKNOWN`, `TOO_BIG`.
+pub fn plan(release: &Verified<Release>, target: &Target, parts: &[Part]) -> Result<Plan> {
     let manifest = &release.manifest;
     for_this_device(manifest, target)?;
-    let payload = the_one(manifest, target)?;
-    let found = &manifest.payloads[payload];
-    let room = record_offset(slot_len);
-    if found.size > room {
-        return Err(Failure::new(
-            ReasonCode::TooBig,
-            format!("the image has {} bytes, the slot has room for {room}", found.size),
-        ));
+    let chosen = manifest.select(target.hardware.as_ref())?;
+    let mut planned = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let Some(payload) = chosen.iter().find(|p| p.part().as_ref() == Some(&part.name)) else {
+            let text =
+                format!("it carries no image for `{}`, a part of this device's slots", part.name);
+            return Err(Failure::new(ReasonCode::PartMissing, text));
+        };
+        planned.push(plan_part(release, payload, part, index == 0)?);
     }
-    let chunks = release.chunks_of(found);
-    let carried = chunks.iter().filter(|c| !c.is_zero());
+    let of_the_slot = |name: &Identifier| parts.iter().any(|part| part.name == *name);
+    if let Some(other) = chosen.iter().filter_map(|p| p.part()).find(|name| !of_the_slot(name)) {
+        let text = format!(
+            "it carries an image for `{other}`, and no part of this device's slots is called so"
+        );
+        return Err(Failure::new(ReasonCode::PartUnknown, text));
+    }
+    let sum = |of: fn(&PartPlan) -> u64| planned.iter().map(of).sum();
     Ok(Plan {
         version: manifest.version.clone(),
         release_counter: manifest.release_counter,
-        payload,
-        image: found.size,
+        image: sum(|p| p.image),
+        carried: sum(|p| p.carried),
+        stored: sum(|p| p.stored),
+        chunks: planned.iter().map(|p| p.chunks).sum(),
+        slot: sum(|p| p.partition),
+        parts: planned,
+    })
+}
+
+fn plan_part(release: &Release, payload: &Payload, part: &Part, first: bool) -> Result<PartPlan> {
+    let len = part.partition.len;
+    let room = if first { record_offset(len) } else { len };
+    if payload.size > room {
+        let (name, size) = (&part.name, payload.size);
+        let text =
+            format!("the image of `{name}` has {size} bytes, its partition has room for {room}");
+        return Err(Failure::new(ReasonCode::TooBig, text));
+    }
+    let listed = release.manifest.payloads.iter().position(|p| std::ptr::eq(p, payload));
+    let chunks = release.chunks_of(payload);
+    let carried = chunks.iter().filter(|c| !c.is_zero());
+    Ok(PartPlan {
+        part: part.name.clone(),
+        payload: listed.ok_or_else(|| {
+            Failure::new(ReasonCode::Internal, "the chosen payload is not listed")
+        })?,
+        image: payload.size,
         carried: carried.map(|c| u64::from(c.plain_len)).sum(),
-        stored: found.stored_size,
+        stored: payload.stored_size,
         chunks: chunks.len(),
-        slot: slot_len,
+        partition: len,
     })
 }
 
@@ -79,17 +131,4 @@ fn for_this_device(manifest: &Manifest, target: &Target) -> Result<()> {
         return Err(Failure::new(ReasonCode::Incompatible, detail));
     }
     Ok(())
-}
-
-/// The index of the root filesystem for this device.
-fn the_one(manifest: &Manifest, target: &Target) -> Result<usize> {
-    let chosen: Vec<&Payload> = manifest.select(target.hardware.as_ref())?;
-    let [one] = chosen[..] else {
-        return Err(Failure::new(
-            ReasonCode::ManifestInvalid,
-            "it carries more than one payload for the slot",
-        ));
-    };
-    let index = manifest.payloads.iter().position(|p| std::ptr::eq(p, one));
-    index.ok_or_else(|| Failure::new(ReasonCode::Internal, "the chosen payload is not listed"))
 }

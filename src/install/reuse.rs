@@ -3,10 +3,9 @@
 use super::FIRST_LEN;
 use super::medium::standing;
 use super::origin::Origin;
+use super::part::PartOrder;
 use super::progress::Progress;
-use super::spans::Places;
 use crate::artifact::{Installed, image_digest};
-use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
 use crate::model::Result;
 use crate::trust::Verified;
@@ -26,33 +25,47 @@ pub enum Reuse {
     SharedWith(Box<Verified<Installed>>),
 }
 
-/// Where each chunk comes from: the slot itself, where it stands there already. Those that touch the
-/// first 128 KiB never do: they are about to be destroyed (DESIGN 9.2).
-pub(super) fn origins(
-    device: &dyn BlockDevice,
-    places: &Places,
-    reuse: &Reuse,
-    sink: &dyn Sink,
-) -> Result<Vec<Origin>> {
-    let chunks = places.chunks.iter();
-    let wanted: Vec<bool> = match reuse {
-        Reuse::Nothing => return Ok(chunks.map(|c| Origin::of(c, false)).collect()),
-        Reuse::Resume => vec![true; places.count()],
-        Reuse::SharedWith(installed) => shared(places, installed),
+/// Where each chunk of each part comes from: the slot itself, where it stands there already. Those
+/// that touch the first 128 KiB of a part never do: they are about to be destroyed (DESIGN 9.2).
+pub(super) fn find_standing(parts: &mut [PartOrder], reuse: &Reuse, sink: &dyn Sink) -> Result<()> {
+    let wanted = |part: &PartOrder| match reuse {
+        Reuse::Nothing => vec![false; part.places.count()],
+        Reuse::Resume => vec![true; part.places.count()],
+        Reuse::SharedWith(installed) => shared(part, installed),
     };
-    let first = places.starting_below(FIRST_LEN);
-    let wanted = |index: usize| index >= first && wanted[index];
-    let bytes = (0..places.count()).filter(|i| wanted(*i));
-    let bytes = bytes.map(|i| u64::from(places.chunks[i].plain_len)).sum();
+    if matches!(reuse, Reuse::Nothing) {
+        return Ok(());
+    }
+    let wanted: Vec<Vec<bool>> = parts
+        .iter()
+        .map(|part| {
+            let mut wanted = wanted(part);
+            wanted[..part.places.starting_below(FIRST_LEN)].fill(false);
+            wanted
+        })
+        .collect();
+    let bytes = |(part, wanted): (&PartOrder, &Vec<bool>)| -> u64 {
+        let wanted = part.places.chunks.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+        wanted.map(|(chunk, _)| u64::from(chunk.plain_len)).sum()
+    };
+    let bytes = parts.iter().zip(&wanted).map(bytes).sum();
     let progress = Progress::start(sink, Phase::Compare, bytes);
-    let stands = standing(device, places, wanted, &progress)?;
+    for (part, wanted) in parts.iter_mut().zip(&wanted) {
+        let stands = standing(part.device, &part.places, |i| wanted[i], &progress)?;
+        let chunks = part.places.chunks.iter();
+        part.origins = chunks.zip(stands).map(|(c, stands)| Origin::of(c, stands)).collect();
+    }
     progress.end();
-    Ok(chunks.zip(stands).map(|(chunk, stands)| Origin::of(chunk, stands)).collect())
+    Ok(())
 }
 
-/// The chunks that the installed release has at the same offsets.
-fn shared(places: &Places, installed: &Installed) -> Vec<bool> {
-    let theirs = installed.chunks_of(installed.payloads[0]).unwrap_or_default();
+/// The chunks that the installed release has at the same offsets of the same part.
+fn shared(part: &PartOrder, installed: &Installed) -> Vec<bool> {
+    let places = &part.places;
+    let Some(index) = installed.payload_of(part.name) else {
+        return vec![false; places.count()];
+    };
+    let theirs = installed.chunks_of(index).unwrap_or_default();
     let mut at = 0;
     let theirs: HashSet<_> = theirs
         .iter()
@@ -63,7 +76,8 @@ fn shared(places: &Places, installed: &Installed) -> Vec<bool> {
         .collect();
     let ours = places.chunks.iter();
     // Without its chunks the record still says whether it is the very same image.
-    let same = installed.payload().digest == image_digest(ours.map(|c| (c.plain_len, c.plain)));
+    let image = image_digest(ours.map(|c| (c.plain_len, c.plain)));
+    let same = installed.manifest.payloads[index].digest == image;
     let ours = places.chunks.iter().enumerate();
     ours.map(|(index, c)| same || theirs.contains(&(places.of(index).end, c.plain_len, c.plain)))
         .collect()

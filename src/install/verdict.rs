@@ -3,10 +3,11 @@
 use super::medium::{MediumReader, standing};
 use super::progress::Progress;
 use super::spans::Places;
-use crate::artifact::{Chunk, Installed};
+use crate::artifact::{Chunk, Installed, Payload};
 use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
-use crate::model::{Failure, ReasonCode, Result, Version};
+use crate::model::{Failure, Identifier, ReasonCode, Result, Version};
+use crate::slot::OpenPart;
 use crate::slot::record::{Found, Lack, read_record};
 use crate::trust::{Trust, Verified};
 use serde::{Deserialize, Serialize};
@@ -29,24 +30,21 @@ pub enum SlotRecord {
     Accepted(Verified<Installed>),
 }
 
-/// Reads what was installed in the slot whose (first) partition this is. Fails only where the
-/// medium does.
-pub fn slot_record(partition: &dyn BlockDevice, trust: &Result<Trust>) -> Result<SlotRecord> {
-    let bytes = match read_record(partition)? {
+/// Reads what was installed in the slot with these parts. Fails only where the medium does.
+pub fn slot_record(parts: &[OpenPart], trust: &Result<Trust>) -> Result<SlotRecord> {
+    let bytes = match read_record(&parts[0].device)? {
         Found::Complete(bytes) => bytes,
         Found::None(lack) => return Ok(SlotRecord::Missing(lack)),
     };
     let read = trust.as_ref().map_err(Failure::clone);
     Ok(match read.and_then(|trust| crate::artifact::read_record(&bytes, trust)) {
-        Ok(installed) if installed.payload().size <= partition.len() => {
-            SlotRecord::Accepted(installed)
-        }
-        Ok(installed) => {
-            let (size, len) = (installed.payload().size, partition.len());
-            let text = format!("the record is of {size} bytes, and the slot has {len}");
-            let why = Failure::new(ReasonCode::SlotDamaged, text);
-            SlotRecord::NotAccepted { why, bytes }
-        }
+        Ok(installed) => match fits(&installed, parts) {
+            Ok(()) => SlotRecord::Accepted(installed),
+            Err(text) => {
+                let why = Failure::new(ReasonCode::SlotDamaged, text);
+                SlotRecord::NotAccepted { why, bytes }
+            }
+        },
         Err(why) => {
             log::info!("a slot record is not accepted: {why}");
             SlotRecord::NotAccepted { why, bytes }
@@ -54,13 +52,28 @@ pub fn slot_record(partition: &dyn BlockDevice, trust: &Result<Trust>) -> Result
     })
 }
 
+/// Whether a record can be of these parts; the error is in words.
+fn fits(installed: &Installed, parts: &[OpenPart]) -> std::result::Result<(), String> {
+    if installed.payloads.len() != parts.len() {
+        let (count, own) = (installed.payloads.len(), parts.len());
+        return Err(format!("the record is of {count} parts, and the slot has {own}"));
+    }
+    for part in parts {
+        let Some(index) = installed.payload_of(&part.name) else {
+            return Err(format!("the record is of no part `{}`, and the slot has one", part.name));
+        };
+        let (size, len) = (installed.manifest.payloads[index].size, part.device.len());
+        if size > len {
+            return Err(format!("the record is of {size} bytes, and the slot has {len}"));
+        }
+    }
+    Ok(())
+}
+
 /// What was installed, where this device accepts the record now. To tell a record that is not
 /// accepted from none, ask [`slot_record`].
-pub fn installed(
-    partition: &dyn BlockDevice,
-    trust: &Trust,
-) -> Result<Option<Verified<Installed>>> {
-    Ok(match slot_record(partition, &Ok(trust.clone()))? {
+pub fn installed(parts: &[OpenPart], trust: &Trust) -> Result<Option<Verified<Installed>>> {
+    Ok(match slot_record(parts, &Ok(trust.clone()))? {
         SlotRecord::Accepted(installed) => Some(installed),
         SlotRecord::Missing(_) | SlotRecord::NotAccepted { .. } => None,
     })
@@ -70,11 +83,11 @@ pub fn installed(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum SlotVerdict {
-    /// Every byte of the image is as signed.
+    /// Every byte of the images is as signed.
     Matches {
         /// The release.
         version: Version,
-        /// Bytes compared.
+        /// Bytes compared, of all parts.
         bytes: u64,
     },
     /// It differs, and its filesystem says that it was mounted writable: no failure of the
@@ -82,6 +95,9 @@ pub enum SlotVerdict {
     ModifiedSinceInstall {
         /// The release it was.
         version: Version,
+        /// In which part, where the slot has several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Identifier>,
         /// The first chunk that differs begins here; `None` if the record keeps no chunks.
         differs_at: Option<u64>,
     },
@@ -89,6 +105,9 @@ pub enum SlotVerdict {
     Damaged {
         /// The release it should be.
         version: Version,
+        /// In which part, where the slot has several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Identifier>,
         /// The first chunk that differs begins here; `None` if the record keeps no chunks.
         differs_at: Option<u64>,
     },
@@ -104,51 +123,65 @@ impl SlotVerdict {
     /// The verdict as a failure, for who needs the slot to be exact: `MODIFIED_SINCE_INSTALL`,
     /// `SLOT_DAMAGED`. A slot without a record is damaged in that sense.
     pub fn require_match(&self) -> Result<()> {
-        let place = |at: &Option<u64>| at.map_or(String::new(), |at| format!(" from byte {at} on"));
+        let place = |part: &Option<Identifier>, at: &Option<u64>| {
+            let part = part.as_ref().map_or(String::new(), |part| format!(" in part {part}"));
+            let at = at.map_or(String::new(), |at| format!(" from byte {at} on"));
+            format!("{part}{at}")
+        };
         let (code, detail) = match self {
             SlotVerdict::Matches { .. } => return Ok(()),
-            SlotVerdict::ModifiedSinceInstall { version, differs_at } => (
+            SlotVerdict::ModifiedSinceInstall { version, part, differs_at } => (
                 ReasonCode::ModifiedSinceInstall,
-                format!("it differs from {version}{}", place(differs_at)),
+                format!("it differs from {version}{}", place(part, differs_at)),
             ),
-            SlotVerdict::Damaged { version, differs_at } => {
-                (ReasonCode::SlotDamaged, format!("it differs from {version}{}", place(differs_at)))
-            }
+            SlotVerdict::Damaged { version, part, differs_at } => (
+                ReasonCode::SlotDamaged,
+                format!("it differs from {version}{}", place(part, differs_at)),
+            ),
             SlotVerdict::Unknown { found } => (ReasonCode::SlotDamaged, format!("it has {found}")),
         };
         Err(Failure::new(code, detail))
     }
 }
 
-/// Reads a whole slot from the medium and compares it with its record. A record that is not
-/// accepted is no missing one: the reason is the failure.
-pub fn verify_slot(
-    partition: &dyn BlockDevice,
-    trust: &Trust,
-    sink: &dyn Sink,
-) -> Result<SlotVerdict> {
-    let installed = match slot_record(partition, &Ok(trust.clone()))? {
+/// Reads a whole slot from the medium, every part of it, and compares it with its record. A record
+/// that is not accepted is no missing one: the reason is the failure.
+pub fn verify_slot(parts: &[OpenPart], trust: &Trust, sink: &dyn Sink) -> Result<SlotVerdict> {
+    let installed = match slot_record(parts, &Ok(trust.clone()))? {
         SlotRecord::Accepted(installed) => installed,
         SlotRecord::NotAccepted { why, .. } => return Err(why),
         SlotRecord::Missing(lack) => {
             return Ok(SlotVerdict::Unknown { found: lack.words().to_owned() });
         }
     };
-    let version = installed.manifest.version.clone();
-    let size = installed.payload().size;
-    let progress = Progress::start(sink, Phase::Compare, size);
-    let difference = match installed.chunks_of(installed.payloads[0]) {
-        Some(chunks) => first_difference(partition, chunks, &progress)?,
-        None => whole_difference(partition, &installed, &progress)?,
-    };
-    progress.end();
-    Ok(match difference {
-        None => SlotVerdict::Matches { version, bytes: size },
-        Some(Difference { at, superblock: true }) if mounted_writable(partition)? => {
-            SlotVerdict::ModifiedSinceInstall { version, differs_at: at }
+    let standing = |part: &OpenPart| installed.payload_of(&part.name);
+    let payloads = parts.iter().filter_map(standing).map(|n| &installed.manifest.payloads[n]);
+    let bytes = payloads.map(|payload| payload.size).sum();
+    let progress = Progress::start(sink, Phase::Compare, bytes);
+    let mut verdict = SlotVerdict::Matches { version: installed.manifest.version.clone(), bytes };
+    for part in parts {
+        // `slot_record` has found each of them.
+        let Some(index) = standing(part) else { continue };
+        let device = &part.device;
+        let difference = match installed.chunks_of(index) {
+            Some(chunks) => first_difference(device, chunks, &progress)?,
+            None => whole_difference(device, &installed.manifest.payloads[index], &progress)?,
+        };
+        let Some(Difference { at: differs_at, superblock }) = difference else { continue };
+        let version = installed.manifest.version.clone();
+        let named = (parts.len() > 1).then(|| part.name.clone());
+        if superblock && mounted_writable(device)? {
+            // Damage in another part would be the graver word.
+            if let SlotVerdict::Matches { .. } = verdict {
+                verdict = SlotVerdict::ModifiedSinceInstall { version, part: named, differs_at };
+            }
+            continue;
         }
-        Some(Difference { at, .. }) => SlotVerdict::Damaged { version, differs_at: at },
-    })
+        verdict = SlotVerdict::Damaged { version, part: named, differs_at };
+        break;
+    }
+    progress.end();
+    Ok(verdict)
 }
 
 struct Difference {
@@ -176,11 +209,10 @@ fn first_difference(
 
 fn whole_difference(
     partition: &dyn BlockDevice,
-    installed: &Installed,
+    payload: &Payload,
     progress: &Progress,
 ) -> Result<Option<Difference>> {
     let mut hash = Sha256::new();
-    let payload = installed.payload();
     MediumReader::new(partition)?.each(0..payload.size, |bytes| {
         hash.update(bytes);
         progress.add(bytes.len() as u64);
@@ -190,7 +222,7 @@ fn whole_difference(
     Ok((!same).then_some(Difference { at: None, superblock: true }))
 }
 
-/// Whether the slot holds an ext4 filesystem that counts a writable mount. squashfs and erofs
+/// Whether a part holds an ext4 filesystem that counts a writable mount. squashfs and erofs
 /// cannot be mounted writable. An image that was itself mounted when it was built counts those
 /// mounts too: then damage to its first chunk reads as a modification.
 fn mounted_writable(partition: &dyn BlockDevice) -> Result<bool> {

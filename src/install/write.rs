@@ -3,11 +3,12 @@
 use super::feed::Supply;
 use super::lay::zero;
 use super::medium::MediumReader;
-use super::origin::{Origin, Other};
+use super::origin::Origin;
+use super::part::PartOrder;
 use super::pipeline::{self, Pipeline};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
-use super::spans::{Places, Work, work};
+use super::spans::{Work, work};
 use super::{FIRST_BLOCK, FIRST_LEN, small};
 use crate::artifact::Chunk;
 use crate::disk::BlockDevice;
@@ -19,10 +20,10 @@ use crate::sys::{AlignedBuf, spare};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicU64;
 
-/// What was done, in bytes of the image.
+/// What was done, in bytes of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The length of the image.
+    /// The length of the images of all parts.
     pub image: u64,
     /// Written, the first 128 KiB and the slot record included.
     pub written: u64,
@@ -41,130 +42,164 @@ pub(super) fn aligned(bytes: &[u8]) -> Result<AlignedBuf> {
     Ok(copy)
 }
 
-/// What is written, without the proofs that it may be: those are [`Job`]'s.
+/// What is written, without the proofs that it may be: those are [`super::Job`]'s.
 pub(super) struct Order<'a> {
     pub(super) table: &'a [Chunk],
     /// The page hashes between head and payload.
     pub(super) pages: &'a [u8],
-    pub(super) first_chunk: usize,
-    pub(super) places: Places<'a>,
+    /// In the order of the slot: the first one carries the record.
+    pub(super) parts: Vec<PartOrder<'a>>,
     pub(super) record: AlignedBuf,
-    /// Where copies come from; without one, everything that does not stand is fetched.
-    pub(super) other: Option<Other<'a>>,
 }
 
 impl Order<'_> {
-    /// Writes what does not stand, destroys before and finishes after. One origin for each chunk; with
-    /// a stream none of them is a copy.
-    pub(super) fn carry_out(
-        self,
-        device: &dyn BlockDevice,
-        input: Input,
-        origins: &[Origin],
-        sink: &dyn Sink,
-    ) -> Result<Report> {
-        let work = work(&self.places, origins);
-        // What will certainly be needed is asked for while nothing is lost yet.
-        spare::room(pipeline::memory(&work))?;
-        destroy(device)?;
+    /// Writes what does not stand, destroys before and finishes after. With a stream nothing is a
+    /// copy.
+    pub(super) fn carry_out(self, input: Input, sink: &dyn Sink) -> Result<Report> {
+        let works: Vec<Work> = self.parts.iter().map(|p| work(&p.places, &p.origins)).collect();
+        // What will certainly be needed is asked for while nothing is lost yet. The parts come one
+        // after the other; what stays of each is its first 128 KiB.
+        let most = works.iter().map(pipeline::memory).max().unwrap_or(0);
+        spare::room(most + self.parts.len() * small(FIRST_LEN))?;
+        self.destroy()?;
         let supply = Supply::new(input, self.table, self.pages);
-        let done =
-            self.write_rest(device, supply, (&work, origins), sink).and_then(|(first, report)| {
-                self.finish(device, &first, sink)?;
-                Ok(report)
-            });
+        let done = self.write_rest(supply, &works, sink).and_then(|(firsts, report)| {
+            self.finish(&firsts, sink)?;
+            Ok(report)
+        });
         done.map_err(|f| f.at("left without a system"))
     }
 
-    /// Everything but the first 128 KiB, read back from the medium; then the source's end.
+    /// Everything but the first 128 KiB of each part, read back from the medium; then the source's
+    /// end. Returns those 128 KiB, one for each part.
     fn write_rest(
         &self,
-        device: &dyn BlockDevice,
-        supply: Supply,
-        (work, origins): (&Work, &[Origin]),
+        mut supply: Supply,
+        works: &[Work],
         sink: &dyn Sink,
-    ) -> Result<(AlignedBuf, Report)> {
+    ) -> Result<(Vec<AlignedBuf>, Report)> {
         let len = |r: &std::ops::Range<u64>| r.end - r.start;
-        let carried = work.spans.iter().map(|s| len(&s.image)).sum();
-        let zeroed = work.zeros.iter().map(len).sum();
+        let carried = works.iter().flat_map(|w| &w.spans).map(|s| len(&s.image)).sum();
+        let zeroed: u64 = works.iter().flat_map(|w| &w.zeros).map(len).sum();
+        let image = self.parts.iter().map(|p| p.places.len()).sum();
         let progress = Progress::start(sink, Phase::Write, carried);
-        // A chunk that stands shares a block with its neighbour: if that was written, so was its edge.
-        let fresh = |i: usize| origins.get(i).is_some_and(|o| *o != Origin::Stands);
-        let suspect = |i: usize| fresh(i) || fresh(i + 1) || (i > 0 && fresh(i - 1));
-        for range in &work.zeros {
-            zero(device, range)?;
+        let (mut firsts, mut fetched) = (Vec::new(), 0);
+        // A stream brings the parts in the artifact's order.
+        let mut order: Vec<usize> = (0..self.parts.len()).collect();
+        order.sort_by_key(|index| self.parts[*index].first_chunk);
+        for index in order {
+            let part = &self.parts[index];
+            let written = write_part(part, &works[index], supply, &progress);
+            let written = written.map_err(part.place(self.parts.len()))?;
+            firsts.push((index, written.first));
+            fetched += written.fetched;
+            supply = written.supply;
         }
-        let pipeline = Pipeline {
-            device,
-            places: &self.places,
-            work,
-            readers: Readers::new(device, &self.places, &suspect),
-            progress: &progress,
-            origins,
-            other: self.other,
-            fetched: AtomicU64::new(0),
-        };
-        let (first, mut supply) = pipeline.run(self.first_chunk, supply)?;
-        let fetched = pipeline.fetched.into_inner();
         supply.finish()?;
         progress.end();
+        firsts.sort_by_key(|(index, _)| *index);
         let report = Report {
-            image: self.places.len(),
+            image,
             written: carried + self.record.len() as u64,
-            kept: self.places.len() - carried - zeroed,
+            kept: image - carried - zeroed,
             zeroed,
             fetched,
         };
-        Ok((first, report))
+        Ok((firsts.into_iter().map(|(_, first)| first).collect(), report))
     }
 
-    /// The last phase: what makes the slot bootable, then what says what it is. The first block
-    /// goes alone, so that no torn write of it offers half a filesystem; the record last, so that
-    /// a record always describes a complete slot.
-    fn finish(&self, device: &dyn BlockDevice, first: &AlignedBuf, sink: &dyn Sink) -> Result<()> {
-        let len = (first.len() + self.record.len()) as u64;
-        let progress = Progress::start(sink, Phase::Finish, len);
-        self.complete(device, first)?;
-        let (block, rest) = first.split_at(FIRST_BLOCK);
-        put(device, FIRST_BLOCK as u64, rest)?;
-        let last = put(device, 0, block)
-            .and_then(|()| put(device, record_offset(device.len()), &self.record));
+    /// The last phase: what makes the slot bootable, then what says what it is. The first part comes
+    /// last, and of each part the first block goes alone, so that no torn write of it offers half a
+    /// filesystem. The record is the last of all, so that a record always describes a complete slot.
+    fn finish(&self, firsts: &[AlignedBuf], sink: &dyn Sink) -> Result<()> {
+        let len = firsts.iter().map(|first| first.len()).sum::<usize>() + self.record.len();
+        let progress = Progress::start(sink, Phase::Finish, len as u64);
+        let parts = || self.parts.iter().zip(firsts).rev();
+        for (part, first) in parts() {
+            complete(part, first).map_err(part.place(self.parts.len()))?;
+        }
+        let heads = parts().try_for_each(|(part, first)| {
+            let (block, rest) = first.split_at(FIRST_BLOCK);
+            put(part.device, FIRST_BLOCK as u64, rest)
+                .and_then(|()| put(part.device, 0, block))
+                .map_err(part.place(self.parts.len()))
+        });
+        let device = self.parts[0].device;
+        let last = heads.and_then(|()| put(device, record_offset(device.len()), &self.record));
         if let Err(failure) = last {
             // What cannot be read back must not boot. If this fails too, the failure stands.
-            let _best_effort = destroy(device);
+            let _best_effort = self.destroy();
             return Err(failure);
         }
-        progress.add(len);
+        progress.add(len as u64);
         progress.end();
         Ok(())
     }
 
-    /// The chunks that touch the first 128 KiB are right, with the rest of the last one as the
-    /// medium holds it.
-    fn complete(&self, device: &dyn BlockDevice, first: &AlignedBuf) -> Result<()> {
-        let mut reader = MediumReader::new(device)?;
-        for index in 0..self.places.starting_below(FIRST_LEN) {
-            let image = self.places.of(index);
-            let (start, end) = (image.start, image.end.min(FIRST_LEN));
-            let begins = &first[small(start)..small(end)];
-            let chunk = &self.places.chunks[index];
-            if !reader.completes(chunk, begins, end..image.end)? {
-                return Err(read_back_failed(&self.places, index));
-            }
-        }
-        Ok(())
+    /// Makes sure that the slot claims no release and offers no kernel, whatever happens next. The
+    /// mirror of [`Order::finish`]: the record first, so that it never describes half a slot, then
+    /// of each part the block without which nothing is found, then the rest of its first 128 KiB.
+    fn destroy(&self) -> Result<()> {
+        let zeros = AlignedBuf::try_new(small(FIRST_LEN))?;
+        let (block, rest) = zeros.split_at(FIRST_BLOCK);
+        let device = self.parts[0].device;
+        put(device, record_offset(device.len()), block)?;
+        self.parts.iter().try_for_each(|part| {
+            put(part.device, 0, block)
+                .and_then(|()| put(part.device, FIRST_BLOCK as u64, rest))
+                .map_err(part.place(self.parts.len()))
+        })
     }
 }
 
-/// Makes sure that the slot claims no release and offers no kernel, whatever happens next. The
-/// mirror of [`Order::finish`]: the record first, so that it never describes half a slot, then
-/// the block without which nothing is found, then the rest of the first 128 KiB.
-fn destroy(device: &dyn BlockDevice) -> Result<()> {
-    let zeros = AlignedBuf::try_new(small(FIRST_LEN))?;
-    let (block, rest) = zeros.split_at(FIRST_BLOCK);
-    put(device, record_offset(device.len()), block)?;
-    put(device, 0, block)?;
-    put(device, FIRST_BLOCK as u64, rest)
+/// A part that is written but for its first 128 KiB, which come along.
+struct Written<'a> {
+    first: AlignedBuf,
+    supply: Supply<'a>,
+    /// Stored bytes used.
+    fetched: u64,
+}
+
+fn write_part<'s>(
+    part: &PartOrder,
+    work: &Work,
+    supply: Supply<'s>,
+    progress: &Progress,
+) -> Result<Written<'s>> {
+    // A chunk that stands shares a block with its neighbour: if that was written, so was its edge.
+    let fresh = |i: usize| part.origins.get(i).is_some_and(|o| *o != Origin::Stands);
+    let suspect = |i: usize| fresh(i) || fresh(i + 1) || (i > 0 && fresh(i - 1));
+    for range in &work.zeros {
+        zero(part.device, range)?;
+    }
+    let pipeline = Pipeline {
+        device: part.device,
+        places: &part.places,
+        work,
+        readers: Readers::new(part.device, &part.places, &suspect),
+        progress,
+        origins: &part.origins,
+        other: part.other,
+        fetched: AtomicU64::new(0),
+    };
+    let (first, supply) = pipeline.run(part.first_chunk, supply)?;
+    Ok(Written { first, supply, fetched: pipeline.fetched.into_inner() })
+}
+
+/// The chunks that touch the first 128 KiB are right, with the rest of the last one as the medium
+/// holds it.
+fn complete(part: &PartOrder, first: &AlignedBuf) -> Result<()> {
+    let mut reader = MediumReader::new(part.device)?;
+    for index in 0..part.places.starting_below(FIRST_LEN) {
+        let image = part.places.of(index);
+        let (start, end) = (image.start, image.end.min(FIRST_LEN));
+        let begins = &first[small(start)..small(end)];
+        let chunk = &part.places.chunks[index];
+        if !reader.completes(chunk, begins, end..image.end)? {
+            return Err(read_back_failed(&part.places, index));
+        }
+    }
+    Ok(())
 }
 
 /// Writes, flushes and reads back.

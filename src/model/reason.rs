@@ -134,7 +134,9 @@ reasons! {
     BelowFloor "BELOW_FLOOR" Reject "The release is below the security epoch's floor." "Use a newer release; nothing on this device overrides the floor.";
     RolledBackBefore "ROLLED_BACK_BEFORE" Reject "This release was tried and rolled back." "Install another release. To try the same one again: `surefoot install FILE --retry-rolled-back`.";
     NotBootable "NOT_BOOTABLE" Reject "The image begins with no file system that a bootloader could read." "Build the artifact from an ext4, squashfs or erofs image: `surefoot-forge build --rootfs IMAGE`.";
-    TooBig "TOO_BIG" Reject "The payload does not fit the slot." "Build the artifact with a smaller root filesystem: at most the slot less 1 MiB.";
+    PartMissing "PART_MISSING" Reject "The artifact brings no image for one of the slot's parts." "Build it with all parts that `[slots]` names: `surefoot-forge build --rootfs IMG --part boot=IMG`.";
+    PartUnknown "PART_UNKNOWN" Reject "The artifact brings an image for a part that this device's slots do not have." "Build it with the parts that `[slots]` names and no others, or give it to devices that have this part.";
+    TooBig "TOO_BIG" Reject "A payload does not fit its partition of the slot." "Build the artifact with a smaller root filesystem: at most the slot less 1 MiB.";
     NotAnImage "NOT_AN_IMAGE" Reject "The file given as root filesystem is none." "Give the image of a filesystem, or say `--raw` to pack the bytes as they are.";
     AlreadyInstalled "ALREADY_INSTALLED" Nothing "This release is already running." "Nothing to do; `--reinstall` writes it again.";
     // Trust and keys.

@@ -36,9 +36,10 @@ pub(super) fn bodies(folder: &Folder, map: &Map) -> Result<Vec<Body>> {
     let disk = Pages::new(Base::read(&folder.disk())?);
     let body = |slot: SlotId| {
         let installed = world.installed(slot)?;
-        let mut bytes = vec![0; super::small(installed.payload().size)];
+        let payload = installed.rootfs()?;
+        let mut bytes = vec![0; super::small(payload.size)];
         disk.read(map.slot(slot).start, &mut bytes);
-        let stands = Digest::of(&bytes) == installed.payload().sha256;
+        let stands = Digest::of(&bytes) == payload.sha256;
         stands.then(|| Body::of(&bytes)).flatten()
     };
     Ok([SlotId::A, SlotId::B].into_iter().filter_map(body).collect())

@@ -1,7 +1,7 @@
 //! The key to the slot that does not run.
 
-use super::{Layout, Part, booted::refuse_running};
-use crate::disk::{Disk, Window};
+use super::{Layout, OpenPart, Part, booted::refuse_running};
+use crate::disk::Disk;
 use crate::model::{EnvClaims, Failure, ReasonCode, Result, SlotId};
 
 /// The proof that a slot is needed by nobody, and the only way to write it (promise 3). It can
@@ -10,7 +10,7 @@ use crate::model::{EnvClaims, Failure, ReasonCode, Result, SlotId};
 /// O_EXCL, or the image with its lock.
 pub struct Inactive {
     id: SlotId,
-    windows: Vec<Window>,
+    parts: Vec<OpenPart>,
 }
 
 impl Inactive {
@@ -34,8 +34,8 @@ impl Inactive {
         }
         let table = disk.table()?;
         refuse_running(disk, layout, booted).map_err(place)?;
-        let mut windows = Vec::new();
-        for Part { partition, .. } in layout.parts(id) {
+        let mut parts = Vec::new();
+        for Part { name, partition } in layout.parts(id) {
             if !table.partitions.contains(partition) {
                 return Err(Failure::new(
                     ReasonCode::LayoutInvalid,
@@ -48,9 +48,10 @@ impl Inactive {
                     format!("slot {id}: partition {} is {why}", partition.name),
                 ));
             }
-            windows.push(disk.open_partition(partition).map_err(place)?);
+            let device = disk.open_partition(partition).map_err(place)?;
+            parts.push(OpenPart { name: name.clone(), device });
         }
-        Ok(Inactive { id, windows })
+        Ok(Inactive { id, parts })
     }
 
     /// Which slot it is.
@@ -58,13 +59,8 @@ impl Inactive {
         self.id
     }
 
-    /// The slot's first partition, writable.
-    pub fn device(&self) -> &Window {
-        &self.windows[0]
-    }
-
-    /// All partitions of the slot, writable, in the order of `[slots]`.
-    pub fn devices(&self) -> &[Window] {
-        &self.windows
+    /// All parts of the slot, writable, in the order of `[slots]`: at least one.
+    pub fn parts(&self) -> &[OpenPart] {
+        &self.parts
     }
 }

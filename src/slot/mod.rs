@@ -7,6 +7,7 @@ mod hardware;
 mod inactive;
 mod layout;
 mod names;
+mod open;
 pub mod record;
 
 pub use booted::{Root, booted_from_file, booted_on_device, root_on, slot_on_command_line};
@@ -15,6 +16,7 @@ pub use hardware::{HardwareSource, revision};
 pub use inactive::Inactive;
 pub use layout::{Layout, Part};
 pub use names::{PartName, SlotNames};
+pub use open::{OpenPart, bootable, kernel_part, read_parts};
 
 /// The bytes at the start of a slot that are destroyed first and written last (DESIGN 9.2).
 pub const FIRST_LEN: u64 = 128 * 1024;

@@ -202,9 +202,9 @@ fn the_key_opens_the_other_slot_and_not_a_byte_more() {
     let layout = Layout::find(&disk.table().unwrap(), &several).unwrap();
     let settled = claims(&[says(Some(SlotId::A), false); 2]);
     let key = Inactive::prove(&disk, &layout, SlotId::A, &settled).unwrap();
-    assert_eq!(key.devices().len(), 2);
+    assert_eq!(key.parts().len(), 2);
     let before = device.contents();
-    for window in key.devices() {
+    for window in key.parts().iter().map(|part| &part.device) {
         window.write_at(0, &vec![0xee; usize::try_from(UNIT).unwrap()]).unwrap();
         assert!(window.write_at(UNIT, &[0]).is_err());
     }

@@ -59,7 +59,7 @@ fn each_hardware_revision_gets_its_own_image() {
             assert!(device.slot_bytes().starts_with(wanted), "{revision}");
             assert!(report.fetched < release.payload_len());
             let found = installed(&device.slot(), &trust()).unwrap().unwrap();
-            assert_eq!(found.payload().size, wanted.len() as u64);
+            assert_eq!(found.rootfs().unwrap().size, wanted.len() as u64);
         }
     }
 }

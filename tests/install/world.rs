@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use surefoot::artifact::write::{Draft as Head, Image, Packed, Packing, pack};
 use surefoot::artifact::{Chunk, Codec, Decoder, Provenance, Release, read_head};
-use surefoot::disk::{BlockDevice, Disk, Window};
+use surefoot::disk::Disk;
 use surefoot::event::{Nowhere, Sink};
 use surefoot::install::{Job, Report, Reuse, Target, plan, write_slot};
 use surefoot::model::{CopyClaim, Digest, EnvClaims, Identifier, Result, SlotId};
 use surefoot::provision::{Card, Counter, make};
 use surefoot::slot::record::RECORD_LEN;
-use surefoot::slot::{Inactive, Layout, SlotNames};
+use surefoot::slot::{Inactive, Layout, OpenPart, SlotNames, read_parts};
 use surefoot::source::{Fetch, Input, Sequential};
 use surefoot::trust::{PublicKey, Trust, Verified};
 
@@ -231,9 +231,9 @@ impl Device {
     }
 
     /// Slot b for reading.
-    pub(crate) fn slot(&self) -> Window {
+    pub(crate) fn slot(&self) -> Vec<OpenPart> {
         let (disk, layout) = self.open();
-        disk.read_partition(layout.first(SlotId::B)).unwrap()
+        read_parts(&disk, &layout, SlotId::B).unwrap()
     }
 
     pub(crate) fn slot_range(&self) -> Range<usize> {
@@ -290,7 +290,7 @@ impl Device {
         let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
         let copies = vec![settled, settled];
         let target = Inactive::prove(&disk, &layout, SlotId::A, &EnvClaims { copies })?;
-        let plan = plan(release, &self.target, target.device().len())?;
+        let plan = plan(release, &self.target, layout.parts(SlotId::B))?;
         act(Job { release, plan: &plan, input, target: &target, reuse, sink })
     }
 }

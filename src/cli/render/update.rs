@@ -2,7 +2,7 @@
 
 use super::finding::findings;
 use crate::device::{Installed, Judgement, SlotVerdict};
-use crate::model::{ByteLen, SlotId};
+use crate::model::{ByteLen, Identifier, SlotId};
 
 pub(super) fn installed(installed: &Installed) -> String {
     match installed {
@@ -35,7 +35,12 @@ pub(super) fn judgement(judgement: &Judgement) -> String {
 }
 
 pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict) -> String {
-    let place = |at: &Option<u64>| at.map_or(String::new(), |a| format!(", first at byte {a}"));
+    let place = |part: &Option<Identifier>, at: &Option<u64>| match (part, at) {
+        (None, None) => String::new(),
+        (None, Some(at)) => format!(", first at byte {at}"),
+        (Some(part), None) => format!(" in part {part}"),
+        (Some(part), Some(at)) => format!(", first in part {part} at byte {at}"),
+    };
     match verdict {
         SlotVerdict::Matches { version, bytes } => {
             format!(
@@ -43,12 +48,12 @@ pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict) -> String {
                 ByteLen(*bytes)
             )
         }
-        SlotVerdict::ModifiedSinceInstall { version, differs_at } => format!(
+        SlotVerdict::ModifiedSinceInstall { version, part, differs_at } => format!(
             "Slot {slot} was {version} and was mounted writable since it was installed{}. That is no failure of the device.\n",
-            place(differs_at)
+            place(part, differs_at)
         ),
-        SlotVerdict::Damaged { version, differs_at } => {
-            format!("Slot {slot} should be {version} and differs from it{}.\n", place(differs_at))
+        SlotVerdict::Damaged { version, part, differs_at } => {
+            format!("Slot {slot} should be {version} and differs from it{}.\n", place(part, differs_at))
         }
         SlotVerdict::Unknown { found } => {
             format!("Slot {slot} has {found}: there is nothing to compare it with.\n")

@@ -105,11 +105,16 @@ pub(super) fn tell(conditions: &[Condition], sink: &dyn Sink) {
 /// The same of a file, before it costs the other slot its system. A stream is looked at once it is
 /// written.
 pub(super) fn offers_a_system(source: &dyn Fetch, release: &Release, plan: &Plan) -> Result<()> {
-    let head = image_head(source, release, plan.payload, slot::FILESYSTEM_HEAD)?;
+    let kernel = slot::kernel_part(plan.parts.iter().map(|part| &part.part));
+    let several = plan.parts.len() > 1;
+    let part = plan.parts.iter().find(|part| part.part.as_str() == kernel);
+    let payload = part.map_or(0, |part| part.payload);
+    let head = image_head(source, release, payload, slot::FILESYSTEM_HEAD)?;
     if slot::filesystem(&head).is_some() {
         return Ok(());
     }
-    let text = "the image begins with no file system that a bootloader reads";
+    let image = if several { format!("the image of `{kernel}`") } else { "the image".to_owned() };
+    let text = format!("{image} begins with no file system that a bootloader reads");
     Err(Failure::new(ReasonCode::NotBootable, text))
 }
 

@@ -53,9 +53,10 @@ fn world(seed: u64) -> World {
 
 impl World {
     fn write(&self, device: &FakeDevice, input: Input) -> Result<Report> {
-        let mut order = self.fixture.order();
-        order.other = Some(Other { slot: SlotId::A, device: &self.other });
-        order.carry_out(device, input, &self.origins, &Nowhere)
+        let mut order = self.fixture.order(device);
+        order.parts[0].other = Some(Other { slot: SlotId::A, device: &self.other });
+        order.parts[0].origins.clone_from(&self.origins);
+        order.carry_out(input, &Nowhere)
     }
 }
 

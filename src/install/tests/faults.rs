@@ -4,6 +4,7 @@ use super::{Dice, Fixture, carry_out, code, offers_something};
 use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
 use crate::install::Reuse;
+use crate::install::spans::Places;
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -118,8 +119,8 @@ fn nothing_is_compared_before_it_is_flushed() {
     {
         let device =
             Impatient { inner: FakeDevice::new(fixture.old_slot()), unflushed: Mutex::default() };
-        let order = fixture.order();
-        let result = carry_out(order, &device, fixture.file(), &Reuse::Nothing);
+        let order = fixture.order(&device);
+        let result = carry_out(order, fixture.file(), &Reuse::Nothing);
         assert_eq!(code(result), "ok");
     }
 }
@@ -156,7 +157,7 @@ impl BlockDevice for Clumsy {
 #[test]
 fn a_kept_chunk_whose_edge_was_written_again_is_read_back_again() {
     let fixture = Fixture::new(38, 1 << 20, 30 << 10);
-    let places = fixture.order().places;
+    let places = Places::new(&fixture.chunks, 0);
     // A chunk that ends inside a sector, well behind the first 128 KiB; the next one is damaged.
     let inside = |i: &usize| places.of(*i).end > 400 << 10 && places.of(*i).end % 512 > 10;
     let kept = (0..places.count()).find(inside).unwrap();
@@ -166,8 +167,8 @@ fn a_kept_chunk_whose_edge_was_written_again_is_read_back_again() {
         fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
         device.write_at(end + 5, &[0xee; 3]).unwrap();
         let device = Clumsy(device, edge);
-        let order = fixture.order();
-        let result = carry_out(order, &device, fixture.file(), &Reuse::Resume);
+        let order = fixture.order(&device);
+        let result = carry_out(order, fixture.file(), &Reuse::Resume);
         assert_eq!(code(result), "READ_BACK");
     }
 }
@@ -237,7 +238,7 @@ fn a_write_that_was_lost_or_went_astray_is_found() {
         for instead in [Nothing, AllButTheLastSector, AtAnotherPlace, TheFirstSectorTwice] {
             let inner = FakeDevice::new(fixture.old_slot());
             let device = Careless { inner, left: AtomicI64::new(nth), instead };
-            let result = carry_out(fixture.order(), &device, fixture.file(), &Reuse::Nothing);
+            let result = carry_out(fixture.order(&device), fixture.file(), &Reuse::Nothing);
             // Where it is all zeros, or short, the bytes may be right all the same.
             let right = fixture.is_complete(&device.inner.contents());
             let expected = if right { "ok" } else { "READ_BACK" };
@@ -280,8 +281,8 @@ impl BlockDevice for Full {
 fn a_full_disk_is_named_and_the_slot_goes_on_where_it_stopped() {
     let fixture = Fixture::new(34, 3 << 20, 60 << 10);
     let full = Full(FakeDevice::new(fixture.old_slot()), AtomicU64::new(0));
-    let order = fixture.order();
-    let result = carry_out(order, &full, fixture.stream(), &Reuse::Nothing);
+    let order = fixture.order(&full);
+    let result = carry_out(order, fixture.stream(), &Reuse::Nothing);
     assert_eq!(code(result), "NO_SPACE");
     assert!(!offers_something(&full.0.contents()));
     let report = fixture.write(&full.0, fixture.file(), Reuse::Resume);

@@ -4,10 +4,11 @@ mod contexts;
 mod copies;
 mod cuts;
 mod faults;
+mod parts;
 mod sources;
 
-use super::origin::without_copies;
-use super::reuse::origins;
+use super::part::PartOrder;
+use super::reuse::find_standing;
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use super::{FIRST_LEN, Reuse};
@@ -15,7 +16,7 @@ use crate::artifact::{Chunk, Codec};
 use crate::disk::BlockDevice;
 use crate::disk::fake::FakeDevice;
 use crate::event::Nowhere;
-use crate::model::{Digest, Failure, Result};
+use crate::model::{Digest, Failure, Identifier, Result};
 use crate::slot::record::{RECORD_LEN, encode_record};
 use crate::source::{Fetch, Input};
 use std::io::Cursor;
@@ -133,14 +134,14 @@ impl Fixture {
         vec![0xa5; self.slot_len]
     }
 
-    pub(super) fn order(&self) -> Order<'_> {
+    /// All of it, onto the one partition of a slot.
+    pub(super) fn order<'a>(&'a self, device: &'a dyn BlockDevice) -> Order<'a> {
+        let places = Places::new(&self.chunks, 0);
         Order {
             table: &self.chunks,
             pages: &[],
-            first_chunk: 0,
-            places: Places::new(&self.chunks, 0),
+            parts: vec![PartOrder::new(name("rootfs"), device, 0, places)],
             record: aligned(&encode_record(b"a record").unwrap()).unwrap(),
-            other: None,
         }
     }
 
@@ -153,7 +154,7 @@ impl Fixture {
     }
 
     pub(super) fn write(&self, device: &FakeDevice, input: Input, reuse: Reuse) -> Result<Report> {
-        carry_out(self.order(), device, input, &reuse)
+        carry_out(self.order(device), input, &reuse)
     }
 
     /// Whether the slot holds all of the image and its record.
@@ -164,17 +165,17 @@ impl Fixture {
 }
 
 /// Compares and writes, as a job does.
-pub(super) fn carry_out(
-    order: Order,
-    device: &dyn BlockDevice,
-    input: Input,
-    reuse: &Reuse,
-) -> Result<Report> {
-    let mut origins = origins(device, &order.places, reuse, &Nowhere)?;
+pub(super) fn carry_out(mut order: Order, input: Input, reuse: &Reuse) -> Result<Report> {
+    find_standing(&mut order.parts, reuse, &Nowhere)?;
     if let Input::Stream(_) = input {
-        origins = without_copies(&origins);
+        order.parts.iter_mut().for_each(PartOrder::fetch_copies);
     }
-    order.carry_out(device, input, &origins, &Nowhere)
+    order.carry_out(input, &Nowhere)
+}
+
+/// The name of a part, for as long as the tests run.
+pub(super) fn name(text: &str) -> &'static Identifier {
+    Box::leak(Box::new(text.parse().unwrap()))
 }
 
 fn compress(plain: &[u8]) -> Vec<u8> {

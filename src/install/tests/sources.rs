@@ -152,11 +152,11 @@ fn payloads_for_other_hardware_are_passed() {
     let payload = [&other.payload[..], &mine.payload, &other.payload].concat();
     for input in inputs(&payload) {
         let device = FakeDevice::new(mine.old_slot());
-        let mut order = mine.order();
+        let mut order = mine.order(&device);
         order.table = &table;
-        order.first_chunk = other.chunks.len();
-        order.places = super::Places::new(&mine.chunks, other.payload.len() as u64);
-        let done = carry_out(order, &device, input, &Reuse::Nothing);
+        order.parts[0].first_chunk = other.chunks.len();
+        order.parts[0].places = super::Places::new(&mine.chunks, other.payload.len() as u64);
+        let done = carry_out(order, input, &Reuse::Nothing);
         done.unwrap();
         assert!(mine.is_complete(&device.medium()));
     }
