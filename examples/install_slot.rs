@@ -121,7 +121,7 @@ fn main() {
         ["install", artifact, disk, how] => install(artifact.as_ref(), disk.as_ref(), how),
         ["verify", disk] => Disk::open(disk.as_ref()).and_then(|disk| {
             let layout = Layout::find(&disk.table()?, &SlotNames::default())?;
-            let slot = disk.read_partition(layout.first(SlotId::B))?;
+            let slot = surefoot::slot::read_parts(&disk, &layout, SlotId::B)?;
             println!("{:?}", verify_slot(&slot, &trust()?, &Nowhere)?);
             Ok(())
         }),

@@ -131,7 +131,10 @@ fn both_parts_are_written_from_a_file_and_from_a_stream() {
 
 #[test]
 fn no_prefix_of_the_writes_offers_a_kernel_without_its_root() {
-    let two = Two::new(64, 400 << 10, 700 << 10);
+    // Images that begin with zeros have no head to look for.
+    let begins = |fixture: &Fixture| fixture.image[..4096].iter().any(|b| *b != 0);
+    let mut worlds = (64..).map(|seed| Two::new(seed, 400 << 10, 700 << 10));
+    let two = worlds.find(|two| begins(&two.boot) && begins(&two.rootfs)).unwrap();
     let (old, heads) = (two.old(), two.places().map(|place| place.start));
     let disk = Arc::new(FakeDevice::new(old.clone()));
     disk.record();
