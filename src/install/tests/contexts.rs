@@ -117,7 +117,7 @@ fn a_context_is_believed_only_after_its_hash() {
     fixture.write(&device, fixture.file(), Reuse::Nothing).unwrap();
     device.write_at(40 * (64 << 10) + 4096, &[0xee; 512]).unwrap();
     let fickle = Fickle(device, 33 * (64 << 10));
-    let result = super::carry_out(fixture.order(), &fickle, fixture.file(), &Reuse::Resume);
+    let result = super::carry_out(fixture.order(&fickle), fixture.file(), &Reuse::Resume);
     assert_eq!(code(result), "READ_BACK");
     assert!(!offers_something(&fickle.0.contents()));
     // Damaged in the artifact, it is told as that, and never reaches the slot.

@@ -71,7 +71,7 @@ impl Two {
             PartOrder::new(name("rootfs"), &rootfs, 0, root),
         ];
         let record = aligned(&encode_record(b"a record").unwrap()).unwrap();
-        carry_out(Order { table: &self.table, parts, record }, input, reuse)
+        carry_out(Order { table: &self.table, pages: &[], parts, record }, input, reuse)
     }
 
     fn file(&self) -> Input {
