@@ -1,7 +1,7 @@
 //! What is refused, and that it changes nothing.
 
-use super::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream};
-use surefoot::install::{Depth, Reuse, check_file};
+use super::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream, release_of};
+use surefoot::install::{Depth, Reuse, check_file, plan};
 use surefoot::model::{ReasonCode, Result};
 use surefoot::source::Input;
 
@@ -23,10 +23,51 @@ fn what_is_not_for_this_device_touches_nothing() {
         (draft().compatible("board2"), ReasonCode::Incompatible),
         (Draft::new("1.0").rootfs_for(&small, &["r2"]), ReasonCode::NoPayload),
         (Draft::new("1.0").rootfs(&image(2, ROOM + 1)), ReasonCode::TooBig),
+        (draft().part("boot", &small), ReasonCode::PartUnknown),
+        (Draft::new("1.0").part("boot", &small), ReasonCode::PartMissing),
     ] {
         let (release, input) = of_file(&draft.build());
         refused(device.write(&release, input, Reuse::Nothing), code);
         assert!(device.disk_bytes() == before, "{code}");
+    }
+}
+
+/// Slots of two partitions: what does not bring exactly their parts, each of a length that fits, is
+/// refused by name, and the plan writes nothing.
+#[test]
+fn a_release_brings_exactly_the_parts_that_the_slots_have() {
+    let device = Device::new();
+    let part = |name: &str, len: u64| {
+        let mut part = device.part();
+        (part.name, part.partition.len) = (name.parse().unwrap(), len);
+        part
+    };
+    let record = surefoot::slot::record::RECORD_LEN;
+    let slot = [part("boot", (1 << 20) + record), part("rootfs", 2 << 20)];
+    let (mib, two) = (image(5, 1 << 20), image(6, 2 << 20));
+    let draft = || Draft::new("1.0").rootfs(&two);
+    let planned = |draft: Draft| plan(&release_of(&draft.build()), &device.target, &slot);
+    let good = planned(draft().part("boot", &mib)).unwrap();
+    let parts: Vec<_> = good.parts.iter().map(|p| (p.part.as_str(), p.payload, p.image)).collect();
+    // In the order of the slot; the record takes its room from the first part alone.
+    assert_eq!(parts, [("boot", 1, 1 << 20), ("rootfs", 0, 2 << 20)]);
+    assert_eq!((good.image, good.slot), (3 << 20, (3 << 20) + record));
+    let longer = |image: &[u8]| [image, &[1]].concat();
+    for (draft, code, told) in [
+        (draft(), ReasonCode::PartMissing, "`boot`"),
+        (Draft::new("1.0").part("boot", &mib), ReasonCode::PartMissing, "`rootfs`"),
+        (draft().part("boot", &mib).part("fpga", &mib), ReasonCode::PartUnknown, "`fpga`"),
+        (draft().part("Boot", &mib), ReasonCode::PartMissing, "`boot`"),
+        (draft().part("boot", &longer(&mib)), ReasonCode::TooBig, "`boot`"),
+        (
+            Draft::new("1.0").rootfs(&longer(&two)).part("boot", &mib),
+            ReasonCode::TooBig,
+            "`rootfs`",
+        ),
+    ] {
+        let failure = planned(draft).unwrap_err();
+        assert_eq!(failure.code(), code, "{failure}");
+        assert!(failure.detail().contains(told), "{failure}");
     }
 }
 

@@ -13,7 +13,7 @@ use surefoot::install::{Job, Report, Reuse, Target, plan, write_slot};
 use surefoot::model::{CopyClaim, Digest, EnvClaims, Identifier, Result, SlotId};
 use surefoot::provision::{Card, Counter, make};
 use surefoot::slot::record::RECORD_LEN;
-use surefoot::slot::{Inactive, Layout, OpenPart, SlotNames, read_parts};
+use surefoot::slot::{Inactive, Layout, OpenPart, Part, SlotNames, read_parts};
 use surefoot::source::{Fetch, Input, Sequential};
 use surefoot::trust::{PublicKey, Trust, Verified};
 
@@ -86,7 +86,7 @@ pub(crate) struct Draft {
     version: &'static str,
     product: &'static str,
     compatible: &'static str,
-    images: Vec<(Vec<u8>, Vec<Identifier>)>,
+    images: Vec<(Vec<u8>, Vec<Identifier>, Option<Identifier>)>,
 }
 
 impl Draft {
@@ -110,7 +110,12 @@ impl Draft {
 
     pub(crate) fn rootfs_for(mut self, image: &[u8], hardware: &[&str]) -> Draft {
         let hardware = hardware.iter().map(|h| name(h)).collect();
-        self.images.push((image.to_vec(), hardware));
+        self.images.push((image.to_vec(), hardware, None));
+        self
+    }
+
+    pub(crate) fn part(mut self, part: &str, image: &[u8]) -> Draft {
+        self.images.push((image.to_vec(), Vec::new(), Some(name(part))));
         self
     }
 
@@ -141,8 +146,9 @@ impl Draft {
 
     fn build_with(&self, change: impl FnOnce(&mut Packed, &mut Vec<u8>)) -> Vec<u8> {
         let mut payload = Vec::new();
-        let images = self.images.iter().map(|(image, hardware)| Image {
+        let images = self.images.iter().map(|(image, hardware, part)| Image {
             hardware: hardware.clone(),
+            part: part.clone(),
             ..Image::rootfs(Cursor::new(image.clone()))
         });
         let packing = Packing { level: 3, average: 32 << 10, context: 256 << 10, threads: 2 };
@@ -199,7 +205,7 @@ pub(crate) fn of_stream(artifact: &[u8]) -> (Verified<Release>, Input) {
 pub(crate) struct Device {
     _folder: tempfile::TempDir,
     path: PathBuf,
-    target: Target,
+    pub(crate) target: Target,
 }
 
 impl Device {
@@ -228,6 +234,11 @@ impl Device {
         let disk = Disk::open(&self.path).unwrap();
         let layout = Layout::find(&disk.table().unwrap(), &SlotNames::default()).unwrap();
         (disk, layout)
+    }
+
+    /// The one part of slot b.
+    pub(crate) fn part(&self) -> Part {
+        self.open().1.parts(SlotId::B)[0].clone()
     }
 
     /// Slot b for reading.
