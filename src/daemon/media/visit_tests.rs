@@ -74,7 +74,7 @@ impl Told {
 
     fn glance(&self, number: usize) -> Response {
         let plan = json!({
-            "version": format!("{number}.0"), "release_counter": number, "payload": 0,
+            "version": format!("{number}.0"), "release_counter": number, "parts": [],
             "image": 1, "carried": 1, "stored": 1, "chunks": 1, "slot": 1,
         });
         let judgement = json!({
