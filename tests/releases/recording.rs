@@ -164,6 +164,7 @@ b = ["rootfs-b"]
 file = "trust.toml"
 
 [boot]
+loader = "uboot"
 fw_env_config = "fw_env.config"
 accept_single_copy = true
 
