@@ -28,6 +28,7 @@ mod install;
 mod life;
 mod moments;
 mod partition_tables;
+mod parts;
 mod postmortem;
 mod power_cuts;
 mod powercut;

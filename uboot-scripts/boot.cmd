@@ -23,10 +23,6 @@ fi
 if test -n "${devnum}"; then
     sf_disk=${devnum}
 fi
-sf_kernel=/boot/Image
-if test -n "${surefoot_kernel}"; then
-    sf_kernel=${surefoot_kernel}
-fi
 
 # The named slot and the other one.  Anything but b means a.
 sf_named=a
@@ -102,7 +98,18 @@ for sf_slot in ${sf_first} ${sf_second}; do
         sf_trial=1
     fi
     if part number ${sf_type} ${sf_disk} rootfs-${sf_slot} surefoot_tmp; then
+        sf_rootfs=${surefoot_tmp}
+        # The kernel and what belongs to it come from the slot's boot part if it has one; such a part is mounted on /boot.
         sf_part=${surefoot_tmp}
+        sf_boot=/boot
+        if part number ${sf_type} ${sf_disk} boot-${sf_slot} surefoot_tmp; then
+            sf_part=${surefoot_tmp}
+            sf_boot=
+        fi
+        sf_kernel=${sf_boot}/Image
+        if test -n "${surefoot_kernel}"; then
+            sf_kernel=${surefoot_kernel}
+        fi
         if load ${sf_type} ${sf_disk}:${sf_part} ${kernel_addr_r} ${sf_kernel}; then
             sf_ready=1
             setenv kernel_comp_size ${filesize}
@@ -112,8 +119,8 @@ for sf_slot in ${sf_first} ${sf_second}; do
             if test -n "${surefoot_initrd}"; then
                 sf_file=${surefoot_initrd}
             else
-                if test -e ${sf_type} ${sf_disk}:${sf_part} /boot/initrd.img; then
-                    sf_file=/boot/initrd.img
+                if test -e ${sf_type} ${sf_disk}:${sf_part} ${sf_boot}/initrd.img; then
+                    sf_file=${sf_boot}/initrd.img
                 fi
             fi
             if test -n "${sf_file}"; then
@@ -133,7 +140,7 @@ for sf_slot in ${sf_first} ${sf_second}; do
             fi
         fi
         setenv surefoot_tmp
-        if part uuid ${sf_type} ${sf_disk}:${sf_part} surefoot_tmp; then
+        if part uuid ${sf_type} ${sf_disk}:${sf_rootfs} surefoot_tmp; then
             sf_root=PARTUUID=${surefoot_tmp}
         else
             sf_ready=

@@ -90,10 +90,6 @@ impl Settings {
             value.unwrap_or_else(|| vec![default.to_owned()])
         };
         let slots = [names(merged.slots.a, "rootfs-a"), names(merged.slots.b, "rootfs-b")];
-        if slots.iter().all(|slot| slot.len() > 1) {
-            let text = "slots of several partitions are not written by this version; name one each";
-            refuse(text.to_owned());
-        }
         let slots = SlotNames::parse(&slots[0], &slots[1]).unwrap_or_else(|text| {
             refuse(text);
             SlotNames::default()

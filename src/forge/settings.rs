@@ -108,10 +108,15 @@ impl Settings {
         self.counter = words.counter.or(self.counter);
         self.epoch = words.epoch.or(self.epoch);
         self.rootfs = words.rootfs.or(self.rootfs);
-        for word in &words.part {
+        for (nth, word) in words.part.iter().enumerate() {
             let (part, image) = word.split_once('=').ok_or_else(|| {
                 Failure::new(ReasonCode::Usage, format!("--part {word}: say PART=IMG"))
             })?;
+            let same = |other: &String| other.split_once('=').is_some_and(|(name, _)| name == part);
+            if words.part[..nth].iter().any(same) {
+                let text = format!("--part {word}: the image of `{part}` is given twice");
+                return Err(Failure::new(ReasonCode::Usage, text));
+            }
             self.parts.insert(part.to_owned(), PathBuf::from(image));
         }
         self.raw |= words.raw;

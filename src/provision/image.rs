@@ -1,6 +1,8 @@
 //! Writing a new image file.
 
-use super::{ENV_LEN, ENV_OFFSETS, Layout, SCRIPT_FILE, fat, shipped_boot_script, wrap_script};
+use super::{
+    ENV_LEN, ENV_OFFSETS, Layout, Place, SCRIPT_FILE, fat, shipped_boot_script, wrap_script,
+};
 use crate::boot::uboot::Env;
 use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
 use crate::slot::record::RECORD_LEN;
@@ -33,8 +35,10 @@ impl Counter {
 /// What a new disk carries.
 #[derive(Debug, Clone)]
 pub struct Card<'a> {
-    /// Bytes of each slot.
+    /// Bytes of each root filesystem's partition.
     pub slot_size: u64,
+    /// Bytes of each slot's boot part, if slots have one.
+    pub boot_part: Option<u64>,
     /// Bytes of the disk; what is needed if `None`.
     pub disk_size: Option<u64>,
     /// Its factory environment, written to both copies.
@@ -42,14 +46,16 @@ pub struct Card<'a> {
     /// Variables of the board that stand before the factory's: a stored environment replaces the
     /// compiled-in one, load addresses and all.
     pub board: &'a [(&'a str, &'a str)],
-    /// The system in slot a; an image file.
+    /// The root filesystem in slot a; an image file.
     pub rootfs: Option<&'a Path>,
+    /// The boot part of slot a; an image file.
+    pub boot: Option<&'a Path>,
 }
 
 /// Makes the image file. It must not exist: no disk, and nothing that somebody may need, is ever
 /// written over. What is left after a failure is removed.
 pub fn make(path: &Path, card: &Card<'_>) -> Result<Layout> {
-    let layout = Layout::new(card.slot_size, card.disk_size)?;
+    let layout = Layout::new(card.slot_size, card.boot_part, card.disk_size)?;
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -83,8 +89,13 @@ fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
         .ok_or_else(|| Failure::new(ReasonCode::Internal, "the boot script is too long"))?;
     let boot = fat::format(layout.boot().len, &[(SCRIPT_FILE, &script)])?;
     copy_sparse(file, layout.boot().start, boot.as_slice(), layout.boot().len)?;
-    if let Some(rootfs) = card.rootfs {
-        copy_rootfs(file, layout, rootfs).map_err(|e| e.at(rootfs.display()))?;
+    // Last the root filesystem; the first part carries the slot record.
+    for (index, place) in layout.slot_a().enumerate() {
+        let image = if place.name == "rootfs-a" { card.rootfs } else { card.boot };
+        let room = place.len - if index == 0 { RECORD_LEN } else { 0 };
+        if let Some(image) = image {
+            copy_part(file, place, room, image).map_err(|e| e.at(image.display()))?;
+        }
     }
     file.sync_all().map_err(io)
 }
@@ -124,15 +135,14 @@ fn write_table(file: &File, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn copy_rootfs(file: &File, layout: &Layout, rootfs: &Path) -> Result<()> {
-    let source = files::foreign(rootfs).reason(ReasonCode::NoSuchFile, rootfs.display())?;
+fn copy_part(file: &File, place: &Place, room: u64, image: &Path) -> Result<()> {
+    let source = files::foreign(image).reason(ReasonCode::NoSuchFile, image.display())?;
     let len = source.metadata().map_err(io)?.len();
-    let room = layout.slot_a().len - RECORD_LEN;
     if len > room {
         let text = format!("{} do not fit a slot with room for {}", ByteLen(len), ByteLen(room));
         return Err(Failure::new(ReasonCode::TooBig, text));
     }
-    copy_sparse(file, layout.slot_a().start, source, room)
+    copy_sparse(file, place.start, source, room)
 }
 
 /// Copies what is not zero into a file that reads as zeros.

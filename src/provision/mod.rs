@@ -6,7 +6,7 @@
 //!   ├ GPT ┬──┼ environment ─┼ environment ─┼ boot ─┼ rootfs-a ┬ rootfs-b ┬ data ┬ GPT ┤
 //! ```
 //!
-//! The two copies of the environment stand alone in their 4 MiB units, so that no erase of a
+//! Where a slot has a boot part, `boot-a` and `boot-b` stand before `rootfs-a`. The two copies of the environment stand alone in their 4 MiB units, so that no erase of a
 //! card's block can take both (DESIGN 9.10).
 
 mod fat;

@@ -68,7 +68,8 @@ enum Counts {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  surefoot-sim new dev\n  \
-    surefoot-sim new dev --rootfs r.ext4 --slot-size 512M --trust KEYS/trust.toml")]
+    surefoot-sim new dev --rootfs r.ext4 --slot-size 512M --trust KEYS/trust.toml\n  \
+    surefoot-sim new dev --boot-part    with slots of two partitions")]
 struct New {
     /// The folder; made if it is not there
     dir: PathBuf,
@@ -87,6 +88,12 @@ struct New {
     /// The size of each slot
     #[arg(long, value_name = "SIZE", default_value = "128M")]
     slot_size: ByteLen,
+    /// Each slot has a boot part of this size beside its root filesystem
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, require_equals = true, default_missing_value = "16M")]
+    boot_part: Option<ByteLen>,
+    /// The image of the boot part in slot a [default: a stand-in that only looks bootable]
+    #[arg(long, value_name = "IMG", requires = "boot_part")]
+    boot_image: Option<PathBuf>,
     /// The size of the disk [default: what is needed]
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<ByteLen>,
@@ -183,6 +190,8 @@ fn run(verb: Verb) -> Result<u8> {
                 product: words.product,
                 compatible: words.compatible,
                 slot_size: words.slot_size,
+                boot_part: words.boot_part,
+                boot_image: words.boot_image,
                 disk_size: words.disk_size,
                 counts: words.counter == Counts::Uboot,
             })?;

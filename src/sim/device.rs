@@ -8,7 +8,7 @@ use crate::disk::Window;
 use crate::disk::{BlockDevice, open_image_writable, read_table};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::provision::{BOOT_PARTITION, Counter, SCRIPT_FILE, read_boot_file};
-use crate::slot::SlotNames;
+use crate::slot::{SlotNames, filesystem, kernel_part};
 use crate::sys::{AlignedBuf, durable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ pub(super) struct Disk {
     image: Arc<dyn BlockDevice>,
     /// Offset and length of each copy of the environment.
     copies: [(u64, u64); 2],
-    /// The partitions of the slots; the first one boots.
+    /// The partitions of the slots.
     slots: SlotNames,
 }
 
@@ -120,10 +120,14 @@ impl Disk {
     pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
         let mut partitions = BTreeMap::new();
         for partition in read_table(self.image.as_ref())?.partitions {
-            let is = |slot: &SlotId| self.slots.of(*slot)[0].partition == partition.name;
-            let slot = [SlotId::A, SlotId::B].into_iter().find(is);
+            let slot = [SlotId::A, SlotId::B].into_iter().find(|slot| {
+                let parts = self.slots.of(*slot);
+                let kernel = kernel_part(parts.iter().map(|name| &name.part));
+                let mut named = parts.iter().filter(|name| name.partition == partition.name);
+                named.any(|name| name.part.as_str() == kernel)
+            });
             let system = match slot.filter(|s| Some(*s) != broken) {
-                Some(slot) => self.has_system(partition.start, partition.len)?.then_some(slot),
+                Some(slot) => self.has_system(partition.start)?.then_some(slot),
                 None => None,
             };
             let mut files = BTreeMap::new();
@@ -145,13 +149,10 @@ impl Disk {
         Ok(Hardware { counts, defaults, partitions })
     }
 
-    /// Whether a superblock that U-Boot knows stands at its place: ext4, squashfs or erofs. The
-    /// first 128 KiB of a slot are written last, so that this is also whether it is whole.
-    fn has_system(&self, start: u64, len: u64) -> Result<bool> {
-        let head = self.bytes(start, len.min(4096))?;
-        let at =
-            |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
-        Ok(at(1080, &[0x53, 0xef]) || at(0, b"hsqs") || at(1024, &[0xe2, 0xe1, 0xf5, 0xe0]))
+    /// Whether a superblock that U-Boot knows stands at its place. The first 128 KiB of a part are
+    /// written last, so that this is also whether it is whole.
+    fn has_system(&self, start: u64) -> Result<bool> {
+        Ok(filesystem(&self.bytes(start, 4096)?).is_some())
     }
 
     fn bytes(&self, start: u64, len: u64) -> Result<Vec<u8>> {

@@ -17,6 +17,8 @@ pub(super) struct Wish {
     pub(super) product: Identifier,
     pub(super) compatible: Identifier,
     pub(super) slot_size: ByteLen,
+    pub(super) boot_part: Option<ByteLen>,
+    pub(super) boot_image: Option<PathBuf>,
     pub(super) disk_size: Option<ByteLen>,
     pub(super) counts: bool,
 }
@@ -47,14 +49,19 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
     let device = Device { folder: folder.clone() };
     let card = Card {
         slot_size: wish.slot_size.0,
+        boot_part: wish.boot_part.map(|size| size.0),
         disk_size: wish.disk_size.map(|size| size.0),
         counter: if wish.counts { Counter::Uboot } else { Counter::Script },
         board: &BOARD,
         rootfs: wish.rootfs.as_deref(),
+        boot: wish.boot_image.as_deref(),
     };
     let layout = make(&device.disk(), &card)?;
-    if wish.rootfs.is_none() {
-        stand_in(&device.disk(), layout.slot_a().start)?;
+    for place in layout.slot_a() {
+        let image = if place.name == "rootfs-a" { &wish.rootfs } else { &wish.boot_image };
+        if image.is_none() {
+            stand_in(&device.disk(), place.start)?;
+        }
     }
     for name in ["state", "run"] {
         std::fs::create_dir(device.path(name)).reason(ReasonCode::Io, io("filling"))?;
@@ -127,6 +134,8 @@ fn fw_env_config() -> String {
 }
 
 fn configuration(wish: &Wish) -> String {
+    let boot = |slot| wish.boot_part.map_or(String::new(), |_| format!("\"boot-{slot}\", "));
+    let (boot_a, boot_b) = (boot('a'), boot('b'));
     format!(
         "# A simulated device. Relative paths start in this folder.\n\
          [device]\n\
@@ -136,8 +145,8 @@ fn configuration(wish: &Wish) -> String {
          booted = \"run/booted\"        # written by `surefoot-sim reboot`\n\
          state = \"state\"\n\n\
          [slots]\n\
-         a = [\"rootfs-a\"]\n\
-         b = [\"rootfs-b\"]\n\n\
+         a = [{boot_a}\"rootfs-a\"]\n\
+         b = [{boot_b}\"rootfs-b\"]\n\n\
          [trust]\n\
          file = \"trust.toml\"\n\n\
          [boot]\n\
@@ -155,9 +164,10 @@ fn readme(wish: &Wish) -> String {
         Some(path) => format!("a copy of {}", path.display()),
         None => "a stand-in: a superblock's magic, no file system".to_owned(),
     };
+    let boot_parts = wish.boot_part.map_or("", |_| "boot-a, boot-b, ");
     format!(
         "A device without hardware, made by `surefoot-sim new`.\n\n\
-         disk.img         its disk: GPT, two copies of U-Boot's environment, boot, rootfs-a, rootfs-b, data.\n\
+         disk.img         its disk: GPT, two copies of U-Boot's environment, boot, {boot_parts}rootfs-a, rootfs-b, data.\n\
          \x20                slot a holds {system}.\n\
          fw_env.config    where the environment is; `fw_printenv -c fw_env.config` in this folder reads it\n\
          surefoot.toml    the updater's configuration; trust.toml: whom it believes\n\
@@ -170,13 +180,14 @@ fn readme(wish: &Wish) -> String {
 
 fn next_steps(wish: &Wish, key: Option<&Path>) -> String {
     let folder = wish.folder.display();
+    let part = wish.boot_part.map_or("", |_| " --part boot=BOOT.img");
     let key = key.map_or("KEYS/release.key".into(), |k| k.display().to_string());
     format!(
         "{folder} is a device: slot a runs, slot b is empty.\n\n\
          next:\n\
          \x20 export SUREFOOT_CONFIG={folder}/surefoot.toml\n\
          \x20 surefoot status\n\
-         \x20 surefoot-forge build --rootfs IMG --product {} --compatible {} --version 1.0.0 --key {key} -o one.surefoot\n\
+         \x20 surefoot-forge build --rootfs IMG{part} --product {} --compatible {} --version 1.0.0 --key {key} -o one.surefoot\n\
          \x20 surefoot install one.surefoot\n\
          \x20 surefoot-sim reboot {folder}\n\
          \x20 surefoot commit\n",

@@ -214,10 +214,12 @@ impl Device {
         let path = folder.path().join("disk.img");
         let card = Card {
             slot_size: SLOT_LEN as u64,
+            boot_part: None,
             disk_size: None,
             counter: Counter::Uboot,
             board: &[],
             rootfs: None,
+            boot: None,
         };
         make(&path, &card).unwrap();
         let target = Target { product: name("test"), compatible: name("board"), hardware: None };

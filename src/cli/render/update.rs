@@ -53,7 +53,10 @@ pub(super) fn verdict(slot: SlotId, verdict: &SlotVerdict) -> String {
             place(part, differs_at)
         ),
         SlotVerdict::Damaged { version, part, differs_at } => {
-            format!("Slot {slot} should be {version} and differs from it{}.\n", place(part, differs_at))
+            format!(
+                "Slot {slot} should be {version} and differs from it{}.\n",
+                place(part, differs_at)
+            )
         }
         SlotVerdict::Unknown { found } => {
             format!("Slot {slot} has {found}: there is nothing to compare it with.\n")
