@@ -1,6 +1,8 @@
 //! Which bootloader a device has: the configuration names it, and no room above this one needs to.
 
 use super::BootControl;
+#[cfg(any(test, feature = "sim"))]
+use super::numbered::{self, NumberedControl, NumberedStore};
 use super::uboot::{self, EnvStore, UbootControl};
 use crate::disk::Disk;
 use crate::model::Result;
@@ -14,16 +16,25 @@ pub enum Loader {
     /// U-Boot, with its environment.
     #[default]
     Uboot,
+    /// Two numbered files: a bootloader of tests and of the simulator, in no build for a device.
+    #[cfg(any(test, feature = "sim"))]
+    Numbered,
 }
 
 /// All of them.
-const ALL: &[Loader] = &[Loader::Uboot];
+const ALL: &[Loader] = &[
+    Loader::Uboot,
+    #[cfg(any(test, feature = "sim"))]
+    Loader::Numbered,
+];
 
 impl Loader {
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Loader::Uboot => uboot::NAME,
+            #[cfg(any(test, feature = "sim"))]
+            Loader::Numbered => numbered::NAME,
         }
     }
 }
@@ -50,6 +61,12 @@ pub enum Bootloader {
         /// Whether an environment of one copy is good enough.
         accept_single_copy: bool,
     },
+    /// Two numbered files.
+    #[cfg(any(test, feature = "sim"))]
+    Numbered {
+        /// The folder with the files.
+        folder: PathBuf,
+    },
 }
 
 impl Bootloader {
@@ -61,6 +78,10 @@ impl Bootloader {
                 let control = UbootControl::new(EnvStore::open(config, disk)?);
                 Ok(Box::new(control.accept_single_copy(*accept_single_copy)))
             }
+            #[cfg(any(test, feature = "sim"))]
+            Bootloader::Numbered { folder } => {
+                Ok(Box::new(NumberedControl::new(NumberedStore::new(folder))))
+            }
         }
     }
 
@@ -68,6 +89,8 @@ impl Bootloader {
     pub fn described_by(&self) -> (&'static str, &Path) {
         match self {
             Bootloader::Uboot { config, .. } => ("boot.fw_env_config", config),
+            #[cfg(any(test, feature = "sim"))]
+            Bootloader::Numbered { folder } => ("boot.loader", folder),
         }
     }
 
@@ -76,6 +99,7 @@ impl Bootloader {
     pub fn read_copy(&self, copy: &[u8]) -> Option<super::BootMemory> {
         match self {
             Bootloader::Uboot { .. } => uboot::read_copy(copy).map(|(memory, _)| memory),
+            Bootloader::Numbered { .. } => numbered::Copy::parse(copy).ok().map(|c| c.memory),
         }
     }
 }

@@ -13,6 +13,8 @@ pub(crate) mod hush;
 mod loader;
 #[cfg(any(test, feature = "sim"))]
 mod memory;
+#[cfg(any(test, feature = "sim"))]
+mod numbered;
 pub mod uboot;
 
 pub use change::{BootChange, GIVE_BACK_MAX};

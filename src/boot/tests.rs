@@ -2,12 +2,10 @@
 
 use super::conformance::{Bench, suite};
 use super::uboot::{Env, EnvStore, FwEnvConfig, UbootControl, names};
-use super::{
-    BootChange, BootControl, BootFacts, BootMemory, Description, Finding, Grade, bench, overall,
-};
+use super::{BootChange, BootControl, BootMemory, Finding, Grade, bench, overall};
 use crate::disk::fake::{FakeDevice, Survivors, gpt_disk};
 use crate::disk::{BlockDevice, Disk};
-use crate::model::{Digest, ReasonCode, Result, SlotId, Txn};
+use crate::model::{Digest, ReasonCode, SlotId, Txn};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,32 +36,6 @@ pub(super) fn store(device: &Arc<FakeDevice>, text: &str, lock: &Path) -> EnvSto
 
 pub(super) const TWO: &str = "disk.img 0x400000 0x4000\ndisk.img 0x800000 0x4000\n";
 
-struct Shared(Arc<UbootControl>);
-
-impl BootControl for Shared {
-    fn look(&self) -> Result<BootFacts> {
-        self.0.look()
-    }
-    fn write(&self, change: &BootChange) -> Result<()> {
-        self.0.write(change)
-    }
-    fn settle(&self, booted: SlotId) -> Result<()> {
-        self.0.settle(booted)
-    }
-    fn rehearse(&self, booted: SlotId) -> Result<()> {
-        self.0.rehearse(booted)
-    }
-    fn findings(&self, facts: &BootFacts) -> Vec<Finding> {
-        self.0.findings(facts)
-    }
-    fn variable(&self, name: &str) -> Option<String> {
-        self.0.variable(name)
-    }
-    fn describe(&self) -> Result<Description> {
-        self.0.describe()
-    }
-}
-
 #[test]
 fn the_u_boot_environment_conforms() {
     let dir = tempfile::tempdir().unwrap();
@@ -73,13 +45,12 @@ fn the_u_boot_environment_conforms() {
         let control = Arc::new(UbootControl::new(store(&device, TWO, &dir.path().join("l"))));
         control.store().write_factory(&factory()).unwrap();
         let counter = device.clone();
-        let (killer, killed) = (device.clone(), device.clone());
-        let booting = control.clone();
-        let lives = device.clone();
+        let killer = device.clone();
+        let (booting, cut) = (control.clone(), control.clone());
         seed.set(seed.get() + 1);
         let survivors = Survivors::Some(seed.get());
         Bench {
-            control: Box::new(Shared(control)),
+            control: Box::new(control),
             writes: Box::new(move || counter.counts().writes),
             count: Box::new(move || {
                 let mut session = booting.store().begin().unwrap();
@@ -93,8 +64,13 @@ fn the_u_boot_environment_conforms() {
                 killer.write_at(at, &[0xff; 7]).unwrap();
                 killer.flush().unwrap();
             }),
-            die: Box::new(move || killed.cut_at_write(1, 0x40)),
-            revive: Box::new(move || lives.power_on(survivors)),
+            cut: Box::new(move |(after, landing), act| {
+                device.cut_at_write(after + 1, landing);
+                act(cut.as_ref());
+                let went = device.is_off();
+                device.power_on(survivors);
+                went
+            }),
         }
     });
 }

@@ -125,7 +125,9 @@ fn what_is_usual_is_what_counts_where_nothing_is_written() {
     assert_eq!(settings.trial.clean_reboots.to_string(), usual("trial.clean_reboots"));
     assert_eq!(settings.device.state.display().to_string(), usual("device.state"));
     assert_eq!(settings.trust_file.display().to_string(), usual("trust.file"));
-    let Bootloader::Uboot { config, accept_single_copy } = settings.bootloader;
+    let Bootloader::Uboot { config, accept_single_copy } = settings.bootloader else {
+        panic!("{:?}", settings.bootloader)
+    };
     assert_eq!(Loader::default().name(), usual("boot.loader"));
     assert_eq!(config.display().to_string(), usual("boot.fw_env_config"));
     assert_eq!(settings.run.display().to_string(), usual("daemon.folder"));

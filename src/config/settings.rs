@@ -136,6 +136,8 @@ impl Settings {
                     config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
                     accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
                 },
+                #[cfg(any(test, feature = "sim"))]
+                Loader::Numbered => Bootloader::Numbered { folder: folder.join("boot") },
             },
             checks: merged.health.check,
             patience: Patience {

@@ -15,6 +15,11 @@
 mod plug;
 #[cfg(feature = "sim")]
 mod record;
+#[cfg(all(test, feature = "sim"))]
+mod thread;
+
+#[cfg(all(test, feature = "sim"))]
+pub(crate) use thread::cut_at_write;
 
 use std::fs::File;
 use std::path::Path;
