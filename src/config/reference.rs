@@ -64,7 +64,7 @@ pub const SETTINGS: [Setting; 48] = [
     setting("slots.a", "a list of partitions", "`[\"rootfs-a\"]`", "The parts of slot a: `PARTITION` or `PART=PARTITION`, the partition by its name or as `partuuid:…`. The first carries the slot record, one is `rootfs`."),
     setting("slots.b", "a list of partitions", "`[\"rootfs-b\"]`", "The same parts of slot b, in the same order."),
     setting("trust.file", "a path", "`/usr/share/surefoot/trust.toml`", "The trust file: the keys, their roles and thresholds."),
-    setting("boot.loader", "`uboot`", "`uboot`", "Which bootloader the board has. U-Boot is the only one that this version knows."),
+    setting("boot.loader", "`uboot`", "`uboot`", "Which bootloader the board has. A program for devices knows U-Boot alone."),
     setting("boot.fw_env_config", "a path", "`/etc/fw_env.config`", "The file that says where U-Boot's environment is stored."),
     setting("boot.accept_single_copy", "`true` or `false`", "`false`", "Whether an environment of a single copy is good enough. One torn write loses it."),
     setting("health.stable", "a duration", "`30s`", "For how long all checks must pass without a break before the system is committed."),
