@@ -163,20 +163,30 @@ def filesystem(out, folder, kind, size_mib, label="rootfs"):
         run("mksquashfs", folder, out, "-all-root", "-noappend", "-comp", "zstd", "-quiet", "-no-progress")
     elif kind == "erofs":
         run("mkfs.erofs", "-zlz4", "--all-root", out, folder)
+    elif kind == "fat":
+        with open(out, "wb") as f:
+            f.truncate(size_mib * MIB)
+        run("mformat", "-i", out, "-v", label.upper(), "::")
+        for path in sorted(Path(folder).iterdir()):
+            run("mcopy", "-s", "-i", out, path, "::")
     else:
         raise ValueError(kind)
     assert out.stat().st_size <= size_mib * MIB, f"{kind} image larger than {size_mib} MiB"
     return out
 
 
-def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=(), boot_mib=8, data_mib=8, env=None, total_mib=None):
-    """A disk in the factory layout. Slots are image files, `data` a folder, `boot_files` (name, bytes), `env` a dict."""
-    starts = {"boot": BOOT_OFFSET // MIB}
-    starts["rootfs-a"] = starts["boot"] + boot_mib
-    starts["rootfs-b"] = starts["rootfs-a"] + slot_mib
-    starts["data"] = starts["rootfs-b"] + slot_mib
-    sizes = {"boot": boot_mib, "rootfs-a": slot_mib, "rootfs-b": slot_mib, "data": data_mib}
-    total = total_mib or starts["data"] + data_mib + 1
+def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=(), boot_mib=8, data_mib=8, env=None, total_mib=None,
+               boot_parts=None, boot_part_mib=2):
+    """A disk in the factory layout. Slots are image files, `data` a folder, `boot_files` (name, bytes), `env` a dict. `boot_parts`: the
+    image files of `boot-a` and `boot-b`, where slots have a boot part."""
+    sizes = {"boot": boot_mib}
+    if boot_parts:
+        sizes.update({"boot-a": boot_part_mib, "boot-b": boot_part_mib})
+    sizes.update({"rootfs-a": slot_mib, "rootfs-b": slot_mib, "data": data_mib})
+    starts, end = {}, BOOT_OFFSET // MIB
+    for name, size in sizes.items():
+        starts[name], end = end, end + size
+    total = total_mib or end + 1
     out = Path(out)
     out.unlink(missing_ok=True)
     with open(out, "wb") as disk:
@@ -195,6 +205,7 @@ def disk_image(out, slot_mib, slot_a=None, slot_b=None, data=None, boot_files=()
             Path(folder, name).write_bytes(content)
             run("mcopy", "-i", fat, Path(folder, name), f"::{name}")
         pieces = {"boot": fat, "rootfs-a": slot_a, "rootfs-b": slot_b}
+        pieces.update(zip(("boot-a", "boot-b"), boot_parts or ()))
         if data is not None:
             pieces["data"] = filesystem(Path(folder, "data"), data, "ext4", data_mib, "data")
         for name, piece in pieces.items():

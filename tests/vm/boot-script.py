@@ -7,6 +7,7 @@
 
 Each test starts from a factory environment, changes what it needs, boots, and looks at what would have been started and at
 what is stored afterwards.  Unless it says otherwise a test runs four times: counter uboot and script, old and modern shell.
+Those marked `both_layouts` run twice more, on slots that have a boot part beside their root filesystem.
 """
 import functools
 import hashlib
@@ -33,6 +34,7 @@ INITRD = {"a": b"initramfs of a" * 99, "b": b"initramfs of b" * 98}
 
 work = Path()
 slot_images = {}
+boot_images = {}
 disks = {}
 boots = 0
 
@@ -53,8 +55,17 @@ def slot_image(slot, kind="ext4", kernel="good", initrd=True, fdt=False, extra=(
             (folder / "boot/board.dtb").write_bytes(b"device tree of " + slot.encode())
         for name, text in extra:
             (folder / name).write_bytes(text)
-        slot_images[key] = bench.filesystem(work / f"slot-{len(slot_images)}", folder, kind, SLOT_MIB)
+        image = bench.filesystem(work / f"slot-{len(slot_images)}", folder, kind, SLOT_MIB)
+        slot_images[key] = image
+        boot_images[image] = bench.filesystem(work / f"boot-{len(slot_images)}", folder / "boot", "ext4" if fdt else "fat", SLOT_MIB, "boot")
     return slot_images[key]
+
+
+def other_root(slot):
+    """A root filesystem whose kernel is not the slot's: none of it may be loaded where there is a boot part."""
+    image = slot_image(slot, extra=[("boot/Image", b"kernel in the root of " + slot.encode()), ("boot/initrd.img", b"initramfs there"),
+                                    ("Image", b"kernel at the root of " + slot.encode())])
+    return image
 
 
 @functools.cache
@@ -70,7 +81,7 @@ def surefoot_env():
 class Device:
     """A disk image with one of the two counters and one of the two shells."""
 
-    def __init__(self, counter="uboot", shell="old", a=None, b=None, in_environment=False, **values):
+    def __init__(self, counter="uboot", shell="old", a=None, b=None, in_environment=False, parts=False, **values):
         self.counter, self.shell = counter, shell
         self.image = work / "disk.img"
         variables = dict(factory_env(counter))
@@ -78,10 +89,16 @@ class Device:
             text = bench.env_text_to_dict(surefoot_env())
             variables.update(text)
         self.factory = dict(variables)
-        key = (a or slot_image("a"), b or slot_image("b"))
+        slots, boot_parts = (a or slot_image("a"), b or slot_image("b")), None
+        if parts:
+            boot_parts = [boot_images.get(image, image) for image in slots]
+            slots = (other_root("a"), other_root("b"))
+        self.kernels, self.folder = ("boot-", "") if parts else ("rootfs-", "/boot")
+        key = (*slots, *(boot_parts or ()))
         if key not in disks:
             made = work / f"disk-{len(disks)}"
-            disks[key] = made, bench.disk_image(made, SLOT_MIB, *key, boot_mib=1, data_mib=1, boot_files=[("boot.scr", bench.boot_scr())])
+            disks[key] = made, bench.disk_image(made, SLOT_MIB, *slots, boot_mib=1, data_mib=1, boot_files=[("boot.scr", bench.boot_scr())],
+                                                boot_parts=boot_parts, boot_part_mib=SLOT_MIB)
         made, self.starts = disks[key]
         bench.run("cp", "--sparse=always", made, self.image)
         bench.env_write(self.image, [bench.env_pack(variables, 1), bench.env_pack(variables, 0)])
@@ -120,7 +137,7 @@ class Device:
         bench.run("dd", f"if={image}", f"of={self.image}", "bs=1M", f"seek={self.starts['rootfs-' + slot]}", "conv=notrunc")
 
 
-def each(*counters):
+def each(*counters, both_layouts=False):
     """Runs a test for each counter and shell, as a subtest."""
     def wrap(test):
         def run(self):
@@ -128,6 +145,9 @@ def each(*counters):
                 for shell in ("old", "modern"):
                     with self.subTest(counter=counter, shell=shell):
                         test(self, lambda **k: Device(counter, shell, **k))
+            for counter, shell in (("uboot", "old"), ("script", "modern")) if both_layouts else ():
+                with self.subTest(counter=counter, shell=shell, parts=True):
+                    test(self, lambda **k: Device(counter, shell, parts=True, **k))
         run.__name__, run.__doc__ = test.__name__, test.__doc__
         return run
     return wrap
@@ -150,7 +170,7 @@ class BootScript(unittest.TestCase):
 
     # ---- outside a trial --------------------------------------------------------------------------------------------
 
-    @each()
+    @each(both_layouts=True)
     def test_a_healthy_boot_starts_the_named_slot_and_writes_nothing(self, device):
         for slot in "ab":
             d = device(surefoot_slot=slot)
@@ -158,10 +178,11 @@ class BootScript(unittest.TestCase):
                 self.boots(d.boot(), slot)
                 self.assertTrue(d.untouched())
 
-    @each()
+    @each(both_layouts=True)
     def test_root_is_the_partition_of_the_slot_by_partuuid(self, device):
-        for number, slot in ((2, "a"), (3, "b")):
+        for slot in "ab":
             d = device(surefoot_slot=slot)
+            number = 1 + list(d.starts).index(f"rootfs-{slot}")
             info = subprocess.run(["sgdisk", "-i", str(number), d.image], stdout=subprocess.PIPE, text=True, check=True).stdout
             uuid = next(l.split()[-1] for l in info.splitlines() if "unique GUID" in l).lower()
             self.assertEqual(d.boot().args, f"root=PARTUUID={uuid} ro rootwait surefoot.slot={slot} surefoot.script=1 {ARGS}")
@@ -184,7 +205,7 @@ class BootScript(unittest.TestCase):
                 self.boots(d.boot(), "b")
                 self.assertTrue(d.untouched())
 
-    @each()
+    @each(both_layouts=True)
     def test_a_slot_without_a_kernel_gives_way_without_a_write(self, device):
         for kernel in ("missing", "refused"):
             for slot, other in ("ab", "ba"):
@@ -193,7 +214,7 @@ class BootScript(unittest.TestCase):
                     self.boots(d.boot(), other)
                     self.assertTrue(d.untouched())
 
-    @each()
+    @each(both_layouts=True)
     def test_a_slot_that_is_no_file_system_gives_way(self, device):
         noise = work / "noise"
         noise.write_bytes(os.urandom(SLOT_MIB << 20))
@@ -201,15 +222,15 @@ class BootScript(unittest.TestCase):
         self.boots(d.boot(), "a")
         self.assertTrue(d.untouched())
 
-    @each()
+    @each(both_layouts=True)
     def test_a_slot_with_its_first_128_kib_destroyed_gives_way(self, device):
         d = device(surefoot_slot="b")
         with open(d.image, "r+b") as disk:
-            disk.seek(d.starts["rootfs-b"] << 20)
+            disk.seek(d.starts[d.kernels + "b"] << 20)
             disk.write(bytes(128 << 10))
         self.boots(d.boot(), "a")
 
-    @each()
+    @each(both_layouts=True)
     def test_two_empty_slots_end_at_the_prompt_and_write_nothing(self, device):
         d = device(a=slot_image("a", kernel="missing"), b=slot_image("b", kernel="missing"))
         boot = d.boot()
@@ -248,7 +269,7 @@ class BootScript(unittest.TestCase):
 
     # ---- a trial ----------------------------------------------------------------------------------------------------
 
-    @each()
+    @each(both_layouts=True)
     def test_three_tries_then_back_and_it_stays_there(self, device):
         for limit in (1, 2, 3, 9):
             d = device().arm("b", bootlimit=str(limit))
@@ -263,7 +284,7 @@ class BootScript(unittest.TestCase):
                 self.boots(d.boot(), "a")
                 self.assertTrue(d.untouched())
 
-    @each()
+    @each(both_layouts=True)
     def test_a_trial_from_b_to_a_works_the_same(self, device):
         d = device(surefoot_slot="b").arm("a", bootlimit="1")
         self.boots(d.boot(), "a", trial=True)
@@ -287,7 +308,7 @@ class BootScript(unittest.TestCase):
         self.assertEqual(boot.record()["saves"], 2 if d.counter == "uboot" else 1, boot.output)
         self.gave_up(d)
 
-    @each()
+    @each(both_layouts=True)
     def test_a_trial_whose_kernel_cannot_be_loaded_falls_back_at_once(self, device):
         for kernel in ("missing", "refused"):
             d = device(b=slot_image("b", kernel=kernel)).arm("b")
@@ -296,7 +317,7 @@ class BootScript(unittest.TestCase):
             self.boots(d.boot(), "a")
             self.assertTrue(d.untouched())
 
-    @each()
+    @each(both_layouts=True)
     def test_a_trial_whose_kernel_and_good_slot_are_both_bad_ends_without_looping(self, device):
         for count in ("0", "3"):
             d = device(a=slot_image("a", kernel="missing"), b=slot_image("b", kernel="refused")).arm("b", bootcount=count)
@@ -307,7 +328,7 @@ class BootScript(unittest.TestCase):
             # itself runs altbootcmd there is one script as well.
             self.assertEqual(boot.output.count("neither slot can be started"), 1, boot.output)
 
-    @each()
+    @each(both_layouts=True)
     def test_after_the_last_try_a_bad_good_slot_gives_way_to_the_tried_one(self, device):
         d = device(a=slot_image("a", kernel="missing")).arm("b", bootcount="3")
         self.boots(d.boot(), "b")
@@ -461,28 +482,44 @@ class BootScript(unittest.TestCase):
         # A watchdog that is not there is no reason not to boot.
         self.boots(device(surefoot_wdt="15", surefoot_wdt_dev="nosuch").arm("b").boot(), "b", trial=True)
 
-    @each()
+    @each(both_layouts=True)
     def test_the_initramfs_of_the_slot_is_handed_over(self, device):
         for slot in "ab":
             self.assertEqual(device(surefoot_slot=slot).boot().initrd, f"0x4000000:{len(INITRD[slot]):x}")
 
-    @each()
+    @each(both_layouts=True)
     def test_a_slot_without_initramfs_boots_without(self, device):
         boot = device(a=slot_image("a", initrd=False)).boot()
         self.boots(boot, "a")
         self.assertEqual(boot.initrd, "-")
 
-    @each()
+    @each(both_layouts=True)
     def test_a_named_initramfs_must_be_there(self, device):
-        self.boots(device(surefoot_initrd="/boot/board.dtb", b=slot_image("b", fdt=True)).boot(), "b")
+        folder = device().folder
+        self.boots(device(surefoot_initrd=f"{folder}/board.dtb", b=slot_image("b", fdt=True)).boot(), "b")
 
-    @each()
+    @each(both_layouts=True)
     def test_the_device_tree_is_uboots_own_or_the_slots(self, device):
         boot = device().boot()
         self.assertRegex(boot.fdt, "^[0-9a-f]{6,}$")
-        boot = device(surefoot_fdt="/boot/board.dtb", b=slot_image("b", fdt=True)).boot()
+        boot = device(surefoot_fdt=f"{device().folder}/board.dtb", b=slot_image("b", fdt=True)).boot()
         self.boots(boot, "b")
         self.assertEqual(boot.fdt, "0x300000")
+
+    @each()
+    def test_only_a_boot_part_of_the_same_slot_counts(self, device):
+        """One slot of the disk has a boot part, the other has none: each is started from where its kernel is."""
+        d = device(parts=True, surefoot_slot="a")
+        bench.run("sgdisk", "-c", "3:spare", d.image)
+        self.boots(d.boot(), "a")
+        d.set(surefoot_slot="b")
+        boot = d.boot()
+        self.assertEqual((boot.slot, boot.size), ("b", len(b"kernel in the root of b")), boot.output)
+
+    @each()
+    def test_the_boot_part_is_what_a_start_command_is_told(self, device):
+        d = device(parts=True, surefoot_go="echo GO ${sf_part} ${sf_rootfs}; poweroff")
+        self.assertRegex(d.boot().output, r"(?m)^GO (0x)?2 (0x)?4$")
 
     @each()
     def test_the_kernel_can_have_another_name(self, device):
@@ -531,7 +568,7 @@ class BootScript(unittest.TestCase):
             self.boots(boot, "b")
             self.assertEqual(boot.initrd, "-")
 
-    @each()
+    @each(both_layouts=True)
     def test_the_script_as_a_variable_does_the_same(self, device):
         d = device(in_environment=True).arm("b", bootlimit="2")
         self.boots(d.boot(), "b", trial=True)
@@ -543,7 +580,7 @@ class BootScript(unittest.TestCase):
         self.gave_up(d)
         self.boots(device(in_environment=True, a=slot_image("a", kernel="missing")).boot(), "b")
 
-    @each()
+    @each(both_layouts=True)
     def test_what_a_stray_saveenv_left_behind_does_no_harm(self, device):
         """Somebody saved at the prompt after a boot: leftovers of the script are then in the environment."""
         left = dict(surefoot_tmp="7", filesize="1234", fileaddr="1000", kernel_comp_size="5", bootargs="root=/dev/sda1 surefoot.slot=x")
@@ -616,6 +653,13 @@ MISTAKES = [
     ("boot.cmd", "sf_verdict=give-up\n", "sf_verdict=try\n"),
     ("boot.cmd", "rootfs-${sf_slot} surefoot_tmp", "rootfs-${sf_named} surefoot_tmp"),
     ("boot.cmd", "    setenv filesize\n    setenv fileaddr\n", "    setenv fileaddr\n"),
+    ("boot.cmd", "boot-${sf_slot} surefoot_tmp", "boot-${sf_named} surefoot_tmp"),
+    ("boot.cmd", "            sf_part=${surefoot_tmp}\n            sf_boot=\n", "            sf_boot=\n"),
+    ("boot.cmd", "            sf_boot=\n", ""),
+    ("boot.cmd", "part uuid ${sf_type} ${sf_disk}:${sf_rootfs}", "part uuid ${sf_type} ${sf_disk}:${sf_part}"),
+    ("boot.cmd", "load ${sf_type} ${sf_disk}:${sf_part} ${ramdisk_addr_r}", "load ${sf_type} ${sf_disk}:${sf_rootfs} ${ramdisk_addr_r}"),
+    ("boot.cmd", "load ${sf_type} ${sf_disk}:${sf_part} ${fdt_addr_r}", "load ${sf_type} ${sf_disk}:${sf_rootfs} ${fdt_addr_r}"),
+    ("boot.cmd", "test -e ${sf_type} ${sf_disk}:${sf_part}", "test -e ${sf_type} ${sf_disk}:${sf_rootfs}"),
     ("boot.cmd", "    setenv bootargs\n", ""),
     ("boot.cmd", "    setenv kernel_comp_size\n", ""),
     ("boot.cmd", "setenv surefoot_tmp\nsetenv filesize\n", "setenv surefoot_tmp\n"),
