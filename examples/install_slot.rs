@@ -13,7 +13,6 @@ use ed25519_dalek::{Signer, SigningKey};
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 use surefoot::artifact::write::{Draft, Image, Packing, pack};
 use surefoot::artifact::{Provenance, read_head};
@@ -24,7 +23,7 @@ use surefoot::install::{
 };
 use surefoot::model::{CopyClaim, EnvClaims, Result, SlotId};
 use surefoot::slot::{Inactive, Layout, SlotNames};
-use surefoot::source::{Fetch, FileSource, Input, Sequential};
+use surefoot::source::{LocalFile, Sequential, Source};
 use surefoot::trust::{PublicKey, Trust};
 
 const ROOT: [u8; 32] = [0x11; 32];
@@ -76,8 +75,8 @@ fn make(image: &Path, artifact: &Path, level: i32) -> Result<()> {
 
 fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
     let trust = trust()?;
-    let source = Arc::new(FileSource::open(artifact)?);
-    let release = read_head(&mut Sequential::new(&*source))?.verify(&trust)?;
+    let file = LocalFile::open(artifact)?;
+    let release = read_head(&mut Sequential::new(&file))?.verify(&trust)?;
     let disk = Disk::open(disk)?;
     let layout = Layout::find(&disk.table()?, &SlotNames::default())?;
     let settled = CopyClaim::Alive { slot: Some(SlotId::A), trial: false };
@@ -90,7 +89,7 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
     };
     let plan = plan(&release, &device, layout.parts(target.id()))?;
     let start = Instant::now();
-    check_file(&*source, &release, Depth::Stored, &Nowhere)?;
+    check_file(&file, &release, Depth::Stored, &Nowhere)?;
     println!("checked after {:?}", start.elapsed());
     let reuse = match how {
         "resume" => Reuse::Resume,
@@ -101,7 +100,7 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
     let report = write_slot(Job {
         release: &release,
         plan: &plan,
-        input: Input::Seekable(source as Arc<dyn Fetch>),
+        source: Source::Local(file),
         target: &target,
         reuse,
         sink: &Nowhere,

@@ -7,7 +7,8 @@ use super::hub::Pace;
 use crate::control::{Handler, Head, Incoming, May, Reply, Stream};
 use crate::event::{Event, Nowhere, Phase, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable, shown_json};
-use crate::request::{Asked, Client, Goods, Here, Request, SILENCE, Wanted};
+use crate::request::{Asked, Client, Here, Request, Wanted};
+use crate::source::{ByteStream, SILENCE, Source};
 use crate::sys::host;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -126,11 +127,9 @@ impl Api {
         let _turn = (!at_once).then(|| self.core.request());
         let equip = |world: &mut _| self.core.equip(world);
         let here = Here::in_daemon(self.core.place(), by, &equip);
-        let goods = match incoming.handed {
-            Some(fd) => Goods::Handed(fd),
-            None => Goods::Stream(Box::new(incoming.body)),
-        };
-        let result = here.send(request, Some(goods), sink).and_then(|answer| text(&answer));
+        let source = request.takes_artifact().then(|| source(incoming)).transpose();
+        let sent = source.and_then(|source| here.send(request, source, sink));
+        let result = sent.and_then(|answer| text(&answer));
         if let Err(failure) = &result
             && failure.code() != ReasonCode::Cancelled
         {
@@ -138,6 +137,14 @@ impl Api {
             self.core.hub.emit(&Event::Refused { reason, text });
         }
         result
+    }
+}
+
+/// The artifact: what was handed over, or the body as it comes.
+fn source(incoming: Incoming) -> Result<Source> {
+    match incoming.handed {
+        Some(fd) => Source::handed(fd),
+        None => Ok(Source::Stream(ByteStream::new(incoming.body))),
     }
 }
 

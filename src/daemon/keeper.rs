@@ -9,6 +9,7 @@ use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::inspect;
 use crate::model::{Class, ReasonCode, Result, WithReason};
+use crate::source::Source;
 use crate::sys::systemd;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -199,8 +200,8 @@ impl Keeper {
             }
             Left::WentOn(..) => {}
         }
-        let ask = match device::unfinished(world)? {
-            Some(Unfinished::GoesOn(ask)) => ask,
+        let (path, ask) = match device::unfinished(world)? {
+            Some(Unfinished::GoesOn(path, ask)) => (path, ask),
             Some(Unfinished::Waits(text)) => {
                 self.wait(core, &[Wait::new("artifact", text)]);
                 self.left = Left::Nothing;
@@ -219,7 +220,10 @@ impl Keeper {
         let spawned = thread.spawn(move || {
             let _rings = Rings(&core.bell);
             let _turn = core.request();
-            let done = core.world().and_then(|world| device::install(&world, *ask, &core.hub));
+            let done = core.world().and_then(|world| {
+                let source = Source::open(&path)?;
+                device::install(&world, source, *ask, &core.hub)
+            });
             if let Err(failure) = done
                 && failure.code() != ReasonCode::Cancelled
             {

@@ -11,7 +11,7 @@ use crate::hooks::{Moment, Permission};
 use crate::install::{Job, Plan, Report, Reuse};
 use crate::model::{Against, Failing, Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
-use crate::source::Input;
+use crate::source::Source;
 use crate::sys::stop;
 use crate::trust::Verified;
 use crate::update::{
@@ -25,7 +25,7 @@ pub(super) struct Cargo<'a> {
     /// What writing it means.
     pub(super) plan: &'a Plan,
     /// Its payload; taken by the one write.
-    pub(super) input: Option<Input>,
+    pub(super) source: Option<Source>,
     /// Whether to look for what stands already.
     pub(super) reuse: Reuse,
     /// What was written.
@@ -134,7 +134,7 @@ impl DeviceHands<'_, '_> {
         let job = Job {
             release: cargo.release,
             plan: cargo.plan,
-            input: cargo.input.take().ok_or_else(internal)?,
+            source: cargo.source.take().ok_or_else(internal)?,
             target: &target,
             reuse: std::mem::take(&mut cargo.reuse),
             sink: self.sink,

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Next};
 use super::departure;
 use super::hands::{Cargo, made_way, rest};
-use super::installation::{Installation, Installed, Source};
+use super::installation::{Installation, Installed};
 use super::look::look;
 use super::moments;
 use super::offer::{self, Offer};
@@ -15,30 +15,41 @@ use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Reuse, check_file};
 use crate::model::{Condition, Failure, ReasonCode, Result};
-use crate::source::Input;
+use crate::source::Source;
 use crate::sys::stop::Stop;
 use crate::update::{
     Allowed, Done, Ended, Journal, Order, Outcome, Phase, Reboot, State, Then, Wish, Work, at_rest,
 };
 use std::time::Duration;
 
+/// An artifact as far as it has been looked at.
+enum Brought {
+    Unread(Source),
+    Offered(Offer),
+}
+
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
-pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<Installed> {
+pub fn install(
+    world: &World,
+    source: Source,
+    ask: Installation,
+    sink: &dyn Sink,
+) -> Result<Installed> {
     let conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
     world.booted()?;
     if ask.dry_run {
-        return bring(world, ask, conditions, None, None, sink);
+        return bring(world, Brought::Unread(source), ask, conditions, None, sink);
     }
     may_begin(world, &ask)?;
     let soon = Duration::from_millis(200);
     let (by, automatic) = (ask.order.by.clone(), ask.order.automatic);
     // What makes way for this one may begin again at once, and must find this one before it.
     let first = world.first_in_line(if automatic { soon } else { PATIENCE })?;
-    let (held, offer) = match world.lock_to_install(&by, automatic, soon) {
-        Ok(held) => (held, None),
+    let (held, brought) = match world.lock_to_install(&by, automatic, soon) {
+        Ok(held) => (held, Brought::Unread(source)),
         Err(busy) if busy.code() == ReasonCode::Busy => {
-            let offer = make_way(world, &mut ask, busy)?;
-            (world.lock_to_install(&by, automatic, PATIENCE)?, Some(offer))
+            let offer = make_way(world, source, &ask, busy)?;
+            (world.lock_to_install(&by, automatic, PATIENCE)?, Brought::Offered(offer))
         }
         Err(failure) => return Err(failure),
     };
@@ -49,7 +60,7 @@ pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<
     let telling = held.telling(sink);
     let done = held
         .stop
-        .over(|| bring(world, ask, conditions, offer, Some((&held, &mut begun)), &telling));
+        .over(|| bring(world, brought, ask, conditions, Some((&held, &mut begun)), &telling));
     match (done, held.stop.word()) {
         (Err(_), Some(word)) => Err(stopped(world, word, begun, sink)),
         (done, _) => done,
@@ -58,9 +69,8 @@ pub fn install(world: &World, mut ask: Installation, sink: &dyn Sink) -> Result<
 
 /// An automatic installation that runs makes way for a newer release, once it is certain that this
 /// one would be installed. What a person has begun does not.
-fn make_way(world: &World, ask: &mut Installation, busy: Failure) -> Result<Offer> {
+fn make_way(world: &World, source: Source, ask: &Installation, busy: Failure) -> Result<Offer> {
     let Some(running) = world.named_automatic() else { return Err(busy) };
-    let source = std::mem::replace(&mut ask.source, Source::Stdin);
     let offer = offer::open(world, source)?;
     let counter = offer.release.manifest.release_counter;
     if counter <= running.release_counter {
@@ -106,14 +116,13 @@ fn stopped(world: &World, word: Failure, begun: Option<Work>, sink: &dyn Sink) -
 /// The work itself: under the lock, and told to others, unless nothing is to be done.
 fn bring(
     world: &World,
+    brought: Brought,
     ask: Installation,
     mut conditions: Vec<Condition>,
-    offer: Option<Offer>,
     held: Option<(&Working, &mut Option<Work>)>,
     sink: &dyn Sink,
 ) -> Result<Installed> {
     let booted = world.booted()?;
-    let asked = Begun::of(&ask);
     let then = match ask.order.automatic && world.settings.confirm {
         true => Then::Stage,
         false => ask.then,
@@ -134,10 +143,11 @@ fn bring(
         let text = format!("{} in slot {} is on trial", work.to, work.slot);
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    let Offer { release, input } = match offer {
-        Some(offer) => offer,
-        None => offer::open(world, ask.source)?,
+    let Offer { release, source } = match brought {
+        Brought::Offered(offer) => offer,
+        Brought::Unread(source) => offer::open(world, source)?,
     };
+    let asked = Begun::of(&ask, source.path());
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
     // What was to be gone on with may have been ended before this one had the lock.
@@ -181,11 +191,11 @@ fn bring(
         moments::asked(world, Moment::BeforeDownload, &work, sink)?;
     }
     // What goes on where it stopped checks the missing part, once it knows which that is.
-    if let Input::Seekable(source) = &input
+    if let Some(bytes) = source.twice()
         && (ask.dry_run || !resumes)
     {
-        check_file(&**source, &release, Depth::Stored, sink)?;
-        readiness::offers_a_system(&**source, &release, &plan)?;
+        check_file(bytes, &release, Depth::Stored, sink)?;
+        readiness::offers_a_system(bytes, &release, &plan)?;
     }
     if ask.dry_run {
         let (slot, findings) = (work.slot, conditions);
@@ -203,8 +213,8 @@ fn bring(
         Phase::Installing(old) | Phase::Staged(old) if old.digest != digest => Some(old.clone()),
         _ => None,
     };
-    let input = Some(input);
-    let mut cargo = Cargo { release: &release, plan: &plan, input, reuse, report: None, replaces };
+    let source = Some(source);
+    let mut cargo = Cargo { release: &release, plan: &plan, source, reuse, report: None, replaces };
     asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;

@@ -3,29 +3,11 @@
 use super::answer::Answer;
 use crate::install::Plan;
 use crate::model::{Condition, Digest};
-use crate::source::Fetch;
 use crate::update::{Allowed, Order, Then};
 use serde::{Deserialize, Serialize};
-use std::io::Read;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-/// Where an artifact comes from.
-pub enum Source {
-    /// A file.
-    File(PathBuf),
-    /// Standard input.
-    Stdin,
-    /// Something that is open already, and can be read anywhere.
-    Open(Arc<dyn Fetch>),
-    /// Bytes as they come.
-    Stream(Box<dyn Read + Send>),
-}
 
 /// What `install` is asked.
 pub struct Installation {
-    /// The artifact.
-    pub source: Source,
     /// Whether it is armed at once.
     pub then: Then,
     /// What a person has allowed.
@@ -37,9 +19,6 @@ pub struct Installation {
     /// Also what a person has cancelled, though nobody asks for this very update: a person has put
     /// it in once more.
     pub anew: bool,
-    /// Where the artifact is a file, for one who goes on with it after this process; also where the
-    /// source is something that is open.
-    pub path: Option<PathBuf>,
     /// This artifact and no other, for one that is gone on with.
     pub only: Option<Digest>,
     /// Say what would be done, and do nothing.

@@ -30,7 +30,6 @@ mod world;
 
 pub use crate::install::SlotVerdict;
 pub use crate::model::parse_duration;
-pub use crate::source::FileSource;
 pub use crate::sys::clock::{span, unix_seconds as now, utc};
 pub use crate::sys::durable::write_foreign;
 pub use crate::sys::host::{is_root, user};
@@ -44,7 +43,7 @@ pub use departure::{Departure, Why, departure, why};
 pub use drill::drill;
 pub use hold::{Hold, hold, unhold};
 pub use install::install;
-pub use installation::{Installation, Installed, Source};
+pub use installation::{Installation, Installed};
 pub use look::{armed, is_undecided, on_trial};
 pub use misbehave::on_purpose;
 pub use moments::first_boot;

@@ -1,6 +1,5 @@
 //! Whether an artifact would be installed here, without touching anything.
 
-use super::Source;
 use super::readiness;
 use super::world::{World, named};
 use crate::artifact::{Release, check_payload, read_head};
@@ -8,35 +7,29 @@ use crate::boot::BootFacts;
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result, Txn};
-use crate::source::{FileSource, Input, Sequential};
+use crate::source::{Sequential, Source};
 use crate::trust::Verified;
 use crate::update::{Allowed, Journal, Named, Order, Standing, Work, not_rolled_back, wanted};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
-use std::sync::Arc;
 
 /// An artifact whose head a trusted key has signed, with its payload still unread.
 pub(super) struct Offer {
     /// The release.
     pub(super) release: Verified<Release>,
     /// The payload.
-    pub(super) input: Input,
+    pub(super) source: Source,
 }
 
 /// Reads the head of a file, or of a stream that is then at its payload.
-pub(super) fn open(world: &World, source: Source) -> Result<Offer> {
+pub(super) fn open(world: &World, mut source: Source) -> Result<Offer> {
     let trust = world.trust()?;
-    let mut input = match source {
-        Source::File(path) => Input::Seekable(Arc::new(FileSource::open(&path)?)),
-        Source::Open(fetch) => Input::Seekable(fetch),
-        Source::Stdin => Input::Stream(crate::source::stdin()?),
-        Source::Stream(stream) => Input::Stream(stream),
+    let head = match &mut source {
+        Source::Local(file) => read_head(&mut Sequential::new(file))?,
+        Source::Ranges(bytes) => read_head(&mut Sequential::new(&**bytes))?,
+        Source::Stream(stream) => read_head(stream).map_err(cut_short)?,
     };
-    let head = match &mut input {
-        Input::Seekable(fetch) => read_head(&mut Sequential::new(&**fetch))?,
-        Input::Stream(stream) => read_head(stream).map_err(cut_short)?,
-    };
-    Ok(Offer { release: head.verify(&trust)?, input })
+    Ok(Offer { release: head.verify(&trust)?, source })
 }
 
 /// A stream that ends too soon is not a short artifact: its sender went away, and may come again.
@@ -153,15 +146,13 @@ fn cancelled(what: &dyn Display) -> Failure {
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let findings = readiness::ready(world, Some(sink))?;
     let (mut offer, judgement) = look_at(world, source)?;
-    match &mut offer.input {
-        Input::Seekable(source) => {
-            check_file(&**source, &offer.release, Depth::Decoded, sink)?;
-            readiness::offers_a_system(&**source, &offer.release, &judgement.plan)?;
-        }
-        // Read once and in order: whether the image holds a system to boot is seen when it is installed.
-        Input::Stream(stream) => {
-            check_payload(&offer.release, stream, &|_| ()).map_err(cut_short)?;
-        }
+    // Read once and in order: whether the image holds a system to boot is seen when it is installed.
+    if let Source::Stream(stream) = &mut offer.source {
+        check_payload(&offer.release, stream, &|_| ()).map_err(cut_short)?;
+    }
+    if let Some(bytes) = offer.source.ranges() {
+        check_file(bytes, &offer.release, Depth::Decoded, sink)?;
+        readiness::offers_a_system(bytes, &offer.release, &judgement.plan)?;
     }
     Ok(Judgement { findings, ..judgement })
 }
@@ -170,8 +161,8 @@ pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement
 /// when one of them is installed.
 pub fn glance(world: &World, source: Source) -> Result<Judgement> {
     let (offer, judgement) = look_at(world, source)?;
-    if let Input::Seekable(source) = &offer.input {
-        check_length(&**source, &offer.release)?;
+    if let Some(bytes) = offer.source.ranges() {
+        check_length(bytes, &offer.release)?;
     }
     Ok(judgement)
 }

@@ -1,7 +1,7 @@
 //! An installation that was begun and whose process is gone: what it was asked, and whether its
 //! source is still there, so that the daemon goes on with it.
 
-use super::installation::{Installation, Source};
+use super::installation::Installation;
 use super::look::rested;
 use super::world::World;
 use crate::model::{Digest, Failure, ReasonCode, Result, WithReason, printable};
@@ -29,8 +29,8 @@ pub(super) struct Begun {
 
 /// What the daemon can do about an installation that did not finish.
 pub enum Unfinished {
-    /// Go on with it.
-    GoesOn(Box<Installation>),
+    /// Go on with this file.
+    GoesOn(PathBuf, Box<Installation>),
     /// Only whoever brought it can.
     Waits(String),
 }
@@ -42,13 +42,9 @@ impl World {
 }
 
 impl Begun {
-    /// What is asked here.
-    pub(super) fn of(ask: &Installation) -> Begun {
+    /// What is asked here, of the file with this path if it is one.
+    pub(super) fn of(ask: &Installation, path: Option<PathBuf>) -> Begun {
         let Allowed { older, reinstall, retry_rolled_back, .. } = ask.allowed;
-        let path = match &ask.source {
-            Source::File(path) => std::fs::canonicalize(path).ok(),
-            _ => ask.path.clone(),
-        };
         // One that cannot be written down as text is brought again by a person.
         let path = path.filter(|path| path.to_str().is_some());
         let (stage, hold_ok) = (ask.then == Then::Stage, ask.hold_ok);
@@ -93,9 +89,7 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
         return waits(printable(&text, 400));
     }
     let Begun { older, reinstall, retry_rolled_back, .. } = begun;
-    Ok(Some(Unfinished::GoesOn(Box::new(Installation {
-        path: Some(path.clone()),
-        source: Source::File(path),
+    let ask = Installation {
         then: if begun.stage { Then::Stage } else { Then::Switch },
         allowed: Allowed { older, reinstall, retry_rolled_back },
         order: work.order,
@@ -103,7 +97,8 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
         anew: false,
         dry_run: false,
         only: Some(work.digest),
-    }))))
+    };
+    Ok(Some(Unfinished::GoesOn(path, Box::new(ask))))
 }
 
 /// Refuses what has taken the place of the file that was begun.

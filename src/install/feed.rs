@@ -1,4 +1,4 @@
-//! Hands out spans of stored bytes, one at a time, from a file or from a stream.
+//! Hands out spans of stored bytes, one at a time, from any offset or from a stream.
 
 use super::buffers::Buffers;
 use super::check::check;
@@ -6,39 +6,40 @@ use super::small;
 use super::spans::{Span, Work};
 use crate::artifact::{Chunk, check_pages};
 use crate::model::{Failure, ReasonCode, Result};
-use crate::source::{Fetch, Input};
+use crate::source::{ByteStream, Fetch, Source};
 use crate::sys::{AlignedBuf, spare};
 use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What a worker takes: a span, its stored bytes (in the worker's own buffer), and an empty
 /// buffer for its plain bytes.
-pub(super) struct Ticket<'a> {
+pub(super) struct Ticket<'a, 's> {
     /// Its place among all spans.
     pub(super) index: usize,
     pub(super) span: &'a Span,
     pub(super) plain: AlignedBuf,
     /// Where more can be asked for.
-    pub(super) source: Option<Arc<dyn Fetch>>,
+    pub(super) source: Option<&'s dyn Fetch>,
 }
 
 /// Where the stored bytes come from.
 pub(super) enum Supply<'a> {
     /// Any part, in any order.
-    File(Arc<dyn Fetch>),
+    Ranges(&'a dyn Fetch),
     /// Once, in order.
     Stream(Tape<'a>),
 }
 
 impl<'a> Supply<'a> {
     /// `table` is the whole artifact's, and so are its page hashes: a stream carries all of it.
-    pub(super) fn new(input: Input, table: &'a [Chunk], pages: &'a [u8]) -> Supply<'a> {
-        match input {
-            Input::Seekable(source) => Supply::File(source),
-            Input::Stream(reader) => {
-                Supply::Stream(Tape { reader, table, pages, next: 0, skipped: Vec::new() })
+    pub(super) fn new(source: &'a mut Source, table: &'a [Chunk], pages: &'a [u8]) -> Supply<'a> {
+        match source {
+            Source::Local(file) => Supply::Ranges(file),
+            Source::Ranges(bytes) => Supply::Ranges(&**bytes),
+            Source::Stream(stream) => {
+                Supply::Stream(Tape { stream, table, pages, next: 0, skipped: Vec::new() })
             }
         }
     }
@@ -46,7 +47,7 @@ impl<'a> Supply<'a> {
     /// After the last span: a stream must end where the signed table ends.
     pub(super) fn finish(&mut self) -> Result<()> {
         match self {
-            Supply::File(_) => Ok(()),
+            Supply::Ranges(_) => Ok(()),
             Supply::Stream(tape) => tape.finish(),
         }
     }
@@ -92,20 +93,19 @@ impl<'a, 's> Feed<'a, 's> {
         index: usize,
         buffers: &Buffers,
         stored: &mut Vec<u8>,
-    ) -> Result<Option<Ticket<'a>>> {
+    ) -> Result<Option<Ticket<'a, 's>>> {
         let span = &self.work.spans[index];
         let Some(plain) = buffers.take(index) else {
             return Ok(None);
         };
         let mut queue = self.queue();
-        if let Supply::File(source) = &queue.supply {
-            let source = Arc::clone(source);
+        if let Supply::Ranges(bytes) = queue.supply {
             drop(queue);
             if !span.copied {
                 spare::resize(stored, small(span.stored.end - span.stored.start))?;
-                source.read_at(span.stored.start, stored)?;
+                bytes.read_at(span.stored.start, stored)?;
             }
-            return Ok(Some(Ticket { index, span, plain, source: Some(source) }));
+            return Ok(Some(Ticket { index, span, plain, source: Some(bytes) }));
         }
         spare::resize(stored, small(span.stored.end - span.stored.start))?;
         let waiting = |queue: &mut Queue| queue.turn != index && !queue.closed;
@@ -136,7 +136,7 @@ impl<'a, 's> Feed<'a, 's> {
 
 /// A stream of stored chunks, and how far it has been read.
 pub(super) struct Tape<'a> {
-    reader: Box<dyn Read + Send>,
+    stream: &'a mut ByteStream,
     table: &'a [Chunk],
     /// What comes before the first chunk; empty once it has been read.
     pages: &'a [u8],
@@ -181,7 +181,7 @@ impl Tape<'_> {
         // Not `read_exact`: it says "unexpected end" of a stream that has ended, and so does a body
         // that is cut before the end that it announced.
         loop {
-            return match self.reader.read(&mut [0]) {
+            return match self.stream.read(&mut [0]) {
                 Ok(0) => Ok(()),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => Err(lost(self.next, &e)),
@@ -194,7 +194,7 @@ impl Tape<'_> {
     }
 
     fn fill(&mut self, chunk: usize, buf: &mut [u8]) -> Result<()> {
-        let read = self.reader.read_exact(buf);
+        let read = self.stream.read_exact(buf);
         read.map_err(|e| lost(chunk, &e))
     }
 }

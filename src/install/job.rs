@@ -14,7 +14,7 @@ use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::record::{PAYLOAD_MAX, encode_record};
 use crate::slot::{Inactive, OpenPart};
-use crate::source::Input;
+use crate::source::Source;
 use crate::trust::Verified;
 
 const _: () = assert!(crate::artifact::MAX_RECORD_LEN == PAYLOAD_MAX, "build knows what fits");
@@ -25,8 +25,8 @@ pub struct Job<'a> {
     pub release: &'a Verified<Release>,
     /// What [`super::plan`] said of it and of this slot.
     pub plan: &'a Plan,
-    /// Where its payload comes from.
-    pub input: Input,
+    /// Where its payload comes from; a stream is at the payload's first byte.
+    pub source: Source,
     /// The slot.
     pub target: &'a Inactive,
     /// Whether to look for chunks that stand there already.
@@ -39,7 +39,7 @@ pub struct Job<'a> {
 /// each chunk comes from, and nothing is changed yet.
 pub struct Prepared<'a> {
     order: Order<'a>,
-    input: Input,
+    source: Source,
     slot: SlotId,
     sink: &'a dyn Sink,
 }
@@ -47,14 +47,14 @@ pub struct Prepared<'a> {
 impl<'a> Job<'a> {
     /// Looks at what the slot holds. Changes nothing.
     pub fn prepare(self) -> Result<Prepared<'a>> {
-        let Job { release, plan, input, target, reuse, sink } = self;
+        let Job { release, plan, source, target, reuse, sink } = self;
         let mut parts = parts(release, plan, target.parts())?;
-        if let Input::Seekable(source) = &input {
-            check_length(&**source, release)?;
+        if let Some(bytes) = source.ranges() {
+            check_length(bytes, release)?;
         }
         find_standing(&mut parts, &reuse, sink)
             .map_err(|f| f.at(format_args!("slot {}", target.id())))?;
-        if let Input::Stream(_) = input {
+        if let Source::Stream(_) = source {
             parts.iter_mut().for_each(PartOrder::fetch_copies);
         }
         let mut payloads: Vec<usize> = plan.parts.iter().map(|part| part.payload).collect();
@@ -62,7 +62,7 @@ impl<'a> Job<'a> {
         let record = aligned(&encode_record(&release.record(&payloads, PAYLOAD_MAX)?)?)?;
         let (table, pages) = (&release.table.chunks, release.pages());
         let order = Order { table, pages, parts, record };
-        Ok(Prepared { order, input, slot: target.id(), sink })
+        Ok(Prepared { order, source, slot: target.id(), sink })
     }
 }
 
@@ -94,7 +94,7 @@ fn parts<'a>(
 
 impl Prepared<'_> {
     /// Checks the stored bytes of every missing chunk against their signed hashes, where the
-    /// source can be read twice: what [`super::check_file`] is to a first installation
+    /// source is not dear to read twice: what [`super::check_file`] is to a first installation
     /// (DESIGN 9.16), for one that goes on.
     ///
     /// The chunks that stand in the slot are not looked at in the source. Their plain bytes were
@@ -103,7 +103,7 @@ impl Prepared<'_> {
     /// would only keep a device from what it can safely have; and on a resume there is no system
     /// left in the slot that an early refusal could spare.
     pub fn check_missing(&self) -> Result<()> {
-        let Input::Seekable(source) = &self.input else { return Ok(()) };
+        let Some(bytes) = self.source.twice() else { return Ok(()) };
         let parts = &self.order.parts;
         let missing = |part: &PartOrder, i: usize| part.origins[i] == Origin::Fetch;
         let stored = parts.iter().flat_map(|part| {
@@ -113,7 +113,7 @@ impl Prepared<'_> {
         let progress = Progress::start(self.sink, Phase::Verify, stored.sum());
         for part in parts {
             let wanted = |i: usize| missing(part, i);
-            check_chunks(&**source, &part.places, wanted, Depth::Stored, &progress)
+            check_chunks(bytes, &part.places, wanted, Depth::Stored, &progress)
                 .map_err(part.place(parts.len()))?;
         }
         progress.end();
@@ -127,7 +127,7 @@ impl Prepared<'_> {
     /// `IO`, `NO_SPACE`) leaves every part of the slot without its first 128 KiB, and the slot
     /// without a record: it offers no kernel, and the next installation may resume.
     pub fn write(self) -> Result<Report> {
-        let written = self.order.carry_out(self.input, self.sink);
+        let written = self.order.carry_out(self.source, self.sink);
         written.map_err(|f| f.at(format_args!("slot {}", self.slot)))
     }
 }

@@ -152,7 +152,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Puts the plain bytes of a span's chunks into its buffer; each has had its hash compared.
-    fn bring(&self, hands: &mut Hands<'a>, ticket: &mut Ticket) -> Result<()> {
+    fn bring(&self, hands: &mut Hands<'a>, ticket: &mut Ticket<'_, '_>) -> Result<()> {
         let span = ticket.span;
         let lead = lead(self.device, span);
         let (mut at, mut used) = (lead, 0);
@@ -165,7 +165,7 @@ impl<'a> Pipeline<'a> {
                 self.decode(hands, (span, index), used..used + len, before, plain)?;
                 used += len;
             } else if !self.copied(hands, index, plain) {
-                self.fetch(hands, index, ticket.source.as_deref())?;
+                self.fetch(hands, index, ticket.source)?;
                 self.decode(hands, (span, index), 0..len, before, plain)?;
             }
             self.readers.remember(index, plain);

@@ -15,7 +15,7 @@ use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::slot::record::record_offset;
-use crate::source::Input;
+use crate::source::Source;
 use crate::sys::{AlignedBuf, spare};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicU64;
@@ -55,14 +55,14 @@ pub(super) struct Order<'a> {
 impl Order<'_> {
     /// Writes what does not stand, destroys before and finishes after. With a stream nothing is a
     /// copy.
-    pub(super) fn carry_out(self, input: Input, sink: &dyn Sink) -> Result<Report> {
+    pub(super) fn carry_out(self, mut source: Source, sink: &dyn Sink) -> Result<Report> {
         let works: Vec<Work> = self.parts.iter().map(|p| work(&p.places, &p.origins)).collect();
         // What will certainly be needed is asked for while nothing is lost yet. The parts come one
         // after the other; what stays of each is its first 128 KiB.
         let most = works.iter().map(pipeline::memory).max().unwrap_or(0);
         spare::room(most + self.parts.len() * small(FIRST_LEN))?;
         self.destroy()?;
-        let supply = Supply::new(input, self.table, self.pages);
+        let supply = Supply::new(&mut source, self.table, self.pages);
         let done = self.write_rest(supply, &works, sink).and_then(|(firsts, report)| {
             self.finish(&firsts, sink)?;
             Ok(report)

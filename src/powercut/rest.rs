@@ -7,10 +7,11 @@ use super::record::Recorded;
 use super::rom::Rom;
 use super::small;
 use super::story::Nature;
-use crate::device::{self, Allowed, Installation, Source, State, Then, World};
+use crate::device::{self, Allowed, Installation, Installed, State, Then, World};
 use crate::event::Nowhere;
 use crate::inspect;
 use crate::model::{Digest, ReasonCode, SlotId};
+use crate::source::Source;
 use crate::sys::AlignedBuf;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -220,7 +221,7 @@ impl Device<'_> {
         let Some(older) = older.max_by_key(|older| older.counter) else {
             return Ok(());
         };
-        match patiently(|| device::install(&world, offer(&older.path, false, true), &Nowhere)) {
+        match patiently(|| install(&world, &older.path, false, true)) {
             Err(f) if matches!(f.code(), ReasonCode::VersionOlder | ReasonCode::BelowFloor) => {
                 Ok(())
             }
@@ -257,8 +258,7 @@ impl Device<'_> {
         artifact: &Path,
         by_a_person: bool,
     ) -> crate::model::Result<()> {
-        patiently(|| device::install(world, offer(artifact, by_a_person, false), &Nowhere))
-            .map(|_| ())
+        patiently(|| install(world, artifact, by_a_person, false)).map(|_| ())
     }
 }
 
@@ -269,16 +269,20 @@ impl Image {
     }
 }
 
-fn offer(artifact: &Path, by_a_person: bool, dry_run: bool) -> Installation {
-    Installation {
+fn install(
+    world: &World,
+    artifact: &Path,
+    by_a_person: bool,
+    dry_run: bool,
+) -> crate::model::Result<Installed> {
+    let ask = Installation {
         anew: false,
-        path: None,
         only: None,
-        source: Source::File(artifact.to_owned()),
         then: Then::Switch,
         allowed: Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person },
         order: Default::default(),
         hold_ok: false,
         dry_run,
-    }
+    };
+    device::install(world, Source::open(artifact)?, ask, &Nowhere)
 }

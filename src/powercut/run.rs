@@ -17,6 +17,7 @@ use crate::device::{self, State};
 use crate::event::Nowhere;
 use crate::inspect;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::source::{LocalFile, Sequential, Source};
 use crate::sys::signals;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -143,7 +144,7 @@ fn is_ready(order: &Order<'_>) -> Result<()> {
         let text = format!("{} is {state}: settle it first", order.device.display());
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    device::judge(&world, device::Source::File(order.artifact.to_owned()), &Nowhere).map(|_| ())
+    device::judge(&world, Source::open(order.artifact)?, &Nowhere).map(|_| ())
 }
 
 /// Plays every story once. One that does not go as it must without any cut is a violation already.
@@ -334,8 +335,8 @@ impl Cutter<'_> {
 /// The image in an artifact that this device would take.
 fn image(device: &Path, artifact: &Path) -> Result<Image> {
     let world = Folder::open(device)?.open_world()?;
-    let file = crate::source::FileSource::open(artifact)?;
-    let head = read_head(&mut crate::source::Sequential::new(&file))?;
+    let file = LocalFile::open(artifact)?;
+    let head = read_head(&mut Sequential::new(&file))?;
     let release = head.verify(&world.trust()?)?;
     let hardware = world.target()?.hardware;
     let payloads = release.manifest.select(hardware.as_ref())?;

@@ -1,17 +1,17 @@
 //! Who is asked.
 
-use super::goods::Goods;
 use super::response::Response;
 use super::table::Request;
 use crate::device::World;
 use crate::event::Sink;
 use crate::model::Result;
+use crate::source::Source;
 
 /// Whoever answers for a device.
 pub trait Client {
     /// Has the request answered, with an artifact where one goes with it. What happens on the way
     /// is told to `sink`.
-    fn send(&self, request: Request, goods: Option<Goods>, sink: &dyn Sink) -> Result<Response>;
+    fn send(&self, request: Request, source: Option<Source>, sink: &dyn Sink) -> Result<Response>;
 
     /// The same without an artifact.
     fn ask(&self, request: Request, sink: &dyn Sink) -> Result<Response> {

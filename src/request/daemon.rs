@@ -1,7 +1,6 @@
 //! The daemon's answers, for another process.
 
 use super::client::Client;
-use super::goods::Goods;
 use super::response::{Numbered, Response, read, refused};
 use super::route::Route;
 use super::table::Request;
@@ -9,6 +8,7 @@ use crate::control::{Answered, Call, Lines, call};
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::source::Source;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::io::ErrorKind;
@@ -124,12 +124,15 @@ impl Daemon {
 }
 
 impl Client for Daemon {
-    fn send(&self, request: Request, goods: Option<Goods>, sink: &dyn Sink) -> Result<Response> {
-        match goods {
-            // A child that reads a stick lives until the answer is there.
-            Some(goods) => goods.hand(|fd| self.answer(&request, Some(fd), sink)),
-            None => self.answer(&request, None, sink),
-        }
+    fn send(&self, request: Request, source: Option<Source>, sink: &dyn Sink) -> Result<Response> {
+        // What reads a stick for the source lives until the answer is there.
+        let handed = match &source {
+            Some(source) => Some(source.descriptor().ok_or_else(|| {
+                Failure::new(ReasonCode::Internal, "these bytes cannot be handed over")
+            })?),
+            None => None,
+        };
+        self.answer(&request, handed, sink)
     }
 
     fn alone(&self) -> Option<&World> {

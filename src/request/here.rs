@@ -3,7 +3,6 @@
 use super::UNREASONED;
 use super::client::Client;
 use super::daemon::Daemon;
-use super::goods::Goods;
 use super::query::usage;
 use super::response::{History, Response, Said, Verified, Version};
 use super::table::Request;
@@ -12,6 +11,7 @@ use crate::device::{self, Allowed, Drill, Installation, Order, Reboot, Then, Wor
 use crate::event::Sink;
 use crate::inspect;
 use crate::model::{ReasonCode, Result};
+use crate::source::Source;
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 
@@ -97,12 +97,12 @@ impl<'a> Here<'a> {
     }
 }
 
-fn artifact(goods: Option<Goods>) -> Result<Goods> {
-    goods.ok_or_else(|| usage("an artifact goes with it".to_owned()))
+fn artifact(source: Option<Source>) -> Result<Source> {
+    source.ok_or_else(|| usage("an artifact goes with it".to_owned()))
 }
 
 impl Client for Here<'_> {
-    fn send(&self, request: Request, goods: Option<Goods>, sink: &dyn Sink) -> Result<Response> {
+    fn send(&self, request: Request, source: Option<Source>, sink: &dyn Sink) -> Result<Response> {
         let world = || self.world();
         let by = self.by.as_str();
         let why = |reason: Option<String>| reason.unwrap_or_else(|| UNREASONED.to_owned());
@@ -133,26 +133,22 @@ impl Client for Here<'_> {
                 retry_cancelled,
                 automatic,
             } => {
-                let (world, goods) = (world()?, artifact(goods)?);
+                let (world, source) = (world()?, artifact(source)?);
                 let policy = if automatic { world.settings.reboot } else { Reboot::Asked };
                 let reboot = reboot.unwrap_or(policy);
-                let (source, path) = goods.open()?;
                 let ask = Installation {
-                    source,
                     order: Order { by: by.to_owned(), automatic, reboot, drill: None },
                     hold_ok,
                     anew: retry_cancelled,
                     only: None,
-                    // So that the daemon goes on with it, should this process be killed.
-                    path,
                     then: if stage { Then::Stage } else { Then::Switch },
                     allowed: Allowed { older, reinstall, retry_rolled_back },
                     dry_run,
                 };
-                Response::Installed(device::install(world, ask, sink)?)
+                Response::Installed(device::install(world, source, ask, sink)?)
             }
             Request::Judge { head } => {
-                let (world, (source, _)) = (world()?, artifact(goods)?.open()?);
+                let (world, source) = (world()?, artifact(source)?);
                 Response::Judgement(match head {
                     true => device::glance(world, source)?,
                     false => device::judge(world, source, sink)?,

@@ -8,7 +8,6 @@
 mod client;
 mod daemon;
 mod find;
-mod goods;
 mod here;
 mod query;
 mod response;
@@ -18,7 +17,6 @@ mod table;
 pub use client::Client;
 pub use daemon::{Daemon, Events};
 pub use find::find;
-pub use goods::{Goods, SILENCE};
 pub use here::Here;
 pub use response::{History, Numbered, Report, Response, Said, Verified, Version};
 pub use route::{Asked, Route, Wanted};

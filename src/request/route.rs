@@ -118,6 +118,11 @@ impl Route {
 }
 
 impl Request {
+    /// Whether an artifact goes with it.
+    pub fn takes_artifact(&self) -> bool {
+        matches!(self.write().0.form, Form::Delivery)
+    }
+
     /// What is asked for in an HTTP request, and its row: `/v1/hold?seconds=600`. `by` is for an order
     /// whose record is to name somebody else than the kernel does.
     pub fn target(&self, by: Option<&str>) -> (&'static Route, String) {

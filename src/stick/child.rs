@@ -3,7 +3,8 @@
 use super::disk::Disk;
 use super::kind::{HEAD, Kind, kind};
 use super::words::{Answer, Listing, print};
-use super::{PLACES_MAX, fat, served, table};
+use super::{PLACES_MAX, fat, table};
+use crate::source::{answer_ranges, refuse_ranges};
 use crate::sys::cage::{Cage, enter};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -132,8 +133,8 @@ fn serve(disk: Rc<Disk>, place: usize, files: &[usize], answer: &File) -> Result
     let look = || fat_in(&disk, place).and_then(|range| fat::find(disk.clone(), range, files));
     let pieces = match catch_unwind(AssertUnwindSafe(look)) {
         Ok(Ok(pieces)) => pieces,
-        Ok(Err(error)) => return served::refuse(answer, disk.failed(), &error.to_string()),
-        Err(_) => return served::refuse(answer, disk.failed(), "its entry cannot be followed"),
+        Ok(Err(error)) => return refuse_ranges(answer, disk.failed(), &error.to_string()),
+        Err(_) => return refuse_ranges(answer, disk.failed(), "its entry cannot be followed"),
     };
     let mut starts = Vec::with_capacity(pieces.len());
     let mut len = 0;
@@ -159,7 +160,7 @@ fn serve(disk: Rc<Disk>, place: usize, files: &[usize], answer: &File) -> Result
         }
         Ok(())
     };
-    served::serve(answer, len, &mut read)
+    answer_ranges(answer, len, &mut read)
 }
 
 /// Names and contents come through the socket, and a word goes back.

@@ -4,7 +4,7 @@
 //!
 //! Three children do the work, each for one thing: `fat-read list` says what is there, `fat-read
 //! serve` gives the bytes of one artifact, `fat-write` leaves a report. They share the code in
-//! `disk`, `table`, `kind` and `fat`; the parent's side is in `open` and `served`.
+//! `disk`, `table`, `kind` and `fat`; the parent's side is in `open`.
 
 mod advice;
 mod child;
@@ -14,7 +14,6 @@ mod fat;
 mod kind;
 mod names;
 mod open;
-mod served;
 mod status;
 mod table;
 mod words;
@@ -25,7 +24,6 @@ pub use choose::{Came, Choice, Judged, Verdict, choose, fates, summary};
 pub use kind::Kind;
 pub use names::{Candidate, Named, gather, is_artifact};
 pub use open::{Found, Place, Stick};
-pub use served::{Served, Serving};
 pub use status::{Board, Shown};
 
 /// Places on one medium that are looked at: file systems in partitions.
@@ -39,9 +37,6 @@ pub(crate) const NEAR_MAX: usize = 8;
 
 /// Entries of folders that are looked at in one place.
 pub(crate) const ENTRIES_MAX: usize = 10_000;
-
-/// Bytes of one answer.
-pub(crate) const PIECE_MAX: usize = 1 << 20;
 
 // Properties for fuzzers and tests.
 #[cfg(any(test, fuzzing))]

@@ -4,9 +4,9 @@ use super::PLACES_MAX;
 use super::child::pack;
 use super::kind::Kind;
 use super::names::{Candidate, Named, SHOWN_MAX, gather};
-use super::served::Serving;
 use super::words::{Answer, LISTING_MAX, Listing, parse};
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
+use crate::source::{RangeSocket, Source};
 use crate::sys::blk::{Identity, open_foreign};
 use crate::sys::cage::{self, Caged};
 use std::fs::File;
@@ -15,6 +15,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the kernel says of a card reader without a card; it has no kind of its own.
@@ -183,8 +184,9 @@ impl Stick {
         parse(&text).ok_or_else(|| lost(format!("its reader did not come to an end: {}", told())))
     }
 
-    /// Starts a child that serves the bytes of a candidate.
-    pub fn serve(&self, place: usize, candidate: &Candidate) -> Result<Serving> {
+    /// The bytes of a candidate, read by a child. `TRUNCATED` where a part is missing, and what
+    /// [`RangeSocket`] says.
+    pub fn source(&self, place: usize, candidate: &Candidate) -> Result<Source> {
         if let Some(missing) = candidate.missing {
             let text = format!("{}: part {missing:03} is missing", candidate.name);
             return Err(Failure::new(ReasonCode::Truncated, text));
@@ -194,7 +196,8 @@ impl Stick {
         words.extend([place.to_string(), files.join(",")]);
         words.extend(unplug("SUREFOOT_SIM_UNPLUG"));
         let (stream, child) = self.child(&words)?;
-        Ok(Serving { stream, child })
+        let bytes = RangeSocket::of_child(stream, child, &candidate.name)?;
+        Ok(Source::Ranges(Arc::new(bytes)))
     }
 
     /// Leaves files in the root of a place; every name must be a report's. The medium is opened

@@ -3,7 +3,7 @@
 use super::world::{Device, Draft, Memory, ROOM, image, nowhere, of_file, of_stream, release_of};
 use surefoot::install::{Depth, Reuse, check_file, plan};
 use surefoot::model::{ReasonCode, Result};
-use surefoot::source::Input;
+use surefoot::source::{ByteStream, Source};
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T>, code: ReasonCode) {
@@ -239,9 +239,9 @@ fn a_body_that_is_cut_after_the_last_signed_byte_is_not_a_whole_one() {
     let device = Device::new();
     let (release, _) = of_stream(&artifact);
     let payload = Cursor::new(artifact[release.rest_offset() as usize..].to_vec());
-    let cut = Input::Stream(Box::new(payload.clone().chain(Cut)));
+    let cut = Source::Stream(ByteStream::new(payload.clone().chain(Cut)));
     refused(device.write(&release, cut, Reuse::Nothing), ReasonCode::SourceLost);
-    let longer = Input::Stream(Box::new(payload.clone().chain(&b"x"[..])));
+    let longer = Source::Stream(ByteStream::new(payload.clone().chain(&b"x"[..])));
     refused(device.write(&release, longer, Reuse::Nothing), ReasonCode::TrailingBytes);
-    device.write(&release, Input::Stream(Box::new(payload)), Reuse::Nothing).unwrap();
+    device.write(&release, Source::Stream(ByteStream::new(payload)), Reuse::Nothing).unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use surefoot::install::{Report, Reuse};
 use surefoot::model::{Failure, ReasonCode, Result};
-use surefoot::source::{Fetch, Input};
+use surefoot::source::{Fetch, Source};
 
 /// A file that counts what is read of it and can be read up to some byte only: by its place, as
 /// several workers read and none waits for the count of another.
@@ -41,7 +41,7 @@ impl Fetch for Counted {
 
 /// Goes on as the daemon does: what is missing is checked before anything is changed.
 fn resume(device: &Device, artifact: &[u8], source: &Arc<Counted>) -> Result<Report> {
-    let input = Input::Seekable(Arc::clone(source) as _);
+    let input = Source::Ranges(Arc::clone(source) as _);
     device.with_job(&release_of(artifact), input, Reuse::Resume, nowhere(), |job| {
         let prepared = job.prepare()?;
         prepared.check_missing()?;
@@ -52,7 +52,7 @@ fn resume(device: &Device, artifact: &[u8], source: &Arc<Counted>) -> Result<Rep
 fn interrupted(artifact: &[u8], after: u64) -> (Device, u64) {
     let head = release_of(artifact).payload_offset();
     let (device, source) = (Device::new(), Counted::new(artifact, head + after));
-    let input = Input::Seekable(Arc::clone(&source) as _);
+    let input = Source::Ranges(Arc::clone(&source) as _);
     let lost = device.write(&release_of(artifact), input, Reuse::Nothing).unwrap_err();
     assert_eq!(lost.code(), ReasonCode::SourceLost);
     (device, source.read())
@@ -80,7 +80,7 @@ fn a_slow_source_is_read_once() {
     let payload = release_of(&artifact).payload_len();
     let (device, before) = interrupted(&artifact, payload * 9 / 10);
     let source = Counted::new(&artifact, u64::MAX);
-    let input = Input::Seekable(Arc::clone(&source) as _);
+    let input = Source::Ranges(Arc::clone(&source) as _);
     let report = device.write(&release_of(&artifact), input, Reuse::Resume).unwrap();
     assert_eq!(source.read(), report.fetched);
     let again = (before + source.read()).saturating_sub(payload);

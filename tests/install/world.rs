@@ -14,7 +14,7 @@ use surefoot::model::{CopyClaim, Digest, EnvClaims, Identifier, Result, SlotId};
 use surefoot::provision::{Card, Counter, make};
 use surefoot::slot::record::RECORD_LEN;
 use surefoot::slot::{Inactive, Layout, OpenPart, Part, SlotNames, read_parts};
-use surefoot::source::{Fetch, Input, Sequential};
+use surefoot::source::{ByteStream, Fetch, Sequential, Source};
 use surefoot::trust::{PublicKey, Trust, Verified};
 
 /// The slots of every test's device.
@@ -189,16 +189,16 @@ pub(crate) fn release_of(artifact: &[u8]) -> Verified<Release> {
     of_file(artifact).0
 }
 
-pub(crate) fn of_file(artifact: &[u8]) -> (Verified<Release>, Input) {
+pub(crate) fn of_file(artifact: &[u8]) -> (Verified<Release>, Source) {
     let source = Arc::new(Memory(artifact.to_vec()));
     let head = read_head(&mut Sequential::new(&*source)).unwrap();
-    (head.verify(&trust()).unwrap(), Input::Seekable(source))
+    (head.verify(&trust()).unwrap(), Source::Ranges(source))
 }
 
-pub(crate) fn of_stream(artifact: &[u8]) -> (Verified<Release>, Input) {
+pub(crate) fn of_stream(artifact: &[u8]) -> (Verified<Release>, Source) {
     let mut stream = Cursor::new(artifact.to_vec());
     let head = read_head(&mut stream).unwrap();
-    (head.verify(&trust()).unwrap(), Input::Stream(Box::new(stream)))
+    (head.verify(&trust()).unwrap(), Source::Stream(ByteStream::new(stream)))
 }
 
 /// A device whose slot a runs: a disk image in a folder of its own.
@@ -275,7 +275,7 @@ impl Device {
     pub(crate) fn write(
         &self,
         release: &Verified<Release>,
-        input: Input,
+        input: Source,
         reuse: Reuse,
     ) -> Result<Report> {
         self.write_to(release, input, reuse, nowhere())
@@ -284,7 +284,7 @@ impl Device {
     pub(crate) fn write_to(
         &self,
         release: &Verified<Release>,
-        input: Input,
+        input: Source,
         reuse: Reuse,
         sink: &dyn Sink,
     ) -> Result<Report> {
@@ -294,7 +294,7 @@ impl Device {
     pub(crate) fn with_job<T>(
         &self,
         release: &Verified<Release>,
-        input: Input,
+        input: Source,
         reuse: Reuse,
         sink: &dyn Sink,
         act: impl FnOnce(Job) -> Result<T>,
@@ -304,6 +304,6 @@ impl Device {
         let copies = vec![settled, settled];
         let target = Inactive::prove(&disk, &layout, SlotId::A, &EnvClaims { copies })?;
         let plan = plan(release, &self.target, layout.parts(SlotId::B))?;
-        act(Job { release, plan: &plan, input, target: &target, reuse, sink })
+        act(Job { release, plan: &plan, source: input, target: &target, reuse, sink })
     }
 }

@@ -5,7 +5,8 @@ use crate::cli::end::Printed;
 use crate::cli::json::Json;
 use crate::cli::printed::print;
 use crate::device::{self, Reboot};
-use crate::request::{Goods, Request};
+use crate::request::Request;
+use crate::source::Source;
 use clap::{Args, ValueHint};
 
 /// Verify an artifact, write it to the slot that does not run, and arm it
@@ -63,8 +64,8 @@ impl Install {
             automatic: false,
         };
         context.change(|client| {
-            let goods = Goods::named(&self.artifact);
-            let answer = client.send(request, Some(goods), &context.sink)?;
+            let source = Source::named(&self.artifact)?;
+            let answer = client.send(request, Some(source), &context.sink)?;
             let printed = context.print(&answer);
             let Some(world) = client.alone().filter(|_| reboots) else { return Ok(printed) };
             // The answer first: nobody prints after a reboot.

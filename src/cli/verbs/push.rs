@@ -4,8 +4,9 @@ use crate::cli::context::{Context, usage};
 use crate::cli::end::{End, Printed};
 use crate::cli::printed::print;
 use crate::cli::progress::{ended, moving};
-use crate::device::{FileSource, State, parse_duration};
+use crate::device::{State, parse_duration};
 use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable};
+use crate::source::LocalFile;
 use clap::Args;
 use serde::Deserialize;
 use std::fs::File;
@@ -102,7 +103,7 @@ impl Push {
             // ssh would take it for an option.
             return Err(usage(format!("`{}` is no host", self.host)).into());
         }
-        let file = FileSource::open(&self.file)?;
+        let file = LocalFile::open(&self.file)?;
         let answer = send(&self, file.into())?;
         if !self.reboot {
             return Ok(answer);

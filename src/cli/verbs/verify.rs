@@ -5,7 +5,8 @@ use crate::cli::end::{End, Printed};
 use crate::cli::json::Json;
 use crate::cli::render;
 use crate::model::{ReasonCode, SlotId};
-use crate::request::{Goods, Request, Verified};
+use crate::request::{Request, Verified};
+use crate::source::Source;
 use clap::{Args, ValueHint};
 
 /// Compare a slot with its manifest, or ask whether a file would be installed here
@@ -29,7 +30,8 @@ impl Verify {
             Some((_, Ok(slot))) => Some(slot),
             Some((path, Err(_))) => {
                 let request = Request::Judge { head: false };
-                let answer = client.send(request, Some(Goods::named(path)), &context.sink)?;
+                let source = Some(Source::named(path)?);
+                let answer = client.send(request, source, &context.sink)?;
                 return Ok(context.print(&answer));
             }
         };

@@ -4,7 +4,8 @@ use crate::device::{Installed, Judgement, Reboot};
 use crate::event::{Nowhere, Sink};
 use crate::inspect::Status;
 use crate::model::Result;
-use crate::request::{Client, Goods, Request};
+use crate::request::{Client, Request};
+use crate::source::Source;
 
 /// Where it stands.
 pub(super) fn status(desk: &dyn Client) -> Result<Status> {
@@ -12,14 +13,14 @@ pub(super) fn status(desk: &dyn Client) -> Result<Status> {
 }
 
 /// Whether an artifact would be installed, by its head.
-pub(super) fn glance(desk: &dyn Client, goods: Goods, sink: &dyn Sink) -> Result<Judgement> {
-    desk.send(Request::Judge { head: true }, Some(goods), sink)?.try_into()
+pub(super) fn glance(desk: &dyn Client, source: Source, sink: &dyn Sink) -> Result<Judgement> {
+    desk.send(Request::Judge { head: true }, Some(source), sink)?.try_into()
 }
 
 /// Installs one that nobody has asked for by its name. `anew`: also what a person has cancelled.
 pub(super) fn install(
     desk: &dyn Client,
-    goods: Goods,
+    source: Source,
     anew: bool,
     sink: &dyn Sink,
 ) -> Result<Installed> {
@@ -35,5 +36,5 @@ pub(super) fn install(
         reinstall: false,
         retry_rolled_back: false,
     };
-    desk.send(request, Some(goods), sink)?.try_into()
+    desk.send(request, Some(source), sink)?.try_into()
 }

@@ -6,10 +6,11 @@ use super::report::{Identity, Report, apart, today, told};
 use super::visit::{Ending, Shelf, visit};
 use crate::config::Settings;
 use crate::daemon::core::{Bell, Core};
-use crate::device::{self, Source};
+use crate::device;
 use crate::event::{Event, Sink};
 use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
-use crate::request::{Daemon, Goods};
+use crate::request::Daemon;
+use crate::source::Source;
 use crate::stick::{Board, Shown, Verdict, is_artifact};
 use crate::sys::wait::{Watch, any};
 use crate::sys::{durable, host};
@@ -124,7 +125,8 @@ fn make_way(core: &Core, folder: &Path) -> Result<()> {
         return Ok(());
     };
     let newer = artifacts(folder)?.into_iter().find_map(|(_, _, path, _)| {
-        let judged = device::glance(&world, Source::File(path)).ok()?.unasked().ok()?;
+        let source = Source::open(&path).ok()?;
+        let judged = device::glance(&world, source).ok()?.unasked().ok()?;
         let newer = judged.plan.release_counter > running.release_counter;
         newer.then(|| judged.plan.version.to_string())
     });
@@ -158,9 +160,9 @@ impl Shelf for Folder<'_> {
         self.0.iter().map(|(name, len, ..)| (printable(name, 120), *len)).collect()
     }
 
-    fn take(&self, number: usize) -> Result<Goods> {
+    fn take(&self, number: usize) -> Result<Source> {
         let none = || Failure::new(ReasonCode::NoSuchFile, "no such artifact");
-        Ok(Goods::File(self.0.get(number).ok_or_else(none)?.2.clone()))
+        Source::open(&self.0.get(number).ok_or_else(none)?.2)
     }
 
     fn is_outdated(&self, within: Duration) -> bool {

@@ -6,7 +6,8 @@ use super::visit::{Ending, JUDGED_MAX, Shelf, visit};
 use crate::config::{Settings, Where, load};
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
-use crate::request::{Goods, find};
+use crate::request::find;
+use crate::source::Source;
 use crate::stick::{Board, Candidate, Found, Kind, Shown, Stick, advice};
 use crate::sys::host;
 use crate::sys::lock::FileLock;
@@ -162,11 +163,10 @@ impl Shelf for OnStick<'_> {
         self.offers.iter().map(|(_, c)| (c.name.clone(), c.len)).collect()
     }
 
-    fn take(&self, number: usize) -> Result<Goods> {
+    fn take(&self, number: usize) -> Result<Source> {
         let none = || Failure::new(ReasonCode::NoSuchFile, "no such artifact");
         let (place, candidate) = self.offers.get(number).ok_or_else(none)?;
-        let serving = self.stick.serve(*place, candidate)?;
-        Ok(Goods::Stick(serving, candidate.name.clone()))
+        self.stick.source(*place, candidate)
     }
 }
 

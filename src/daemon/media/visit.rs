@@ -6,7 +6,8 @@ use crate::device::{Ended, Installed, Judgement, Next};
 use crate::event::{Event, Phase, Sink};
 use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode, Result};
-use crate::request::{Client, Goods};
+use crate::request::Client;
+use crate::source::Source;
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub(super) trait Shelf {
     /// Names and lengths.
     fn offers(&self) -> Vec<(String, u64)>;
     /// The bytes of one, by its place in [`Shelf::offers`].
-    fn take(&self, number: usize) -> Result<Goods>;
+    fn take(&self, number: usize) -> Result<Source>;
     /// Waits for so long, or until something has come that these offers do not know of; whether it
     /// has. Nothing comes to a stick while it is in.
     fn is_outdated(&self, within: Duration) -> bool {

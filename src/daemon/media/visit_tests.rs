@@ -5,7 +5,9 @@ use crate::device::World;
 use crate::event::Nowhere;
 use crate::model::Digest;
 use crate::request::{Request, Response};
+use crate::source::ByteStream;
 use serde_json::{Value, json};
+use std::io::{Cursor, Read};
 use std::sync::Mutex;
 
 struct Told {
@@ -35,20 +37,20 @@ fn told(installs: &[&[Option<ReasonCode>]], last: Value) -> Told {
     }
 }
 
-fn number(goods: Goods) -> usize {
-    match goods {
-        Goods::File(path) => path.to_str().unwrap().parse().unwrap(),
-        _ => panic!("these are files"),
-    }
+fn number(source: Option<Source>) -> usize {
+    let Some(Source::Stream(mut stream)) = source else { panic!("these are streams") };
+    let mut number = String::new();
+    stream.read_to_string(&mut number).unwrap();
+    number.parse().unwrap()
 }
 
 impl Client for Told {
-    fn send(&self, request: Request, goods: Option<Goods>, sink: &dyn Sink) -> Result<Response> {
+    fn send(&self, request: Request, source: Option<Source>, sink: &dyn Sink) -> Result<Response> {
         let answer = match request {
             Request::Status => self.status(),
-            Request::Judge { head: true } => self.glance(number(goods.unwrap())),
+            Request::Judge { head: true } => self.glance(number(source)),
             Request::Install { automatic: true, retry_cancelled, .. } => {
-                return self.install(number(goods.unwrap()), retry_cancelled, sink);
+                return self.install(number(source), retry_cancelled, sink);
             }
             other => panic!("{other:?}"),
         };
@@ -110,8 +112,8 @@ impl Shelf for Shelved {
     fn offers(&self) -> Vec<(String, u64)> {
         (0..self.0).map(|n| (n.to_string(), 1)).collect()
     }
-    fn take(&self, number: usize) -> Result<Goods> {
-        Ok(Goods::File(number.to_string().into()))
+    fn take(&self, number: usize) -> Result<Source> {
+        Ok(Source::Stream(ByteStream::new(Cursor::new(number.to_string()))))
     }
     fn is_outdated(&self, within: Duration) -> bool {
         self.1 && !within.is_zero()

@@ -7,7 +7,7 @@ use crate::install::Reuse;
 use crate::install::origin::{Origin, Other};
 use crate::install::write::Report;
 use crate::model::{Result, SlotId};
-use crate::source::Input;
+use crate::source::Source;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,7 +52,7 @@ fn world(seed: u64) -> World {
 }
 
 impl World {
-    fn write(&self, device: &FakeDevice, input: Input) -> Result<Report> {
+    fn write(&self, device: &FakeDevice, input: Source) -> Result<Report> {
         let mut order = self.fixture.order(device);
         order.parts[0].other = Some(Other { slot: SlotId::A, device: &self.other });
         order.parts[0].origins.clone_from(&self.origins);
@@ -68,7 +68,7 @@ fn what_is_copied_is_hashed_and_what_does_not_fit_is_fetched() {
         assert!(world.spared > total / 4, "{} of {total}", world.spared);
         let device = FakeDevice::new(world.fixture.old_slot());
         let source = Arc::new(Memory::new(world.fixture.payload.clone()));
-        let report = world.write(&device, Input::Seekable(Arc::clone(&source) as _)).unwrap();
+        let report = world.write(&device, Source::Ranges(Arc::clone(&source) as _)).unwrap();
         assert!(world.fixture.is_complete(&device.medium()));
         assert_eq!(report.fetched, total - world.spared);
         assert_eq!(source.read.load(Ordering::Relaxed), report.fetched);
@@ -85,7 +85,7 @@ fn a_chunk_that_is_wrong_in_both_places_never_reaches_the_medium() {
     let mut payload = world.fixture.payload.clone();
     payload[before.sum::<usize>() + 2] ^= 4;
     let device = FakeDevice::new(world.fixture.old_slot());
-    let result = world.write(&device, Input::Seekable(Arc::new(Memory::new(payload))));
+    let result = world.write(&device, Source::Ranges(Arc::new(Memory::new(payload))));
     assert_eq!(code(result), "CHUNK_CORRUPT");
     assert!(!offers_something(&device.contents()));
     world.fixture.write(&device, world.fixture.file(), Reuse::Resume).unwrap();

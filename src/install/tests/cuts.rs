@@ -6,7 +6,7 @@ use crate::install::Reuse;
 use crate::install::pipeline::FETCHED_AGAIN_MAX;
 use crate::model::Result;
 use crate::slot::record::{decode_record, encode_record};
-use crate::source::{Fetch, Input};
+use crate::source::{Fetch, Source};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -84,7 +84,7 @@ fn a_cut_anywhere_is_resumed_and_only_the_missing_is_fetched() {
             device.power_on(survivors);
             check(&fixture, &device.medium(), &old, &format!("at write {nth}"));
             let source = Arc::new(Memory::new(fixture.payload.clone()));
-            let input = Input::Seekable(Arc::clone(&source) as _);
+            let input = Source::Ranges(Arc::clone(&source) as _);
             let report = fixture.write(&device, input, Reuse::Resume).unwrap();
             assert!(fixture.is_complete(&device.medium()), "after write {nth}");
             let read = source.read.load(Ordering::Relaxed);
@@ -122,8 +122,7 @@ fn a_cut_costs_a_slow_source_at_most_what_was_in_flight() {
         let device = FakeDevice::new(fixture.old_slot());
         device.cut_at_write(nth, 1700);
         let source = Arc::new(Slow(Memory::new(fixture.payload.clone())));
-        let write =
-            |reuse| fixture.write(&device, Input::Seekable(Arc::clone(&source) as _), reuse);
+        let write = |reuse| fixture.write(&device, Source::Ranges(Arc::clone(&source) as _), reuse);
         assert!(write(Reuse::Nothing).is_err());
         device.power_on(Survivors::Nothing);
         let before = source.0.read.swap(0, Ordering::Relaxed);

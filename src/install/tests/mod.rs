@@ -18,7 +18,7 @@ use crate::disk::fake::FakeDevice;
 use crate::event::Nowhere;
 use crate::model::{Digest, Failure, Identifier, Result};
 use crate::slot::record::{RECORD_LEN, encode_record};
-use crate::source::{Fetch, Input};
+use crate::source::{ByteStream, Fetch, Source};
 use std::io::Cursor;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -145,15 +145,15 @@ impl Fixture {
         }
     }
 
-    pub(super) fn file(&self) -> Input {
-        Input::Seekable(Arc::new(Memory::new(self.payload.clone())))
+    pub(super) fn file(&self) -> Source {
+        Source::Ranges(Arc::new(Memory::new(self.payload.clone())))
     }
 
-    pub(super) fn stream(&self) -> Input {
-        Input::Stream(Box::new(Cursor::new(self.payload.clone())))
+    pub(super) fn stream(&self) -> Source {
+        Source::Stream(ByteStream::new(Cursor::new(self.payload.clone())))
     }
 
-    pub(super) fn write(&self, device: &FakeDevice, input: Input, reuse: Reuse) -> Result<Report> {
+    pub(super) fn write(&self, device: &FakeDevice, input: Source, reuse: Reuse) -> Result<Report> {
         carry_out(self.order(device), input, &reuse)
     }
 
@@ -165,9 +165,9 @@ impl Fixture {
 }
 
 /// Compares and writes, as a job does.
-pub(super) fn carry_out(mut order: Order, input: Input, reuse: &Reuse) -> Result<Report> {
+pub(super) fn carry_out(mut order: Order, input: Source, reuse: &Reuse) -> Result<Report> {
     find_standing(&mut order.parts, reuse, &Nowhere)?;
-    if let Input::Stream(_) = input {
+    if let Source::Stream(_) = input {
         order.parts.iter_mut().for_each(PartOrder::fetch_copies);
     }
     order.carry_out(input, &Nowhere)

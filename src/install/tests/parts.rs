@@ -11,7 +11,7 @@ use crate::install::write::{Order, Report, aligned};
 use crate::install::{FIRST_LEN, Reuse};
 use crate::model::Result;
 use crate::slot::record::{RECORD_LEN, decode_record, encode_record};
-use crate::source::Input;
+use crate::source::{ByteStream, Source};
 use std::io::Cursor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Two {
         self.places().map(open)
     }
 
-    fn write(&self, disk: &Arc<FakeDevice>, input: Input, reuse: &Reuse) -> Result<Report> {
+    fn write(&self, disk: &Arc<FakeDevice>, input: Source, reuse: &Reuse) -> Result<Report> {
         let [boot, rootfs] = self.windows(disk);
         let after = self.rootfs.payload.len() as u64;
         let (kernel, root) =
@@ -74,8 +74,8 @@ impl Two {
         carry_out(Order { table: &self.table, pages: &[], parts, record }, input, reuse)
     }
 
-    fn file(&self) -> Input {
-        Input::Seekable(Arc::new(Memory::new(self.payload.clone())))
+    fn file(&self) -> Source {
+        Source::Ranges(Arc::new(Memory::new(self.payload.clone())))
     }
 
     fn is_complete(&self, disk: &[u8]) -> bool {
@@ -118,7 +118,8 @@ impl Two {
 fn both_parts_are_written_from_a_file_and_from_a_stream() {
     for (seed, boot, rootfs) in [(61, 1, 9), (62, 300 << 10, 60 << 10), (63, 200 << 10, 3 << 20)] {
         let two = Two::new(seed, boot, rootfs);
-        for input in [two.file(), Input::Stream(Box::new(Cursor::new(two.payload.clone())))] {
+        for input in [two.file(), Source::Stream(ByteStream::new(Cursor::new(two.payload.clone())))]
+        {
             let disk = Arc::new(FakeDevice::new(two.old()));
             let report = two.write(&disk, input, &Reuse::Nothing).unwrap();
             assert!(two.is_complete(&disk.medium()), "seed {seed}");
@@ -187,7 +188,7 @@ fn a_cut_anywhere_is_resumed_in_the_part_where_it_stopped() {
             disk.power_on(survivors);
             two.check(&disk.medium(), &old, &format!("at write {nth}"));
             let source = Arc::new(Memory::new(two.payload.clone()));
-            let input = Input::Seekable(Arc::clone(&source) as _);
+            let input = Source::Ranges(Arc::clone(&source) as _);
             let report = two.write(&disk, input, &Reuse::Resume).unwrap();
             assert!(two.is_complete(&disk.medium()), "after write {nth}");
             assert_eq!(source.read.load(Ordering::Relaxed), report.fetched);

@@ -4,15 +4,15 @@ use super::{Fixture, Memory, carry_out, code, compress, offers_something};
 use crate::disk::fake::FakeDevice;
 use crate::install::Reuse;
 use crate::model::{Digest, Failure, ReasonCode};
-use crate::source::Input;
+use crate::source::{ByteStream, Source};
 use crate::sys::stop::Stop;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
-fn inputs(payload: &[u8]) -> [Input; 2] {
+fn inputs(payload: &[u8]) -> [Source; 2] {
     [
-        Input::Seekable(Arc::new(Memory::new(payload.to_vec()))),
-        Input::Stream(Box::new(Cursor::new(payload.to_vec()))),
+        Source::Ranges(Arc::new(Memory::new(payload.to_vec()))),
+        Source::Stream(ByteStream::new(Cursor::new(payload.to_vec()))),
     ]
 }
 
@@ -76,7 +76,7 @@ fn a_stream_must_end_where_the_table_ends() {
     let mut tried = 0;
     for cut in boundaries.chain([last, last / 2, 1]) {
         let device = FakeDevice::new(fixture.old_slot());
-        let input = Input::Stream(Box::new(Cursor::new(fixture.payload[..cut].to_vec())));
+        let input = Source::Stream(ByteStream::new(Cursor::new(fixture.payload[..cut].to_vec())));
         let result = fixture.write(&device, input, Reuse::Nothing);
         assert_eq!(code(result), "SOURCE_LOST", "cut at {cut}");
         assert!(!offers_something(&device.contents()));
@@ -87,7 +87,7 @@ fn a_stream_must_end_where_the_table_ends() {
     long.push(0);
     for reuse in [Reuse::Nothing, Reuse::Resume] {
         let device = FakeDevice::new(fixture.old_slot());
-        let input = Input::Stream(Box::new(Cursor::new(long.clone())));
+        let input = Source::Stream(ByteStream::new(Cursor::new(long.clone())));
         assert_eq!(code(fixture.write(&device, input, reuse)), "TRAILING_BYTES");
         assert!(!offers_something(&device.contents()));
     }
@@ -110,12 +110,12 @@ fn a_source_that_fails_is_not_an_artifact_that_ends() {
     let fixture = Fixture::new(44, 1 << 20, 60 << 10);
     let half = fixture.payload[..fixture.payload.len() / 2].to_vec();
     let device = FakeDevice::new(fixture.old_slot());
-    let input = Input::Stream(Box::new(Unplugged(Cursor::new(half))));
+    let input = Source::Stream(ByteStream::new(Unplugged(Cursor::new(half))));
     let result = fixture.write(&device, input, Reuse::Nothing);
     assert_eq!(code(result), "SOURCE_LOST");
     let device = FakeDevice::new(fixture.old_slot());
     let whole = Unplugged(Cursor::new(fixture.payload.clone()));
-    let result = fixture.write(&device, Input::Stream(Box::new(whole)), Reuse::Nothing);
+    let result = fixture.write(&device, Source::Stream(ByteStream::new(whole)), Reuse::Nothing);
     assert_eq!(code(result), "SOURCE_LOST", "the end itself could not be seen");
 }
 
@@ -127,7 +127,7 @@ fn a_damaged_stream_is_refused_even_where_its_chunks_stand_already() {
     let mut payload = fixture.payload.clone();
     let last = payload.len() - 1;
     payload[last] ^= 1;
-    let input = Input::Stream(Box::new(Cursor::new(payload)));
+    let input = Source::Stream(ByteStream::new(Cursor::new(payload)));
     let result = fixture.write(&device, input, Reuse::Resume);
     assert_eq!(code(result), "CHUNK_CORRUPT");
 }
@@ -214,8 +214,9 @@ fn told_to_stop_at_any_read_it_stops_and_what_was_written_is_kept() {
         let device = FakeDevice::new(fixture.old_slot());
         let stop = Stop::default();
         let stream = Stopping(Cursor::new(fixture.payload.clone()), reads, stop.clone());
-        let result =
-            stop.over(|| fixture.write(&device, Input::Stream(Box::new(stream)), Reuse::Nothing));
+        let result = stop.over(|| {
+            fixture.write(&device, Source::Stream(ByteStream::new(stream)), Reuse::Nothing)
+        });
         // The end of the stream is read too, and then nothing is left to be stopped but the finish.
         stopped += usize::from(result.is_err());
         let complete = fixture.is_complete(&device.contents());
@@ -231,7 +232,7 @@ fn told_to_stop_at_any_read_it_stops_and_what_was_written_is_kept() {
 #[test]
 fn every_phase_looks_at_the_flag_for_each_piece_that_it_works_on() {
     let fixture = Fixture::new(52, 24 << 20, 60 << 10);
-    let looks = |input: Input, reuse: Reuse, device: &FakeDevice| {
+    let looks = |input: Source, reuse: Reuse, device: &FakeDevice| {
         let stop = Stop::default();
         stop.over(|| fixture.write(device, input, reuse)).unwrap();
         stop.looks()

@@ -1,26 +1,27 @@
-//! A file on this device: a download, a USB stick, a test.
+//! A file on this device: a download, a file in the inbox.
 
 use super::Fetch;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::files;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// An ordinary file. Its length is taken once, when it is opened: a file that shrinks while it
 /// is read is `SOURCE_LOST`, one that grows keeps its signed part.
 #[derive(Debug)]
-pub struct FileSource {
+pub struct LocalFile {
     file: File,
     len: u64,
     name: String,
 }
 
-impl FileSource {
+impl LocalFile {
     /// Opens `path` for reading. `NO_SUCH_FILE` if it is not there or is no ordinary file (a pipe
     /// is a stream: `-`), `SOURCE_LOST` if it cannot be read.
-    pub fn open(path: &Path) -> Result<FileSource> {
+    pub fn open(path: &Path) -> Result<LocalFile> {
         let name = path.display().to_string();
         let file = files::foreign(path).map_err(|e| match e.kind() {
             ErrorKind::InvalidInput => Failure::new(
@@ -30,25 +31,32 @@ impl FileSource {
             _ => open_failed(&name, &e),
         })?;
         let len = file.metadata().reason(ReasonCode::SourceLost, &name)?.len();
-        Ok(FileSource { file, len, name })
+        Ok(LocalFile { file, len, name })
     }
 }
 
-impl FileSource {
-    /// A file that somebody has opened for us. What is no ordinary file is given back: it can only
+impl LocalFile {
+    /// A file that another process has opened. What is no ordinary file is given back: it can only
     /// be read as it comes.
-    pub fn opened(file: File, name: &str) -> std::result::Result<FileSource, File> {
+    pub(super) fn handed(fd: OwnedFd, name: &str) -> std::result::Result<LocalFile, OwnedFd> {
+        let file = File::from(fd);
         match file.metadata() {
             Ok(about) if about.is_file() => {
-                Ok(FileSource { len: about.len(), file, name: name.to_owned() })
+                Ok(LocalFile { len: about.len(), file, name: name.to_owned() })
             }
-            _ => Err(file),
+            _ => Err(file.into()),
         }
     }
 }
 
-impl From<FileSource> for File {
-    fn from(source: FileSource) -> File {
+impl AsFd for LocalFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl From<LocalFile> for File {
+    fn from(source: LocalFile) -> File {
         source.file
     }
 }
@@ -63,7 +71,7 @@ fn open_failed(name: &str, error: &std::io::Error) -> Failure {
     Failure::new(code, format!("{name}: {error}"))
 }
 
-impl Fetch for FileSource {
+impl Fetch for LocalFile {
     fn len(&self) -> u64 {
         self.len
     }
@@ -93,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         std::fs::write(&path, b"0123456789").unwrap();
-        let source = FileSource::open(&path).unwrap();
+        let source = LocalFile::open(&path).unwrap();
         let mut four = [0; 4];
         source.read_at(6, &mut four).unwrap();
         assert_eq!((&four, source.len()), (b"6789", 10));
@@ -106,11 +114,11 @@ mod tests {
     fn what_cannot_be_read_says_why() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        let code = |r: Result<FileSource>| r.err().map(|f| f.code());
-        assert_eq!(code(FileSource::open(&path)), Some(ReasonCode::NoSuchFile));
-        assert_eq!(code(FileSource::open(dir.path())), Some(ReasonCode::NoSuchFile));
+        let code = |r: Result<LocalFile>| r.err().map(|f| f.code());
+        assert_eq!(code(LocalFile::open(&path)), Some(ReasonCode::NoSuchFile));
+        assert_eq!(code(LocalFile::open(dir.path())), Some(ReasonCode::NoSuchFile));
         std::fs::write(&path, b"0123").unwrap();
-        let source = FileSource::open(&path).unwrap();
+        let source = LocalFile::open(&path).unwrap();
         let lost = source.read_at(1, &mut [0; 4]).unwrap_err();
         assert_eq!(lost.code(), ReasonCode::Truncated);
         std::fs::write(&path, b"01").unwrap();

@@ -8,13 +8,14 @@
 //! ```
 //! All numbers little endian; no piece is longer than 1 MiB, and no reason than 200 bytes.
 
-use super::PIECE_MAX;
+use super::Fetch;
+use super::fetch::each_range;
 use crate::model::{Failure, ReasonCode, Result, printable};
-use crate::source::Fetch;
 use crate::sys::cage::Caged;
 use crate::sys::unix::readable;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -23,6 +24,13 @@ use std::time::Duration;
 
 const ASKED: [u8; 4] = *b"SFRD";
 
+/// Bytes of one answer.
+const PIECE_MAX: usize = 1 << 20;
+
+/// Questions that are put before the first answer is read. All of them fit into the buffer of a
+/// socket: asking never waits for an answer that is not read yet.
+const QUESTIONS_MAX: usize = 128;
+
 /// For one answer. A stick that is slower than a piece in this time, or a child that turns in
 /// circles, is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,60 +38,55 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// For the first one: the child follows the chain of the whole file before it answers.
 const FIRST_PATIENCE: Duration = Duration::from_secs(90);
 
-/// A child that serves one artifact, and our end of its socket. Dropped, the child is killed.
-#[derive(Debug)]
-pub struct Serving {
-    pub(super) stream: UnixStream,
-    pub(super) child: Caged,
-}
-
-impl Serving {
-    /// The socket, to hand it to another process. Only one may ask through it.
-    pub fn socket(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-
-    /// The bytes, for this process.
-    pub fn open(self, name: &str) -> Result<Served> {
-        match Served::new(self.stream, name) {
-            Ok(served) => Ok(Served { _child: Some(self.child), ..served }),
-            Err(failure) => Err(blamed(failure, self.child, name)),
-        }
-    }
-}
-
 /// The artifact at the other end of such a socket.
 #[derive(Debug)]
-pub struct Served {
-    /// `None` once an answer was missing: what comes after it cannot be told from it.
-    stream: Mutex<Option<UnixStream>>,
+pub struct RangeSocket {
+    stream: UnixStream,
+    /// One asks at a time. False once an answer was missing: what comes after it cannot be told
+    /// from it.
+    whole: Mutex<bool>,
     len: u64,
     name: String,
     /// Killed when this is dropped.
     _child: Option<Caged>,
 }
 
-impl Served {
-    /// What was handed over, if it is a socket; else it is given back.
-    pub fn handed(fd: OwnedFd, name: &str) -> std::result::Result<Result<Served>, OwnedFd> {
+impl RangeSocket {
+    /// What another process has handed over, if it is a socket; else it is given back.
+    pub(super) fn handed(
+        fd: OwnedFd,
+        name: &str,
+    ) -> std::result::Result<Result<RangeSocket>, OwnedFd> {
         let file = File::from(fd);
         match file.metadata() {
             Ok(about) if about.file_type().is_socket() => {
-                Ok(Served::new(UnixStream::from(OwnedFd::from(file)), name))
+                Ok(RangeSocket::new(UnixStream::from(OwnedFd::from(file)), name))
             }
             _ => Err(file.into()),
         }
     }
 
-    fn new(stream: UnixStream, name: &str) -> Result<Served> {
-        let told = |e: std::io::Error| lost(name, 0, &e);
+    /// A child of this process at the other end. `SOURCE_LOST` if it does not answer,
+    /// `FILE_DAMAGED` if what it was to read ended it.
+    pub(crate) fn of_child(stream: UnixStream, child: Caged, name: &str) -> Result<RangeSocket> {
+        match RangeSocket::new(stream, name) {
+            Ok(socket) => Ok(RangeSocket { _child: Some(child), ..socket }),
+            Err(failure) => Err(blamed(failure, child, name)),
+        }
+    }
+
+    fn new(stream: UnixStream, name: &str) -> Result<RangeSocket> {
+        let told = |e: Error| lost(name, 0, &e);
         stream.set_read_timeout(Some(FIRST_PATIENCE)).map_err(told)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(told)?;
-        let mut bytes = [0; 8];
-        ask(&stream, 0, 0, &mut bytes).map_err(told)?;
+        let mut len = [0; 8];
+        (&stream)
+            .write_all(&question(0, 0))
+            .and_then(|()| answer(&stream, &mut len))
+            .map_err(told)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
-        let (stream, name) = (Mutex::new(Some(stream)), name.to_owned());
-        Ok(Served { stream, len: u64::from_le_bytes(bytes), name, _child: None })
+        let (whole, name) = (Mutex::new(true), name.to_owned());
+        Ok(RangeSocket { stream, whole, len: u64::from_le_bytes(len), name, _child: None })
     }
 }
 
@@ -102,17 +105,15 @@ impl std::fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
-fn lost(name: &str, offset: u64, error: &std::io::Error) -> Failure {
+fn lost(name: &str, offset: u64, error: &Error) -> Failure {
     if let Some(Said(code, why)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return Failure::new(*code, format!("{name} at byte {offset}: {why}"));
     }
     let what = match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            "no answer in time".to_owned()
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "the medium or its reader is gone".to_owned()
         }
-        std::io::ErrorKind::UnexpectedEof
-        | std::io::ErrorKind::ConnectionReset
-        | std::io::ErrorKind::BrokenPipe => "the medium or its reader is gone".to_owned(),
         _ => error.to_string(),
     };
     Failure::new(ReasonCode::SourceLost, format!("{name} at byte {offset}: {what}"))
@@ -144,15 +145,22 @@ impl Read for Watched<'_> {
     }
 }
 
-/// `len` is what is asked for; `buf` is what is awaited.
-fn ask(stream: &UnixStream, offset: u64, len: usize, buf: &mut [u8]) -> std::io::Result<()> {
-    let mut stream = Watched(stream);
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+/// `len` 0 asks for the length of the whole.
+fn question(offset: u64, len: usize) -> [u8; 16] {
     let mut asked = [0; 16];
     asked[..4].copy_from_slice(&ASKED);
     asked[4..8].copy_from_slice(&number(len));
     asked[8..].copy_from_slice(&offset.to_le_bytes());
-    stream.0.write_all(&asked)?;
+    asked
+}
+
+fn number(n: usize) -> [u8; 4] {
+    u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// `buf` is what is awaited.
+fn answer(stream: &UnixStream, buf: &mut [u8]) -> std::io::Result<()> {
+    let mut stream = Watched(stream);
     let mut head = [0; 8];
     stream.read_exact(&mut head)?;
     if head[..4] != [0; 4] {
@@ -164,44 +172,68 @@ fn ask(stream: &UnixStream, offset: u64, len: usize, buf: &mut [u8]) -> std::io:
             2 => ReasonCode::FileDamaged,
             _ => ReasonCode::SourceLost,
         };
-        return Err(std::io::Error::other(Said(code, why)));
+        return Err(Error::other(Said(code, why)));
     }
     if head[4..] != number(buf.len()) {
-        return Err(std::io::Error::other("the answer is none"));
+        return Err(Error::other("the answer is none"));
     }
     stream.read_exact(buf)
 }
 
-impl Fetch for Served {
+/// Pieces of what is wanted: each from its offset.
+type Pieces<'a> = [(u64, &'a mut [u8])];
+
+/// Puts all questions, then reads the answers: one round trip. Where it fails says the offset.
+fn ask(stream: &UnixStream, pieces: &mut Pieces) -> std::result::Result<(), (u64, Error)> {
+    let first = pieces.first().map_or(0, |(at, _)| *at);
+    let asked: Vec<u8> = pieces.iter().flat_map(|(at, buf)| question(*at, buf.len())).collect();
+    let mut put = stream;
+    put.write_all(&asked).map_err(|e| (first, e))?;
+    pieces.iter_mut().try_for_each(|(at, buf)| answer(stream, buf).map_err(|e| (*at, e)))
+}
+
+impl Fetch for RangeSocket {
     fn len(&self) -> u64 {
         self.len
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.len) {
-            let text = format!("{} at byte {offset}: it ends at {}", self.name, self.len);
-            return Err(Failure::new(ReasonCode::Truncated, text));
-        }
-        let mut held = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut at = offset;
-        for piece in buf.chunks_mut(PIECE_MAX) {
-            let gone = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-            let result = match &*held {
-                Some(stream) => ask(stream, at, piece.len(), piece),
-                None => Err(gone()),
+        self.read_ranges(&[offset..offset.saturating_add(buf.len() as u64)], buf)
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>], buf: &mut [u8]) -> Result<()> {
+        let mut pieces = Vec::new();
+        each_range(ranges, buf, |range, part| {
+            if range.end > self.len {
+                let (name, start, len) = (&self.name, range.start, self.len);
+                let text = format!("{name} at byte {start}: it ends at {len}");
+                return Err(Failure::new(ReasonCode::Truncated, text));
+            }
+            let starts = (range.start..).step_by(PIECE_MAX);
+            pieces.extend(starts.zip(part.chunks_mut(PIECE_MAX)));
+            Ok(())
+        })?;
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        for some in pieces.chunks_mut(QUESTIONS_MAX) {
+            let done = match *whole {
+                true => ask(&self.stream, some),
+                false => Err((some[0].0, ErrorKind::UnexpectedEof.into())),
             };
-            if let Err(error) = result {
-                *held = None;
+            if let Err((at, error)) = done {
+                *whole = false;
                 return Err(lost(&self.name, at, &error));
             }
-            at += piece.len() as u64;
         }
         Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.stream.as_fd())
     }
 }
 
 /// The child's side: answers until nobody asks any more. `read` fills a piece from an offset.
-pub(super) fn serve(
+pub(crate) fn answer_ranges(
     mut stream: &File,
     len: u64,
     read: &mut dyn FnMut(u64, &mut [u8]) -> std::io::Result<()>,
@@ -227,7 +259,7 @@ pub(super) fn serve(
             let fits = size <= PIECE_MAX && end.is_some_and(|end| end <= len);
             let done = match fits {
                 true => read(offset, &mut answer[8..]),
-                false => Err(std::io::Error::other("that is not in the file")),
+                false => Err(Error::other("that is not in the file")),
             };
             if let Err(error) = done {
                 answer = reason(1, &format!("the medium failed: {error}"));
@@ -248,7 +280,11 @@ fn reason(status: u8, why: &str) -> Vec<u8> {
 }
 
 /// The child's side where there is nothing to serve: whatever is asked, this is why.
-pub(super) fn refuse(mut stream: &File, medium_failed: bool, why: &str) -> std::io::Result<()> {
+pub(crate) fn refuse_ranges(
+    mut stream: &File,
+    medium_failed: bool,
+    why: &str,
+) -> std::io::Result<()> {
     let mut answer = reason(if medium_failed { 1 } else { 2 }, why);
     let size = u32::try_from(answer.len() - 8).unwrap_or(0);
     answer[4..8].copy_from_slice(&size.to_le_bytes());
@@ -269,14 +305,14 @@ mod tests {
             let stream = File::from(OwnedFd::from(there));
             let mut read = |offset: u64, buf: &mut [u8]| {
                 if offset + buf.len() as u64 > fails_at {
-                    return Err(std::io::Error::other("EIO"));
+                    return Err(Error::other("EIO"));
                 }
                 buf.iter_mut()
                     .zip(offset..)
                     .for_each(|(b, at)| *b = u8::try_from(at % 251).unwrap());
                 Ok(())
             };
-            let _ = serve(&stream, len, &mut read);
+            let _ = answer_ranges(&stream, len, &mut read);
         });
         (here, child)
     }
@@ -286,32 +322,32 @@ mod tests {
         let size = 3 * PIECE_MAX + 17;
         let len = size as u64;
         let (here, child) = pair(len, u64::MAX);
-        let served = Served::handed(here.into(), "x").unwrap().unwrap();
-        assert_eq!(served.len(), len);
+        let socket = RangeSocket::handed(here.into(), "x").unwrap().unwrap();
+        assert_eq!(socket.len(), len);
         let mut all = vec![0; size];
-        served.read_at(0, &mut all).unwrap();
+        socket.read_at(0, &mut all).unwrap();
         assert!(all.iter().zip(0u64..).all(|(b, at)| *b == u8::try_from(at % 251).unwrap()));
-        let past = served.read_at(len - 3, &mut [0; 4]).unwrap_err();
+        let past = socket.read_at(len - 3, &mut [0; 4]).unwrap_err();
         assert_eq!(past.code(), ReasonCode::Truncated);
-        drop(served);
+        drop(socket);
         child.join().unwrap();
     }
 
     #[test]
     fn a_medium_that_fails_is_lost_and_stays_lost() {
         let (here, child) = pair(1000, 500);
-        let served = Served::handed(here.into(), "x").unwrap().unwrap();
-        served.read_at(0, &mut [0; 500]).unwrap();
+        let socket = RangeSocket::handed(here.into(), "x").unwrap().unwrap();
+        socket.read_at(0, &mut [0; 500]).unwrap();
         for offset in [500, 0] {
-            let lost = served.read_at(offset, &mut [0; 10]).unwrap_err();
+            let lost = socket.read_at(offset, &mut [0; 10]).unwrap_err();
             assert_eq!(lost.code(), ReasonCode::SourceLost);
             assert!(offset == 0 || lost.detail().contains("EIO"), "{lost}");
         }
-        drop(served);
+        drop(socket);
         child.join().unwrap();
         let (here, there) = UnixStream::pair().unwrap();
         drop(there);
-        let lost = Served::handed(here.into(), "x").unwrap().unwrap_err();
+        let lost = RangeSocket::handed(here.into(), "x").unwrap().unwrap_err();
         assert_eq!(lost.code(), ReasonCode::SourceLost);
     }
 
@@ -323,9 +359,9 @@ mod tests {
             let (here, there) = UnixStream::pair().unwrap();
             let why = format!("its chain ends\x1b[2J {}", "x".repeat(500));
             let child = std::thread::spawn(move || {
-                refuse(&File::from(OwnedFd::from(there)), medium_failed, &why).unwrap();
+                refuse_ranges(&File::from(OwnedFd::from(there)), medium_failed, &why).unwrap();
             });
-            let failure = Served::handed(here.into(), "x").unwrap().unwrap_err();
+            let failure = RangeSocket::handed(here.into(), "x").unwrap().unwrap_err();
             assert_eq!(failure.code(), code);
             assert!(failure.detail().contains("its chain ends"), "{failure}");
             assert!(!failure.detail().contains('\x1b'), "{failure}");
@@ -336,6 +372,6 @@ mod tests {
     #[test]
     fn what_is_no_socket_is_given_back() {
         let file = tempfile::tempfile().unwrap();
-        assert!(Served::handed(file.into(), "x").is_err());
+        assert!(RangeSocket::handed(file.into(), "x").is_err());
     }
 }

@@ -1,0 +1,81 @@
+//! The kinds of source, and what each allows.
+
+use super::{ByteStream, Fetch, LocalFile, RangeSocket};
+use crate::model::Result;
+use crate::sys::files;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where an artifact's bytes come from, opened.
+pub enum Source {
+    /// A file on this device: any part, in any order, and again.
+    Local(LocalFile),
+    /// Anything else that can be read at any offset: what a caged reader gives through its socket.
+    /// It says itself whether it is dear to read twice.
+    Ranges(Arc<dyn Fetch>),
+    /// Once, in order.
+    Stream(ByteStream),
+}
+
+impl Source {
+    /// A file of this device. Fails as [`LocalFile::open`] does.
+    pub fn open(path: &Path) -> Result<Source> {
+        Ok(Source::Local(LocalFile::open(path)?))
+    }
+
+    /// What a person has named: `-` is standard input, as it comes (`SOURCE_LOST` where there is
+    /// none); anything else is a file.
+    pub fn named(word: &str) -> Result<Source> {
+        match word {
+            "-" => Ok(Source::Stream(ByteStream::stdin()?)),
+            path => Source::open(Path::new(path)),
+        }
+    }
+
+    /// What another process has handed over: a file can be read anywhere, a socket has a reader at
+    /// its other end, and anything else is read as it comes and may pause for [`super::SILENCE`].
+    /// `SOURCE_LOST` or `FILE_DAMAGED` if the reader has nothing to give.
+    pub fn handed(fd: OwnedFd) -> Result<Source> {
+        let fd = match RangeSocket::handed(fd, "the stick") {
+            Ok(ranges) => return Ok(Source::Ranges(Arc::new(ranges?))),
+            Err(fd) => fd,
+        };
+        Ok(match LocalFile::handed(fd, "the file handed over") {
+            Ok(file) => Source::Local(file),
+            Err(pipe) => Source::Stream(ByteStream::pipe(pipe)),
+        })
+    }
+
+    /// The bytes at any offset; `None` for a stream.
+    pub fn ranges(&self) -> Option<&dyn Fetch> {
+        match self {
+            Source::Local(file) => Some(file),
+            Source::Ranges(ranges) => Some(&**ranges),
+            Source::Stream(_) => None,
+        }
+    }
+
+    /// The same for one who reads them once more later; `None` where that is dear or impossible.
+    pub fn twice(&self) -> Option<&dyn Fetch> {
+        self.ranges().filter(|bytes| !bytes.is_dear())
+    }
+
+    /// Where another process can find the same file, and this one after a power cut.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Source::Local(file) => files::path_of(file.as_fd()),
+            Source::Ranges(_) | Source::Stream(_) => None,
+        }
+    }
+
+    /// What to hand to another process that reads in place of this one ([`Source::handed`]); `None`
+    /// for what only this process can read.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Source::Local(file) => Some(file.as_fd()),
+            Source::Ranges(ranges) => ranges.descriptor(),
+            Source::Stream(stream) => stream.descriptor(),
+        }
+    }
+}
