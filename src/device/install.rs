@@ -25,7 +25,7 @@ use std::time::Duration;
 /// An artifact as far as it has been looked at.
 enum Brought {
     Unread(Source),
-    Offered(Offer),
+    Offered(Box<Offer>),
 }
 
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
@@ -49,7 +49,7 @@ pub fn install(
         Ok(held) => (held, Brought::Unread(source)),
         Err(busy) if busy.code() == ReasonCode::Busy => {
             let offer = make_way(world, source, &ask, busy)?;
-            (world.lock_to_install(&by, automatic, PATIENCE)?, Brought::Offered(offer))
+            (world.lock_to_install(&by, automatic, PATIENCE)?, Brought::Offered(Box::new(offer)))
         }
         Err(failure) => return Err(failure),
     };
@@ -144,7 +144,7 @@ fn bring(
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
     let Offer { release, source } = match brought {
-        Brought::Offered(offer) => offer,
+        Brought::Offered(offer) => *offer,
         Brought::Unread(source) => offer::open(world, source)?,
     };
     let asked = Begun::of(&ask, source.path());

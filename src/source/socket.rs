@@ -198,7 +198,8 @@ impl Fetch for RangeSocket {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.read_ranges(&[offset..offset.saturating_add(buf.len() as u64)], buf)
+        let range = offset..offset.saturating_add(buf.len() as u64);
+        self.read_ranges(std::slice::from_ref(&range), buf)
     }
 
     fn read_ranges(&self, ranges: &[Range<u64>], buf: &mut [u8]) -> Result<()> {
@@ -331,6 +332,37 @@ mod tests {
         assert_eq!(past.code(), ReasonCode::Truncated);
         drop(socket);
         child.join().unwrap();
+    }
+
+    /// A child that answers nothing before it has heard all questions would wait for ever, were
+    /// they put one after the other.
+    #[test]
+    fn many_ranges_are_one_round_trip() {
+        const COUNT: usize = 100;
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let child = std::thread::spawn(move || {
+            let mut asked = [0; 16];
+            there.read_exact(&mut asked).unwrap();
+            there.write_all(&[&[0; 4][..], &number(8), &5000_u64.to_le_bytes()].concat()).unwrap();
+            let mut all = [0; 16 * COUNT];
+            there.read_exact(&mut all).unwrap();
+            for asked in all.chunks_exact(16) {
+                assert_eq!(asked[..8], [&ASKED[..], &number(3)].concat());
+                let bytes = [asked[8], asked[9], 7];
+                there.write_all(&[&[0; 4][..], &number(3), &bytes].concat()).unwrap();
+            }
+        });
+        let socket = RangeSocket::handed(here.into(), "x").unwrap().unwrap();
+        socket.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let ranges: Vec<_> = (0..COUNT as u64).map(|n| 40 * n..40 * n + 3).collect();
+        let mut buf = [0; 3 * COUNT];
+        socket.read_ranges(&ranges, &mut buf).unwrap();
+        for (range, bytes) in ranges.iter().zip(buf.chunks_exact(3)) {
+            assert_eq!(bytes, [&range.start.to_le_bytes()[..2], &[7]].concat());
+        }
+        child.join().unwrap();
+        let short = socket.read_ranges(&ranges, &mut [0; 3 * COUNT - 1]).unwrap_err();
+        assert_eq!(short.code(), ReasonCode::Internal);
     }
 
     #[test]
