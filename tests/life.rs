@@ -1,10 +1,75 @@
-//! The life of an update, as a person at the console lives it.
+//! The life of an update, as a person at the console lives it; each scene on each bootloader that
+//! a simulated device can have.
 
 use crate::common::{self, Bench};
 
-#[test]
-fn a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_replaces_it() {
-    let bench = Bench::new();
+/// The bootloader of the device in a scene.
+#[derive(Debug, Clone, Copy)]
+enum On {
+    Uboot,
+    Numbered,
+}
+
+impl On {
+    fn bench(self) -> Bench {
+        match self {
+            On::Uboot => Bench::new(),
+            On::Numbered => Bench::with(&["--bootloader", "numbered"]),
+        }
+    }
+
+    /// One device of each kind of board that this bootloader knows, with its name.
+    fn every_board(self) -> Vec<(Bench, &'static str)> {
+        match self {
+            On::Uboot => {
+                let counter = |who| (Bench::with(&["--counter", who]), who);
+                vec![counter("uboot"), counter("script")]
+            }
+            On::Numbered => vec![(self.bench(), "numbered")],
+        }
+    }
+}
+
+/// Makes a test of each scene on each bootloader. A scene that is not in the list is code that
+/// nothing uses, and does not build without a warning.
+macro_rules! scenes {
+    ($($scene:ident,)*) => {
+        mod uboot {
+            $(#[test] fn $scene() { super::$scene(super::On::Uboot) })*
+        }
+        mod numbered {
+            $(#[test] fn $scene() { super::$scene(super::On::Numbered) })*
+        }
+    };
+}
+
+scenes! {
+    a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_replaces_it,
+    a_good_update_is_committed_and_the_next_goes_the_other_way,
+    the_slot_holds_exactly_the_image,
+    an_unhealthy_update_flips_back_at_once_and_is_not_tried_again,
+    a_signature_added_later_does_not_evade_the_denylist,
+    a_system_that_never_comes_up_is_given_up_after_its_tries,
+    a_kernel_that_does_not_load_gives_way_without_spending_tries,
+    stage_then_switch,
+    rollback_in_every_state,
+    rollback_does_not_arm_again_what_came_back_by_itself,
+    a_trial_is_not_disturbed,
+    versions_and_floor,
+    a_dry_run_touches_nothing,
+    standard_input_serves_as_well,
+    a_copied_device_never_touches_the_first_ones_disk,
+    a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word,
+    a_lost_journal_in_a_trial_leaves_the_verdict_to_health,
+    an_armed_system_that_is_never_tried_is_given_up,
+    a_boot_that_nobody_counted_is_left_at_once,
+    what_is_announced_and_not_done_is_not_told_as_done,
+}
+
+fn a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_replaces_it(
+    on: On,
+) {
+    let bench = on.bench();
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
     assert_eq!(bench.reboot(&["--fail"]), "b");
     bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
@@ -26,9 +91,8 @@ fn a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_
     assert_eq!(bench.status()["degraded"], false);
 }
 
-#[test]
-fn a_good_update_is_committed_and_the_next_goes_the_other_way() {
-    let bench = Bench::new();
+fn a_good_update_is_committed_and_the_next_goes_the_other_way(on: On) {
+    let bench = on.bench();
     assert_eq!(bench.status()["state"], "idle");
     let first = bench.release("2.0.0");
     let said = bench.surefoot(&["install", &first]).ok();
@@ -57,9 +121,8 @@ fn a_good_update_is_committed_and_the_next_goes_the_other_way() {
     assert_eq!(history["history"].as_array().unwrap().len(), 2);
 }
 
-#[test]
-fn the_slot_holds_exactly_the_image() {
-    let bench = Bench::new();
+fn the_slot_holds_exactly_the_image(on: On) {
+    let bench = on.bench();
     bench.update_to("2.0.0");
     let image = common::read(&bench.path("v2.0.0.img"));
     assert!(bench.slot_bytes("b")[..image.len()] == image[..], "the slot differs from the image");
@@ -74,9 +137,8 @@ fn the_slot_holds_exactly_the_image() {
     assert_eq!(said.code, 74, "{}{}", said.out, said.err);
 }
 
-#[test]
-fn an_unhealthy_update_flips_back_at_once_and_is_not_tried_again() {
-    let bench = Bench::new();
+fn an_unhealthy_update_flips_back_at_once_and_is_not_tried_again(on: On) {
+    let bench = on.bench();
     let bad = bench.release("3.0.0");
     bench.surefoot(&["install", &bad]).ok();
     assert_eq!(bench.reboot(&["--fail"]), "b");
@@ -92,9 +154,8 @@ fn an_unhealthy_update_flips_back_at_once_and_is_not_tried_again() {
     bench.surefoot(&["commit"]).ok();
 }
 
-#[test]
-fn a_signature_added_later_does_not_evade_the_denylist() {
-    let bench = Bench::new();
+fn a_signature_added_later_does_not_evade_the_denylist(on: On) {
+    let bench = on.bench();
     let bad = bench.release("3.0.0");
     bench.surefoot(&["install", &bad]).ok();
     bench.reboot(&["--fail"]);
@@ -107,16 +168,14 @@ fn a_signature_added_later_does_not_evade_the_denylist() {
     bench.surefoot(&["install", &bad]).refused(65, "ROLLED_BACK_BEFORE");
 }
 
-#[test]
-fn a_system_that_never_comes_up_is_given_up_after_its_tries() {
+fn a_system_that_never_comes_up_is_given_up_after_its_tries(on: On) {
     for how in ["--fail=panic", "--fail=hang"] {
-        for counter in ["uboot", "script"] {
-            let bench = Bench::with(&["--counter", counter]);
+        for (bench, board) in on.every_board() {
             bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
             for _ in 0..3 {
                 assert_eq!(bench.reboot(&[how]), "b");
             }
-            assert_eq!(bench.reboot(&[]), "a", "{how} {counter}");
+            assert_eq!(bench.reboot(&[]), "a", "{how} {board}");
             let status = bench.status();
             assert_eq!(status["state"], "rolled-back");
             assert_eq!(status["last"]["reason"], "BOOT_FAILED");
@@ -124,9 +183,8 @@ fn a_system_that_never_comes_up_is_given_up_after_its_tries() {
     }
 }
 
-#[test]
-fn a_kernel_that_does_not_load_gives_way_without_spending_tries() {
-    let bench = Bench::new();
+fn a_kernel_that_does_not_load_gives_way_without_spending_tries(on: On) {
+    let bench = on.bench();
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
     assert_eq!(bench.reboot(&["--fail=kernel"]), "a");
     assert_eq!(bench.status()["state"], "rolled-back");
@@ -134,9 +192,8 @@ fn a_kernel_that_does_not_load_gives_way_without_spending_tries() {
     assert_eq!(bench.booted(), "b");
 }
 
-#[test]
-fn stage_then_switch() {
-    let bench = Bench::new();
+fn stage_then_switch(on: On) {
+    let bench = on.bench();
     let artifact = bench.release("2.0.0");
     bench.surefoot(&["switch"]).refused(77, "NOT_STAGED");
     bench.surefoot(&["install", &artifact, "--stage"]).ok();
@@ -148,9 +205,8 @@ fn stage_then_switch() {
     assert_eq!(bench.reboot(&[]), "b");
 }
 
-#[test]
-fn rollback_in_every_state() {
-    let bench = Bench::new();
+fn rollback_in_every_state(on: On) {
+    let bench = on.bench();
     bench.surefoot(&["rollback"]).refused(77, "NOTHING_TO_ROLL_BACK");
     let artifact = bench.release("2.0.0");
     bench.surefoot(&["install", &artifact]).ok();
@@ -173,20 +229,18 @@ fn rollback_in_every_state() {
     assert_eq!(bench.status()["state"], "updated");
 }
 
-#[test]
-fn rollback_does_not_arm_again_what_came_back_by_itself() {
-    let bench = Bench::new();
+fn rollback_does_not_arm_again_what_came_back_by_itself(on: On) {
+    let bench = on.bench();
     bench.update_to("1.1.0");
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
     assert_eq!(bench.reboot(&["--fail"]), "a");
     bench.surefoot(&["commit"]).refused(77, "HEALTH_FAILED");
     // Twice: on its way back the first one has nothing to change, home the second one refuses.
     assert_eq!(bench.reboot(&[]), "b");
-    let environment = || [4 << 20, 8 << 20].map(|at| bench.disk_bytes(at, 0x4000));
-    let before = environment();
+    let before = bench.environment();
     let said = bench.surefoot(&["rollback"]).refused(65, "ROLLED_BACK_BEFORE");
     assert!(said.err.contains("--retry-rolled-back"), "{}", said.err);
-    assert!(environment() == before, "the environment is changed");
+    assert!(bench.environment() == before, "the environment is changed");
     // Also where only the environment remembers it.
     std::fs::remove_file(bench.path("DEV/state/journal.0")).ok();
     std::fs::remove_file(bench.path("DEV/state/journal.1")).ok();
@@ -199,9 +253,8 @@ fn rollback_does_not_arm_again_what_came_back_by_itself() {
     bench.surefoot(&["rollback"]).ok();
 }
 
-#[test]
-fn a_trial_is_not_disturbed() {
-    let bench = Bench::new();
+fn a_trial_is_not_disturbed(on: On) {
+    let bench = on.bench();
     let (one, two) = (bench.release("2.0.0"), bench.release("2.1.0"));
     bench.surefoot(&["commit"]).refused(77, "NOT_TRYING");
     bench.surefoot(&["install", &one]).ok();
@@ -218,9 +271,8 @@ fn a_trial_is_not_disturbed() {
     assert!(detail.contains("seen with my own eyes"), "{detail}");
 }
 
-#[test]
-fn versions_and_floor() {
-    let bench = Bench::new();
+fn versions_and_floor(on: On) {
+    let bench = on.bench();
     let of = |name: &str, words: &[&str]| bench.artifact(name, 9, 1 << 20, words);
     let old = of("old", &["--version", "1.0.0", "--epoch", "1"]);
     let older_epoch = of("ancient", &["--version", "9.0.0", "--epoch", "0"]);
@@ -244,9 +296,8 @@ fn versions_and_floor() {
     assert_eq!(bench.status()["slots"]["b"]["version"], "1.0.0");
 }
 
-#[test]
-fn a_dry_run_touches_nothing() {
-    let bench = Bench::new();
+fn a_dry_run_touches_nothing(on: On) {
+    let bench = on.bench();
     let artifact = bench.release("2.0.0");
     let disk = common::read(&bench.path("DEV/disk.img"));
     let said = bench.surefoot(&["install", &artifact, "--dry-run"]).ok();
@@ -264,9 +315,8 @@ fn a_dry_run_touches_nothing() {
     );
 }
 
-#[test]
-fn standard_input_serves_as_well() {
-    let bench = Bench::new();
+fn standard_input_serves_as_well(on: On) {
+    let bench = on.bench();
     let bytes = common::read(&bench.release("2.0.0"));
     bench.surefoot_with(&["verify", "-"], &[], &bytes).ok();
     let mut flipped = bytes.clone();
@@ -280,9 +330,8 @@ fn standard_input_serves_as_well() {
     bench.surefoot(&["verify", "b"]).ok();
 }
 
-#[test]
-fn a_copied_device_never_touches_the_first_ones_disk() {
-    let bench = Bench::new();
+fn a_copied_device_never_touches_the_first_ones_disk(on: On) {
+    let bench = on.bench();
     let copied = std::process::Command::new("cp")
         .args(["-a", &bench.path("DEV"), &bench.path("TWO")])
         .status();
@@ -295,9 +344,8 @@ fn a_copied_device_never_touches_the_first_ones_disk() {
     assert!(common::read(&bench.path("DEV/disk.img")) == before);
 }
 
-#[test]
-fn a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word() {
-    let bench = Bench::new();
+fn a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word(on: On) {
+    let bench = on.bench();
     let config = bench.path("DEV/surefoot.toml");
     let text = String::from_utf8(common::read(&config)).unwrap();
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
@@ -315,10 +363,9 @@ fn a_check_that_cannot_run_decides_nothing_and_none_is_a_persons_word() {
     assert!(detail.contains("no check is configured"), "{detail}");
 }
 
-#[test]
-fn a_lost_journal_in_a_trial_leaves_the_verdict_to_health() {
+fn a_lost_journal_in_a_trial_leaves_the_verdict_to_health(on: On) {
     for (fail, slot) in [(None, "b"), (Some("--fail"), "a")] {
-        let bench = Bench::new();
+        let bench = on.bench();
         bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
         bench.reboot(fail.as_slice());
         for generation in ["journal.0", "journal.1"] {
@@ -333,9 +380,8 @@ fn a_lost_journal_in_a_trial_leaves_the_verdict_to_health() {
     }
 }
 
-#[test]
-fn an_armed_system_that_is_never_tried_is_given_up() {
-    let bench = Bench::new();
+fn an_armed_system_that_is_never_tried_is_given_up(on: On) {
+    let bench = on.bench();
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
     // A boot script that ignores the environment: the device boots, and slot a runs, untried.
     for _ in 0..2 {
@@ -349,9 +395,8 @@ fn an_armed_system_that_is_never_tried_is_given_up() {
     bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
 }
 
-#[test]
-fn a_boot_that_nobody_counted_is_left_at_once() {
-    let bench = Bench::new();
+fn a_boot_that_nobody_counted_is_left_at_once(on: On) {
+    let bench = on.bench();
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
     // Slot b runs and the stored count is still 0.
     std::fs::write(bench.path("DEV/run/booted"), "b\n").unwrap();
@@ -361,9 +406,8 @@ fn a_boot_that_nobody_counted_is_left_at_once() {
     bench.update_to("2.0.0"); // the release is not to blame
 }
 
-#[test]
-fn what_is_announced_and_not_done_is_not_told_as_done() {
-    let bench = Bench::new();
+fn what_is_announced_and_not_done_is_not_told_as_done(on: On) {
+    let bench = on.bench();
     bench.surefoot(&["install", &bench.release("2.0.0"), "--stage"]).ok();
     let mut seen = false;
     for cut in 0..6 {

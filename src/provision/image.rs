@@ -41,8 +41,9 @@ pub struct Card<'a> {
     pub boot_part: Option<u64>,
     /// Bytes of the disk; what is needed if `None`.
     pub disk_size: Option<u64>,
-    /// Its factory environment, written to both copies.
-    pub counter: Counter,
+    /// Its factory environment, written to both copies; `None` for a board without U-Boot, whose
+    /// disk has no environment and no boot script.
+    pub counter: Option<Counter>,
     /// Variables of the board that stand before the factory's: a stored environment replaces the
     /// compiled-in one, load addresses and all.
     pub board: &'a [(&'a str, &'a str)],
@@ -74,20 +75,15 @@ pub fn make(path: &Path, card: &Card<'_>) -> Result<Layout> {
 fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
     file.set_len(layout.size).reason(ReasonCode::NoSpace, "reserving its length")?;
     write_table(file, layout)?;
-    let mut env = Env::default();
-    let factory = card.counter.factory_environment().lines();
-    let pairs = card.board.iter().copied().chain(factory.filter_map(|l| l.split_once('=')));
-    for (name, value) in pairs {
-        env.set(name, value)?;
+    let mut script = None;
+    if let Some(counter) = card.counter {
+        write_environment(file, counter, card.board)?;
+        let shipped = wrap_script(&shipped_boot_script());
+        let long = || Failure::new(ReasonCode::Internal, "the boot script is too long");
+        script = Some(shipped.ok_or_else(long)?);
     }
-    for (serial, offset) in [(1, ENV_OFFSETS[0]), (0, ENV_OFFSETS[1])] {
-        let len = usize::try_from(ENV_LEN).reason(ReasonCode::Internal, "environment")?;
-        let copy = env.encode(len, Some(serial))?;
-        file.write_all_at(&copy, offset).map_err(io)?;
-    }
-    let script = wrap_script(&shipped_boot_script())
-        .ok_or_else(|| Failure::new(ReasonCode::Internal, "the boot script is too long"))?;
-    let boot = fat::format(layout.boot().len, &[(SCRIPT_FILE, &script)])?;
+    let files: Vec<_> = script.iter().map(|script| (SCRIPT_FILE, script.as_slice())).collect();
+    let boot = fat::format(layout.boot().len, &files)?;
     copy_sparse(file, layout.boot().start, boot.as_slice(), layout.boot().len)?;
     // Last the root filesystem; the first part carries the slot record.
     for (index, place) in layout.slot_a().enumerate() {
@@ -98,6 +94,21 @@ fn fill(file: &File, layout: &Layout, card: &Card<'_>) -> Result<()> {
         }
     }
     file.sync_all().map_err(io)
+}
+
+fn write_environment(file: &File, counter: Counter, board: &[(&str, &str)]) -> Result<()> {
+    let mut env = Env::default();
+    let factory = counter.factory_environment().lines();
+    let pairs = board.iter().copied().chain(factory.filter_map(|l| l.split_once('=')));
+    for (name, value) in pairs {
+        env.set(name, value)?;
+    }
+    for (serial, offset) in [(1, ENV_OFFSETS[0]), (0, ENV_OFFSETS[1])] {
+        let len = usize::try_from(ENV_LEN).reason(ReasonCode::Internal, "environment")?;
+        let copy = env.encode(len, Some(serial))?;
+        file.write_all_at(&copy, offset).map_err(io)?;
+    }
+    Ok(())
 }
 
 fn io(error: std::io::Error) -> Failure {

@@ -1,10 +1,11 @@
 //! The words of `surefoot-sim`.
 
-use super::device::Device;
+use super::device::{Device, Soldered};
 use super::judge;
 use super::new::{Wish, new};
 use super::powercut::{self, Powercut};
-use super::reboot::{Fault, reboot};
+use super::reboot::reboot;
+use super::told::Fault;
 use super::unplug::{Plug, unplug};
 use crate::model::{
     ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason, printable_lines,
@@ -59,6 +60,14 @@ enum Verb {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Loads {
+    /// U-Boot, with its environment on the disk and the boot script
+    Uboot,
+    /// A bootloader for tests, with two numbered files in DIR/boot
+    Numbered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Counts {
     /// U-Boot itself (CONFIG_BOOTCOUNT_ENV)
     Uboot,
@@ -97,9 +106,26 @@ struct New {
     /// The size of the disk [default: what is needed]
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<ByteLen>,
-    /// Who counts the boots of a trial on this board
+    /// Which bootloader the board has
     #[arg(long, default_value = "uboot")]
-    counter: Counts,
+    bootloader: Loads,
+    /// Who counts the boots of a trial on a board with U-Boot [default: uboot]
+    #[arg(long)]
+    counter: Option<Counts>,
+}
+
+impl New {
+    fn soldered(&self) -> Result<Soldered> {
+        match (self.bootloader, self.counter) {
+            (Loads::Uboot, counter) => {
+                Ok(Soldered::Uboot { counts: counter != Some(Counts::Script) })
+            }
+            (Loads::Numbered, None) => Ok(Soldered::Numbered),
+            (Loads::Numbered, Some(_)) => {
+                Err(Failure::new(ReasonCode::Usage, "`--counter` is for boards with U-Boot"))
+            }
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -115,7 +141,7 @@ struct Reboot {
     /// Print one JSON object instead
     #[arg(long)]
     json: bool,
-    /// Do not show U-Boot's console
+    /// Do not show the bootloader's console
     #[arg(long, short)]
     quiet: bool,
 }
@@ -183,7 +209,9 @@ pub fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<u8> {
     match verb {
         Verb::New(words) => {
+            let soldered = words.soldered()?;
             let next = new(&Wish {
+                soldered,
                 folder: words.dir,
                 rootfs: words.rootfs,
                 trust: words.trust,
@@ -193,7 +221,6 @@ fn run(verb: Verb) -> Result<u8> {
                 boot_part: words.boot_part,
                 boot_image: words.boot_image,
                 disk_size: words.disk_size,
-                counts: words.counter == Counts::Uboot,
             })?;
             say(&next)?;
             Ok(0)
@@ -217,8 +244,12 @@ fn boot_once(words: &Reboot) -> Result<u8> {
     let (told, console) = reboot(&device, words.fail)?;
     if !words.quiet {
         let mut err = std::io::stderr().lock();
+        let who = match device.soldered()? {
+            Soldered::Uboot { .. } => "U-Boot",
+            Soldered::Numbered => "bootloader",
+        };
         for line in console {
-            let _ = writeln!(err, "  U-Boot: {}", crate::model::printable(&line, 200));
+            let _ = writeln!(err, "  {who}: {}", crate::model::printable(&line, 200));
         }
     }
     if words.json {

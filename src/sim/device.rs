@@ -6,7 +6,7 @@ use crate::boot::uboot::FwEnvConfig;
 use crate::config::{Where, load};
 use crate::disk::Window;
 use crate::disk::{BlockDevice, open_image_writable, read_table};
-use crate::model::{Failure, ReasonCode, Result, SlotId};
+use crate::model::{Failure, PART_ROOTFS, ReasonCode, Result, SlotId, WithReason};
 use crate::provision::{BOOT_PARTITION, Counter, SCRIPT_FILE, read_boot_file};
 use crate::slot::{SlotNames, filesystem, kernel_part};
 use crate::sys::{AlignedBuf, durable};
@@ -24,12 +24,36 @@ pub(super) const BOARD: [(&str, &str); 4] = [
     ("scriptaddr", "0x1000"),
 ];
 
-/// `sim.toml`: what is soldered, and no update can change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What is soldered, and no update can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Soldered {
+    /// U-Boot; whether it counts the boots of a trial by itself, and not its script.
+    Uboot { counts: bool },
+    /// The bootloader with two numbered files.
+    Numbered,
+}
+
+/// `sim.toml`.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Soldered {
-    /// `uboot` or `script`.
-    pub(super) counter: String,
+struct Written {
+    /// `uboot` where it is missing, or `numbered`.
+    bootloader: Option<String>,
+    /// Of U-Boot: `uboot` or `script`.
+    counter: Option<String>,
+}
+
+impl Soldered {
+    /// The text of `sim.toml`.
+    pub(super) fn text(self) -> Result<String> {
+        let (bootloader, counter) = match self {
+            Soldered::Uboot { counts } => (None, Some(if counts { "uboot" } else { "script" })),
+            Soldered::Numbered => (Some("numbered"), None),
+        };
+        let word = |word: Option<&str>| word.map(str::to_owned);
+        let written = Written { bootloader: word(bootloader), counter: word(counter) };
+        toml::to_string(&written).reason(ReasonCode::Internal, "sim.toml")
+    }
 }
 
 /// The folder.
@@ -61,28 +85,62 @@ impl Device {
         self.path("disk.img")
     }
 
-    /// Whether its U-Boot counts by itself.
-    pub(super) fn counts(&self) -> Result<bool> {
+    /// Which bootloader it has.
+    pub(super) fn soldered(&self) -> Result<Soldered> {
         let path = self.path("sim.toml");
         let bad = |why: String| {
             Failure::new(ReasonCode::ConfigInvalid, format!("{}: {why}", path.display()))
         };
         let bytes = durable::read_foreign(&path, 1 << 16)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
-        let soldered: Soldered = toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))?;
-        match soldered.counter.as_str() {
-            "uboot" => Ok(true),
-            "script" => Ok(false),
-            other => Err(bad(format!("`{other}` is not `uboot` or `script`"))),
+        let written: Written = toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))?;
+        let words = (written.bootloader.as_deref(), written.counter.as_deref());
+        match words {
+            (None | Some("uboot"), Some("uboot")) => Ok(Soldered::Uboot { counts: true }),
+            (None | Some("uboot"), Some("script")) => Ok(Soldered::Uboot { counts: false }),
+            (Some("numbered"), None) => Ok(Soldered::Numbered),
+            (None | Some("uboot"), counter) => {
+                let counter = counter.unwrap_or_default();
+                Err(bad(format!("the counter `{counter}` is not `uboot` or `script`")))
+            }
+            (Some("numbered"), Some(_)) => Err(bad("only U-Boot has a counter".to_owned())),
+            (Some(other), _) => {
+                Err(bad(format!("the bootloader `{other}` is not `uboot` or `numbered`")))
+            }
+        }
+    }
+
+    /// Whether its U-Boot counts by itself. `USAGE` for a device that has no U-Boot.
+    pub(super) fn counts(&self) -> Result<bool> {
+        match self.soldered()? {
+            Soldered::Uboot { counts } => Ok(counts),
+            Soldered::Numbered => {
+                let folder = self.folder.display();
+                let text = format!("{folder} has no U-Boot, and this is made for U-Boot alone");
+                Err(Failure::new(ReasonCode::Usage, text))
+            }
+        }
+    }
+
+    /// Nothing runs on it any more, until something does.
+    pub(super) fn nothing_runs(&self) {
+        for name in ["run/booted", "run/boot.json", "run/unhealthy"] {
+            let _ = std::fs::remove_file(self.path(name));
         }
     }
 
     /// The image, held so that no update writes while it boots.
-    pub(super) fn hold(&self) -> Result<Disk> {
+    pub(super) fn disk_held(&self) -> Result<Disk> {
         let image = open_image_writable(&self.disk())?;
-        let copies = self.copies(image.len())?;
         let slots = load(&Where::File(self.path("surefoot.toml")))?.settings.slots;
-        Ok(Disk { image, copies, slots })
+        Ok(Disk { image, slots })
+    }
+
+    /// The same, with the environment of U-Boot in it.
+    pub(super) fn uboot_disk(&self) -> Result<UbootDisk> {
+        let disk = self.disk_held()?;
+        let copies = self.copies(disk.image.len())?;
+        Ok(UbootDisk { disk, copies })
     }
 
     /// Where `fw_env.config` says that the copies of the environment are, in this disk of `len`
@@ -106,18 +164,16 @@ impl Device {
     }
 }
 
-/// The image of a device, as its U-Boot sees it.
+/// The image of a device, as its bootloader sees it.
 pub(super) struct Disk {
     image: Arc<dyn BlockDevice>,
-    /// Offset and length of each copy of the environment.
-    copies: [(u64, u64); 2],
     /// The partitions of the slots.
     slots: SlotNames,
 }
 
 impl Disk {
-    /// What U-Boot finds on it. `broken` names a slot whose kernel cannot be loaded in this boot.
-    pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
+    /// Its partitions by number. `broken` names a slot whose kernel cannot be loaded in this boot.
+    pub(super) fn partitions(&self, broken: Option<SlotId>) -> Result<BTreeMap<u32, Content>> {
         let mut partitions = BTreeMap::new();
         for partition in read_table(self.image.as_ref())?.partitions {
             let slot = [SlotId::A, SlotId::B].into_iter().find(|slot| {
@@ -139,14 +195,13 @@ impl Disk {
             let content = Content { name: partition.name, uuid: partition.uuid, files, system };
             partitions.insert(partition.number, content);
         }
-        let kind = if counts { Counter::Uboot } else { Counter::Script };
-        let factory = kind.factory_environment().lines().filter_map(|l| l.split_once('='));
-        let defaults: Variables = BOARD
-            .into_iter()
-            .chain(factory)
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        Ok(Hardware { counts, defaults, partitions })
+        Ok(partitions)
+    }
+
+    /// The partition with the root filesystem of a slot, as the configuration names it.
+    pub(super) fn root_of(&self, slot: SlotId) -> Option<&str> {
+        let parts = self.slots.of(slot).iter();
+        parts.clone().find(|n| n.part.as_str() == PART_ROOTFS).map(|n| n.partition.as_str())
     }
 
     /// Whether a superblock that U-Boot knows stands at its place. The first 128 KiB of a part are
@@ -164,16 +219,38 @@ impl Disk {
     }
 }
 
-impl Flash for Disk {
+/// The image of a device with U-Boot.
+pub(super) struct UbootDisk {
+    disk: Disk,
+    /// Offset and length of each copy of the environment.
+    copies: [(u64, u64); 2],
+}
+
+impl UbootDisk {
+    /// What U-Boot finds on it. `broken` names a slot whose kernel cannot be loaded in this boot.
+    pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
+        let partitions = self.disk.partitions(broken)?;
+        let kind = if counts { Counter::Uboot } else { Counter::Script };
+        let factory = kind.factory_environment().lines().filter_map(|l| l.split_once('='));
+        let defaults: Variables = BOARD
+            .into_iter()
+            .chain(factory)
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        Ok(Hardware { counts, defaults, partitions })
+    }
+}
+
+impl Flash for UbootDisk {
     fn read(&self) -> Result<[Vec<u8>; 2]> {
         let [first, second] = self.copies;
-        Ok([self.bytes(first.0, first.1)?, self.bytes(second.0, second.1)?])
+        Ok([self.disk.bytes(first.0, first.1)?, self.disk.bytes(second.0, second.1)?])
     }
 
     fn write(&mut self, copy: usize, bytes: &[u8]) -> Result<()> {
         let mut buf = AlignedBuf::new(bytes.len());
         buf.copy_from_slice(bytes);
-        self.image.write_at(self.copies[copy].0, &buf)?;
-        self.image.flush()
+        self.disk.image.write_at(self.copies[copy].0, &buf)?;
+        self.disk.image.flush()
     }
 }

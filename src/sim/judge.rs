@@ -48,7 +48,7 @@ pub(super) fn judge(path: &Path, out: &mut impl Write) -> Result<()> {
 
 /// A whole boot for each pair, on the slots of the device as they are.
 pub(super) fn boots(device: &Device, path: &Path, out: &mut impl Write) -> Result<()> {
-    let hardware = device.hold()?.hardware(device.counts()?, None)?;
+    let hardware = device.uboot_disk()?.hardware(device.counts()?, None)?;
     for (i, pair) in pairs(path)?.enumerate() {
         let mut flash = InMemory(pair);
         let done = boot(&hardware, &mut flash)?;

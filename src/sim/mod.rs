@@ -8,8 +8,10 @@ mod device;
 mod environment;
 mod judge;
 mod new;
+mod numbered;
 mod powercut;
 mod reboot;
+mod told;
 mod unplug;
 
 pub use cli::{command, main};

@@ -1,6 +1,7 @@
 //! Making the folder of a new device.
 
 use super::device::{BOARD, Device, Soldered};
+use super::numbered;
 use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result, WithReason};
 use crate::provision::{Card, Counter, ENV_LEN, ENV_OFFSETS, make};
 use crate::sys::files;
@@ -20,7 +21,7 @@ pub(super) struct Wish {
     pub(super) boot_part: Option<ByteLen>,
     pub(super) boot_image: Option<PathBuf>,
     pub(super) disk_size: Option<ByteLen>,
-    pub(super) counts: bool,
+    pub(super) soldered: Soldered,
 }
 
 const HEALTH: &str = "#!/bin/sh
@@ -51,7 +52,11 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
         slot_size: wish.slot_size.0,
         boot_part: wish.boot_part.map(|size| size.0),
         disk_size: wish.disk_size.map(|size| size.0),
-        counter: if wish.counts { Counter::Uboot } else { Counter::Script },
+        counter: match wish.soldered {
+            Soldered::Uboot { counts: true } => Some(Counter::Uboot),
+            Soldered::Uboot { counts: false } => Some(Counter::Script),
+            Soldered::Numbered => None,
+        },
         board: &BOARD,
         rootfs: wish.rootfs.as_deref(),
         boot: wish.boot_image.as_deref(),
@@ -70,15 +75,22 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
         Some(text) => (text, None),
         None => own_keys(&device.path("keys"), &wish.product)?,
     };
-    let soldered = Soldered { counter: if wish.counts { "uboot" } else { "script" }.into() };
-    let sim = toml::to_string(&soldered).reason(ReasonCode::Internal, "sim.toml")?;
+    match wish.soldered {
+        Soldered::Uboot { .. } => {
+            std::fs::write(device.path("fw_env.config"), fw_env_config())
+                .reason(ReasonCode::Io, io("filling"))?;
+        }
+        Soldered::Numbered => numbered::factory(&device)?,
+    }
+    let sim = wish.soldered.text()?;
     let files = [
         ("trust.toml", trust),
-        ("fw_env.config", fw_env_config()),
         ("surefoot.toml", configuration(wish)),
         (
             "sim.toml",
-            format!("# What is soldered on this board: who counts the boots of a trial.\n{sim}"),
+            format!(
+                "# What is soldered on this board: its bootloader, and who counts the boots of a trial.\n{sim}"
+            ),
         ),
         ("health.sh", HEALTH.to_owned()),
         ("run/booted", "a\n".to_owned()),
@@ -136,6 +148,10 @@ fn fw_env_config() -> String {
 fn configuration(wish: &Wish) -> String {
     let boot = |slot| wish.boot_part.map_or(String::new(), |_| format!("\"boot-{slot}\", "));
     let (boot_a, boot_b) = (boot('a'), boot('b'));
+    let bootloader = match wish.soldered {
+        Soldered::Uboot { .. } => "fw_env_config = \"fw_env.config\"",
+        Soldered::Numbered => "loader = \"numbered\"             # its files are in boot/",
+    };
     format!(
         "# A simulated device. Relative paths start in this folder.\n\
          [device]\n\
@@ -150,7 +166,7 @@ fn configuration(wish: &Wish) -> String {
          [trust]\n\
          file = \"trust.toml\"\n\n\
          [boot]\n\
-         fw_env_config = \"fw_env.config\"\n\n\
+         {bootloader}\n\n\
          [[health.check]]\n\
          name = \"self-test\"\n\
          command = [\"./health.sh\"]\n\
@@ -165,11 +181,18 @@ fn readme(wish: &Wish) -> String {
         None => "a stand-in: a superblock's magic, no file system".to_owned(),
     };
     let boot_parts = wish.boot_part.map_or("", |_| "boot-a, boot-b, ");
+    let (copies, memory) = match wish.soldered {
+        Soldered::Uboot { .. } => (
+            "two copies of U-Boot's environment, ",
+            "fw_env.config    where the environment is; `fw_printenv -c fw_env.config` in this folder reads it",
+        ),
+        Soldered::Numbered => ("", "boot/            what its bootloader remembers, in two files"),
+    };
     format!(
         "A device without hardware, made by `surefoot-sim new`.\n\n\
-         disk.img         its disk: GPT, two copies of U-Boot's environment, boot, {boot_parts}rootfs-a, rootfs-b, data.\n\
+         disk.img         its disk: GPT, {copies}boot, {boot_parts}rootfs-a, rootfs-b, data.\n\
          \x20                slot a holds {system}.\n\
-         fw_env.config    where the environment is; `fw_printenv -c fw_env.config` in this folder reads it\n\
+         {memory}\n\
          surefoot.toml    the updater's configuration; trust.toml: whom it believes\n\
          state/           the updater's memory\n\
          run/             what a running system would know: the slot, the last boot\n\

@@ -125,7 +125,7 @@ impl Rom for Simulated {
     }
 
     fn boot(&self, folder: &Path) -> Result<Booted> {
-        let mut disk = Device { folder: folder.to_owned() }.hold()?;
+        let mut disk = Device { folder: folder.to_owned() }.uboot_disk()?;
         let hardware = disk.hardware(self.counts, None)?;
         let slot = match boot(&hardware, &mut disk)?.end {
             End::Slot(slot) => Some(slot),

@@ -241,14 +241,22 @@ impl Bench {
         self.surefoot(&["status", "--json"]).ok().json()
     }
 
-    /// What must never change by a refused artifact: both environment copies, the running slot,
-    /// floors.
+    /// Both copies of what the bootloader remembers.
+    pub fn environment(&self) -> [Vec<u8>; 2] {
+        match exists(&self.path("DEV/fw_env.config")) {
+            true => [4 << 20, 8 << 20].map(|at| self.disk_bytes(at, 0x4000)),
+            false => [0, 1].map(|copy| read(&self.path(&format!("DEV/boot/env-{copy}")))),
+        }
+    }
+
+    /// What must never change by a refused artifact: what the bootloader remembers, the running
+    /// slot, floors.
     pub fn firm_ground(&self) -> Vec<Vec<u8>> {
-        let env = |at: u64| self.disk_bytes(at, 0x4000);
+        let [first, second] = self.environment();
         let slot = self.slot_bytes(&self.booted());
         let state =
             |name: &str| std::fs::read(self.path(&format!("DEV/state/{name}"))).unwrap_or_default();
-        vec![env(4 << 20), env(8 << 20), slot, state("floor.0"), state("floor.1")]
+        vec![first, second, slot, state("floor.0"), state("floor.1")]
     }
 
     /// A part of the disk: the whole is a hundred megabytes of holes, and reading those is what a test of many rounds would

@@ -216,7 +216,7 @@ impl Device {
             slot_size: SLOT_LEN as u64,
             boot_part: None,
             disk_size: None,
-            counter: Counter::Uboot,
+            counter: Some(Counter::Uboot),
             board: &[],
             rootfs: None,
             boot: None,
