@@ -1,47 +1,8 @@
 //! The life of an update, as a person at the console lives it; each scene on each bootloader that
 //! a simulated device can have.
 
-use crate::common::{self, Bench};
-
-/// The bootloader of the device in a scene.
-#[derive(Debug, Clone, Copy)]
-enum On {
-    Uboot,
-    Numbered,
-}
-
-impl On {
-    fn bench(self) -> Bench {
-        match self {
-            On::Uboot => Bench::new(),
-            On::Numbered => Bench::with(&["--bootloader", "numbered"]),
-        }
-    }
-
-    /// One device of each kind of board that this bootloader knows, with its name.
-    fn every_board(self) -> Vec<(Bench, &'static str)> {
-        match self {
-            On::Uboot => {
-                let counter = |who| (Bench::with(&["--counter", who]), who);
-                vec![counter("uboot"), counter("script")]
-            }
-            On::Numbered => vec![(self.bench(), "numbered")],
-        }
-    }
-}
-
-/// Makes a test of each scene on each bootloader. A scene that is not in the list is code that
-/// nothing uses, and does not build without a warning.
-macro_rules! scenes {
-    ($($scene:ident,)*) => {
-        mod uboot {
-            $(#[test] fn $scene() { super::$scene(super::On::Uboot) })*
-        }
-        mod numbered {
-            $(#[test] fn $scene() { super::$scene(super::On::Numbered) })*
-        }
-    };
-}
+use crate::common;
+use crate::common::bootloaders::{On, scenes};
 
 scenes! {
     a_bad_release_stays_where_the_old_one_cannot_be_loaded_any_more_and_the_next_replaces_it,

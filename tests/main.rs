@@ -27,6 +27,7 @@ mod https;
 mod install;
 mod life;
 mod moments;
+mod numbered;
 mod partition_tables;
 mod parts;
 mod postmortem;

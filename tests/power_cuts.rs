@@ -3,7 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+use crate::common::bootloaders::{On, scenes};
 use crate::common::{self, Bench};
+
+scenes! {
+    install,
+    install_over_an_older_system,
+    commit,
+    rollback_of_a_trial,
+    rollback_after_a_commit,
+    an_orderly_reboot_of_a_trial,
+    an_orderly_reboot_when_the_time_is_over,
+    a_drill,
+    letting_updates_go_again,
+    a_commit_with_programs_at_its_moments,
+}
 
 /// Writes after which no verb of this file is still writing.
 const WRITES_MAX: usize = 200;
@@ -83,8 +97,8 @@ fn copy(from: &str, to: &str) {
     assert!(done.unwrap().success());
 }
 
-fn bench() -> Bench {
-    let bench = Bench::new();
+fn bench(on: On) -> Bench {
+    let bench = on.bench();
     bench.release("9.0.0");
     bench.release("2.0.0");
     bench
@@ -94,9 +108,8 @@ fn image(bench: &Bench, name: &str) -> Vec<u8> {
     common::read(&bench.path(&format!("{name}.img")))
 }
 
-#[test]
-fn install() {
-    let bench = bench();
+fn install(on: On) {
+    let bench = bench(on);
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
     let artifact = bench.path("v2.0.0.surefoot");
     let scene = Scene { verb: &["install", &artifact], may_run: &["a", "b"] };
@@ -104,9 +117,8 @@ fn install() {
     assert!(writes >= 15, "an installation has more than {writes} writes");
 }
 
-#[test]
-fn install_over_an_older_system() {
-    let bench = bench();
+fn install_over_an_older_system(on: On) {
+    let bench = bench(on);
     bench.update_to("2.0.0");
     bench.update_to("2.1.0");
     let systems = [image(&bench, "v2.1.0"), common::image(77, 1 << 20)];
@@ -115,9 +127,8 @@ fn install_over_an_older_system() {
     cut_everywhere(&bench, &scene, &systems);
 }
 
-#[test]
-fn commit() {
-    let bench = bench();
+fn commit(on: On) {
+    let bench = bench(on);
     bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
     bench.reboot(&[]);
     let systems = [Vec::new(), image(&bench, "v2.0.0")];
@@ -126,9 +137,8 @@ fn commit() {
     assert!(writes >= 3, "a commit has more than {writes} writes");
 }
 
-#[test]
-fn rollback_of_a_trial() {
-    let bench = bench();
+fn rollback_of_a_trial(on: On) {
+    let bench = bench(on);
     bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
     bench.reboot(&[]);
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
@@ -136,18 +146,16 @@ fn rollback_of_a_trial() {
     cut_everywhere(&bench, &scene, &systems);
 }
 
-#[test]
-fn rollback_after_a_commit() {
-    let bench = bench();
+fn rollback_after_a_commit(on: On) {
+    let bench = bench(on);
     bench.update_to("2.0.0");
     let systems = [image(&bench, "v1"), image(&bench, "v2.0.0")];
     let scene = Scene { verb: &["rollback"], may_run: &["a", "b"] };
     cut_everywhere(&bench, &scene, &systems);
 }
 
-#[test]
-fn an_orderly_reboot_of_a_trial() {
-    let bench = bench();
+fn an_orderly_reboot_of_a_trial(on: On) {
+    let bench = bench(on);
     bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
     bench.reboot(&[]);
     let systems = [Vec::new(), image(&bench, "v2.0.0")];
@@ -156,9 +164,8 @@ fn an_orderly_reboot_of_a_trial() {
     assert!(writes >= 3, "keeping the time and giving back are more than {writes} writes");
 }
 
-#[test]
-fn an_orderly_reboot_when_the_time_is_over() {
-    let bench = bench();
+fn an_orderly_reboot_when_the_time_is_over(on: On) {
+    let bench = bench(on);
     bench.surefoot(&["install", &bench.path("v2.0.0.surefoot")]).ok();
     bench.reboot(&[]);
     std::fs::write(bench.path("DEV/run/uptime"), "100000\n").unwrap();
@@ -167,9 +174,8 @@ fn an_orderly_reboot_when_the_time_is_over() {
     cut_everywhere(&bench, &scene, &systems);
 }
 
-#[test]
-fn a_drill() {
-    let bench = bench();
+fn a_drill(on: On) {
+    let bench = bench(on);
     bench.update_to("2.0.0");
     bench.update_to("2.1.0");
     let systems = [image(&bench, "v2.1.0"), image(&bench, "v2.0.0")];
@@ -178,9 +184,8 @@ fn a_drill() {
     assert!(writes >= 4, "a drill is announced and armed with more than {writes} writes");
 }
 
-#[test]
-fn letting_updates_go_again() {
-    let bench = bench();
+fn letting_updates_go_again(on: On) {
+    let bench = bench(on);
     let systems = [image(&bench, "v1"), Vec::new()];
     // Cut anywhere, nothing holds the next update back.
     bench.surefoot(&["hold", "--reason", "to see"]).ok();
@@ -190,9 +195,8 @@ fn letting_updates_go_again() {
     assert!(writes >= 1, "{writes}");
 }
 
-#[test]
-fn a_commit_with_programs_at_its_moments() {
-    let bench = bench();
+fn a_commit_with_programs_at_its_moments(on: On) {
+    let bench = bench(on);
     let config = bench.path("DEV/surefoot.toml");
     let mut text = String::from_utf8(common::read(&config)).unwrap();
     for at in ["first-boot", "before-commit", "after-commit", "after-rollback"] {

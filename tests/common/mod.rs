@@ -1,7 +1,14 @@
 //! A device in a temporary folder, and the three programs as a person runs them.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+pub mod bootloaders;
 pub mod kept;
 pub mod media;
 pub mod skip;
