@@ -54,6 +54,19 @@ fn the_power_goes_while_the_bootloader_counts() {
 }
 
 #[test]
+fn a_slot_on_trial_without_a_kernel_is_given_up_in_the_same_boot() {
+    let bench = On::Numbered.bench();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    let line = bench.sim(&["reboot", "-q", "--fail=kernel"]).ok().out;
+    assert!(line.starts_with("slot a (gave up on "), "{line}");
+    let number = |text: &str| text[..text.find('\n').unwrap()]["number=".len()..].parse::<u64>();
+    let newest = files(&bench).into_iter().max_by_key(|text| number(text).unwrap()).unwrap();
+    for stored in ["\nslot=a\n", "\ntrial=0\n", "\nbootcount=0\n", "\nfallback="] {
+        assert!(newest.contains(stored), "{stored}: {newest}");
+    }
+}
+
+#[test]
 fn without_a_whole_file_it_boots_slot_a_and_no_update_is_armed() {
     let bench = On::Numbered.bench();
     let artifact = bench.release("2.0.0");
