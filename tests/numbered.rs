@@ -8,6 +8,15 @@ fn files(bench: &Bench) -> [String; 2] {
     bench.environment().map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
+/// The file that counts.
+fn newest(bench: &Bench) -> String {
+    let number = |text: &str| {
+        let line = text.lines().next().unwrap();
+        line.strip_prefix("number=").unwrap().parse::<u64>().unwrap()
+    };
+    files(bench).into_iter().max_by_key(|text| number(text)).unwrap()
+}
+
 /// The bootloader itself writes in a trial: it counts, or gives up. The next boot finds the old
 /// count or the new one.
 #[test]
@@ -59,8 +68,7 @@ fn a_slot_on_trial_without_a_kernel_is_given_up_in_the_same_boot() {
     bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
     let line = bench.sim(&["reboot", "-q", "--fail=kernel"]).ok().out;
     assert!(line.starts_with("slot a (gave up on "), "{line}");
-    let number = |text: &str| text[..text.find('\n').unwrap()]["number=".len()..].parse::<u64>();
-    let newest = files(&bench).into_iter().max_by_key(|text| number(text).unwrap()).unwrap();
+    let newest = newest(&bench);
     for stored in ["\nslot=a\n", "\ntrial=0\n", "\nbootcount=0\n", "\nfallback="] {
         assert!(newest.contains(stored), "{stored}: {newest}");
     }
@@ -117,9 +125,7 @@ fn what_the_board_has_written_stays_and_a_bad_setting_is_named() {
     let crc = crc32fast::hash(body.as_bytes());
     std::fs::write(bench.path("DEV/boot/env-0"), format!("{body}crc={crc:08x}\n")).unwrap();
     bench.update_to("2.0.0");
-    let number =
-        |text: &str| text.lines().next().unwrap()["number=".len()..].parse::<u64>().unwrap();
-    let newest = files(&bench).into_iter().max_by_key(|text| number(text)).unwrap();
+    let newest = newest(&bench);
     assert!(newest.contains("\nserial=77 of 3\n") && newest.contains("\nslot=b\n"), "{newest}");
     let config = bench.path("DEV/surefoot.toml");
     let text = String::from_utf8(read(&config)).unwrap();
