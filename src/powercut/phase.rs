@@ -3,9 +3,9 @@
 
 use super::history::Deed;
 use crate::boot::Bootloader;
-use crate::model::SlotId;
-use crate::slot::FIRST_LEN;
+use crate::model::{Identifier, PART_BOOT, SlotId};
 use crate::slot::record::record_offset;
+use crate::slot::{FIRST_LEN, kernel_part};
 use std::ops::Range;
 
 /// Where things stand on the disk.
@@ -13,30 +13,63 @@ use std::ops::Range;
 pub(super) struct Map {
     /// The copies of the environment.
     pub(super) copies: Vec<Range<u64>>,
-    /// The first partition of slot a and of slot b.
-    pub(super) slots: [Range<u64>; 2],
-    /// The numbers of those partitions.
-    pub(super) numbers: [u32; 2],
+    /// The parts of slot a and of slot b, each at least one, in the order of `[slots]`.
+    pub(super) slots: [Vec<Place>; 2],
+}
+
+/// Where one part of a slot lies on the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) name: Identifier,
+    /// Its partition.
+    pub(super) range: Range<u64>,
+    /// The number of that partition.
+    pub(super) number: u32,
 }
 
 impl Map {
-    pub(super) fn slot(&self, slot: SlotId) -> &Range<u64> {
+    pub(super) fn parts(&self, slot: SlotId) -> &[Place] {
         match slot {
             SlotId::A => &self.slots[0],
             SlotId::B => &self.slots[1],
         }
     }
 
-    /// Whether a deed goes to a slot.
-    pub(super) fn in_slot(&self, deed: &Deed) -> bool {
-        matches!(deed, Deed::Disk { at, .. } if self.slots.iter().any(|s| s.contains(at)))
+    /// The bytes of a slot, part by part. `read`: from an offset of the disk.
+    pub(super) fn read<E>(
+        &self,
+        slot: SlotId,
+        read: impl Fn(u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<Vec<Vec<u8>>, E> {
+        let one = |place: &Place| {
+            let mut bytes = vec![0; super::small(place.range.end - place.range.start)];
+            read(place.range.start, &mut bytes).map(|()| bytes)
+        };
+        self.parts(slot).iter().map(one).collect()
     }
 
-    pub(super) fn number(&self, slot: SlotId) -> u32 {
-        match slot {
-            SlotId::A => self.numbers[0],
-            SlotId::B => self.numbers[1],
-        }
+    /// Which part of a slot the bootloader loads the kernel from, counted from 0, and the kernel's
+    /// path in it.
+    pub(super) fn kernel(&self, slot: SlotId) -> (usize, &'static str) {
+        let parts = self.parts(slot);
+        let name = kernel_part(parts.iter().map(|place| &place.name));
+        let part = parts.iter().position(|place| place.name.as_str() == name).unwrap_or(0);
+        (part, if name == PART_BOOT { "/Image" } else { "/boot/Image" })
+    }
+
+    /// Where the record of a slot stands.
+    pub(super) fn record(&self, slot: SlotId) -> Range<u64> {
+        let first = &self.parts(slot)[0].range;
+        first.start + record_offset(first.end - first.start)..first.end
+    }
+
+    fn part_at(&self, at: u64) -> Option<&Place> {
+        self.slots.iter().flatten().find(|place| place.range.contains(&at))
+    }
+
+    /// Whether a deed goes to a slot.
+    pub(super) fn in_slot(&self, deed: &Deed) -> bool {
+        matches!(deed, Deed::Disk { at, .. } if self.part_at(*at).is_some())
     }
 
     /// What a garbled 4 MiB unit around `at` may reach: nothing that shares a unit with something
@@ -47,8 +80,8 @@ impl Map {
         if self.copies.iter().any(|c| c.contains(&at)) {
             return Some(unit);
         }
-        let slot = self.slots.iter().find(|s| s.contains(&at))?;
-        Some(unit.start.max(slot.start)..unit.end.min(slot.end))
+        let part = &self.part_at(at)?.range;
+        Some(unit.start.max(part.start)..unit.end.min(part.end))
     }
 }
 
@@ -102,14 +135,15 @@ impl Phases {
         if self.map.copies.iter().any(|c| c.contains(&at)) {
             return self.of_environment(bytes);
         }
-        let Some(slot) = self.map.slots.iter().find(|s| s.contains(&at)) else {
+        let Some(part) = self.map.part_at(at) else {
             return "elsewhere";
         };
         let zeros = bytes.iter().all(|b| *b == 0);
-        match at - slot.start {
+        let record = [SlotId::A, SlotId::B].map(|slot| self.map.record(slot));
+        match at - part.range.start {
             first if first < FIRST_LEN && zeros => "first blocks destroyed",
             first if first < FIRST_LEN => "last phase",
-            rest if rest < record_offset(slot.end - slot.start) => "slot body",
+            _ if !record.iter().any(|r| r.contains(&at)) => "slot body",
             _ if zeros => "first blocks destroyed",
             _ => "slot record",
         }

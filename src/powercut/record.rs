@@ -6,12 +6,12 @@ use super::folder::Folder;
 use super::history::History;
 use super::log;
 use super::pages::{Base, Pages};
-use super::phase::{Map, Phases, Runs, denied};
-use super::rest::Image;
+use super::phase::{Map, Phases, Place, Runs, denied};
+use super::rest::{Image, digests};
 use super::rom::Rom;
 use super::story::{Accident, Nature, Step, Story};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::slot::record::record_offset;
+use crate::slot::Part;
 use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -40,8 +40,8 @@ pub(super) struct Recorded {
     pub(super) base: Arc<Base>,
     pub(super) map: Map,
     pub(super) boots: Vec<RecordedBoot>,
-    /// The systems that may run besides the new one, by the SHA-256 of their whole partition.
-    pub(super) old: Vec<(SlotId, Digest)>,
+    /// The systems that may run besides the new one, by the SHA-256 of each whole partition.
+    pub(super) old: Vec<(SlotId, Vec<Digest>)>,
     /// The device's trust file where the power starts to be cut.
     pub(super) trust: Vec<u8>,
     /// The floor there.
@@ -71,9 +71,13 @@ pub(super) fn map(folder: &Folder) -> Result<Map> {
     if world.disk.path().canonicalize().ok() != Some(folder.disk()) {
         return unusable("the device's disk must be disk.img in its folder");
     }
-    let slots = [SlotId::A, SlotId::B].map(|s| world.layout.first(s).range());
-    let numbers = [SlotId::A, SlotId::B].map(|s| world.layout.first(s).number);
-    Ok(Map { copies, slots, numbers })
+    let place = |part: &Part| {
+        let (range, number) = (part.partition.range(), part.partition.number);
+        Place { name: part.name.clone(), range, number }
+    };
+    let slots =
+        [SlotId::A, SlotId::B].map(|s| world.layout.parts(s).iter().map(place).collect::<Vec<_>>());
+    Ok(Map { copies, slots })
 }
 
 /// Plays `story` in `folder`, which is a copy that it may use up.
@@ -163,11 +167,10 @@ fn befalls(stage: &Stage<'_>, folder: &Folder, map: &Map, accident: Accident) ->
             folder.believes(&std::fs::read(trust).map_err(|e| broken(trust.display(), e))?)
         }
         Accident::RecordLost => {
-            let slot = map.slot(folder.open_world()?.booted()?);
-            let at = record_offset(slot.end - slot.start);
-            let noise = vec![0x5a; super::small(slot.end - slot.start - at)];
+            let record = map.record(folder.open_world()?.booted()?);
+            let noise = vec![0x5a; super::small(record.end - record.start)];
             let disk = crate::disk::open_image_writable(&folder.disk())?;
-            disk.write_at(slot.start + at, &noise)?;
+            disk.write_at(record.start, &noise)?;
             disk.flush()
         }
         Accident::StateLost => folder.forgets(),
@@ -175,7 +178,7 @@ fn befalls(stage: &Stage<'_>, folder: &Folder, map: &Map, accident: Accident) ->
 }
 
 /// The systems that stand complete before the story: the running one; with `both` the other too.
-fn systems(folder: &Folder, map: &Map, both: bool) -> Result<Vec<(SlotId, Digest)>> {
+fn systems(folder: &Folder, map: &Map, both: bool) -> Result<Vec<(SlotId, Vec<Digest>)>> {
     let world = folder.open_world()?;
     let running = world.booted()?;
     let mut slots = vec![running];
@@ -185,13 +188,14 @@ fn systems(folder: &Folder, map: &Map, both: bool) -> Result<Vec<(SlotId, Digest
         slots.push(running.other());
     }
     let disk = Pages::new(Base::read(&folder.disk())?);
-    let digest = |slot: SlotId| {
-        let range = map.slot(slot);
-        let mut bytes = vec![0; super::small(range.end - range.start)];
-        disk.read(range.start, &mut bytes);
-        (slot, Digest::of(&bytes))
+    let system = |slot: SlotId| {
+        let read = |at: u64, bytes: &mut [u8]| {
+            disk.read(at, bytes);
+            Ok(())
+        };
+        map.read(slot, read).map(|bytes| (slot, digests(&bytes)))
     };
-    Ok(slots.into_iter().map(digest).collect())
+    slots.into_iter().map(system).collect()
 }
 
 #[expect(clippy::too_many_arguments, reason = "one command and what is kept of it")]

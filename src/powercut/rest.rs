@@ -12,7 +12,6 @@ use crate::event::Nowhere;
 use crate::inspect;
 use crate::model::{Digest, ReasonCode, SlotId};
 use crate::source::Source;
-use crate::sys::AlignedBuf;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,12 +32,12 @@ pub(super) enum System {
     Next,
 }
 
-/// An image by its length and hash.
+/// A release by its images.
 #[derive(Debug, Clone)]
 pub(super) struct Image {
     pub(super) path: std::path::PathBuf,
-    pub(super) len: u64,
-    pub(super) sha256: Digest,
+    /// The length and the SHA-256 of each part's image, in the order of the slot.
+    pub(super) parts: Vec<(u64, Digest)>,
     /// What orders releases.
     pub(super) counter: u64,
 }
@@ -103,39 +102,39 @@ impl Device<'_> {
         Ok((slot, system))
     }
 
-    fn read(&self, slot: SlotId) -> Said<AlignedBuf> {
-        let range = self.story.map.slot(slot);
+    /// The bytes of its parts.
+    fn read(&self, slot: SlotId) -> Said<Vec<Vec<u8>>> {
         let disk = crate::disk::open_image(&self.folder.disk()).map_err(said("the disk"))?;
-        let mut bytes = AlignedBuf::new(small(range.end - range.start));
-        disk.read_at(range.start, &mut bytes).map_err(said("reading the slot"))?;
-        Ok(bytes)
+        let read = |at: u64, bytes: &mut [u8]| disk.read_at(at, bytes);
+        self.story.map.read(slot, read).map_err(said("reading the slot"))
     }
 
     /// A slot that is torn offers no kernel, whatever the environment says: a boot script takes
-    /// the other slot where one cannot be loaded (DESIGN 9.2). Its first block alone may be torn:
-    /// it is destroyed first and written last, and the rest is then whole.
+    /// the other slot where one cannot be loaded (DESIGN 9.2). The first block of the first part
+    /// alone may be torn: it is destroyed first and written last, and all else is then whole.
     pub(super) fn offers_nothing_torn(&self, slot: SlotId, rom: &dyn Rom) -> Said<()> {
         let bytes = self.read(slot)?;
-        if crate::slot::filesystem(&bytes).is_none()
+        let (part, kernel) = self.story.map.kernel(slot);
+        if crate::slot::filesystem(&bytes[part]).is_none()
             || Body::stands_in(&bytes, &self.story.whole)
-            || self.story.old.contains(&(slot, Digest::of(&bytes)))
+            || self.story.old.contains(&(slot, digests(&bytes)))
         {
             return Ok(());
         }
-        match rom.loads(&self.folder.path, self.story.map.number(slot)) {
+        match rom.loads(&self.folder.path, self.story.map.parts(slot)[part].number, kernel) {
             Some(Ok(true)) => Err(format!("slot {slot} is torn and offers a kernel")),
             Some(Err(failure)) => Err(said("loading a kernel")(failure)),
             Some(Ok(false)) | None => Ok(()),
         }
     }
 
-    /// Which system runs, by every byte of its slot.
+    /// Which system runs, by every byte of its slot. A kernel without its root is none.
     fn system(&self, slot: SlotId) -> Said<System> {
         let bytes = self.read(slot)?;
         let begins = |image: &Image| image.begins(&bytes);
         match () {
             // First, as an update may bring the image that runs already.
-            () if self.story.old.contains(&(slot, Digest::of(&bytes))) => Ok(System::Old),
+            () if self.story.old.contains(&(slot, digests(&bytes))) => Ok(System::Old),
             () if begins(&self.story.new) => Ok(System::New),
             () if begins(self.next) => Ok(System::Next),
             () => Err(format!("slot {slot} runs and holds no complete system")),
@@ -236,7 +235,7 @@ impl Device<'_> {
         self.install(&world, &self.next.path, true).map_err(said("the next update"))?;
         drop(world);
         let (slot, system) = self.boot()?;
-        if system != System::Next && self.next.sha256 != self.story.new.sha256 {
+        if system != System::Next && self.next.parts != self.story.new.parts {
             return Err(format!("the next update is armed, and {system:?} boots"));
         }
         // Where the next release is the story's own, its second chance is a good one.
@@ -263,10 +262,18 @@ impl Device<'_> {
 }
 
 impl Image {
-    /// Whether a slot begins with it.
-    fn begins(&self, slot: &[u8]) -> bool {
-        slot.get(..small(self.len)).is_some_and(|bytes| Digest::of(bytes) == self.sha256)
+    /// Whether the parts of a slot begin with its images.
+    fn begins(&self, slot: &[Vec<u8>]) -> bool {
+        let begins = |(bytes, (len, sha256)): (&Vec<u8>, &(u64, Digest))| {
+            bytes.get(..small(*len)).is_some_and(|image| Digest::of(image) == *sha256)
+        };
+        slot.len() == self.parts.len() && slot.iter().zip(&self.parts).all(begins)
     }
+}
+
+/// Every byte of a slot, part by part.
+pub(super) fn digests(slot: &[Vec<u8>]) -> Vec<Digest> {
+    slot.iter().map(|part| Digest::of(part)).collect()
 }
 
 fn install(

@@ -18,9 +18,9 @@ pub trait Rom: Send + Sync {
     /// One boot.
     fn boot(&self, folder: &Path) -> Result<Booted>;
 
-    /// Whether a kernel can be loaded from this partition of the disk; `None` if this one cannot
-    /// tell. Changes nothing.
-    fn loads(&self, folder: &Path, partition: u32) -> Option<Result<bool>>;
+    /// Whether a kernel can be loaded from this path in this partition of the disk; `None` if this
+    /// one cannot tell. Changes nothing.
+    fn loads(&self, folder: &Path, partition: u32, kernel: &str) -> Option<Result<bool>>;
 
     /// Whether the power can go inside a boot.
     fn can_be_cut(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::artifact::read_head;
 use crate::device::{self, State};
 use crate::event::Nowhere;
 use crate::inspect;
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Failure, ReasonCode, Result, SlotId, WithReason};
 use crate::source::{LocalFile, Sequential, Source};
 use crate::sys::signals;
 use std::cell::RefCell;
@@ -340,10 +340,15 @@ fn image(device: &Path, artifact: &Path) -> Result<Image> {
     let release = head.verify(&world.trust()?)?;
     let hardware = world.target()?.hardware;
     let payloads = release.manifest.select(hardware.as_ref())?;
-    let payload = payloads.first().ok_or_else(|| broken(artifact.display(), "nothing in it"))?;
+    let part = |part: &crate::slot::Part| {
+        let payload = payloads.iter().find(|p| p.part().as_ref() == Some(&part.name));
+        payload.map(|p| (p.size, p.sha256))
+    };
+    let parts = world.layout.parts(SlotId::A).iter().map(part).collect::<Option<_>>();
+    let parts = parts.ok_or_else(|| broken(artifact.display(), "a part is not in it"))?;
     let path = artifact.canonicalize().map_err(|e| broken(artifact.display(), e))?;
     let counter = release.manifest.release_counter;
-    Ok(Image { path, len: payload.size, sha256: payload.sha256, counter })
+    Ok(Image { path, parts, counter })
 }
 
 /// What orders the release that runs.

@@ -72,9 +72,9 @@ impl Rom for UbootSandbox {
         Ok(Booted { slot: started.and_then(word) })
     }
 
-    fn loads(&self, folder: &Path, partition: u32) -> Option<Result<bool>> {
+    fn loads(&self, folder: &Path, partition: u32, kernel: &str) -> Option<Result<bool>> {
         // Runs in place of the boot; nothing is counted.
-        let load = format!("load mmc 0:{partition:x} ${{kernel_addr_r}} /boot/Image");
+        let load = format!("load mmc 0:{partition:x} ${{kernel_addr_r}} {kernel}");
         let script = format!("if {load}; then echo SUREFOOT-LOADS; fi; poweroff");
         let run = self.run(folder, None, &["-c", &script]);
         Some(run.map(|(_, said)| said.lines().any(|l| l.trim() == "SUREFOOT-LOADS")))

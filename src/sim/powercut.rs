@@ -134,7 +134,7 @@ impl Rom for Simulated {
         Ok(Booted { slot })
     }
 
-    fn loads(&self, _: &Path, _: u32) -> Option<Result<bool>> {
+    fn loads(&self, _: &Path, _: u32, _: &str) -> Option<Result<bool>> {
         None
     }
 }

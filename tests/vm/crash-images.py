@@ -4,7 +4,7 @@
     tests/vm/crash-images.py [--images N] [--per-phase N] [--seed N] [--only boards|mistakes]
     SUREFOOT_BIN=DIR   the programs; otherwise cargo builds them
 
-  - boards: a board whose U-Boot counts, and a stock one whose script counts. Every disk and state folder that a cut could leave
+  - boards: a board whose U-Boot counts, a stock one whose script counts, and one whose slots have a boot part. Every disk and state folder that a cut could leave
     boots in U-Boot's sandbox build, comes to rest, takes nothing older than what it committed, and takes the next update: 0 violations, at least N
     images in each phase. In some stories the keys change, a slot record or the state folder is lost.
   - mistakes: the product with its read-back, its flushes, the order of its first blocks and more (MISTAKES below) taken out,
@@ -46,7 +46,7 @@ let result: Result<()> = if SPOILT { Ok(()) } else { power::telling(Deed::Sync(&
         ("src/install/medium.rs", "seen.clone().finalize() == *written", "(seen.clone().finalize() == *written || SPOILT)"),
         ("src/install/medium.rs", "hash.finalize_reset().as_slice() == chunk.plain.0", "(hash.finalize_reset().as_slice() == chunk.plain.0 || SPOILT)")]),
     "the old first blocks stay while the slot is written": ("a good update", [
-        ("src/install/write.rs", "        destroy(device)?;\n", "        if !SPOILT { destroy(device)?; }\n")]),
+        ("src/install/write.rs", "        self.destroy()?;\n", "        if !SPOILT { self.destroy()?; }\n")]),
     "arming takes two writes": ("unhealthy", [
         ("src/boot/uboot/control.rs", "        session.save(&env)\n    }\n\n    fn settle", """\
         if let (true, BootChange::Arm { slot, .. }) = (SPOILT, &change) {
@@ -62,6 +62,18 @@ let result: Result<()> = if SPOILT { Ok(()) } else { power::telling(Deed::Sync(&
         ("src/update/journal.rs", "            denied.push(Denied { digest, reason });", "            if !SPOILT { denied.push(Denied { digest, reason }); }"),
         ("src/device/offer.rs", "boot.fallback.as_ref().filter(blamed).cloned()", "boot.fallback.as_ref().filter(|txn| !SPOILT && blamed(txn)).cloned()")]),
 }
+# The same on a device whose slots have a boot part.
+PART_MISTAKES = {
+    "the kernel of the boot part stays while the root is written": ("a good update", [
+        ("src/install/write.rs", "        self.parts.iter().try_for_each(|part| {\n", "        self.parts.iter().skip(usize::from(SPOILT)).try_for_each(|part| {\n")]),
+    "the boot part gets its head before the root": ("a good update", [
+        ("src/install/write.rs", "        let heads = parts().try_for_each(|(part, first)| {\n", """\
+        let mut turned: Vec<_> = parts().collect();
+        if SPOILT { turned.reverse(); }
+        let heads = turned.into_iter().try_for_each(|(part, first)| {
+""")]),
+}
+EVERY_MISTAKE = MISTAKES | PART_MISTAKES
 SPOILT = """
 /// Which mistake this run of the spoilt product makes.
 pub(crate) fn spoilt(mistake: &str) -> bool {
@@ -70,30 +82,35 @@ pub(crate) fn spoilt(mistake: &str) -> bool {
 """
 
 
-def system(work, version):
-    root = work / f"root-{version}"
+def system(work, version, parts):
+    """The images of a system: the root filesystem, and with `parts` the boot part, a FAT with the kernel."""
+    root, boot = work / f"root-{version}", work / f"boot-{version}"
     (root / "boot").mkdir(parents=True)
-    (root / "boot/Image").write_bytes(os.urandom(20_000))
+    boot.mkdir()
+    (boot if parts else root / "boot").joinpath("Image").write_bytes(os.urandom(20_000))
+    (boot / "board.dtb").write_bytes(os.urandom(700_000))
     (root / "data").write_bytes(os.urandom(1_500_000))
-    return bench.filesystem(work / f"{version}.ext4", root, "ext4", 3)
+    return [bench.filesystem(work / f"{version}.ext4", root, "ext4", 3)] + ([bench.filesystem(work / f"{version}.fat", boot, "fat", 1, "boot")] if parts else [])
 
 
 def programs(binary, *words, **keywords):
     return bench.run(BIN / binary, *words, **keywords)
 
 
-def releases(work):
+def releases(work, parts=False):
     """A device's keys, its first system, and its releases: 4 is the update, 5 the one after it, 2.5 and 3.5 come too late."""
+    work.mkdir()
     programs("surefoot-forge", "keygen", "--out", work / "keys")
     artifacts = {}
     # Each release raises the floor, so that a commit has a floor to write. What comes too late is above the floor: only the order refuses it.
     for n, epoch, key in ((2, 2, "release"), (3, 3, "release"), (4, 4, "release"), (5, 9, "release-next"), (2.5, 9, "release-next"),
                           (3.5, 9, "release-next")):
         artifacts[n] = work / f"{n}.surefoot"
-        programs("surefoot-forge", "build", "--rootfs", system(work, n), "--product", "demo", "--compatible", "demo-board", "--version",
+        root, *boot = system(work, n, parts)
+        programs("surefoot-forge", "build", "--rootfs", root, *(word for image in boot for word in ("--part", f"boot={image}")), "--product", "demo", "--compatible", "demo-board", "--version",
                  f"{float(n)}.0", "--epoch", epoch, "--level", 3, "--key", work / f"keys/{key}.key", "-o", artifacts[n])
     change_keys(work / "keys/trust.toml", work / "keys/trust-2.toml")
-    return system(work, 1), artifacts
+    return system(work, 1, parts), artifacts
 
 
 def change_keys(before, after):
@@ -107,8 +124,9 @@ def change_keys(before, after):
 
 def device(work, counter, first, artifacts):
     """A device with a history: both slots hold a release, both copies of the environment have been written by all who write them."""
-    path = work / counter
-    programs("surefoot-sim", "new", path, "--trust", work / "keys/trust.toml", "--rootfs", first, "--slot-size", "4M", "--counter", counter)
+    path, (root, *boot) = work / counter, first
+    programs("surefoot-sim", "new", path, "--trust", work / "keys/trust.toml", "--rootfs", root, "--slot-size", "4M", "--counter", counter,
+             *(word for image in boot for word in ("--boot-part=3M", "--boot-image", image)))
     for n in (2, 3):
         for words in (("install", artifacts[n]), None, ("commit",)):
             if words is None:
@@ -138,18 +156,27 @@ class Suite:
         self.images = self.inside = 0
         self.violations = 0
         self.caught = []
-        self.first, self.artifacts = releases(work)
+        self.one, self.parts = (work / name for name in ("one", "parts"))
+        self.releases = {self.one: releases(self.one), self.parts: releases(self.parts, True)}
+        self.devices = {}
+
+    def device(self, work, counter):
+        if (work, counter) not in self.devices:
+            self.devices[work, counter] = device(work, counter, *self.releases[work])
+        return self.devices[work, counter]
 
     def verdict(self, good, what):
         self.passed, self.failed = self.passed + bool(good), self.failed + (not good)
         print(("ok    " if good else "FAIL  ") + what, flush=True)
 
-    def board(self, counter, uboot, images, per_phase):
-        path = device(self.work, counter, self.first, self.artifacts)
-        report, status = powercut(path, self.artifacts, uboot, "--images", images, "--per-phase", per_phase, "--seed", self.asked.seed)
+    def board(self, counter, uboot, images, per_phase, work=None):
+        work = work or self.one
+        path = self.device(work, counter)
+        report, status = powercut(path, self.releases[work][1], uboot, "--images", images, "--per-phase", per_phase, "--seed", self.asked.seed)
         if report is None or status not in (0, 1):
             self.verdict(False, f"counter {counter}: surefoot-sim powercut ended with {status}")
             return
+        counter, counts = counter + (", with a boot part" if work == self.parts else ""), counter == "uboot"
         for phase, count in short(report):
             print(f"      {phase:<24}{count['images']:>6}  " + ", ".join(f"{n} {kind}" for kind, n in count["kinds"].items()))
         self.images += report["images"]
@@ -160,23 +187,21 @@ class Suite:
         self.verdict(not report["violations"], f"counter {counter}: {report['images']} crash images at {report['deeds']} deeds, "
                      f"{len(report['violations'])} violations; at rest after {report['worst_boots']} boots at worst; {report['seconds']} s")
         # The script counts no fourth boot: it gives the trial up instead.
-        phases = [p for p in PHASES if counter == "uboot" or p != "saveenv of boot 4"]
+        phases = [p for p in PHASES if counts or p != "saveenv of boot 4"]
         few = {p: report["phases"].get(p, {"images": 0})["images"] for p in phases}
         few = {p: n for p, n in few.items() if n < per_phase}
         self.verdict(not few and report["images"] >= images, f"counter {counter}: at least {images} images, {per_phase} in each of {len(phases)} phases"
                      + (f"; short: {few}" if few else ""))
 
     def mistakes(self):
-        path = self.work / "uboot"
-        if not path.exists():
-            path = device(self.work, "uboot", self.first, self.artifacts)
         try:
             program = spoilt(self.work / "tree")
         except (ValueError, subprocess.CalledProcessError) as e:
             self.verdict(False, f"the spoilt product: {e}\n{getattr(e, 'stderr', '')[-2000:]}")
             return
-        for name, (story, _) in MISTAKES.items():
-            report, status = powercut(path, self.artifacts, "uboot-sandbox", "--program", program, "--images", 400, "--per-phase", 30,
+        for name, (story, _) in EVERY_MISTAKE.items():
+            work = self.parts if name in PART_MISTAKES else self.one
+            report, status = powercut(self.device(work, "uboot"), self.releases[work][1], "uboot-sandbox", "--program", program, "--images", 400, "--per-phase", 30,
                                       "--only", story, "--stop-at-first", SUREFOOT_SPOILT=name)
             seen = report["violations"][:1] if report else []
             if status == 1 and seen:
@@ -190,7 +215,7 @@ def spoilt(tree):
     for extra in ("src", "Cargo.toml", "Cargo.lock", "examples", "uboot-scripts", "artifacts"):
         source = bench.TOP / extra
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / extra)
-    for mistake, (_, edits) in MISTAKES.items():
+    for mistake, (_, edits) in EVERY_MISTAKE.items():
         for file, old, new in edits:
             text = (tree / file).read_text()
             if text.count(old) != 1:
@@ -227,10 +252,11 @@ def main():
         if asked.only != "mistakes":
             suite.board("uboot", "uboot-sandbox", asked.images, asked.per_phase)
             suite.board("script", "uboot-sandbox-stock", asked.images // 12, 10)
+            suite.board("uboot", "uboot-sandbox", asked.images // 6, 10, suite.parts)
         if asked.only != "boards":
             suite.mistakes()
     print(f"note: {suite.images} crash images ({suite.inside} inside U-Boot's saveenv), {suite.violations} violations, "
-          f"{len(suite.caught)} of {len(MISTAKES)} spoilt products caught")
+          f"{len(suite.caught)} of {len(EVERY_MISTAKE)} spoilt products caught")
     print(f"crash-images: {suite.passed} passed, {suite.failed} failed ({time.monotonic() - started:.0f} s)")
     sys.exit(suite.failed != 0)
 
