@@ -6,22 +6,80 @@ use super::mbr::BootRecord;
 use super::{BlockDevice, Partition, PartitionTable, TableKind};
 use crate::model::{Failure, ReasonCode, Result, printable};
 
-const ENTRY: usize = 128;
+/// Bytes of an entry.
+pub(super) const ENTRY: usize = 128;
 const ENTRIES_MAX: u32 = 1024;
 const HEADER: usize = 92;
 
-/// What the first 92 bytes of a header say, checked.
+/// An EFI system partition, which is the firmware's.
+const FIRMWARE: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+
+/// What the first 92 bytes of a header say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Header {
+pub(super) struct Header {
+    /// The sector that it was made for.
+    at: u64,
     alternate: u64,
     first_usable: u64,
     last_usable: u64,
     disk: [u8; 16],
-    entries_at: u64,
-    count: u32,
+    /// In sectors.
+    pub(super) entries_at: u64,
+    pub(super) count: u32,
+    /// Bytes of one entry.
+    entry_len: u32,
     entries_crc: u32,
     /// Sectors of the entries, rounded up.
     entries_sectors: u64,
+}
+
+impl Header {
+    /// As it stands in its sector, of 512 bytes at least; `None` without its mark. Nothing is checked.
+    pub(super) fn parse(sector: &[u8]) -> Option<Header> {
+        if sector.len() < 512 || &sector[..8] != b"EFI PART" {
+            return None;
+        }
+        let (count, sector_len) = (u32_at(sector, 80), u64::try_from(sector.len()).ok()?);
+        Some(Header {
+            at: u64_at(sector, 24),
+            alternate: u64_at(sector, 32),
+            first_usable: u64_at(sector, 40),
+            last_usable: u64_at(sector, 48),
+            disk: guid_at(sector, 56),
+            entries_at: u64_at(sector, 72),
+            count,
+            entry_len: u32_at(sector, 84),
+            entries_crc: u32_at(sector, 88),
+            entries_sectors: (u64::from(count) * 128).div_ceil(sector_len),
+        })
+    }
+
+    /// Whether its entries have the length that every tool gives them.
+    pub(super) fn has_usual_entries(&self) -> bool {
+        usize::try_from(self.entry_len) == Ok(ENTRY)
+    }
+}
+
+/// A partition as an entry names it.
+pub(super) struct Entry {
+    type_id: [u8; 16],
+    /// Its first and its last sector.
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Entry {
+    /// `None` for one that is not used. Nothing is checked.
+    pub(super) fn parse(entry: &[u8]) -> Option<Entry> {
+        let type_id = guid_at(entry, 0);
+        let used = Entry { type_id, first: u64_at(entry, 32), last: u64_at(entry, 40) };
+        (type_id != [0; 16]).then_some(used)
+    }
+
+    /// Whether it is an EFI system partition.
+    pub(super) fn is_firmware(&self) -> bool {
+        guid_text(&self.type_id) == FIRMWARE
+    }
 }
 
 /// One complete copy of the table: the header at `at` and its entries.
@@ -62,9 +120,7 @@ fn guid_text(g: &[u8; 16]) -> String {
 
 /// Reads the header sector at `at` of a disk with sectors `0..=last`, without its entries.
 fn parse_header(sector: &[u8], at: u64, last: u64) -> std::result::Result<Header, &'static str> {
-    if sector.len() < 512 || &sector[..8] != b"EFI PART" {
-        return Err("no header");
-    }
+    let header = Header::parse(sector).ok_or("no header")?;
     if u32_at(sector, 8) != 0x0001_0000 {
         return Err("unknown revision");
     }
@@ -79,27 +135,15 @@ fn parse_header(sector: &[u8], at: u64, last: u64) -> std::result::Result<Header
     if crc.finalize() != u32_at(sector, 16) {
         return Err("header checksum wrong");
     }
-    if u64_at(sector, 24) != at {
+    if header.at != at {
         return Err("the header was made for another place");
     }
-    if u32_at(sector, 84) != 128 {
+    if !header.has_usual_entries() {
         return Err("entries are not 128 bytes long");
     }
-    let count = u32_at(sector, 80);
-    if !(1..=ENTRIES_MAX).contains(&count) {
+    if !(1..=ENTRIES_MAX).contains(&header.count) {
         return Err("impossible number of entries");
     }
-    let sector_len = u64::try_from(sector.len()).unwrap_or(u64::MAX);
-    let header = Header {
-        alternate: u64_at(sector, 32),
-        first_usable: u64_at(sector, 40),
-        last_usable: u64_at(sector, 48),
-        disk: guid_at(sector, 56),
-        entries_at: u64_at(sector, 72),
-        count,
-        entries_crc: u32_at(sector, 88),
-        entries_sectors: (u64::from(count) * 128).div_ceil(sector_len),
-    };
     if header.first_usable > header.last_usable || header.last_usable > last {
         return Err("the usable range leaves the disk");
     }
@@ -226,11 +270,7 @@ pub(super) fn read(device: &dyn BlockDevice, boot: &BootRecord) -> Result<Partit
 fn parse_entries(copy: &Copy, sector: u64) -> Result<Vec<Partition>> {
     let mut out = Vec::new();
     for (entry, number) in copy.entries.chunks_exact(ENTRY).zip(1u32..) {
-        let type_id = guid_at(entry, 0);
-        if type_id == [0; 16] {
-            continue;
-        }
-        let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
+        let Some(Entry { type_id, first, last }) = Entry::parse(entry) else { continue };
         let usable = copy.header.first_usable..=copy.header.last_usable;
         if first > last || !usable.contains(&first) || !usable.contains(&last) {
             return Err(Failure::new(

@@ -14,14 +14,15 @@ const LOGICAL_MAX: u32 = 60;
 /// The first sector of a disk or of an extended partition's links.
 pub(super) struct BootRecord {
     signature: u32,
-    entries: [Entry; 4],
+    pub(super) entries: [Entry; 4],
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+pub(super) struct Entry {
     kind: u8,
-    start: u32,
-    count: u32,
+    /// In sectors; of a logical partition from its link, of a link from the extended partition.
+    pub(super) start: u32,
+    pub(super) count: u32,
 }
 
 impl Entry {
@@ -30,12 +31,22 @@ impl Entry {
         Entry { kind: bytes[4], start: number(8), count: number(12) }
     }
 
-    fn is_extended(self) -> bool {
+    pub(super) fn is_extended(self) -> bool {
         matches!(self.kind, 0x05 | 0x0f | 0x85)
     }
 
-    fn is_used(self) -> bool {
+    pub(super) fn is_used(self) -> bool {
         self.kind != 0 && self.count != 0
+    }
+
+    /// Whether it only says that a GPT is there.
+    pub(super) fn is_protective(self) -> bool {
+        self.kind == 0xee
+    }
+
+    /// Whether it is an EFI system partition.
+    pub(super) fn is_firmware(self) -> bool {
+        self.kind == 0xef
     }
 }
 
@@ -50,12 +61,12 @@ impl BootRecord {
 
     /// True if it only stands in front of a GPT.
     pub(super) fn is_protective(&self) -> bool {
-        self.entries.iter().any(|e| e.kind == 0xee)
+        self.entries.iter().any(|e| e.is_protective())
     }
 
     /// True if it names partitions beside the protective entry.
     pub(super) fn is_hybrid(&self) -> bool {
-        self.entries.iter().any(|e| e.is_used() && e.kind != 0xee)
+        self.entries.iter().any(|e| e.is_used() && !e.is_protective())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::TableKind;
 use super::conformance::Random;
-use super::table_tests::{LEN, invariants, put32, read};
+use super::table_tests::{LEN, claims, invariants, put32, read};
 use crate::model::ReasonCode;
 
 /// A DOS table: (type, first sector, sectors) per primary entry.
@@ -89,4 +89,13 @@ fn dos_tables_that_lie_are_refused() {
             invariants(&table, base.len() as u64);
         }
     }
+}
+
+#[test]
+fn what_a_dos_table_names_is_what_is_found_in_it() {
+    let mut bytes = mbr(&[(0x0c, 64, 64), (0xef, 2048, 2048), (0x05, 8192, 4096)]);
+    link(&mut bytes, 8192, &[(0x83, 64, 1024), (0x05, 2048, 2048)]);
+    link(&mut bytes, 8192 + 2048, &[(0x83, 64, 512)]);
+    let found: Vec<_> = read(&bytes).unwrap().partitions.iter().map(|p| (p.start, p.len)).collect();
+    assert_eq!((found.len(), claims(&bytes)), (4, found));
 }

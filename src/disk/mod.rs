@@ -1,6 +1,7 @@
 //! Block devices and partition tables: find, read, write aligned, flush, read back. This room
 //! never writes a partition table on a device and never decides which partition may be written.
 
+mod claims;
 mod device;
 #[cfg(any(test, feature = "sim"))]
 pub mod fake;
@@ -10,6 +11,7 @@ mod mbr;
 mod medium;
 mod table;
 
+pub(crate) use claims::{Sectors, read_claims};
 pub use device::{BlockDevice, Window};
 pub use handle::Disk;
 pub use medium::{open_device, open_image, open_image_writable};

@@ -2,7 +2,7 @@
 
 use super::conformance::Random;
 use super::fake::{FakeDevice, gpt_disk, gpt_disk_with};
-use super::{PartitionTable, TableKind, read_table};
+use super::{PartitionTable, TableKind, read_claims, read_table};
 use crate::model::{ReasonCode, Result};
 use gpt::disk::LogicalBlockSize;
 
@@ -261,4 +261,51 @@ fn a_sector_that_cannot_be_read_costs_one_copy_and_not_the_disk() {
     device.wear_out(BACKUP as u64);
     let failure = read_table(&device).unwrap_err();
     assert_eq!(failure.code(), ReasonCode::TableUnreadable, "{failure}");
+}
+
+/// The places that a table names, as of a stranger's medium.
+pub(super) fn claims(bytes: &[u8]) -> Vec<(u64, u64)> {
+    let mut read = |at: u64, buf: &mut [u8]| {
+        let at = usize::try_from(at).unwrap();
+        let found = bytes.get(at..at + buf.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(found);
+        Ok(())
+    };
+    let first = bytes[..512].try_into().unwrap();
+    read_claims(&first, &mut read).iter().map(|c| (c.start, c.len)).collect()
+}
+
+#[test]
+fn a_good_table_names_what_is_found_and_a_torn_one_still_names_it() {
+    for size in [LogicalBlockSize::Lb512, LogicalBlockSize::Lb4096] {
+        let parts = [("a", 2 * MIB, MIB), ("b", 4 * MIB, 8192)];
+        let mut bytes = gpt_disk_with(LEN as u64, &parts, size);
+        let table = read(&bytes).unwrap();
+        let found: Vec<_> = table.partitions.iter().map(|p| (p.start, p.len)).collect();
+        assert_eq!(found, [(2 * MIB, MIB), (4 * MIB, 8192)]);
+        assert_eq!(claims(&bytes), found);
+        // No checksum is asked: both copies are damaged, and the places are those of the first.
+        let at = if size == LogicalBlockSize::Lb512 { 512 } else { 4096 };
+        bytes[at + 60] ^= 1;
+        bytes[LEN - 4096..].fill(0xa5);
+        assert_eq!(read(&bytes).unwrap_err().code(), ReasonCode::TableUnreadable);
+        assert_eq!(claims(&bytes), found);
+    }
+}
+
+#[test]
+fn a_gpt_that_lies_names_places_and_nothing_panics() {
+    let lie = |change: &dyn Fn(&mut [u8])| {
+        let mut bytes = good();
+        change(&mut bytes);
+        claims(&bytes)
+    };
+    let first = (2 * MIB, MIB);
+    assert_eq!(lie(&|b| put64(b, ENTRIES + 32, u64::MAX)).first(), Some(&first));
+    assert_eq!(lie(&|b| put64(b, ENTRIES + 40, 0)).first(), Some(&first));
+    // The entries are nowhere, or have another form: what the first sector says is all there is.
+    let protective: [(u64, u64); 0] = [];
+    assert_eq!(lie(&|b| put64(b, PRIMARY + 72, u64::MAX)), protective);
+    assert_eq!(lie(&|b| put32(b, PRIMARY + 84, 256)), protective);
+    assert_eq!(lie(&|b| put32(b, PRIMARY + 80, u32::MAX)).len(), 3);
 }
