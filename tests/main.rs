@@ -16,6 +16,7 @@ mod block_devices;
 mod cancel;
 mod comes_home;
 mod daemon;
+mod dear;
 mod ended;
 mod hostile_entrances;
 mod hostile_files;

@@ -146,12 +146,14 @@ fn cancelled(what: &dyn Display) -> Failure {
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let findings = readiness::ready(world, Some(sink))?;
     let (mut offer, judgement) = look_at(world, source)?;
-    // Read once and in order: whether the image holds a system to boot is seen when it is installed.
+    // Of what is read once only, whether the image holds a system to boot is seen when it is installed.
     if let Source::Stream(stream) = &mut offer.source {
         check_payload(&offer.release, stream, &|_| ()).map_err(cut_short)?;
     }
     if let Some(bytes) = offer.source.ranges() {
         check_file(bytes, &offer.release, Depth::Decoded, sink)?;
+    }
+    if let Some(bytes) = offer.source.twice() {
         readiness::offers_a_system(bytes, &offer.release, &judgement.plan)?;
     }
     Ok(Judgement { findings, ..judgement })

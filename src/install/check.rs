@@ -13,7 +13,7 @@ use crate::sys::{spare, stop};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Stored bytes that one thread reads at a stretch, where its chunks are not larger.
+/// Stored bytes that one thread reads in one call, where its chunks are not larger.
 const STRETCH: u64 = 512 << 10;
 
 /// How far a chunk is looked into.
@@ -42,33 +42,54 @@ pub fn check_file(
     check_pages(release.pages(), &pages)?;
     let places = Places::new(&release.table.chunks, release.payload_offset());
     let progress = Progress::start(sink, Phase::Verify, release.payload_len());
-    check_chunks(source, &places, |_| true, depth, &progress)?;
+    match depth {
+        Depth::Stored => check_chunks(source, &places, |_| true, &progress)?,
+        Depth::Decoded => decode_chunks(source, &places, &progress)?,
+    }
     progress.end();
     Ok(())
 }
 
-/// Checks the chunks that `wanted` names. `CHUNK_CORRUPT`, and what the source says.
+/// Checks the stored bytes of the chunks that `wanted` names. `CHUNK_CORRUPT`, and what the source
+/// says.
 pub(super) fn check_chunks(
     source: &dyn Fetch,
     places: &Places,
     wanted: impl Fn(usize) -> bool,
-    depth: Depth,
     progress: &Progress,
 ) -> Result<()> {
-    let runs = match depth {
-        Depth::Stored => stretches(places, (0..places.count()).filter(|i| wanted(*i))),
-        Depth::Decoded => groups(places),
-    };
+    let loads = loads(places, (0..places.count()).filter(|i| wanted(*i)));
     let next = AtomicUsize::new(0);
     on_threads(THREADS, || {
         let mut stored = Vec::new();
-        let mut decoding = match depth {
-            Depth::Stored => None,
-            Depth::Decoded => Some((Decoder::new()?, Vec::new())),
-        };
-        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut history = History::of(&places.chunks[run.clone()]);
-            for piece in stretches(places, run.clone()) {
+        while let Some(load) = loads.get(next.fetch_add(1, Ordering::Relaxed)) {
+            stop::look()?;
+            let ranges: Vec<Range<u64>> = load.iter().map(|run| places.stored(run)).collect();
+            let len: u64 = ranges.iter().map(|bytes| bytes.end - bytes.start).sum();
+            spare::resize(&mut stored, small(len))?;
+            source.read_ranges(&ranges, &mut stored)?;
+            let mut rest = stored.as_slice();
+            for index in load.iter().cloned().flatten() {
+                let chunk = &places.chunks[index];
+                let (mine, after) = rest.split_at(chunk.stored_len as usize);
+                check(index, chunk, mine)?;
+                rest = after;
+            }
+            progress.add(len);
+        }
+        Ok(())
+    })
+}
+
+/// Decodes every chunk. `CHUNK_CORRUPT`, and what the source says.
+fn decode_chunks(source: &dyn Fetch, places: &Places, progress: &Progress) -> Result<()> {
+    let groups = groups(places);
+    let next = AtomicUsize::new(0);
+    on_threads(THREADS, || {
+        let (mut decoder, mut plain, mut stored) = (Decoder::new()?, Vec::new(), Vec::new());
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut history = History::of(&places.chunks[group.clone()]);
+            for piece in loads(places, group.clone()).into_iter().flatten() {
                 stop::look()?;
                 let bytes = places.stored(&piece);
                 spare::resize(&mut stored, small(bytes.end - bytes.start))?;
@@ -77,15 +98,14 @@ pub(super) fn check_chunks(
                 for index in piece {
                     let chunk = &places.chunks[index];
                     let (mine, after) = rest.split_at(chunk.stored_len as usize);
-                    match &mut decoding {
-                        Some((decoder, plain)) if !chunk.is_zero() => {
-                            spare::resize(plain, chunk.plain_len as usize)?;
-                            let context = history.context(chunk)?;
-                            let decoded = decoder.decode(chunk, context, mine, plain);
-                            decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
-                            history.push(plain)?;
-                        }
-                        _ => check(index, chunk, mine)?,
+                    if chunk.is_zero() {
+                        check(index, chunk, mine)?;
+                    } else {
+                        spare::resize(&mut plain, chunk.plain_len as usize)?;
+                        let context = history.context(chunk)?;
+                        let decoded = decoder.decode(chunk, context, mine, &mut plain);
+                        decoded.map_err(|f| f.at(format_args!("chunk {index}")))?;
+                        history.push(&plain)?;
                     }
                     rest = after;
                 }
@@ -152,22 +172,28 @@ pub(super) fn check(index: usize, chunk: &Chunk, stored: &[u8]) -> Result<()> {
     crate::artifact::check_stored(chunk, stored).map_err(|f| f.at(format_args!("chunk {index}")))
 }
 
-/// These chunks, neighbours in runs of about [`STRETCH`] stored bytes.
-fn stretches(places: &Places, chunks: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
+/// These chunks in loads of at most [`STRETCH`] stored bytes, or of one chunk that is larger. What is
+/// read at once are runs of neighbours; neighbours alone are one run.
+fn loads(places: &Places, chunks: impl Iterator<Item = usize>) -> Vec<Vec<Range<usize>>> {
+    let mut loads: Vec<Vec<Range<usize>>> = Vec::new();
+    let mut room = 0;
     for index in chunks {
-        match runs.last_mut() {
-            Some(run)
-                if run.end == index
-                    && places.stored(&(run.start..index + 1)).end - places.stored(run).start
-                        <= STRETCH =>
-            {
-                run.end = index + 1;
+        let len = u64::from(places.chunks[index].stored_len);
+        match loads.last_mut().filter(|_| len <= room) {
+            Some(load) => {
+                match load.last_mut().filter(|run| run.end == index) {
+                    Some(run) => run.end = index + 1,
+                    None => load.push(index..index + 1),
+                }
+                room -= len;
             }
-            _ => runs.push(index..index + 1),
+            None => {
+                loads.push(std::iter::once(index..index + 1).collect());
+                room = STRETCH.saturating_sub(len);
+            }
         }
     }
-    runs
+    loads
 }
 
 /// All chunks, in runs of about [`STRETCH`] stored bytes and more, each of which can be decoded beside the

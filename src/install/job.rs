@@ -1,6 +1,6 @@
 //! From what is asked to what is written: look at the slot first, then decide, then write.
 
-use super::check::{Depth, check_chunks, check_length};
+use super::check::{check_chunks, check_length};
 use super::origin::Origin;
 use super::part::PartOrder;
 use super::plan::{PartPlan, Plan};
@@ -113,7 +113,7 @@ impl Prepared<'_> {
         let progress = Progress::start(self.sink, Phase::Verify, stored.sum());
         for part in parts {
             let wanted = |i: usize| missing(part, i);
-            check_chunks(bytes, &part.places, wanted, Depth::Stored, &progress)
+            check_chunks(bytes, &part.places, wanted, &progress)
                 .map_err(part.place(parts.len()))?;
         }
         progress.end();

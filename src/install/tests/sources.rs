@@ -2,12 +2,17 @@
 
 use super::{Fixture, Memory, carry_out, code, compress, offers_something};
 use crate::disk::fake::FakeDevice;
+use crate::event::{Nowhere, Phase};
 use crate::install::Reuse;
-use crate::model::{Digest, Failure, ReasonCode};
-use crate::source::{ByteStream, Source};
+use crate::install::check::check_chunks;
+use crate::install::progress::Progress;
+use crate::install::spans::Places;
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::source::{ByteStream, Fetch, Source};
 use crate::sys::stop::Stop;
 use std::io::{Cursor, Read};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
 fn inputs(payload: &[u8]) -> [Source; 2] {
     [
@@ -250,4 +255,51 @@ fn every_phase_looks_at_the_flag_for_each_piece_that_it_works_on() {
     let before = device.contents();
     assert!(stop.over(|| fixture.write(&device, fixture.file(), Reuse::Resume)).is_err());
     assert!(device.contents() == before, "nothing was destroyed");
+}
+
+/// Counts what is asked for in each call.
+struct Asked(Memory, Mutex<Vec<usize>>);
+
+impl Fetch for Asked {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, buf)
+    }
+    fn read_ranges(&self, ranges: &[Range<u64>], buf: &mut [u8]) -> Result<()> {
+        self.1.lock().unwrap().push(ranges.len());
+        self.0.read_ranges(ranges, buf)
+    }
+}
+
+#[test]
+fn missing_chunks_that_lie_apart_are_asked_for_in_one_call_and_each_is_checked() {
+    let fixture = Fixture::of_noise(47, 201, 4 << 10);
+    let places = Places::new(&fixture.chunks, 0);
+    let look = |payload: &[u8]| {
+        let source = Asked(Memory::new(payload.to_vec()), Mutex::default());
+        let progress = Progress::start(&Nowhere, Phase::Verify, 0);
+        let checked = check_chunks(&source, &places, |i| i % 2 == 1, &progress);
+        (checked, source.1.into_inner().unwrap())
+    };
+    let (checked, asked) = look(&fixture.payload);
+    checked.unwrap();
+    assert_eq!(asked, [100]);
+    for chunk in 0..201 {
+        let mut damaged = fixture.payload.clone();
+        damaged[chunk << 12] ^= 1;
+        let (checked, _) = look(&damaged);
+        match chunk % 2 {
+            1 => assert!(checked.unwrap_err().detail().contains(&format!("chunk {chunk}"))),
+            _ => checked.unwrap(),
+        }
+    }
+    // What is larger than one call brings is asked for in more of them.
+    let fixture = Fixture::of_noise(48, 9, 300 << 10);
+    let places = Places::new(&fixture.chunks, 0);
+    let source = Asked(Memory::new(fixture.payload.clone()), Mutex::default());
+    let progress = Progress::start(&Nowhere, Phase::Verify, 0);
+    check_chunks(&source, &places, |i| i % 2 == 0, &progress).unwrap();
+    assert_eq!(source.1.into_inner().unwrap(), [1; 5]);
 }
