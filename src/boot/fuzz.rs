@@ -8,7 +8,7 @@
 )]
 
 use super::BootChange;
-use super::hush::fuzz::{parses, runs};
+use super::uboot::hush::fuzz::{parses, runs};
 use super::uboot::{Env, FwEnvConfig, apply, choose, number};
 use crate::model::{SlotId, Txn};
 

@@ -9,7 +9,6 @@ mod conformance;
 mod control;
 mod facts;
 mod finding;
-pub(crate) mod hush;
 mod loader;
 #[cfg(any(test, feature = "sim"))]
 mod memory;

@@ -2,8 +2,8 @@
 //! top of it.
 
 use super::environment::{Flash, Loaded, Variables, load};
-use crate::boot::hush::{self, Budget, Halt, Shell};
 use crate::boot::uboot::hex_address;
+use crate::boot::uboot::hush::{self, Budget, Halt, Shell};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::provision::unwrap_script;
 use std::collections::BTreeMap;

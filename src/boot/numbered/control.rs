@@ -7,6 +7,9 @@ use crate::boot::{
 };
 use crate::model::{CopyClaim, Digest, EnvClaims, Failure, ReasonCode, Result, SlotId, Txn};
 
+/// What the configuration calls it.
+pub(in crate::boot) const NAME: &str = "numbered";
+
 /// A device that boots with it.
 pub(in crate::boot) struct NumberedControl {
     store: NumberedStore,
@@ -133,6 +136,6 @@ impl BootControl for NumberedControl {
         // What the board has written beside them may be anything.
         let own = loaded.copy().map(Copy::values).unwrap_or_default();
         let variables = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Description { name: super::NAME, copies: self.copies(&loaded), variables })
+        Ok(Description { name: NAME, copies: self.copies(&loaded), variables })
     }
 }

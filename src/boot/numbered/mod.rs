@@ -24,9 +24,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(super) use control::NumberedControl;
+pub(super) use control::{NAME, NumberedControl};
 pub(super) use copy::Copy;
 pub(super) use store::NumberedStore;
-
-/// What the configuration calls it.
-pub(super) const NAME: &str = "numbered";

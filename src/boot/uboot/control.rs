@@ -8,6 +8,9 @@ use crate::boot::{BootChange, BootControl, BootFacts, Description, Finding};
 use crate::disk::{Disk, PartitionTable};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId, Txn};
 
+/// What the configuration calls it.
+pub(in crate::boot) const NAME: &str = "uboot";
+
 /// Variables that a support report tells besides `surefoot_*`. Others may be anybody's.
 const TOLD: [&str; 12] = [
     "upgrade_available",
@@ -150,6 +153,6 @@ impl BootControl for UbootControl {
             let told = env.iter().filter(|(name, _)| told(name));
             variables.extend(told.map(|(name, value)| (name.into_owned(), value.into_owned())));
         }
-        Ok(Description { name: super::NAME, copies: facts(&self.store, &loaded).copies, variables })
+        Ok(Description { name: NAME, copies: facts(&self.store, &loaded).copies, variables })
     }
 }

@@ -1,8 +1,8 @@
 //! A board in memory, for following a script of the stored environment.
 
 use super::Env;
+use super::hush::{Board, Budget, Halt, Shell};
 use super::scheme::{self, names};
-use crate::boot::hush::{Board, Budget, Halt, Shell};
 use crate::model::SlotId;
 use std::collections::BTreeMap;
 

@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn the_shipped_scripts_are_understood() {
-        assert!(!parse(include_str!("../../../uboot-scripts/boot.cmd")).unwrap().is_empty());
-        assert!(!parse(include_str!("../../../uboot-scripts/altboot.cmd")).unwrap().is_empty());
+        assert!(!parse(include_str!("../../../../uboot-scripts/boot.cmd")).unwrap().is_empty());
+        assert!(!parse(include_str!("../../../../uboot-scripts/altboot.cmd")).unwrap().is_empty());
     }
 
     #[test]
