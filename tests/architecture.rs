@@ -7,11 +7,14 @@
 // Helpers of a test stand outside #[test] functions; a panic there is the test's verdict.
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/graph.rs"]
+mod graph;
 #[path = "architecture/scan.rs"]
 mod scan;
 #[path = "architecture/table.rs"]
 mod table;
 
+use graph::Graph;
 use scan::{Source, Use};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -179,6 +182,15 @@ fn the_table_has_no_tangle() {
     let upward = "| Floor | Room | One sentence | May use |\n|--|--|--|--|\n\
                   | 0 | `a` | x | b |\n| 1 | `b` | x | – |\n";
     assert!(Table::parse(upward).unwrap_err().contains("above"));
+}
+
+#[test]
+fn files_use_each_other_in_no_circle() {
+    let sources = sources();
+    let graph = Graph::new(&sources);
+    let circles = graph.circles();
+    let told: Vec<String> = circles.iter().flat_map(|c| graph.uses_in(c)).collect();
+    assert!(circles.is_empty(), "\n{}\n", told.join("\n"));
 }
 
 /// Words that only `sys` may say.

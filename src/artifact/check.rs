@@ -1,7 +1,7 @@
 //! Checking a whole artifact without a device: every stored hash, every plain hash, the digest of
 //! every image, and that nothing follows.
 
-use super::head::read_exactly;
+use super::input::read_exactly;
 use super::{Codec, Decoder, History, Release};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use sha2::{Digest as _, Sha256};

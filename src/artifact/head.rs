@@ -1,8 +1,9 @@
-//! Everything before the payload: read with fixed bounds, judged as bytes, parsed last.
+//! The header of an artifact: read with fixed bounds, judged as bytes.
 
-use super::{MAX_BODY_LEN, MAX_SIGNATURES, MAX_TABLE_LEN, RECORD_LEN, Release};
-use crate::model::{Digest, Failure, ReasonCode, Result};
-use crate::trust::{Purpose, SignatureRecord, Statement, Trust, Verified, vouch};
+use super::input::{read_exactly, read_some, truncated};
+use super::{MAX_BODY_LEN, MAX_SIGNATURES, MAX_TABLE_LEN, RECORD_LEN};
+use crate::model::{Failure, ReasonCode, Result};
+use crate::trust::SignatureRecord;
 use std::io::Read;
 
 /// The first eight bytes. Bit 7 catches seven-bit transports, CR LF and LF catch text mode,
@@ -96,15 +97,6 @@ fn not_an_artifact() -> Failure {
     )
 }
 
-/// The head of an artifact, within its bounds, of which nothing is known yet but lengths.
-#[derive(Debug, Clone)]
-pub struct Unverified {
-    pub(super) head: Head,
-    /// The page hashes that follow the head, where this program has made it.
-    #[cfg(feature = "forge")]
-    pub(super) pages: Vec<u8>,
-}
-
 /// The bytes of a head, as shipped.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
@@ -113,24 +105,6 @@ pub(super) struct Head {
     pub(super) records: Vec<SignatureRecord>,
     pub(super) body: Vec<u8>,
     pub(super) table: Vec<u8>,
-}
-
-/// Reads the head of an artifact and not one byte more. At most 32 + 832 bytes of header, 64 KiB
-/// of manifest and 8 MiB of table are read, each only as far as the bytes really come; only
-/// integers at fixed places are looked at.
-///
-/// An artifact without signatures is read too ([`Unverified::verify`] refuses it): `sign` and
-/// `inspect` need that.
-pub fn read_head(input: &mut dyn Read) -> Result<Unverified> {
-    let (header_bytes, header, records) = read_header(input)?;
-    let body = read_exactly(input, u64::from(header.body_len), "manifest")?;
-    let table = read_exactly(input, u64::from(header.table_len), "chunk table")?;
-    let head = Head { header: header_bytes, records, body, table };
-    Ok(Unverified {
-        head,
-        #[cfg(feature = "forge")]
-        pages: Vec::new(),
-    })
 }
 
 pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<SignatureRecord>)> {
@@ -159,66 +133,6 @@ pub(super) fn read_header(input: &mut dyn Read) -> Result<(Vec<u8>, Header, Vec<
         bytes.extend_from_slice(&record);
     }
     Ok((bytes, header, records))
-}
-
-pub(super) fn read_exactly(input: &mut dyn Read, len: u64, what: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    read_some(input, len, &mut bytes)?;
-    if bytes.len() as u64 != len {
-        return Err(truncated(what));
-    }
-    Ok(bytes)
-}
-
-/// Grows with what comes, not with what was announced.
-fn read_some(input: &mut dyn Read, len: u64, bytes: &mut Vec<u8>) -> Result<()> {
-    // A source that knows why it failed says so itself: its Failure travels inside the io::Error.
-    let read = input.take(len).read_to_end(bytes);
-    read.map(drop).map_err(|e| {
-        let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Failure>());
-        inner.cloned().unwrap_or_else(|| {
-            Failure::new(ReasonCode::SourceLost, format!("reading the artifact: {e}"))
-        })
-    })
-}
-
-fn truncated(what: &str) -> Failure {
-    Failure::new(ReasonCode::Truncated, format!("the artifact ends inside its {what}"))
-}
-
-impl Unverified {
-    /// Checks the signatures, then parses: the only way to a release that a device may install.
-    pub fn verify(self, trust: &Trust) -> Result<Verified<Release>> {
-        let statement = self.statement()?;
-        let records = self.head.records.clone();
-        vouch(trust, &statement, &records, || Release::parse(self.head))
-    }
-
-    /// Parses what nobody has vouched for. For showing it to the person who built it; never for
-    /// installing it.
-    pub fn parse_unverified(self) -> Result<Release> {
-        Release::parse(self.head)
-    }
-
-    /// What its signers have signed, or are to sign.
-    pub fn statement(&self) -> Result<Statement> {
-        Statement::new(Purpose::Release, &self.head.body, &self.head.table)
-    }
-
-    /// The signature records, unchecked.
-    pub fn signatures(&self) -> &[SignatureRecord] {
-        &self.head.records
-    }
-
-    /// SHA-256 of the manifest as shipped: the artifact's digest.
-    pub fn body_digest(&self) -> Digest {
-        Digest::of(&self.head.body)
-    }
-
-    /// Where the head ends, in bytes from the artifact's start. Page hashes and payload follow.
-    pub fn rest_offset(&self) -> u64 {
-        self.head.len()
-    }
 }
 
 impl Head {

@@ -10,12 +10,14 @@ mod decode;
 #[cfg(test)]
 mod golden;
 mod head;
+mod input;
 mod manifest;
 #[cfg(feature = "forge")]
 mod pack;
 mod pages;
 mod record;
 mod release;
+mod unverified;
 #[cfg(feature = "forge")]
 pub mod write;
 
@@ -25,11 +27,12 @@ pub use context::{History, context_starts};
 #[cfg(feature = "forge")]
 pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::{Decoder, check_stored};
-pub use head::{FIXED_HEADER_LEN, MAGIC, Unverified, read_head};
+pub use head::{FIXED_HEADER_LEN, MAGIC};
 pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
 pub use pages::{Pages, check_pages, page_hashes};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
+pub use unverified::{Unverified, read_head};
 
 /// The oldest updater that reads what this one writes: what [`Requires::updater`] says, and what this
 /// one reads whatever its own version is.

@@ -56,7 +56,7 @@ pub fn page_hashes(records: &[u8]) -> Vec<u8> {
 /// Reads the block from a stream and compares it with what the signed table gives. `CHUNK_CORRUPT`,
 /// `TRUNCATED`.
 pub(super) fn pass(expected: &[u8], input: &mut dyn Read) -> Result<()> {
-    let found = super::head::read_exactly(input, expected.len() as u64, "page hashes")?;
+    let found = super::input::read_exactly(input, expected.len() as u64, "page hashes")?;
     check_pages(expected, &found)
 }
 

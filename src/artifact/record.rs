@@ -11,7 +11,8 @@
 //! it. Where they do not fit, there are none.
 
 use super::context::check_contexts;
-use super::head::{Head, read_exactly, read_header};
+use super::head::{Head, read_header};
+use super::input::read_exactly;
 use super::{Chunk, ChunkTable, Manifest, Payload, PayloadKind, Release, image_digest};
 use crate::model::{Digest, Failure, Identifier, KeyId, ReasonCode, Result};
 use crate::trust::{

@@ -2,6 +2,7 @@
 
 use crate::model::{SlotId, both_ends, document};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// Longer lines are cut: one that goes on for ever must not push out all others.
 const TEXT_MAX: usize = 400;
@@ -137,6 +138,11 @@ pub(super) fn of_kernel(records: &[u8]) -> Vec<Line> {
         Some(Line { kind: Kind::Kernel(level), text })
     };
     text.lines().filter(|l| !l.starts_with(' ')).filter_map(record).collect()
+}
+
+/// The two files in the folder of the black box.
+pub(super) fn paths(folder: &Path) -> [PathBuf; 2] {
+    ["0.log", "1.log"].map(|name| folder.join(name))
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Reading: whatever stands in the two files, boot by boot.
 
 use super::SEGMENT;
-use super::line::{Entry, Head, Line, parse};
-use super::ring::paths;
+use super::line::{Entry, Head, Line, parse, paths};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -1,15 +1,10 @@
 //! Writing: two files, used in turn.
 
-use super::line::{Head, Line, Tail, head_line, sequence_line, tail_line};
+use super::line::{Head, Line, Tail, head_line, paths, sequence_line, tail_line};
 use super::read;
 use crate::sys::slab::Slab;
 use std::io::Result;
-use std::path::{Path, PathBuf};
-
-/// The two files in the folder of the black box.
-pub(super) fn paths(folder: &Path) -> [PathBuf; 2] {
-    ["0.log", "1.log"].map(|name| folder.join(name))
-}
+use std::path::Path;
 
 /// The black box, open for writing.
 #[derive(Debug)]

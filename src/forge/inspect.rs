@@ -1,8 +1,9 @@
 //! `inspect` and `verify`.
 
+use super::file;
 use super::progress::Progress;
+use super::say::{document, say};
 use super::words::{Inspect, Verify};
-use super::{document, file, say};
 use crate::artifact::{Codec, Release, check_payload, read_head};
 use crate::model::{ByteLen, Result, printable};
 use crate::trust::Trust;

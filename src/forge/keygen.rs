@@ -1,8 +1,9 @@
 //! `keygen`: three keys and the trust file that names them.
 
+use super::file;
 use super::key::{SecretKey, create, write_public};
+use super::say::{document, say};
 use super::words::Keygen;
-use super::{document, file, say};
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::trust::{Role, Trust};
 use serde_json::{Value, json};

@@ -14,16 +14,18 @@ mod kind;
 mod order;
 mod pages;
 mod progress;
+mod say;
 mod settings;
 mod signer;
 mod words;
 
-use crate::model::{Failure, ReasonCode, Result, printable_lines, shown_json};
+use crate::model::{ReasonCode, Result};
 pub use keygen::make_keys;
 pub use pages::reference;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use say::{say, tell};
 use std::io::Write;
 use std::process::ExitCode;
 use words::{Command, Inspect, Keygen, Verify, Words};
@@ -104,25 +106,4 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
             ))
         }
     }
-}
-
-/// What is not the result goes to stderr; the exit status speaks where nobody listens.
-fn tell(text: &str) -> Result<()> {
-    let text = printable_lines(text, usize::MAX);
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-    Ok(())
-}
-
-/// One JSON document, as people can read it too.
-fn document(value: &serde_json::Value) -> String {
-    shown_json(&format!("{value:#}")) + "\n"
-}
-
-/// Results go to stdout; a closed stdout is an error, not a panic.
-fn say(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    let text = printable_lines(text, usize::MAX);
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|e| Failure::new(ReasonCode::Io, format!("writing to standard output: {e}")))
 }

@@ -1,7 +1,8 @@
 //! surefoot-forge.toml: what is the same from release to release.
 
+use super::say::say;
 use super::words::{Build, KeyWords};
-use super::{file, key, say};
+use super::{file, key};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use serde::Deserialize;
 use std::collections::BTreeMap;

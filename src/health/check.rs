@@ -137,7 +137,7 @@ impl TryFrom<Written> for Check {
                 return empty("list");
             }
             Kind::Http(url) => {
-                super::probe::Url::parse(url).map_err(|e| format!("health check `{name}`: {e}"))?;
+                super::url::Url::parse(url).map_err(|e| format!("health check `{name}`: {e}"))?;
             }
             Kind::Tcp(place) => reachable(&name, place)?,
             Kind::Reach(places) => places.iter().try_for_each(|p| reachable(&name, p))?,

@@ -14,5 +14,5 @@ pub fn units(text: &str) {
 
 /// The address of a check.
 pub fn url(text: &str) -> bool {
-    super::probe::Url::parse(text).is_ok()
+    super::url::Url::parse(text).is_ok()
 }

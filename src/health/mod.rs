@@ -6,6 +6,7 @@ mod look;
 mod possible;
 mod probe;
 mod units;
+mod url;
 mod verdict;
 mod window;
 

@@ -1,6 +1,7 @@
 //! Looking over the network: a TCP connection, an HTTP answer. Runs where the network is, which
 //! on a device is not in the daemon.
 
+use super::url::Url;
 use super::{Kind, Outcome};
 use crate::model::printable;
 use crate::sys::process::{Children, Ending, Invocation, Runner};
@@ -8,40 +9,6 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// `http://host:port/path` or `https://…`, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Url<'a> {
-    secure: bool,
-    host: &'a str,
-    port: u16,
-    path: &'a str,
-}
-
-impl Url<'_> {
-    pub(super) fn parse(text: &str) -> Result<Url<'_>, String> {
-        let bad = || format!("`{text}` is not a URL that begins with http:// or https://");
-        let (secure, rest) = match text.strip_prefix("https://") {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix("http://").ok_or_else(bad)?),
-        };
-        if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("`{}` is not a URL", printable(text, 100)));
-        }
-        let (place, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, "/"),
-        };
-        let (host, port) = match place.rsplit_once(':') {
-            Some((host, port)) if !place.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
-            _ => (place, if secure { 443 } else { 80 }),
-        };
-        match host.is_empty() {
-            true => Err(bad()),
-            false => Ok(Url { secure, host, port, path }),
-        }
-    }
-}
 
 /// Looks at one thing over the network; anything else is no question for it.
 pub fn probe(kind: &Kind, timeout: Duration) -> Outcome {

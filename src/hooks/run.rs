@@ -1,29 +1,16 @@
 //! Asking hooks, one after the other.
 
-use super::{Context, Hook, Moment, Report, Root};
+use super::{Answer, Context, Hook, Moment, Report, Root};
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, both_ends, printable};
 use crate::sys::clock;
 use crate::sys::process::{Ending, Finished, Invocation, Runner};
-use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// How much of each stream is kept.
 const KEEP: usize = 16 * 1024;
 /// sysexits.h, `EX_TEMPFAIL`.
 const LATER: i32 = 75;
-
-/// What one hook says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// Exit status 0.
-    Go,
-    /// Exit status 75.
-    Later,
-    /// Anything else: another status, a signal, its deadline, or that it could not be started.
-    Veto,
-}
 
 /// What all hooks of a moment say together.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,14 +4,13 @@
 //! flight may lose both files.
 
 use super::chance::Chance;
-use super::history::{Deed, History, Inode, Stage};
+use super::choice::Choice;
+use super::deed::{Deed, Inode, Stage};
+use super::folder::Files;
+use super::history::History;
 use super::landing::{Landing, Tail};
 use super::pages::Mark;
-use super::plan::Choice;
 use std::collections::BTreeMap;
-
-/// The files of the state folder.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The folder after a cut at `moment`.
 pub(super) fn after(history: &History, moment: usize, choice: &Choice) -> Files {

@@ -1,10 +1,10 @@
 //! The folder that is a device: where its disk and its memory are.
 
 use super::broken;
-use super::files::Files;
 use crate::config::{Where, load};
 use crate::device::World;
 use crate::model::{Result, SlotId};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A device's folder: where its disk and its memory are.
@@ -98,3 +98,6 @@ impl Folder {
         write().map_err(|e: std::io::Error| broken(self.path.display(), e))
     }
 }
+
+/// The files of the state folder.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;

@@ -1,11 +1,13 @@
 //! The device that a cut leaves: a disk and a state folder, told apart from all others.
 
-use super::files::{self, Files};
-use super::history::{Deed, History, Stage};
+use super::choice::Choice;
+use super::deed::{Deed, Stage};
+use super::files;
+use super::folder::Files;
+use super::history::History;
 use super::landing::Landing;
 use super::pages::{Mark, Pages};
 use super::phase::Map;
-use super::plan::Choice;
 
 /// What was certain at a moment, and from which deed on it was not: the common part of all images
 /// of one cut.

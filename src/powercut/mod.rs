@@ -12,6 +12,8 @@
 
 mod body;
 mod chance;
+mod choice;
+mod deed;
 mod files;
 mod folder;
 mod history;
@@ -28,6 +30,7 @@ mod rest;
 mod rom;
 mod run;
 mod story;
+mod system;
 mod uboot;
 mod work;
 

@@ -1,7 +1,7 @@
 //! Which part of an update a deed belongs to: by the command that does it, where it goes, and what
 //! it says.
 
-use super::history::Deed;
+use super::deed::Deed;
 use crate::boot::Bootloader;
 use crate::model::{Identifier, PART_BOOT, SlotId};
 use crate::slot::record::record_offset;

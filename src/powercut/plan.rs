@@ -1,48 +1,15 @@
 //! Which landings are tried at a deed: the telling ones first, then chance.
 
 use super::chance::Chance;
+use super::choice::Choice;
+use super::deed::{Deed, Stage};
 use super::files::uncertain_names;
-use super::history::{Deed, History, Stage};
+use super::history::History;
 use super::landing::{Landing, Tail};
 use std::collections::BTreeMap;
 
 /// Up to so many unflushed writes every subset of them is tried.
 const EXHAUSTIVE: usize = 6;
-
-/// What happened to what was not certain.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Choice {
-    /// By deed. What is not named here landed whole if it had returned, and not at all otherwise.
-    pub(super) landings: BTreeMap<usize, Landing>,
-    /// How many of the uncertain names came back.
-    pub(super) names: usize,
-}
-
-impl Choice {
-    pub(super) fn of(&self, op: usize, stage: Stage) -> Landing {
-        match (stage, self.landings.get(&op)) {
-            (Stage::Certain, _) => Landing::Whole,
-            (Stage::Absent, _) => Landing::Nothing,
-            (_, Some(landing)) => *landing,
-            (Stage::Volatile, None) => Landing::Whole,
-            (Stage::InFlight, None) => Landing::Nothing,
-        }
-    }
-
-    /// Whether it garbled the whole unit of `op`.
-    pub(super) fn garbles(&self, op: usize) -> bool {
-        matches!(self.landings.get(&op), Some(Landing::Unit { .. }))
-    }
-
-    /// What a report says of it.
-    pub(super) fn kind(&self, op: usize) -> &'static str {
-        match self.landings.get(&op) {
-            Some(landing) => landing.kind(),
-            None if self.landings.is_empty() => "prefix",
-            None => "reordered",
-        }
-    }
-}
 
 /// The cuts at one deed: all that are told one by one, then chance without an end.
 pub(super) struct Cuts<'a> {
@@ -146,7 +113,7 @@ impl Iterator for Cuts<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::Op;
+    use super::super::deed::Op;
     use super::*;
 
     /// Nine writes that no flush has vouched for: too many for every subset.

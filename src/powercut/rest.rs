@@ -7,6 +7,7 @@ use super::record::Recorded;
 use super::rom::Rom;
 use super::small;
 use super::story::Nature;
+use super::system::Image;
 use crate::device::{self, Allowed, Installation, Installed, State, Then, World};
 use crate::event::Nowhere;
 use crate::inspect;
@@ -30,16 +31,6 @@ pub(super) enum System {
     New,
     /// The release after it.
     Next,
-}
-
-/// A release by its images.
-#[derive(Debug, Clone)]
-pub(super) struct Image {
-    pub(super) path: std::path::PathBuf,
-    /// The length and the SHA-256 of each part's image, in the order of the slot.
-    pub(super) parts: Vec<(u64, Digest)>,
-    /// What orders releases.
-    pub(super) counter: u64,
 }
 
 /// A device that is brought to rest.
@@ -259,21 +250,6 @@ impl Device<'_> {
     ) -> crate::model::Result<()> {
         patiently(|| install(world, artifact, by_a_person, false)).map(|_| ())
     }
-}
-
-impl Image {
-    /// Whether the parts of a slot begin with its images.
-    fn begins(&self, slot: &[Vec<u8>]) -> bool {
-        let begins = |(bytes, (len, sha256)): (&Vec<u8>, &(u64, Digest))| {
-            bytes.get(..small(*len)).is_some_and(|image| Digest::of(image) == *sha256)
-        };
-        slot.len() == self.parts.len() && slot.iter().zip(&self.parts).all(begins)
-    }
-}
-
-/// Every byte of a slot, part by part.
-pub(super) fn digests(slot: &[Vec<u8>]) -> Vec<Digest> {
-    slot.iter().map(|part| Digest::of(part)).collect()
 }
 
 fn install(

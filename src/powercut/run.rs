@@ -8,9 +8,9 @@ use super::pages::{Base, Pages};
 use super::plan::Cuts;
 use super::record::{Recorded, Stage, record};
 use super::report::{Report, Violation};
-use super::rest::Image;
 use super::rom::Rom;
 use super::story::{Brings, Story, stories};
+use super::system::Image;
 use super::work::{Case, Desk};
 use crate::artifact::read_head;
 use crate::device::{self, State};
@@ -252,7 +252,7 @@ impl Cutter<'_> {
                 self.inside(story, &certain, boot.phase, sender);
             }
             certain.go_on(history, deed.begin + 1);
-            let unit = matches!(deed.deed, super::history::Deed::Disk { .. });
+            let unit = matches!(deed.deed, super::deed::Deed::Disk { .. });
             let quota = self.quota(deed.phase) + owed.remove(deed.phase).unwrap_or(0);
             let (mut made, mut tries) = (0, 0);
             for choice in Cuts::new(history, op, unit, self.order.seed) {
@@ -299,7 +299,7 @@ impl Cutter<'_> {
         phase: &'static str,
         sender: &SyncSender<Case<'s>>,
     ) {
-        let nothing = super::plan::Choice::default();
+        let nothing = super::choice::Choice::default();
         let left = certain.image(&story.history, &story.map, &nothing);
         // A boot stores the environment once or twice, 32 sectors each; its text is in the first.
         for sectors in [0, 1, 2, 3, 4, 16, 31, 32, 33, 34, 35, 40, 63] {

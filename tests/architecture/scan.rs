@@ -18,6 +18,17 @@ pub(crate) enum Use {
     WholeCrate(String),
 }
 
+/// One name that a file brings into its module: `use path as name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Import {
+    /// The name here; `*` for all of a module's.
+    pub(crate) name: String,
+    /// What it names, from the crate's root.
+    pub(crate) path: Vec<String>,
+    /// Whether other modules may use it from here.
+    pub(crate) public: bool,
+}
+
 /// One source file.
 pub(crate) struct Source {
     /// Module path of the file: `["disk", "gpt"]`; empty for `lib.rs`.
@@ -73,6 +84,125 @@ impl Source {
                 && is_mark(&code, at + 2, ':')
                 && is_word(&code, at + 3, last)
         })
+    }
+
+    /// Module path of the file.
+    pub(crate) fn module(&self) -> &[String] {
+        &self.module
+    }
+
+    /// The names that the file itself defines, outside functions and inline modules.
+    pub(crate) fn items(&self) -> BTreeSet<String> {
+        const KINDS: [&str; 8] =
+            ["fn", "struct", "enum", "trait", "type", "const", "static", "union"];
+        let (mut found, mut depth) = (BTreeSet::new(), 0usize);
+        let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
+        for (at, token) in code.iter().enumerate() {
+            match token {
+                Token::Mark('{') => depth += 1,
+                Token::Mark('}') => depth = depth.saturating_sub(1),
+                Token::Word(kind) if depth == 0 && KINDS.contains(&kind.as_str()) => {
+                    if let Some(Token::Word(name)) = code.get(at + 1) {
+                        found.insert(name.clone());
+                    }
+                }
+                Token::Word(kind) if kind == "macro_rules" => {
+                    if let Some(Token::Word(name)) = code.get(at + 2) {
+                        found.insert(name.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// What the file imports, wherever in it: a name that two functions import differently counts
+    /// twice.
+    pub(crate) fn imports(&self) -> Vec<Import> {
+        let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
+        let mut found = Vec::new();
+        for at in 0..code.len() {
+            if !is_word(&code, at, "use") {
+                continue;
+            }
+            let public = is_word(&code, at.wrapping_sub(1), "pub")
+                || is_mark(&code, at.wrapping_sub(1), ')');
+            let mut paths = Vec::new();
+            named_tree(&code, at + 1, Vec::new(), &mut paths);
+            for (name, path) in paths {
+                found.push(Import { name, path: self.absolute(&path), public });
+            }
+        }
+        found
+    }
+
+    /// Every path that the file names, from the crate's root. `modules` are all there are.
+    pub(crate) fn paths(&self, modules: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
+        let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
+        let imports = self.imports();
+        let mut found: BTreeSet<Vec<String>> =
+            imports.iter().filter(|i| i.name != "*" && !i.public).map(|i| i.path.clone()).collect();
+        let mut at = 0;
+        while at < code.len() {
+            if is_word(&code, at, "use") {
+                while at < code.len() && !is_mark(&code, at, ';') {
+                    at += 1;
+                }
+                continue;
+            }
+            let begins = !(is_mark(&code, at.wrapping_sub(1), ':')
+                && is_mark(&code, at.wrapping_sub(2), ':'));
+            let Token::Word(first) = code[at] else {
+                at += 1;
+                continue;
+            };
+            let mut path = vec![first.clone()];
+            while is_mark(&code, at + 1, ':')
+                && is_mark(&code, at + 2, ':')
+                && let Some(Token::Word(next)) = code.get(at + 3)
+            {
+                path.push(next.clone());
+                at += 3;
+            }
+            at += 1;
+            let ours = ["crate", "super", "self"].contains(&first.as_str());
+            if !begins || path.len() < 2 {
+                continue;
+            }
+            if ours {
+                found.insert(self.absolute(&path));
+                continue;
+            }
+            for import in imports.iter().filter(|i| i.name == *first) {
+                found.insert([&import.path[..], &path[1..]].concat());
+            }
+            let child = [&self.module[..], &path[..1]].concat();
+            if modules.contains(&child) {
+                found.insert([&self.module[..], &path[..]].concat());
+            }
+        }
+        found
+    }
+
+    /// A path as it stands in this file, from the crate's root. One of another crate keeps its
+    /// first word, which is no room.
+    fn absolute(&self, path: &[String]) -> Vec<String> {
+        let mut place = match path.first().map(String::as_str) {
+            Some("crate") => Vec::new(),
+            _ => self.module.clone(),
+        };
+        let mut rest = path;
+        while let Some(first) = rest.first() {
+            match first.as_str() {
+                "super" => drop(place.pop()),
+                "crate" | "self" => {}
+                _ => break,
+            }
+            rest = &rest[1..];
+        }
+        place.extend_from_slice(rest);
+        place
     }
 
     /// Every room that is reached through `crate`, `super` or `self`, each once.
@@ -161,6 +291,52 @@ fn tree(
             out.push(path);
             return at;
         }
+    }
+}
+
+/// Like [`tree`], with the name that each leaf has afterwards.
+fn named_tree(
+    code: &[&Token],
+    mut at: usize,
+    mut path: Vec<String>,
+    out: &mut Vec<(String, Vec<String>)>,
+) -> usize {
+    loop {
+        match code.get(at) {
+            Some(Token::Word(word)) => {
+                // `{self, …}` names the module itself.
+                if word != "self" || path.is_empty() {
+                    path.push(word.clone());
+                }
+                at += 1;
+            }
+            Some(Token::Mark('*')) => {
+                out.push(("*".into(), path));
+                return at + 1;
+            }
+            Some(Token::Mark('{')) => {
+                at += 1;
+                while at < code.len() && !is_mark(code, at, '}') {
+                    let next = named_tree(code, at, path.clone(), out);
+                    at = if is_mark(code, next, ',') { next + 1 } else { next.max(at + 1) };
+                }
+                return at + 1;
+            }
+            _ => return at,
+        }
+        if is_mark(code, at, ':') && is_mark(code, at + 1, ':') {
+            at += 2;
+            continue;
+        }
+        let mut name = path.last().cloned().unwrap_or_default();
+        if is_word(code, at, "as")
+            && let Some(Token::Word(other)) = code.get(at + 1)
+        {
+            name.clone_from(other);
+            at += 2;
+        }
+        out.push((name, path));
+        return at;
     }
 }
 

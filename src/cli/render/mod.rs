@@ -4,11 +4,11 @@ mod finding;
 mod status;
 mod update;
 
+use crate::cli::json;
 use crate::config::Loaded;
 use crate::event::Event;
-use crate::model::{Failure, printable, shown_json};
+use crate::model::{Failure, printable};
 use crate::request::{Numbered, Response};
-use serde::Serialize;
 use std::fmt::Write;
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ pub(super) use status::running;
 /// An answer.
 pub(super) fn response(response: &Response, as_json: bool) -> String {
     if as_json {
-        return json(response);
+        return json::text(response);
     }
     match response {
         Response::Version(version) => format!("{}\n", version.updater),
@@ -48,14 +48,9 @@ pub(super) fn complain_to_technician(failure: &Failure, next: &str) {
     let _ = writeln!(err, "surefoot: {failure}\n  next: {next}");
 }
 
-pub(super) fn json<T: Serialize>(value: &T) -> String {
-    let text = serde_json::to_string_pretty(value);
-    text.map_or_else(|_| String::new(), |text| shown_json(&text) + "\n")
-}
-
 /// A failure as the answer of a command that was asked for JSON.
 pub(super) fn failure_json(failure: &Failure) -> String {
-    json(&failure.document())
+    json::text(&failure.document())
 }
 
 /// One event on one line.

@@ -1,6 +1,6 @@
 //! Where the device stands, and how it came there.
 
-use super::json;
+use crate::cli::json;
 use crate::device::{Ended, Identity, Outcome, Running, Summary};
 use crate::inspect::Status;
 use crate::model::ByteLen;
@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub(in crate::cli) fn running(running: &Running, as_json: bool) -> String {
     let text = running.text(crate::device::now());
     match as_json {
-        true => json(&serde_json::json!({
+        true => json::text(&serde_json::json!({
             "v": 1, "state": "installing", "summary": running.sentence(), "running": running,
         })),
         false => format!("{}\n\nstate    installing\nat work  {text}\n", running.sentence()),

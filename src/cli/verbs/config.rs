@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::end::{End, Printed};
-use crate::cli::json::Json;
+use crate::cli::json::{self, Json};
 use crate::cli::render;
 use crate::config::{examine, load};
 use crate::model::{ConditionKind, ReasonCode, Result};
@@ -47,7 +47,7 @@ impl Config {
             return Ok(render::configuration(&load(&context.place)?, origin));
         }
         let checked = check(context)?;
-        let printed = if context.json { render::json(&checked) } else { checked.text() };
+        let printed = if context.json { json::text(&checked) } else { checked.text() };
         match checked.sound {
             true => Ok(printed),
             false => Err(End::Said(printed, ReasonCode::ConfigInvalid)),

@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::end::{End, Printed};
-use crate::cli::json::Json;
+use crate::cli::json::{self, Json};
 use crate::cli::render;
 use crate::daemon;
 use crate::model::Failure;
@@ -34,7 +34,7 @@ impl Stick {
             return Ok(String::new());
         }
         let seen = daemon::stick(&context.place, &self.device, &context.sink)?;
-        let printed = if context.json { render::json(&seen.report) } else { seen.text };
+        let printed = if context.json { json::text(&seen.report) } else { seen.text };
         match seen.code {
             None => Ok(printed),
             Some(code) => {

@@ -2,8 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::end::{End, Printed};
-use crate::cli::json::Json;
-use crate::cli::render;
+use crate::cli::json::{self, Json};
 use crate::model::{ReasonCode, SlotId};
 use crate::request::{Request, Verified};
 use crate::source::Source;
@@ -39,7 +38,7 @@ impl Verify {
         let mut printed = context.print(&answer);
         let Verified { verdict, .. } = answer.try_into()?;
         if context.json {
-            printed = render::json(&verdict);
+            printed = json::text(&verdict);
         }
         match verdict.require_match() {
             Ok(()) => Ok(printed),

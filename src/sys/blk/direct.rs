@@ -1,7 +1,8 @@
 //! Transfers past the page cache: whole blocks from aligned memory as they are, everything else
 //! through a buffer, with the blocks at the edges read, changed and written.
 
-use super::{BOUNCE, Blk, as_u64};
+use super::number::as_u64;
+use super::{BOUNCE, Blk};
 use crate::sys::AlignedBuf;
 use crate::sys::power::{self, Deed};
 use crate::sys::spare::no_memory;

@@ -1,6 +1,7 @@
 //! The requests of block devices and file locks: numbers of `linux/fs.h`.
 #![allow(unsafe_code)]
 
+use super::number::as_off;
 use crate::sys::aligned::ALIGNMENT;
 use nix::libc;
 use std::fs::File;
@@ -50,7 +51,7 @@ pub(super) fn zero_blocks(file: &File, offset: u64, len: u64) -> Result<()> {
 pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<Option<u64>> {
     // SAFETY: the descriptor is open; the file position it moves is used by nobody, as every
     // transfer names its own offset.
-    let at = unsafe { libc::lseek(file.as_raw_fd(), super::as_off(from)?, whence) };
+    let at = unsafe { libc::lseek(file.as_raw_fd(), as_off(from)?, whence) };
     match u64::try_from(at) {
         Ok(at) => Ok(Some(at)),
         Err(_) => match Error::last_os_error() {

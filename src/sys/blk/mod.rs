@@ -4,6 +4,7 @@
 mod direct;
 mod file;
 mod ioctl;
+mod number;
 mod zero;
 
 pub use file::{ForceRo, create_file, open_foreign};
@@ -12,6 +13,7 @@ pub use ioctl::try_lock;
 use crate::sys::power::{self, Deed};
 use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
 use nix::libc;
+use number::{as_off, as_u64};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -253,15 +255,6 @@ impl Blk {
         posix_fadvise(&self.file, as_off(start)?, as_off(count)?, advice)?;
         Ok(())
     }
-}
-
-fn as_u64(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}
-
-fn as_off(n: u64) -> Result<nix::libc::off_t> {
-    nix::libc::off_t::try_from(n)
-        .map_err(|_| Error::new(ErrorKind::InvalidInput, "an offset beyond 2^63"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Making ranges read as zeros, and knowing which already do.
 
 use super::ioctl::{seek, zero_blocks};
-use super::{BOUNCE, Blk, Identity, as_off, as_u64};
+use super::number::{as_off, as_u64};
+use super::{BOUNCE, Blk, Identity};
 use crate::sys::AlignedBuf;
 use crate::sys::power::{self, Deed};
 use crate::sys::spare::no_memory;

@@ -1,5 +1,6 @@
 //! Which write the power goes at, and which one the medium lies about.
 
+use super::deed::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, STOP_VARIABLE};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -42,9 +43,9 @@ pub(super) fn next(len: usize) -> Power {
     static LIED: AtomicBool = AtomicBool::new(false);
     static STOPPED: AtomicBool = AtomicBool::new(false);
     let plan = PLAN.get_or_init(|| Plan {
-        cut: std::env::var(super::CUT_VARIABLE).ok().and_then(|t| parse(&t)),
-        lie: variable(super::LIE_VARIABLE),
-        stop: variable(super::STOP_VARIABLE),
+        cut: std::env::var(CUT_VARIABLE).ok().and_then(|t| parse(&t)),
+        lie: variable(LIE_VARIABLE),
+        stop: variable(STOP_VARIABLE),
     });
     let written = BYTES.fetch_add(len as u64, Ordering::SeqCst);
     if plan.stop.is_some_and(|after| written >= after) && !STOPPED.swap(true, Ordering::SeqCst) {
@@ -68,7 +69,7 @@ pub(super) fn next(len: usize) -> Power {
 pub(super) fn dark() -> ! {
     #[cfg(test)]
     super::thread::leave();
-    std::process::exit(super::CUT_STATUS)
+    std::process::exit(CUT_STATUS)
 }
 
 #[cfg(test)]

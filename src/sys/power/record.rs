@@ -13,7 +13,7 @@
 //! `B` stands where a deed began and `E` where it had returned. Both are needed: a flush vouches
 //! only for writes that had returned before it began, and only once it has returned itself.
 
-use super::Deed;
+use super::deed::{Deed, LOG_VARIABLE};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -72,7 +72,7 @@ fn whole(path: &Path) -> String {
 }
 
 fn open() -> Option<Mutex<File>> {
-    let path = std::env::var_os(super::LOG_VARIABLE)?;
+    let path = std::env::var_os(LOG_VARIABLE)?;
     match OpenOptions::new().append(true).create(true).open(&path) {
         Ok(file) => Some(Mutex::new(file)),
         Err(error) => lost(&error),
@@ -88,6 +88,6 @@ fn append(log: &Mutex<File>, record: &[u8]) {
 
 /// A log with a gap proves nothing: better no run at all.
 fn lost(error: &std::io::Error) -> ! {
-    eprintln!("{}: {error}", super::LOG_VARIABLE);
+    eprintln!("{}: {error}", LOG_VARIABLE);
     std::process::exit(70)
 }

@@ -1,0 +1,12 @@
+//! Lengths and offsets from one type to another.
+
+use std::io::{Error, ErrorKind, Result};
+
+pub(super) fn as_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+pub(super) fn as_off(n: u64) -> Result<nix::libc::off_t> {
+    nix::libc::off_t::try_from(n)
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "an offset beyond 2^63"))
+}
