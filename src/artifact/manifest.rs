@@ -192,7 +192,7 @@ impl Manifest {
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }
         }
-        let manifest = Manifest::deserialize(table).reason(code, "manifest")?;
+        let manifest = toml::from_str::<Manifest>(text).reason(code, "manifest")?;
         manifest.check()?;
         Ok(manifest)
     }

@@ -5,7 +5,6 @@ use super::mistakes::in_file;
 use super::{Fragment, Settings};
 use crate::model::{Failure, ReasonCode, Result, printable};
 use crate::sys::{files, host};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -142,20 +141,13 @@ pub(super) fn understand(texts: &[Text], mut ignored: Vec<String>, folder: &Path
                 continue;
             }
         };
-        let reader = match toml::Deserializer::parse(text) {
-            Ok(reader) => reader,
-            Err(error) => {
-                mistakes.push(invalid(error));
-                continue;
-            }
-        };
         let mut note = |path: serde_ignored::Path<'_>| {
             let path = path.to_string();
             let line = line_of(text, &path).map_or_else(String::new, |n| format!(":{n}"));
             let text = format!("{}{line}: unknown setting `{path}`", file.display());
             ignored.push(printable(&text, 400));
         };
-        if let Err(error) = serde_ignored::deserialize::<_, _, Fragment>(reader, &mut note) {
+        if let Err(error) = Fragment::read(text, &mut note) {
             // Found one by one, for the reader stops at the first.
             let all = in_file(file, text, &table, Some((line(&error), error.message())));
             if all.is_empty() {
@@ -171,7 +163,7 @@ pub(super) fn understand(texts: &[Text], mut ignored: Vec<String>, folder: &Path
     if !mistakes.is_empty() {
         return Examined { loaded: None, mistakes, ignored, torn: true };
     }
-    let fragment = match Fragment::deserialize(merged.clone()) {
+    let fragment = match Fragment::of(&merged) {
         Ok(fragment) => fragment,
         Err(error) => {
             let mistakes = vec![Failure::new(ReasonCode::ConfigInvalid, error.message())];

@@ -3,7 +3,6 @@
 
 use super::Fragment;
 use super::line::line_of;
-use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -42,7 +41,7 @@ fn narrow(
     path: &str,
     found: &mut Vec<(String, String)>,
 ) {
-    let Err(error) = Fragment::deserialize(around(value.clone())) else { return };
+    let Err(error) = Fragment::of(&around(value.clone())) else { return };
     let before = found.len();
     match value {
         Value::Table(parts) => {
@@ -54,8 +53,7 @@ fn narrow(
         }
         Value::Array(items) if items.iter().all(Value::is_table) => {
             for (n, item) in items.iter().enumerate() {
-                if let Err(error) = Fragment::deserialize(around(Value::Array(vec![item.clone()])))
-                {
+                if let Err(error) = Fragment::of(&around(Value::Array(vec![item.clone()]))) {
                     found.push((format!("{path}.{n}"), error.message().to_owned()));
                 }
             }

@@ -70,7 +70,7 @@ impl Trust {
             }
             None => return Err(invalid("the trust file has no `format`".into())),
         }
-        let file = Text::deserialize(table).reason(ReasonCode::TrustInvalid, "trust file")?;
+        let file = toml::from_str::<Text>(text).reason(ReasonCode::TrustInvalid, "trust file")?;
         debug_assert_eq!(file.format, 1);
         let mut keys = Vec::with_capacity(file.keys.len());
         for key in file.keys {
