@@ -88,7 +88,7 @@ pub(super) fn read(device: &dyn BlockDevice, boot: &BootRecord) -> Result<Partit
     let mut first = None;
     for sector in sizes {
         let table = read_in(device, boot, *sector).and_then(|table| {
-            super::table::check(&table, device.len())?;
+            super::partition::check(&table, device.len())?;
             Ok(table)
         });
         match table {

@@ -9,6 +9,7 @@ mod gpt;
 mod handle;
 mod mbr;
 mod medium;
+mod partition;
 mod table;
 
 pub(crate) use claims::{Sectors, read_claims};
@@ -16,7 +17,8 @@ pub use device::{BlockDevice, Window};
 pub use handle::Disk;
 pub use medium::{open_device, open_image, open_image_writable};
 pub(crate) use medium::{open_in_place, rehearse_writing};
-pub use table::{Partition, PartitionTable, TableKind, read_table};
+pub use partition::{Partition, PartitionTable, TableKind};
+pub use table::read_table;
 
 #[cfg(test)]
 mod conformance;

@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::kind::{HEAD, Kind, kind};
+use super::names::REPORT;
 use super::words::{Answer, Listing, print};
 use super::{PLACES_MAX, fat, table};
 use crate::source::{answer_ranges, refuse_ranges};
@@ -18,9 +19,6 @@ const MEMORY: u64 = 96 << 20;
 /// How long the longest name and the longest content of a report may be.
 pub(super) const NAME_MAX: usize = 80;
 pub(super) const CONTENT_MAX: usize = 256 << 10;
-
-/// What the name of every report begins with; a child writes no other file.
-pub(super) const REPORT: &str = "surefoot-report-";
 
 /// What a child was started for.
 #[derive(Debug, Clone, PartialEq, Eq)]

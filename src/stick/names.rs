@@ -4,6 +4,9 @@ use crate::model::printable;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// What the name of every report begins with; a child writes no other file.
+pub(super) const REPORT: &str = "surefoot-report-";
+
 const END: &str = ".surefoot";
 
 /// A file that was found, by its number in the listing.
@@ -66,7 +69,7 @@ pub(super) fn is_offered(path: &str) -> bool {
 pub(super) fn is_near(path: &str) -> bool {
     let own = path.rsplit('/').next().unwrap_or(path);
     let lower = own.to_lowercase();
-    let ours = lower.starts_with(super::child::REPORT);
+    let ours = lower.starts_with(REPORT);
     lower.contains(END) && !own.starts_with('.') && !ours && !is_offered(path)
 }
 

@@ -3,7 +3,8 @@
 
 use super::desk;
 use super::report::{Identity, Report, apart, today, told};
-use super::visit::{Ending, Shelf, visit};
+use super::shelf::Shelf;
+use super::visit::{Ending, visit};
 use crate::config::Settings;
 use crate::daemon::core::{Bell, Core};
 use crate::device;

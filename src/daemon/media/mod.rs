@@ -5,6 +5,7 @@ mod desk;
 mod inbox;
 mod patience;
 mod report;
+mod shelf;
 mod stick;
 mod visit;
 

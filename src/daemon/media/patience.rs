@@ -1,7 +1,7 @@
 //! What ends by itself is waited for: a trial, another update, a daemon that comes back.
 
 use super::desk;
-use super::visit::Shelf;
+use super::shelf::Shelf;
 use crate::device::{Installed, State};
 use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode, Result};

@@ -2,7 +2,8 @@
 
 use super::desk;
 use super::report::{Identity, Report, apart, today, told};
-use super::visit::{Ending, JUDGED_MAX, Shelf, visit};
+use super::shelf::Shelf;
+use super::visit::{Ending, JUDGED_MAX, visit};
 use crate::config::{Settings, Where, load};
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};

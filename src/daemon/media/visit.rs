@@ -2,32 +2,18 @@
 
 use super::desk;
 use super::patience::{patiently, wait_until_decided};
+use super::shelf::Shelf;
 use crate::device::{Ended, Installed, Judgement, Next};
 use crate::event::{Event, Phase, Sink};
 use crate::inspect::Status;
-use crate::model::{Class, Failure, ReasonCode, Result};
+use crate::model::{Class, Failure, ReasonCode};
 use crate::request::Client;
-use crate::source::Source;
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// More artifacts are not judged.
 pub(super) const JUDGED_MAX: usize = 64;
-
-/// Where the artifacts are.
-pub(super) trait Shelf {
-    /// Names and lengths.
-    fn offers(&self) -> Vec<(String, u64)>;
-    /// The bytes of one, by its place in [`Shelf::offers`].
-    fn take(&self, number: usize) -> Result<Source>;
-    /// Waits for so long, or until something has come that these offers do not know of; whether it
-    /// has. Nothing comes to a stick while it is in.
-    fn is_outdated(&self, within: Duration) -> bool {
-        std::thread::sleep(within);
-        false
-    }
-}
 
 /// How it went.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::*;
 use crate::device::World;
 use crate::event::Nowhere;
-use crate::model::Digest;
+use crate::model::{Digest, Result};
 use crate::request::{Request, Response};
-use crate::source::ByteStream;
+use crate::source::{ByteStream, Source};
 use serde_json::{Value, json};
 use std::io::{Cursor, Read};
 use std::sync::Mutex;
