@@ -5,6 +5,7 @@ mod args;
 mod context;
 mod end;
 mod json;
+mod meter;
 mod printed;
 mod progress;
 mod render;

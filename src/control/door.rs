@@ -2,16 +2,17 @@
 
 use super::Incoming;
 use super::body::Body;
-use super::head::{HEAD_MAX, Head, Parsed, parse};
+use super::head::Head;
+use super::limits::{Lasting, Limits, Place};
 use super::reply::{Reply, refusal};
-use crate::sys::unix::{self, Peer, Ready, wait};
+use super::waiting::{Heard, Waiting, refuse};
+use crate::sys::unix::{self, Ready, wait};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What a socket allows to whoever may open it.
@@ -32,42 +33,6 @@ pub trait Handler: Send + Sync + 'static {
     fn answer(&self, request: Incoming, reply: Reply);
 }
 
-/// How much a door puts up with.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections whose head is not whole yet.
-    pub waiting: usize,
-    /// Answers that take their time.
-    pub lasting: usize,
-    /// For a head to be whole, for a client to take an answer, and for more of a body to come.
-    pub patience: Duration,
-}
-
-impl Limits {
-    /// How many of the places at the door one user may have; the rest is for others.
-    fn share_waiting(&self, uid: u32) -> usize {
-        if uid == ROOT { self.waiting } else { self.waiting / 2 }
-    }
-
-    /// Whether somebody who has `own` of `all` long answers may have one more: nobody takes more
-    /// than half, and two places are always left for root.
-    fn admits(&self, uid: u32, own: usize, all: usize) -> bool {
-        match uid {
-            ROOT => all < self.lasting,
-            _ => own < self.lasting / 2 && all < self.lasting.saturating_sub(2),
-        }
-    }
-}
-
-/// Who looks after the device may always ask.
-const ROOT: u32 = 0;
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { waiting: 128, lasting: 8, patience: Duration::from_secs(5) }
-    }
-}
-
 /// Threads for brief answers.
 const WORKERS: usize = 2;
 
@@ -83,17 +48,6 @@ pub struct Door {
     waiting: Vec<Waiting>,
     brief: SyncSender<(Incoming, Reply)>,
     lasting: Arc<Lasting>,
-}
-
-/// Who has how many long answers.
-type Lasting = Mutex<BTreeMap<u32, usize>>;
-
-struct Waiting {
-    stream: UnixStream,
-    peer: Peer,
-    since: Instant,
-    bytes: Vec<u8>,
-    handed: Option<OwnedFd>,
 }
 
 impl Door {
@@ -253,70 +207,6 @@ impl Door {
     }
 }
 
-/// A place among the long answers; free again when it is dropped.
-struct Place {
-    of: Arc<Lasting>,
-    uid: u32,
-}
-
-impl Place {
-    fn take(of: &Arc<Lasting>, uid: u32, limits: &Limits) -> Option<Place> {
-        let mut have = of.lock().unwrap_or_else(PoisonError::into_inner);
-        let (own, all) = (have.get(&uid).copied().unwrap_or(0), have.values().sum());
-        limits.admits(uid, own, all).then(|| {
-            have.insert(uid, own + 1);
-            Place { of: of.clone(), uid }
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut have = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        match have.get_mut(&self.uid) {
-            Some(own) if *own > 1 => *own -= 1,
-            _ => drop(have.remove(&self.uid)),
-        }
-    }
-}
-
-enum Heard {
-    More,
-    Gone,
-    Bad(u16, &'static str),
-    Whole(Box<Head>, usize),
-}
-
-impl Waiting {
-    fn hear(&mut self) -> Heard {
-        let mut block = [0; 2048];
-        match unix::receive(&self.stream, &mut block) {
-            Ok((0, _)) => Heard::Gone,
-            Ok((n, handed)) => {
-                self.bytes.extend_from_slice(&block[..n]);
-                self.handed = self.handed.take().or(handed);
-                match parse(&self.bytes) {
-                    Parsed::Whole(head, len) => Heard::Whole(head, len),
-                    Parsed::Bad(status, text) => Heard::Bad(status, text),
-                    Parsed::Partial if self.bytes.len() >= HEAD_MAX => {
-                        Heard::Bad(431, "The request's head is too long.")
-                    }
-                    Parsed::Partial => Heard::More,
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Heard::More,
-            Err(_) => Heard::Gone,
-        }
-    }
-}
-
-/// A word to somebody who is sent away; a client that does not take it goes without.
-fn refuse(stream: &UnixStream, status: u16, text: &str) {
-    if let Ok(stream) = stream.try_clone() {
-        let _ = Reply::new(stream).json(status, &refusal(text));
-    }
-}
-
 fn work(queue: &Mutex<Receiver<(Incoming, Reply)>>, handler: &dyn Handler) {
     loop {
         let next = queue.lock().map(|queue| queue.recv());
@@ -333,31 +223,4 @@ fn work(queue: &Mutex<Receiver<(Incoming, Reply)>>, handler: &dyn Handler) {
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_user_takes_half_of_the_places_and_root_always_finds_one() {
-        let (limits, have) = (Limits::default(), Arc::<Lasting>::default());
-        let mut places = Vec::new();
-        let mut taken = |uid: u32| {
-            let mut n = 0;
-            while let Some(place) = Place::take(&have, uid, &limits) {
-                places.push(place);
-                n += 1;
-            }
-            n
-        };
-        assert_eq!([taken(1000), taken(1001), taken(1002)], [4, 2, 0]);
-        assert_eq!(taken(ROOT), 2);
-        places.remove(0);
-        assert!(Place::take(&have, 1001, &limits).is_none(), "the last two are root's");
-        assert!(Place::take(&have, ROOT, &limits).is_some());
-        drop(places);
-        assert!(have.lock().unwrap().is_empty());
-        assert_eq!((limits.share_waiting(1000), limits.share_waiting(ROOT)), (64, 128));
-    }
 }

@@ -8,14 +8,17 @@ mod body;
 mod client;
 mod door;
 mod head;
+mod limits;
 mod reply;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use body::Body;
 pub use client::{Answered, Call, Lines, call};
-pub use door::{Door, Handler, Limits, May};
+pub use door::{Door, Handler, May};
 pub use head::Head;
+pub use limits::Limits;
 pub use reply::{Reply, Stream};
 
 use crate::sys::unix::Peer;

@@ -1,18 +1,17 @@
 //! The loop: look, do the next thing, wait until something happens. Every turn begins from
 //! nothing, so that a daemon that was killed goes on where it stopped.
 
-use super::core::{Core, Rings};
+use super::core::Core;
+use super::left::{Left, Then};
 use super::metrics::Metrics;
 use super::stranded;
-use crate::device::{self, Departure, State, Unfinished, Wait, World};
+use crate::device::{self, Departure, State, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
 use crate::inspect;
-use crate::model::{Class, ReasonCode, Result, WithReason};
-use crate::source::Source;
+use crate::model::{ReasonCode, Result};
 use crate::sys::systemd;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,22 +34,6 @@ pub(super) struct Keeper {
     /// What is done about an installation that this daemon has found half done at its start.
     left: Left,
 }
-
-/// An installation that a daemon before this one, or a power cut, has left half done.
-#[derive(Default)]
-enum Left {
-    /// Nobody has looked yet.
-    #[default]
-    Unknown,
-    /// It was gone on with; the flag says that it only had to wait.
-    WentOn(Instant, Arc<AtomicBool>),
-    /// There is none. One that fails in this daemon's life is not begun again by itself: a worn
-    /// medium would be written again and again.
-    Nothing,
-}
-
-/// What was gone on with and did not come to its end is tried again after so long.
-const AGAIN: Duration = Duration::from_secs(300);
 
 impl Keeper {
     /// Runs for ever.
@@ -188,53 +171,14 @@ impl Keeper {
 
     /// Goes on with an installation whose process is gone, where its source is still there.
     fn go_on(&mut self, core: &Arc<Core>, world: &World) -> Result<Option<Duration>> {
-        match &self.left {
-            Left::Unknown => {}
-            Left::Nothing => return Ok(None),
-            Left::WentOn(_, waits) if !waits.load(Ordering::SeqCst) => {
-                self.left = Left::Nothing;
-                return Ok(None);
-            }
-            Left::WentOn(tried, _) if tried.elapsed() < AGAIN => {
-                return Ok(Some(AGAIN.saturating_sub(tried.elapsed())));
-            }
-            Left::WentOn(..) => {}
-        }
-        let (path, ask) = match device::unfinished(world)? {
-            Some(Unfinished::GoesOn(path, ask)) => (path, ask),
-            Some(Unfinished::Waits(text)) => {
+        Ok(match self.left.go_on(core, world)? {
+            Then::Nothing => None,
+            Then::Later(pause) => Some(pause),
+            Then::Waits(text) => {
                 self.wait(core, &[Wait::new("artifact", text)]);
-                self.left = Left::Nothing;
-                return Ok(None);
+                None
             }
-            None => {
-                self.left = Left::Nothing;
-                return Ok(None);
-            }
-        };
-        let waits = Arc::new(AtomicBool::new(false));
-        self.left = Left::WentOn(Instant::now(), waits.clone());
-        let core = core.clone();
-        // It takes its time, and a device is looked after meanwhile.
-        let thread = std::thread::Builder::new().name("goes on".to_owned());
-        let spawned = thread.spawn(move || {
-            let _rings = Rings(&core.bell);
-            let _turn = core.request();
-            let done = core.world().and_then(|world| {
-                let source = Source::open(&path)?;
-                device::install(&world, source, *ask, &core.hub)
-            });
-            if let Err(failure) = done
-                && failure.code() != ReasonCode::Cancelled
-            {
-                let later = failure.code() == ReasonCode::Held;
-                waits.store(later || failure.code().class() == Class::Busy, Ordering::SeqCst);
-                let (reason, text) = (failure.code(), failure.detail().to_owned());
-                core.hub.emit(&Event::Refused { reason, text });
-            }
-        });
-        spawned.reason(ReasonCode::Io, "going on with an installation")?;
-        Ok(Some(AGAIN))
+        })
     }
 
     /// Watches the checks and decides.

@@ -5,6 +5,7 @@ mod api;
 mod core;
 mod hub;
 mod keeper;
+mod left;
 mod media;
 mod metrics;
 mod probe;

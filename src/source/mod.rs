@@ -5,12 +5,14 @@
 mod fetch;
 mod kinds;
 mod local;
+mod serve;
 mod socket;
 mod stream;
+mod wire;
 
 pub use fetch::{Fetch, Sequential};
 pub use kinds::Source;
 pub use local::LocalFile;
+pub(crate) use serve::{answer_ranges, refuse_ranges};
 pub use socket::RangeSocket;
-pub(crate) use socket::{answer_ranges, refuse_ranges};
 pub use stream::{ByteStream, SILENCE};

@@ -1,15 +1,8 @@
 //! The bytes of one artifact, through a socket at whose other end a caged child reads the medium.
-//!
-//! ```text
-//! asked     "SFRD" | length u32 | offset u64     length 0 asks how long the whole is
-//! answered  0 u32 | length u32 | the bytes
-//!           1 u32 | length u32 | why the medium could not be read
-//!           2 u32 | length u32 | why the file cannot be read, whatever is tried
-//! ```
-//! All numbers little endian; no piece is longer than 1 MiB, and no reason than 200 bytes.
 
 use super::Fetch;
 use super::fetch::each_range;
+use super::wire::{PIECE_MAX, REASON_MAX, number, question};
 use crate::model::{Failure, ReasonCode, Result, printable};
 use crate::sys::cage::Caged;
 use crate::sys::unix::readable;
@@ -21,11 +14,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-const ASKED: [u8; 4] = *b"SFRD";
-
-/// Bytes of one answer.
-const PIECE_MAX: usize = 1 << 20;
 
 /// Questions that are put before the first answer is read. All of them fit into the buffer of a
 /// socket: asking never waits for an answer that is not read yet.
@@ -90,9 +78,6 @@ impl RangeSocket {
     }
 }
 
-/// How long a reason is at the most, bytes.
-const REASON_MAX: usize = 200;
-
 /// The child's own words: why it gives nothing.
 #[derive(Debug)]
 struct Said(ReasonCode, String);
@@ -143,19 +128,6 @@ impl Read for Watched<'_> {
         readable(self.0.as_fd(), self.0.read_timeout()?.unwrap_or(PATIENCE))?;
         self.0.read(buf)
     }
-}
-
-/// `len` 0 asks for the length of the whole.
-fn question(offset: u64, len: usize) -> [u8; 16] {
-    let mut asked = [0; 16];
-    asked[..4].copy_from_slice(&ASKED);
-    asked[4..8].copy_from_slice(&number(len));
-    asked[8..].copy_from_slice(&offset.to_le_bytes());
-    asked
-}
-
-fn number(n: usize) -> [u8; 4] {
-    u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes()
 }
 
 /// `buf` is what is awaited.
@@ -233,177 +205,6 @@ impl Fetch for RangeSocket {
     }
 }
 
-/// The child's side: answers until nobody asks any more. `read` fills a piece from an offset.
-pub(crate) fn answer_ranges(
-    mut stream: &File,
-    len: u64,
-    read: &mut dyn FnMut(u64, &mut [u8]) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    let mut answer = Vec::new();
-    loop {
-        let mut asked = [0; 16];
-        if stream.read_exact(&mut asked).is_err() || asked[..4] != ASKED {
-            return Ok(());
-        }
-        let want = u32::from_le_bytes([4, 5, 6, 7].map(|i| asked[i]));
-        let mut offset = [0; 8];
-        offset.copy_from_slice(&asked[8..]);
-        let offset = u64::from_le_bytes(offset);
-        answer.clear();
-        answer.resize(8, 0);
-        if want == 0 {
-            answer.extend_from_slice(&len.to_le_bytes());
-        } else {
-            let size = usize::try_from(want).unwrap_or(usize::MAX);
-            let end = offset.checked_add(want.into());
-            answer.resize(8 + size.min(PIECE_MAX), 0);
-            let fits = size <= PIECE_MAX && end.is_some_and(|end| end <= len);
-            let done = match fits {
-                true => read(offset, &mut answer[8..]),
-                false => Err(Error::other("that is not in the file")),
-            };
-            if let Err(error) = done {
-                answer = reason(1, &format!("the medium failed: {error}"));
-            }
-        }
-        let size = u32::try_from(answer.len() - 8).unwrap_or(0);
-        answer[4..8].copy_from_slice(&size.to_le_bytes());
-        stream.write_all(&answer)?;
-    }
-}
-
-/// An answer without bytes of the file.
-fn reason(status: u8, why: &str) -> Vec<u8> {
-    let why = &why.as_bytes()[..why.len().min(REASON_MAX)];
-    let mut answer = vec![status, 0, 0, 0, 0, 0, 0, 0];
-    answer.extend_from_slice(why);
-    answer
-}
-
-/// The child's side where there is nothing to serve: whatever is asked, this is why.
-pub(crate) fn refuse_ranges(
-    mut stream: &File,
-    medium_failed: bool,
-    why: &str,
-) -> std::io::Result<()> {
-    let mut answer = reason(if medium_failed { 1 } else { 2 }, why);
-    let size = u32::try_from(answer.len() - 8).unwrap_or(0);
-    answer[4..8].copy_from_slice(&size.to_le_bytes());
-    let mut asked = [0; 16];
-    while stream.read_exact(&mut asked).is_ok() {
-        stream.write_all(&answer)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair(len: u64, fails_at: u64) -> (UnixStream, std::thread::JoinHandle<()>) {
-        let (here, there) = UnixStream::pair().unwrap();
-        let child = std::thread::spawn(move || {
-            let stream = File::from(OwnedFd::from(there));
-            let mut read = |offset: u64, buf: &mut [u8]| {
-                if offset + buf.len() as u64 > fails_at {
-                    return Err(Error::other("EIO"));
-                }
-                buf.iter_mut()
-                    .zip(offset..)
-                    .for_each(|(b, at)| *b = u8::try_from(at % 251).unwrap());
-                Ok(())
-            };
-            let _ = answer_ranges(&stream, len, &mut read);
-        });
-        (here, child)
-    }
-
-    #[test]
-    fn any_part_is_read_through_the_socket() {
-        let size = 3 * PIECE_MAX + 17;
-        let len = size as u64;
-        let (here, child) = pair(len, u64::MAX);
-        let socket = RangeSocket::handed(here.into(), "x").unwrap().unwrap();
-        assert_eq!(socket.len(), len);
-        let mut all = vec![0; size];
-        socket.read_at(0, &mut all).unwrap();
-        assert!(all.iter().zip(0u64..).all(|(b, at)| *b == u8::try_from(at % 251).unwrap()));
-        let past = socket.read_at(len - 3, &mut [0; 4]).unwrap_err();
-        assert_eq!(past.code(), ReasonCode::Truncated);
-        drop(socket);
-        child.join().unwrap();
-    }
-
-    /// A child that answers nothing before it has heard all questions would wait for ever, were
-    /// they put one after the other.
-    #[test]
-    fn many_ranges_are_one_round_trip() {
-        const COUNT: usize = 100;
-        let (here, mut there) = UnixStream::pair().unwrap();
-        let child = std::thread::spawn(move || {
-            let mut asked = [0; 16];
-            there.read_exact(&mut asked).unwrap();
-            there.write_all(&[&[0; 4][..], &number(8), &5000_u64.to_le_bytes()].concat()).unwrap();
-            let mut all = [0; 16 * COUNT];
-            there.read_exact(&mut all).unwrap();
-            for asked in all.chunks_exact(16) {
-                assert_eq!(asked[..8], [&ASKED[..], &number(3)].concat());
-                let bytes = [asked[8], asked[9], 7];
-                there.write_all(&[&[0; 4][..], &number(3), &bytes].concat()).unwrap();
-            }
-        });
-        let socket = RangeSocket::handed(here.into(), "x").unwrap().unwrap();
-        socket.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let ranges: Vec<_> = (0..COUNT as u64).map(|n| 40 * n..40 * n + 3).collect();
-        let mut buf = [0; 3 * COUNT];
-        socket.read_ranges(&ranges, &mut buf).unwrap();
-        for (range, bytes) in ranges.iter().zip(buf.chunks_exact(3)) {
-            assert_eq!(bytes, [&range.start.to_le_bytes()[..2], &[7]].concat());
-        }
-        child.join().unwrap();
-        let short = socket.read_ranges(&ranges, &mut [0; 3 * COUNT - 1]).unwrap_err();
-        assert_eq!(short.code(), ReasonCode::Internal);
-    }
-
-    #[test]
-    fn a_medium_that_fails_is_lost_and_stays_lost() {
-        let (here, child) = pair(1000, 500);
-        let socket = RangeSocket::handed(here.into(), "x").unwrap().unwrap();
-        socket.read_at(0, &mut [0; 500]).unwrap();
-        for offset in [500, 0] {
-            let lost = socket.read_at(offset, &mut [0; 10]).unwrap_err();
-            assert_eq!(lost.code(), ReasonCode::SourceLost);
-            assert!(offset == 0 || lost.detail().contains("EIO"), "{lost}");
-        }
-        drop(socket);
-        child.join().unwrap();
-        let (here, there) = UnixStream::pair().unwrap();
-        drop(there);
-        let lost = RangeSocket::handed(here.into(), "x").unwrap().unwrap_err();
-        assert_eq!(lost.code(), ReasonCode::SourceLost);
-    }
-
-    #[test]
-    fn a_childs_reason_and_its_class_reach_the_parent() {
-        for (medium_failed, code) in
-            [(false, ReasonCode::FileDamaged), (true, ReasonCode::SourceLost)]
-        {
-            let (here, there) = UnixStream::pair().unwrap();
-            let why = format!("its chain ends\x1b[2J {}", "x".repeat(500));
-            let child = std::thread::spawn(move || {
-                refuse_ranges(&File::from(OwnedFd::from(there)), medium_failed, &why).unwrap();
-            });
-            let failure = RangeSocket::handed(here.into(), "x").unwrap().unwrap_err();
-            assert_eq!(failure.code(), code);
-            assert!(failure.detail().contains("its chain ends"), "{failure}");
-            assert!(!failure.detail().contains('\x1b'), "{failure}");
-            child.join().unwrap();
-        }
-    }
-
-    #[test]
-    fn what_is_no_socket_is_given_back() {
-        let file = tempfile::tempfile().unwrap();
-        assert!(RangeSocket::handed(file.into(), "x").is_err());
-    }
-}
+#[path = "socket_tests.rs"]
+mod tests;

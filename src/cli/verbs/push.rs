@@ -2,18 +2,18 @@
 
 use crate::cli::context::{Context, usage};
 use crate::cli::end::{End, Printed};
+use crate::cli::meter::{ANSWER_MAX, Meter};
 use crate::cli::printed::print;
-use crate::cli::progress::{ended, moving};
 use crate::device::{State, parse_duration};
-use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::source::LocalFile;
 use clap::Args;
 use serde::Deserialize;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -77,9 +77,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Where an update has ended.
 const ENDS: [State; 3] = [State::Updated, State::RolledBack, State::Failed];
-
-/// No answer of ours is longer.
-const ANSWER_MAX: u64 = 1 << 20;
 
 /// The part of a status that tells how an update went; of any version of the updater.
 #[derive(Debug, Deserialize)]
@@ -256,65 +253,4 @@ fn all(from: impl Read) -> String {
     let mut bytes = Vec::new();
     let _ = from.take(ANSWER_MAX).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// How much has gone, for a person; and the device's own words between.
-struct Meter {
-    total: u64,
-    started: Instant,
-    terminal: bool,
-    drawn: Mutex<bool>,
-}
-
-impl Meter {
-    fn new(total: u64) -> Meter {
-        let (started, terminal) = (Instant::now(), std::io::stderr().is_terminal());
-        Meter { total, started, terminal, drawn: Mutex::new(false) }
-    }
-
-    /// Sends everything, unless the other end wants no more; says which.
-    fn pump(&self, mut file: File, pipe: &mut impl Write) -> Result<bool> {
-        let (mut block, mut done, mut told) = (vec![0; 64 * 1024], 0, Instant::now());
-        loop {
-            let n = file.read(&mut block).reason(ReasonCode::SourceLost, "reading the file")?;
-            if n == 0 {
-                self.say(&ended("sending", done, self.started.elapsed()));
-                return Ok(true);
-            }
-            if pipe.write_all(&block[..n]).is_err() {
-                self.say(&format!("{} of {} were sent", ByteLen(done), ByteLen(self.total)));
-                return Ok(false);
-            }
-            done += n as u64;
-            if self.terminal && told.elapsed() >= Duration::from_millis(200) {
-                told = Instant::now();
-                let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-                *drawn = true;
-                let line = moving("sending", done, self.total, self.started.elapsed());
-                let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
-            }
-        }
-    }
-
-    fn say(&self, line: &str) {
-        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-        let clear = if std::mem::take(&mut *drawn) { "\r\x1b[K" } else { "" };
-        // A closed standard error is nobody's failure.
-        let _ = writeln!(std::io::stderr().lock(), "{clear}{line}");
-    }
-
-    /// Passes on line by line; the last one, should it be the reason of a failure.
-    fn pass_on(&self, from: impl Read) -> String {
-        let (mut lines, mut last) = (BufReader::new(from), String::new());
-        loop {
-            let mut line = Vec::new();
-            match lines.by_ref().take(ANSWER_MAX).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return last,
-                Ok(_) => {
-                    last = printable(String::from_utf8_lossy(&line).trim_end(), 400);
-                    self.say(&last);
-                }
-            }
-        }
-    }
 }
