@@ -21,7 +21,7 @@ impl Limits {
         if uid == ROOT { self.waiting } else { self.waiting / 2 }
     }
 
-    /// Whether somebody who has `own` of `all` long answers may have one more: nobody takes more
+    /// Whether a user with `own` of `all` long answers may have one more: none takes more
     /// than half, and two places are always left for root.
     fn admits(&self, uid: u32, own: usize, all: usize) -> bool {
         match uid {
@@ -31,7 +31,7 @@ impl Limits {
     }
 }
 
-/// Who looks after the device may always ask.
+/// The operator of the device may always ask.
 const ROOT: u32 = 0;
 
 impl Default for Limits {

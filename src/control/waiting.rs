@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-/// Who it is, since when, and what it has said.
+/// The client, since when it waits, and what it has said.
 pub(super) struct Waiting {
     pub(super) stream: UnixStream,
     pub(super) peer: Peer,
@@ -21,7 +21,7 @@ pub(super) struct Waiting {
 pub(super) enum Heard {
     /// Not all of it.
     More,
-    /// Nobody is there any more.
+    /// The client is gone.
     Gone,
     /// The status that refuses it, and why.
     Bad(u16, &'static str),
@@ -53,7 +53,7 @@ impl Waiting {
     }
 }
 
-/// A word to somebody who is sent away; a client that does not take it goes without.
+/// A word to a client that is sent away; one that does not take it goes without.
 pub(super) fn refuse(stream: &UnixStream, status: u16, text: &str) {
     if let Ok(stream) = stream.try_clone() {
         let _ = Reply::new(stream).json(status, &refusal(text));

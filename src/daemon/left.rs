@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// An installation that a daemon before this one, or a power cut, has left half done.
 #[derive(Default)]
 pub(super) enum Left {
-    /// Nobody has looked yet.
+    /// Not looked at yet.
     #[default]
     Unknown,
     /// It was gone on with; the flag says that it only had to wait.

@@ -33,12 +33,6 @@ fn route(h: &Head) {
 /// A request: a part of a head is partial, and a body is as long as its head says or an error.
 pub fn http(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else { return };
-    if mode & 1 == 1 {
-        if let Ok(text) = std::str::from_utf8(data) {
-            crate::stick::fuzz::listing(text)
-        }
-        return;
-    }
     let data = &data[..data.len().min(HEAD_MAX)];
     match head(data) {
         P::Whole(h, n) => {

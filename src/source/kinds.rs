@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    /// The same for one who reads them once more later; `None` where that is dear or impossible.
+    /// The same, for a caller that reads them again later; `None` where that is dear or impossible.
     pub fn twice(&self) -> Option<&dyn Fetch> {
         self.ranges().filter(|bytes| !bytes.is_dear())
     }

@@ -4,7 +4,7 @@ use super::wire::{ASKED, PIECE_MAX, REASON_MAX};
 use std::fs::File;
 use std::io::{Error, Read, Write};
 
-/// Answers until nobody asks any more. `read` fills a piece from an offset.
+/// Answers until the other end asks no more. `read` fills a piece from an offset.
 pub(crate) fn answer_ranges(
     mut stream: &File,
     len: u64,

@@ -120,7 +120,7 @@ fn blamed(failure: Failure, child: Caged, name: &str) -> Failure {
     }
 }
 
-/// The socket as one reads it who may be told to stop.
+/// The socket, read by a thread that may be told to stop.
 struct Watched<'a>(&'a UnixStream);
 
 impl Read for Watched<'_> {

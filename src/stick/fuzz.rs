@@ -157,9 +157,9 @@ pub fn stick_fat(data: &[u8]) {
     }
 }
 
-/// A listing prints and parses.
-pub fn listing(text: &str) {
-    let Some(answer) = parse(text) else { return };
+/// What a child says of a medium: a listing that parses prints and parses.
+pub fn listing(data: &[u8]) {
+    let Some(answer) = std::str::from_utf8(data).ok().and_then(parse) else { return };
     let files = answer.listing.files.iter().enumerate();
     let named: Vec<Named> =
         files.map(|(number, f)| Named { name: f.name.clone(), len: f.len, number }).collect();
@@ -181,5 +181,10 @@ mod tests {
     #[test]
     fn a_stick_is_read_and_written_inside_its_places() {
         crate::model::corpus::run("stick_fat", super::stick_fat);
+    }
+
+    #[test]
+    fn a_listing_that_is_understood_is_the_same_one_when_it_is_written_and_read_again() {
+        crate::model::corpus::run("listing", super::listing);
     }
 }
