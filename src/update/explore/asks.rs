@@ -19,6 +19,7 @@ pub(super) struct Question {
     boot: u8,
     up: u8,
     slots: [Content; 2],
+    blank: u8,
     /// What the slots say, where it is asked.
     labels: Option<[u16; 2]>,
     ask: Ask,
@@ -73,6 +74,7 @@ impl Machine {
             boot: world.boot,
             up: world.up,
             slots: world.slots,
+            blank: world.blank,
             ask,
             found: world.found,
         })
@@ -98,6 +100,8 @@ impl Machine {
         let place = self.journals.get(q.journal).work().map_or(spare, |w| w.slot);
         let target = match q.slots[place as usize] {
             Content::Torn | Content::TornBootable => Target::Nothing,
+            // What boots and has no record is a factory's.
+            _ if q.blank & (1 << place as u8) != 0 => Target::Factory,
             content => Target::Recorded(content.digest()),
         };
         let line = || "x".to_owned();

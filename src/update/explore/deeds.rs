@@ -2,6 +2,7 @@
 
 use super::machine::Machine;
 use super::mistakes::{self, Mistake};
+use super::parts;
 use super::world::{Content, Found, Violation, World};
 use crate::boot::{BootChange, bench};
 use crate::model::{ReasonCode, SlotId, Txn};
@@ -121,21 +122,31 @@ impl Machine {
         let stood = world.slots[at];
         let world = &self.before_writing(world, cut);
         cut.push(*world);
-        // A record is written with the slot.
-        let world = &World { blank: world.blank & !(1 << work.slot as u8), ..*world };
-        let mut torn = *world;
-        torn.slots[at] = match self.mistake {
-            Some(Mistake::SuperblockLeft) => Content::TornBootable,
-            _ => Content::Torn,
-        };
-        if self.loads(&torn, work.slot) {
-            return Err(Violation::TornOffersKernel);
+        let record = 1 << work.slot as u8;
+        let comes = Content::of(work.digest);
+        for left in parts::writing(self.scenario.parts, stood, comes, self.mistake) {
+            let mut torn = *world;
+            torn.slots[at] = left.content;
+            torn.blank = if left.blank { world.blank | record } else { world.blank & !record };
+            if !left.content.is_whole() && self.loads(&torn, work.slot) {
+                return Err(Violation::TornOffersKernel);
+            }
+            if left.claims {
+                return Err(Violation::RecordOfTorn);
+            }
+            if left.torn_part {
+                return Err(Violation::TornOffersPart);
+            }
+            cut.push(torn);
         }
-        cut.push(torn);
+        // A record is written with the slot.
+        let world = &World { blank: world.blank & !record, ..*world };
+        let mut torn = *world;
+        torn.slots[at] = Content::Torn;
         let mut done = World { found: Found::Written, ..*world };
         done.slots[at] = match (self.mistake, stood) {
             (Some(Mistake::ResumeTrusts), Content::Torn) => Content::Corrupt,
-            _ => Content::of(work.digest),
+            _ => comes,
         };
         if self.scenario.flaky && !world.failed {
             let mut bad = World { failed: true, found: Found::NotWritten, ..torn };

@@ -29,6 +29,14 @@ pub(super) enum Mistake {
     FallbackToggles,
     /// The first block is not destroyed before a slot is overwritten.
     SuperblockLeft,
+    /// The first block of another part than the first is not.
+    OtherHeadLeft,
+    /// The part with the kernel gets its first block before the others.
+    KernelHeadFirst,
+    /// The record is written before the first blocks.
+    RecordBeforeHeads,
+    /// The record of what stood stays until the new one comes.
+    RecordLeft,
     /// A journal lost in a trial is an empty journal.
     LostJournalIsIdle,
     /// The copy in force is overwritten.
@@ -80,7 +88,7 @@ pub(super) enum Mistake {
 }
 
 /// All of them.
-pub(super) const ALL: [Mistake; 34] = [
+pub(super) const ALL: [Mistake; 38] = [
     Mistake::ArmBeforeVerify,
     Mistake::ArmInTwoWrites,
     Mistake::NoTransaction,
@@ -91,6 +99,10 @@ pub(super) const ALL: [Mistake; 34] = [
     Mistake::CleanRebootsUncounted,
     Mistake::FallbackToggles,
     Mistake::SuperblockLeft,
+    Mistake::OtherHeadLeft,
+    Mistake::KernelHeadFirst,
+    Mistake::RecordBeforeHeads,
+    Mistake::RecordLeft,
     Mistake::LostJournalIsIdle,
     Mistake::NewestCopyOverwritten,
     Mistake::StaleCopyUnsettled,

@@ -17,6 +17,7 @@ mod machine;
 mod mistakes;
 mod numbered;
 mod order;
+mod parts;
 mod rom;
 mod steps;
 mod tests;

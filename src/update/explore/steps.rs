@@ -77,7 +77,8 @@ impl Machine {
             fate.push(World { ask: Some(Ask::Cancel), ..asked });
             fate.push(World { ask: Some(Ask::CancelFirst), ..asked });
             // The slot is read back before anybody may return to it.
-            if world.content(world.booted.other()).is_whole() {
+            let spare = world.booted.other();
+            if world.content(spare).is_whole() && world.blank & (1 << spare as u8) == 0 {
                 fate.push(World { ask: Some(Ask::Return), ..asked });
             }
         }

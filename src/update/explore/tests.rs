@@ -34,7 +34,8 @@ fn scenarios() -> Vec<(Scenario, u8)> {
         let person = Scenario { offer: true, person: true, ..Scenario::of(nature) };
         let wrap = Scenario { serial: 253, home: SlotId::A, ..usual(nature, Board::Uboot) };
         let cuts = if nature == Hangs { 1 } else { 2 };
-        all.extend([(person, cuts), (wrap, cuts)]);
+        let two = Scenario { parts: 2, ..usual(nature, Board::Uboot) };
+        all.extend([(person, cuts), (wrap, cuts), (two, cuts)]);
     }
     for nature in [Good, Unhealthy, Hangs] {
         let worn = Scenario { worn: true, offer: true, ..Scenario::of(nature) };
@@ -82,6 +83,7 @@ fn caught(mistake: Mistake) -> (Scenario, u8, Violation) {
     let person = Scenario { person: true, ..plain(Good) };
     let on = |board| Scenario { board, ..plain(Good) };
     let wrap = Scenario { serial: 253, ..plain(Good) };
+    let two = Scenario { parts: 2, ..plain(Good) };
     match mistake {
         M::ArmBeforeVerify => (plain(Good), 0, V::ArmedUnverified),
         M::ArmInTwoWrites => (plain(Good), 1, V::ConfirmedUnchecked),
@@ -93,6 +95,9 @@ fn caught(mistake: Mistake) -> (Scenario, u8, Violation) {
         M::CleanRebootsUncounted => (plain(Good), 0, V::TrialTooLong),
         M::FallbackToggles => (plain(Panics), 0, V::NeverRests),
         M::SuperblockLeft => (plain(Good), 0, V::TornOffersKernel),
+        M::KernelHeadFirst => (two, 0, V::TornOffersKernel),
+        M::OtherHeadLeft => (two, 0, V::TornOffersPart),
+        M::RecordBeforeHeads | M::RecordLeft => (two, 0, V::RecordOfTorn),
         M::LostJournalIsIdle => (plain(Good), 1, V::ConfirmedUnchecked),
         M::NewestCopyOverwritten => (plain(Good), 2, V::EnvironmentLost),
         M::StaleCopyUnsettled => (offer(Good), 0, V::WroteNeeded),

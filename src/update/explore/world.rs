@@ -99,6 +99,8 @@ pub(super) struct Scenario {
     pub(super) rekey: bool,
     /// The record of what runs is written over at some moment, once.
     pub(super) blank: bool,
+    /// Parts of a slot: one, or a boot part and a root filesystem.
+    pub(super) parts: usize,
     /// The serial of the newest copy at the start.
     pub(super) serial: u8,
     /// The slot that runs at the start.
@@ -119,6 +121,7 @@ impl Scenario {
             memory: false,
             rekey: false,
             blank: false,
+            parts: 1,
             serial: 100,
             home: SlotId::B,
         }
@@ -170,7 +173,7 @@ pub(super) struct World {
     pub(super) journal: u16,
     /// The copy of the memory that counts, and the other one.
     pub(super) memory: [u16; 2],
-    /// Slots whose record was written over.
+    /// Slots whose record was written over, or destroyed by a write that was cut.
     pub(super) blank: u8,
     /// Releases that were committed at some time.
     pub(super) committed: u8,
@@ -233,6 +236,10 @@ pub(super) enum Violation {
     Brick,
     /// A torn slot offers a kernel.
     TornOffersKernel,
+    /// A part of a slot begins with a file system and is torn behind it.
+    TornOffersPart,
+    /// A record describes what does not stand.
+    RecordOfTorn,
     /// A torn slot runs.
     TornRuns,
     /// No copy of the environment is valid.
