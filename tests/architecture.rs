@@ -189,8 +189,139 @@ fn files_use_each_other_in_no_circle() {
     let sources = sources();
     let graph = Graph::new(&sources);
     let circles = graph.circles();
+    let largest = circles.first().map_or(1, BTreeSet::len);
+    let (uses, across) = graph.edges();
+    let lines = |text: &String| text.lines().count();
+    println!("rooms            {}", house().rooms().count());
+    println!("files            {}", sources.len());
+    println!("edges            {uses} between files, {across} of them between rooms");
+    println!("largest circle   {largest} file{}", if largest == 1 { "" } else { "s" });
+    println!("files over 300 lines:");
+    for (path, text) in sources.iter().filter(|(_, text)| lines(text) > 300) {
+        println!("  {:4} {}", lines(text), path.display());
+    }
     let told: Vec<String> = circles.iter().flat_map(|c| graph.uses_in(c)).collect();
     assert!(circles.is_empty(), "\n{}\n", told.join("\n"));
+}
+
+#[test]
+fn a_planted_circle_is_seen_through_every_kind_of_import() {
+    let circle = |files: &[(&str, &str)]| {
+        let files: Vec<_> = files.iter().map(|(p, t)| (p.into(), (*t).to_owned())).collect();
+        Graph::new(&files).circles().first().map_or(0, BTreeSet::len)
+    };
+    let door = ("a/mod.rs", "mod x;\nmod y;\npub use x::X;\npub use y::Y;");
+    let x = ("a/x.rs", "use super::y::Y;\npub struct X(Y);");
+    for y in [
+        "use super::x::X;\npub struct Y(X);",
+        "use super::X;\npub struct Y(X);",
+        "use crate::a::X;\npub struct Y(X);",
+        "use super::{X, y};\npub struct Y(X);",
+        "pub struct Y(super::X);",
+        "use crate::a;\npub struct Y(a::X);",
+        "use super::x;\npub struct Y(x::X);",
+        "pub struct Y; impl Y { fn f() { use super::X; } }",
+    ] {
+        assert_eq!(circle(&[door, x, ("a/y.rs", y)]), 2, "{y}");
+    }
+    let calm =
+        "use super::z::Z;\npub struct Y(Z);\n#[cfg(test)]\nmod tests { use super::super::X; }";
+    assert_eq!(circle(&[door, x, ("a/y.rs", calm), ("a/z.rs", "pub struct Z;")]), 0);
+    let third = ("a/z.rs", "use super::X;\npub struct Z(X);");
+    assert_eq!(circle(&[door, x, ("a/y.rs", calm), third]), 3);
+}
+
+/// What a room may use and does not.
+fn unused(table: &Table, sources: &[(PathBuf, String)]) -> Vec<String> {
+    let mut left: Vec<(String, String)> = Vec::new();
+    for room in table.rooms() {
+        left.extend(table.named(&room).iter().map(|other| (room.clone(), other.clone())));
+    }
+    for (path, text) in sources {
+        let source = Source::new(path, text);
+        let used = source.uses();
+        let room = source.room();
+        left.retain(|(from, to)| {
+            Some(from) != room.as_ref() || !used.contains(&Use::Room(to.clone()))
+        });
+    }
+    left.into_iter()
+        .map(|(from, to)| format!("`{from}` names `{to}`, and no file of it uses it"))
+        .collect()
+}
+
+#[test]
+fn a_row_names_no_more_than_is_used() {
+    let found = unused(&house(), &sources());
+    assert!(found.is_empty(), "ARCHITECTURE.md:\n{}\n", found.join("\n"));
+    let rows = "| Floor | Room | One sentence | May use |\n|--|--|--|--|\n\
+                | 0 | `a` | x | – |\n| 1 | `b` | x | a |\n";
+    let table = Table::parse(rows).unwrap();
+    let file = |text: &str| vec![(PathBuf::from("b/mod.rs"), text.to_owned())];
+    assert_eq!(unused(&table, &file("fn f() { crate::a::g() }")).len(), 0);
+    assert_eq!(unused(&table, &file("// crate::a")).len(), 1);
+    assert_eq!(unused(&table, &file("#[cfg(test)]\nmod tests { use crate::a; }")).len(), 1);
+}
+
+/// Names of other rooms that a file offers as its own: a name has one place.
+fn offered_again(path: &Path, text: &str) -> Vec<String> {
+    let source = Source::new(path, text);
+    let Some(room) = source.room() else { return Vec::new() };
+    let foreign = |import: &scan::Import| {
+        let of = import.path.first();
+        import.public && of.is_some_and(|of| *of != room && house().rooms().any(|r| r == *of))
+    };
+    let found = source.imports().into_iter().filter(foreign);
+    found.map(|i| format!("{}: {}", path.display(), i.path.join("::"))).collect()
+}
+
+#[test]
+fn a_room_offers_no_names_of_another() {
+    let found: Vec<String> =
+        sources().iter().flat_map(|(path, text)| offered_again(path, text)).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    let door = Path::new("device/mod.rs");
+    assert_eq!(offered_again(door, "pub use crate::model::State;").len(), 1);
+    assert_eq!(offered_again(door, "pub(crate) use super::model::{State, SlotId};").len(), 2);
+    assert_eq!(offered_again(door, "use crate::model::State;\npub use world::World;").len(), 0);
+}
+
+/// The list that follows `words` in ARCHITECTURE.md, up to the end of the sentence.
+fn listed(words: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("no `{words}`"));
+    let sentence = rest.split(". ").next().unwrap();
+    sentence.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn traits_stand_where_the_map_says() {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources() {
+        found.extend(Source::new(&path, &text).traits());
+    }
+    assert_eq!(found, listed("Traits stand only where the world really differs:"));
+    let planted =
+        Source::new(Path::new("disk/x.rs"), "// trait A\npub(super) trait B {}\nfn f() {}");
+    assert_eq!(planted.traits(), ["B".to_owned()].into());
+}
+
+#[test]
+fn processes_are_started_where_the_map_says() {
+    // clap has a type of this name.
+    let starts = |path: &Path, text: &str| {
+        let source = Source::new(path, text);
+        source.names("Command", "new") && !source.names("clap", "Command")
+    };
+    let found: BTreeSet<String> = sources()
+        .iter()
+        .filter(|(path, text)| starts(path, text))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert_eq!(found, listed("Processes are started in"));
+    assert!(starts(Path::new("x.rs"), "fn f() { std::process::Command::new(x); }"));
+    assert!(!starts(Path::new("x.rs"), "// Command::new"));
 }
 
 /// Words that only `sys` may say.

@@ -6,12 +6,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use surefoot::config::{Where, load};
-use surefoot::device::{
-    Allowed, Installation, Installed, Order, Then, World, glance, install, judge,
-};
+use surefoot::device::{Installation, Installed, World, glance, install, judge};
 use surefoot::event::Nowhere;
 use surefoot::model::{Failure, ReasonCode, Result};
 use surefoot::source::{Fetch, Source};
+use surefoot::update::{Allowed, Order, Then};
 
 /// An artifact far away, and every range of it that was asked for.
 struct Far {

@@ -332,7 +332,7 @@ fn why_knows_the_hook_that_said_later_the_failing_checks_and_the_nearer_deadline
 fn why_knows_the_next_window_before_anything_waits_for_it() {
     let bench = Bench::new();
     let hour =
-        surefoot::device::utc(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs());
+        surefoot::sys::clock::utc(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs());
     let hour: u32 = hour[11..13].parse().unwrap();
     // Two to three hours ahead.
     let (from, to) = ((hour + 3) % 24, (hour + 4) % 24);

@@ -5,9 +5,8 @@ use super::context::Context;
 use super::end::End;
 use super::printed::print;
 use super::render;
-use crate::daemon::run_errand;
-use crate::device;
 use crate::model::{Class, Failure, ReasonCode, printable_lines, printable_words};
+use crate::stick::run_errand;
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::io::Write;
@@ -24,7 +23,7 @@ pub fn main() -> ExitCode {
     if let Some(good) = run_errand(&words) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    device::set_up_signals();
+    crate::sys::signals::set_up();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

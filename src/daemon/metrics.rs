@@ -2,10 +2,11 @@
 //! Prometheus both accept, written when something changes.
 
 use crate::boot::Grade;
-use crate::device::{self, Ended, Outcome, State, World};
+use crate::device::{self, World};
 use crate::inspect::{self, Status};
-use crate::model::{Result, SlotId};
+use crate::model::{Result, SlotId, State};
 use crate::sys::{durable, host};
+use crate::update::{Ended, Outcome};
 use std::fmt::Write;
 use std::path::Path;
 

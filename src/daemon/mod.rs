@@ -16,5 +16,3 @@ pub use hub::{Follower, Hub};
 pub use media::{Seen, stick, stick_gone};
 pub use probe::answer_probe;
 pub use run::run;
-
-pub use crate::stick::run_errand;

@@ -1,8 +1,8 @@
 //! What a request that changed something answers.
 
 use crate::install::Report;
-use crate::model::{Condition, REASON_MAX, SlotId, printable};
-use crate::update::{State, Work};
+use crate::model::{Condition, REASON_MAX, SlotId, State, printable};
+use crate::update::Work;
 use serde::{Deserialize, Serialize};
 
 /// What a person does next.

@@ -6,9 +6,10 @@ use super::hands::{rest, settle};
 use super::work::{NAMELESS, PATIENCE, Running, Working};
 use super::world::World;
 use crate::event::{Event, Sink};
+use crate::model::State;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::stop::SLICE;
-use crate::update::{Ended, Journal, Named, Order, Phase, State, Wish, Work};
+use crate::update::{Ended, Journal, Named, Order, Phase, Wish, Work};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 

@@ -6,9 +6,9 @@ use super::waits::{Wait, failing, hook, time_left};
 use super::world::World;
 use crate::event::Sink;
 use crate::inhibit::{Held, Place, What, look as look_around};
-use crate::model::{Condition, Failure, Result};
+use crate::model::{Condition, Failure, Result, State};
 use crate::sys::process::Children;
-use crate::update::{Order, Phase, Reboot, State, Work};
+use crate::update::{Order, Phase, Reboot, Work};
 use serde::{Deserialize, Serialize};
 
 /// What an armed or left system asks for.

@@ -14,11 +14,11 @@ use super::world::World;
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Reuse, check_file};
-use crate::model::{Condition, Failure, ReasonCode, Result};
+use crate::model::{Condition, Failure, ReasonCode, Result, State};
 use crate::source::Source;
 use crate::sys::stop::Stop;
 use crate::update::{
-    Allowed, Done, Ended, Journal, Order, Outcome, Phase, Reboot, State, Then, Wish, Work, at_rest,
+    Allowed, Done, Ended, Journal, Order, Outcome, Phase, Reboot, Then, Wish, Work, at_rest,
 };
 use std::time::Duration;
 

@@ -28,13 +28,6 @@ mod waits;
 mod work;
 mod world;
 
-pub use crate::install::SlotVerdict;
-pub use crate::model::parse_duration;
-pub use crate::sys::clock::{span, unix_seconds as now, utc};
-pub use crate::sys::durable::write_foreign;
-pub use crate::sys::host::{is_root, user};
-pub use crate::sys::signals::set_up as set_up_signals;
-pub use crate::update::{Allowed, Drill, Ended, Identity, Order, Outcome, Reboot, State, Then};
 pub use aftermath::aftermath;
 pub use answer::{Answer, Next, signed};
 pub use cancel::{Cancellation, cancel};

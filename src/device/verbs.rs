@@ -13,9 +13,9 @@ use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Moment, Permission};
 use crate::install::{self, SlotVerdict};
-use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId};
+use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, State};
 use crate::update::{
-    Done, Identity, Journal, Named, Order, Outcome, Phase, Rest, State, Target, Wish, Work, at_rest,
+    Done, Identity, Journal, Named, Order, Outcome, Phase, Rest, Target, Wish, Work, at_rest,
 };
 use std::time::Duration;
 

@@ -5,10 +5,10 @@ use crate::boot::{BootFacts, Grade};
 use crate::device::{
     Certificate, Hold, Next, Running, Summary, World, grade, look, postmortem, sentence, time_left,
 };
-use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, Txn};
+use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, State, Txn};
 use crate::slot::Part;
 use crate::sys::clock;
-use crate::update::{Drill, Ended, Identity, Journal, Phase, State, Wish, at_rest};
+use crate::update::{Drill, Ended, Identity, Journal, Phase, Wish, at_rest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

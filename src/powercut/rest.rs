@@ -7,11 +7,12 @@ use super::record::Recorded;
 use super::rom::Rom;
 use super::story::Nature;
 use super::system::{Image, digests};
-use crate::device::{self, Allowed, Installation, Installed, State, Then, World};
+use crate::device::{self, Installation, Installed, World};
 use crate::event::Nowhere;
 use crate::inspect;
-use crate::model::{ReasonCode, SlotId};
+use crate::model::{ReasonCode, SlotId, State};
 use crate::source::Source;
+use crate::update::{Allowed, Then};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -179,7 +180,7 @@ impl Device<'_> {
             return Err("a bad system stays".to_owned());
         }
         let last = world.load_journal().last;
-        let denies = last.is_some_and(|l| l.outcome == device::Ended::RolledBack);
+        let denies = last.is_some_and(|l| l.outcome == crate::update::Ended::RolledBack);
         if denies && self.story.nature != Nature::Good {
             // Nobody asked for it, so it must not come back by itself.
             match self.install(&world, &self.story.new.path, false) {

@@ -7,11 +7,12 @@ use super::query::usage;
 use super::response::{History, Response, Said, Verified, Version};
 use super::table::Request;
 use crate::config::{Settings, Where, load};
-use crate::device::{self, Allowed, Drill, Installation, Order, Reboot, Then, World};
+use crate::device::{self, Installation, World};
 use crate::event::Sink;
 use crate::inspect;
 use crate::model::{ReasonCode, Result};
 use crate::source::Source;
+use crate::update::{Allowed, Drill, Order, Reboot, Then};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 
@@ -28,7 +29,7 @@ pub struct Here<'a> {
 impl<'a> Here<'a> {
     /// In a process without a daemon beside it.
     pub fn alone(place: &'a Where) -> Here<'a> {
-        let (by, told) = (device::user(), json!(["no daemon runs"]));
+        let (by, told) = (crate::sys::host::user(), json!(["no daemon runs"]));
         Here { place, by, equip: None, told, world: OnceCell::new() }
     }
 

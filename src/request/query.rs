@@ -1,8 +1,8 @@
 //! The values in a query, in pairs: how one is read, and how the same is written.
 
 use crate::control::Head;
-use crate::device::Reboot;
 use crate::model::{Failure, ReasonCode, Result, printable};
+use crate::update::Reboot;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 

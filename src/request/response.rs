@@ -1,9 +1,11 @@
 //! What is answered, and how it is read from a document.
 
-use crate::device::{Answer, Cancellation, Hold, Installed, Judgement, Outcome, SlotVerdict, Why};
+use crate::device::{Answer, Cancellation, Hold, Installed, Judgement, Why};
 use crate::event::Event;
 use crate::inspect::{Diagnosis, Status};
+use crate::install::SlotVerdict;
 use crate::model::{Condition, Failure, Owner, ReasonCode, Result, SlotId, WithReason};
+use crate::update::Outcome;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

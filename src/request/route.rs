@@ -138,8 +138,9 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Drill, Reboot};
     use crate::model::{ReasonCode, SlotId};
+    use crate::update::Drill;
+    use crate::update::Reboot;
     use std::collections::BTreeSet;
 
     fn head(method: &str, path: &str, query: &[(&str, &str)]) -> Head {

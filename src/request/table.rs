@@ -4,8 +4,8 @@
 use super::query::{Query, Words};
 use super::response::{Response, read};
 use super::route::{Form, Route};
-use crate::device::{Drill, Reboot};
 use crate::model::SlotId;
+use crate::update::{Drill, Reboot};
 
 /// `Name = form "path" { parameter: kind Type } -> Answer;`, where a kind is a pair of functions of
 /// the same name in `query.rs`: one reads it from a query, one writes it there.

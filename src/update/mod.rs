@@ -21,7 +21,6 @@ mod store;
 mod trial;
 mod words;
 
-pub use crate::model::State;
 pub use committed::{CommittedStore, Kept, Memory, Remembered, parse as parse_committed};
 pub use decide::decide;
 pub use driver::{Hands, Rest, drive};

@@ -87,6 +87,13 @@ impl Graph {
         found
     }
 
+    /// How many uses there are between files, and how many of them cross from room to room.
+    pub(crate) fn edges(&self) -> (usize, usize) {
+        let room = |path: &PathBuf| path.components().next().map(|c| c.as_os_str().to_owned());
+        let all = || self.edges.iter().flat_map(|(from, to)| to.keys().map(move |to| (from, to)));
+        (all().count(), all().filter(|(from, to)| room(from) != room(to)).count())
+    }
+
     fn reached(&self, from: &PathBuf) -> BTreeSet<&PathBuf> {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(file) = next.pop() {

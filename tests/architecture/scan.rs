@@ -117,6 +117,16 @@ impl Source {
         found
     }
 
+    /// The traits that the file defines, wherever in it.
+    pub(crate) fn traits(&self) -> BTreeSet<String> {
+        let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
+        let named = |at: usize| match (code[at], code.get(at + 1)) {
+            (Token::Word(word), Some(Token::Word(name))) if word == "trait" => Some(name.clone()),
+            _ => None,
+        };
+        (0..code.len()).filter_map(named).collect()
+    }
+
     /// What the file imports, wherever in it: a name that two functions import differently counts
     /// twice.
     pub(crate) fn imports(&self) -> Vec<Import> {

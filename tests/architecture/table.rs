@@ -41,7 +41,7 @@ impl Table {
         }
         let mut rows = BTreeMap::new();
         for (floor, room, words) in cells {
-            let uses = allowed(&floors, floor, &words).map_err(|e| format!("{room}: {e}"))?;
+            let uses = allowed(&floors, &words).map_err(|e| format!("{room}: {e}"))?;
             rows.insert(room, Row { floor, uses });
         }
         let table = Table { rows };
@@ -70,6 +70,11 @@ impl Table {
         self.rows.get(room).is_some_and(|row| row.uses.contains(other))
     }
 
+    /// What the row of `room` names.
+    pub(crate) fn named(&self, room: &str) -> &BTreeSet<String> {
+        &self.rows[room].uses
+    }
+
     /// A room that can reach itself, if there is one.
     pub(crate) fn cycle(&self) -> Option<String> {
         self.rows
@@ -89,27 +94,13 @@ impl Table {
     }
 }
 
-/// The cell's words: room names, `all below`, `all below N`, a dash for none.
-fn allowed(
-    floors: &BTreeMap<String, u32>,
-    floor: u32,
-    cell: &str,
-) -> Result<BTreeSet<String>, String> {
-    let mut out = BTreeSet::new();
-    let words: Vec<&str> = cell.split([' ', ',']).filter(|w| !w.is_empty() && *w != "–").collect();
-    let mut rest = &words[..];
-    while let Some((word, tail)) = rest.split_first() {
-        rest = tail;
-        if *word == "all" && tail.first() == Some(&"below") {
-            let limit = tail.get(1).and_then(|n| n.parse().ok());
-            rest = &tail[if limit.is_some() { 2 } else { 1 }..];
-            let limit = limit.unwrap_or(floor);
-            out.extend(floors.iter().filter(|(_, f)| **f < limit).map(|(room, _)| room.clone()));
-        } else if floors.contains_key(*word) {
-            out.insert((*word).to_owned());
-        } else {
-            return Err(format!("`{word}` is no room"));
-        }
-    }
-    Ok(out)
+/// The cell's words: room names, a dash for none.
+fn allowed(floors: &BTreeMap<String, u32>, cell: &str) -> Result<BTreeSet<String>, String> {
+    let words = cell.split([' ', ',']).filter(|w| !w.is_empty() && *w != "–");
+    words
+        .map(|word| match floors.contains_key(word) {
+            true => Ok(word.to_owned()),
+            false => Err(format!("`{word}` is no room")),
+        })
+        .collect()
 }

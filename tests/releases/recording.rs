@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use surefoot::boot::Grade;
 use surefoot::device::Next;
-use surefoot::model::ReasonCode;
-use surefoot::update::{Ended, State};
+use surefoot::model::{ReasonCode, State};
+use surefoot::update::Ended;
 
 /// A release as it was.
 pub(crate) struct Release {

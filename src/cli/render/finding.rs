@@ -26,7 +26,7 @@ pub(super) fn why(why: &Why) -> String {
     }
     // What is told with its code below is not told twice.
     let over = |wait: &Wait| {
-        let over = wait.seconds.map(|s| format!(" (over in {})", crate::device::span(s)));
+        let over = wait.seconds.map(|s| format!(" (over in {})", crate::sys::clock::span(s)));
         over.unwrap_or_default()
     };
     let same = |wait: &Wait, one: &Condition| wait.text.starts_with(&one.text);

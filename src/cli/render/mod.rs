@@ -63,7 +63,7 @@ pub(super) fn event(told: &Numbered) -> String {
         Event::State { state, text } => format!("state {state}: {text}"),
         event => event.told().map_or_else(String::new, |told| told.line),
     };
-    format!("{} {line}", crate::device::utc(told.at))
+    format!("{} {line}", crate::sys::clock::utc(told.at))
 }
 
 pub(super) fn configuration(loaded: &Loaded, origin: bool) -> String {

@@ -1,14 +1,15 @@
 //! Where the device stands, and how it came there.
 
 use crate::cli::json;
-use crate::device::{Ended, Identity, Outcome, Running, Summary};
+use crate::device::{Running, Summary};
 use crate::inspect::Status;
 use crate::model::ByteLen;
+use crate::update::{Ended, Identity, Outcome};
 use std::fmt::Write;
 
 /// What anybody may know of an installation that runs, where the rest may not be looked at.
 pub(in crate::cli) fn running(running: &Running, as_json: bool) -> String {
-    let text = running.text(crate::device::now());
+    let text = running.text(crate::sys::clock::unix_seconds());
     match as_json {
         true => json::text(&serde_json::json!({
             "v": 1, "state": "installing", "summary": running.sentence(), "running": running,
@@ -33,7 +34,7 @@ pub(super) fn status(status: &Status) -> String {
         let _ = writeln!(out, "boot     [{}] {}", trouble.code, trouble.text);
     }
     if let Some(running) = &status.running {
-        let _ = writeln!(out, "at work  {}", running.text(crate::device::now()));
+        let _ = writeln!(out, "at work  {}", running.text(crate::sys::clock::unix_seconds()));
         if running.total > 0 {
             let (done, total) = (ByteLen(running.done), ByteLen(running.total));
             let doing = running.phase.map_or("", |phase| phase.doing());
@@ -56,7 +57,7 @@ pub(super) fn status(status: &Status) -> String {
     }
     if let Some(trial) = &status.trial {
         let limit = trial.bootlimit.map_or_else(|| "?".to_owned(), |l| l.to_string());
-        let left = trial.seconds_left.map(crate::device::span);
+        let left = trial.seconds_left.map(crate::sys::clock::span);
         let by = trial.deadline.as_ref().map_or_else(String::new, |d| format!(" (`{d}`)"));
         let left = left.map_or_else(String::new, |l| format!(", {l} left to decide it{by}"));
         let (slot, count) = (trial.slot, trial.bootcount);
@@ -68,7 +69,7 @@ pub(super) fn status(status: &Status) -> String {
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
         let how = crate::inspect::ended_in_words(ended, status.last.drill);
-        let _ = writeln!(out, "last     {how} {to}, {}", crate::device::utc(at));
+        let _ = writeln!(out, "last     {how} {to}, {}", crate::sys::clock::utc(at));
         let home = status.last.drill.is_some() && ended == Ended::RolledBack;
         if let Some(reason) = status.last.reason.filter(|_| !home) {
             // Several have a line each.
@@ -144,7 +145,7 @@ pub(super) fn history(outcomes: &[Outcome]) -> String {
         let _ = writeln!(
             out,
             "{:<22} {how:<12} {} -> {} (slot {}){reason}{by}  {}{unchecked}",
-            crate::device::utc(end.at),
+            crate::sys::clock::utc(end.at),
             end.work.from,
             end.work.to,
             end.work.slot,

@@ -1,7 +1,8 @@
 //! What an installation does or would do, and what stands in a slot.
 
 use super::finding::findings;
-use crate::device::{Installed, Judgement, SlotVerdict};
+use crate::device::{Installed, Judgement};
+use crate::install::SlotVerdict;
 use crate::model::{ByteLen, Identifier, SlotId};
 
 pub(super) fn installed(installed: &Installed) -> String {

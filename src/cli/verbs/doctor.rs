@@ -3,7 +3,6 @@
 use crate::cli::context::{Context, refused};
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
-use crate::device;
 use crate::inspect::Diagnosis;
 use crate::request::{Client, Daemon, Here, Request};
 use clap::Args;
@@ -18,7 +17,8 @@ pub(in crate::cli) struct Doctor {
 impl Doctor {
     /// A user who may not look for himself asks the daemon.
     pub(super) fn run(self, context: &Context) -> Printed {
-        let daemon = Daemon::find(&context.settings()?.run).filter(|_| !device::is_root());
+        let daemon =
+            Daemon::find(&context.settings()?.run).filter(|_| !crate::sys::host::is_root());
         let answer = match daemon {
             Some(daemon) => daemon.ask(Request::Doctor, &context.sink)?,
             None => Here::alone(&context.place).ask(Request::Doctor, &context.sink)?,

@@ -3,7 +3,7 @@
 use crate::cli::context::{Context, usage};
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
-use crate::device::parse_duration;
+use crate::model::parse_duration;
 use crate::request::Request;
 use clap::Args;
 

@@ -4,9 +4,10 @@ use crate::cli::context::Context;
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
 use crate::cli::printed::print;
-use crate::device::{self, Reboot};
+use crate::device;
 use crate::request::Request;
 use crate::source::Source;
+use crate::update::Reboot;
 use clap::{Args, ValueHint};
 
 /// Verify an artifact, write it to the slot that does not run, and arm it

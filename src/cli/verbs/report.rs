@@ -4,7 +4,6 @@ use crate::cli::context::Context;
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
 use crate::cli::render;
-use crate::device;
 use crate::request::{Client, Daemon, Here, Request};
 use clap::Args;
 use serde_json::json;
@@ -45,7 +44,7 @@ impl Report {
             self.output.as_ref().and_then(|file| file.extension()).is_some_and(|x| x == "json");
         let text = render::response(&answer, context.json || named);
         let Some(file) = &self.output else { return Ok(text) };
-        device::write_foreign(file, text.as_bytes())?;
+        crate::sys::durable::write_foreign(file, text.as_bytes())?;
         Ok(String::new())
     }
 }

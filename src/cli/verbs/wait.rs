@@ -2,9 +2,8 @@
 
 use crate::cli::context::{Context, usage};
 use crate::cli::end::Printed;
-use crate::device::{State, parse_duration};
 use crate::inspect::Status;
-use crate::model::{Failure, ReasonCode};
+use crate::model::{Failure, ReasonCode, State, parse_duration};
 use crate::request::Request;
 use clap::Args;
 use std::time::{Duration, Instant};

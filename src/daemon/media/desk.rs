@@ -1,11 +1,12 @@
 //! What a visit asks of the device.
 
-use crate::device::{Installed, Judgement, Reboot};
+use crate::device::{Installed, Judgement};
 use crate::event::{Nowhere, Sink};
 use crate::inspect::Status;
 use crate::model::Result;
 use crate::request::{Client, Request};
 use crate::source::Source;
+use crate::update::Reboot;
 
 /// Where it stands.
 pub(super) fn status(desk: &dyn Client) -> Result<Status> {

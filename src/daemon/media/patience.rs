@@ -2,9 +2,9 @@
 
 use super::desk;
 use super::shelf::Shelf;
-use crate::device::{Installed, State};
+use crate::device::Installed;
 use crate::inspect::Status;
-use crate::model::{Class, Failure, ReasonCode, Result};
+use crate::model::{Class, Failure, ReasonCode, Result, State};
 use crate::request::Client;
 use crate::stick::{Board, Shown};
 use crate::sys::{clock, signals};

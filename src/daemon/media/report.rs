@@ -2,12 +2,12 @@
 
 use super::visit::Ending;
 use crate::config::Settings;
-use crate::device::{Ended, utc};
 use crate::inspect::{Status, ended_in_words};
 use crate::model::{ByteLen, Digest, ReasonCode, Result, printable};
 use crate::stick::{Judged, Shown};
-use crate::sys::clock;
-use crate::sys::host;
+use crate::sys::clock::utc;
+use crate::sys::{clock, host};
+use crate::update::Ended;
 use serde::Serialize;
 use std::fmt::Write;
 

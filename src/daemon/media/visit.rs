@@ -3,12 +3,13 @@
 use super::desk;
 use super::patience::{patiently, wait_until_decided};
 use super::shelf::Shelf;
-use crate::device::{Ended, Installed, Judgement, Next};
+use crate::device::{Installed, Judgement, Next};
 use crate::event::{Event, Phase, Sink};
 use crate::inspect::Status;
 use crate::model::{Class, Failure, ReasonCode};
 use crate::request::Client;
 use crate::stick::{Board, Came, Choice, Judged, Shown, Verdict, advice, choose, fates, summary};
+use crate::update::Ended;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 use super::machine::{Machine, Said};
 use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
-use crate::model::{Against, Digest, Failing, ReasonCode, SlotId};
+use crate::model::{Against, Digest, Failing, ReasonCode, SlotId, State};
 use crate::update::{
-    Allowed, Done, EnvView, Facts, Journal, Named, Phase, Rules, Standing, State, Step, Target,
-    Then, Wish, Work, wanted,
+    Allowed, Done, EnvView, Facts, Journal, Named, Phase, Rules, Standing, Step, Target, Then,
+    Wish, Work, wanted,
 };
 
 /// All that `decide` can see.

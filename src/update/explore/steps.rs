@@ -3,7 +3,8 @@
 use super::machine::{Machine, Said};
 use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
-use crate::update::{Ended, Phase, State};
+use crate::model::State;
+use crate::update::{Ended, Phase};
 
 /// The worlds next to one.
 #[derive(Default)]
