@@ -101,12 +101,12 @@ fn in_trial(world: &World, slot: SlotId, boot: &BootFacts) -> Result<String> {
 }
 
 /// How the trial ended, if it has. A trial that is left goes on being recorded until the system
-/// goes down.
+/// goes down, and one that was decided until the journal says how.
 fn decision(world: &World, slot: SlotId) -> Option<String> {
     let boot = world.boot.look().ok()?;
     let journal = world.load_journal();
-    let leaves = matches!(journal.phase, Phase::Returning { .. });
-    if leaves || boot.trial && boot.slot == Some(slot) {
+    let open = matches!(journal.phase, Phase::Returning { .. } | Phase::Trying { .. });
+    if open || boot.trial && boot.slot == Some(slot) {
         return None;
     }
     let how = journal.last.as_ref().filter(|l| l.work.slot == slot).map(|l| l.outcome);
