@@ -6,7 +6,7 @@ use crate::boot::{Bootloader, GIVE_BACK_MAX, Loader};
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
-use crate::model::{Failure, Identifier, ReasonCode};
+use crate::model::{Failure, Identifier, ReasonCode, StateFile};
 use crate::slot::{HardwareSource, SlotNames};
 use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
@@ -118,7 +118,8 @@ impl Settings {
             return Err(wrong);
         };
         let state = path(device.state, "/data/surefoot");
-        let inbox = merged.inbox.folder.map_or_else(|| state.join("inbox"), |f| folder.join(f));
+        let inbox =
+            merged.inbox.folder.map_or_else(|| StateFile::INBOX.within(&state), |f| folder.join(f));
         Ok(Settings {
             device: DeviceSettings {
                 product,

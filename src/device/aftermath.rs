@@ -5,16 +5,16 @@ use super::moments;
 use super::world::World;
 use crate::event::Sink;
 use crate::hooks::Moment;
-use crate::model::Result;
+use crate::model::{Result, StateFile};
 use crate::sys::durable;
 use crate::update::{Ended, Outcome, Phase};
 use std::path::PathBuf;
 
-const LIMIT: u64 = 4096;
+const LIMIT: u64 = StateFile::AFTERMATH.limit;
 
 impl World {
     fn aftermath_file(&self) -> PathBuf {
-        self.settings.device.state.join("aftermath")
+        StateFile::AFTERMATH.within(&self.settings.device.state)
     }
 }
 

@@ -1,13 +1,13 @@
 //! That this board has come back from a bad system: the file that a drill leaves.
 
 use super::world::World;
-use crate::model::{ReasonCode, Result, Txn, WithReason, document};
+use crate::model::{ReasonCode, Result, StateFile, Txn, WithReason, document};
 use crate::sys::{clock, durable};
 use crate::update::{Drill, Journal, Outcome, Phase};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-const LIMIT: u64 = 4096;
+const LIMIT: u64 = StateFile::DRILL.limit;
 
 /// A longer way home is a clock that was set, and no measurement.
 const LONGEST: u64 = 86_400;
@@ -52,11 +52,11 @@ pub(super) struct Begun {
 
 impl World {
     fn certificate_file(&self) -> PathBuf {
-        self.settings.device.state.join("drill.json")
+        StateFile::DRILL.within(&self.settings.device.state)
     }
 
     pub(super) fn begun_file(&self) -> PathBuf {
-        self.settings.device.state.join("drill-begun.json")
+        StateFile::DRILL_BEGUN.within(&self.settings.device.state)
     }
 
     /// The certificate of the last drill that came home, if there was one.

@@ -4,7 +4,7 @@ use super::readiness::{self, Before};
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::{Baseline, CAN_UPDATE_AGAIN, Check, Eyes, Outcome, Seen, Verdict, look, weigh};
-use crate::model::{Condition, Failure, ReasonCode, Result, WithReason, document};
+use crate::model::{Condition, Failure, ReasonCode, Result, StateFile, WithReason, document};
 use crate::sys::{clock, durable, stop};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// More than any list of checks needs.
-const LIMIT: u64 = 256 * 1024;
+const LIMIT: u64 = StateFile::BASELINE.limit;
 
 impl World {
     /// Looks at everything once. The built-in check comes first; where nothing is configured it
@@ -54,7 +54,10 @@ impl World {
     fn can_update_again(&self) -> Result<()> {
         readiness::gate(self, Before::Commit)?;
         // Not from what is set aside: the next update needs more than that.
-        durable::write_strictly(&self.settings.device.state.join("can-update-again"), b"yes\n")
+        durable::write_strictly(
+            &StateFile::CAN_UPDATE.within(&self.settings.device.state),
+            b"yes\n",
+        )
     }
 
     /// Sets room aside, so that a device whose data partition is full can still say what it does.
@@ -65,7 +68,7 @@ impl World {
     }
 
     fn baseline_file(&self) -> PathBuf {
-        self.settings.device.state.join("baseline.json")
+        StateFile::BASELINE.within(&self.settings.device.state)
     }
 
     /// What passed before the update that is on trial. Lost or foreign, every check is as it is

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::boot::{BootFacts, Grade, overall};
-use crate::model::{ByteLen, Failure, ReasonCode, Result};
+use crate::model::{ByteLen, Failure, ReasonCode, Result, StateFile};
 use crate::sys::{durable, host};
 use std::path::Path;
 
@@ -12,16 +12,9 @@ pub(crate) const ROOM: u64 = 1 << 20;
 /// Files that an update makes, a few at a time.
 const FILES: u64 = 8;
 
-/// What an update cannot do without.
-const WRITTEN: [&str; 7] = [
-    "lock",
-    "journal.0",
-    "journal.0.new",
-    "journal.1",
-    "journal.1.new",
-    "baseline.json",
-    "baseline.json.new",
-];
+/// What an update cannot do without; a file is written beside its place, as `NAME.new`.
+const WRITTEN: [StateFile; 4] =
+    [StateFile::LOCK, StateFile::JOURNAL[0], StateFile::JOURNAL[1], StateFile::BASELINE];
 
 /// Whether the file system of the state folder has `needed` bytes and some files to spare; how many
 /// bytes are free, with those that were set aside. `NO_SPACE` if not.
@@ -59,8 +52,8 @@ fn enough(free: u64, aside: u64, files: Option<u64>, needed: u64, state: &Path) 
 /// Whether what an update writes in the state folder can be replaced. A rename replaces anything
 /// but a folder, also a link or a FIFO, without following or opening it.
 pub(super) fn sound_files(state: &Path) -> Result<()> {
-    for name in WRITTEN {
-        let path = state.join(name);
+    let beside = |file: StateFile| state.join(format!("{}.new", file.name));
+    for path in WRITTEN.into_iter().flat_map(|file| [file.within(state), beside(file)]) {
         if let Ok(found) = std::fs::symlink_metadata(&path)
             && found.is_dir()
         {

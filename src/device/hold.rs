@@ -2,7 +2,9 @@
 
 use super::world::World;
 use crate::event::{Event, Sink};
-use crate::model::{Failure, REASON_MAX, ReasonCode, Result, WithReason, document, printable};
+use crate::model::{
+    Failure, REASON_MAX, ReasonCode, Result, StateFile, WithReason, document, printable,
+};
 use crate::sys::lock::FileLock;
 use crate::sys::{clock, durable};
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// More than any hold needs.
-const LIMIT: u64 = 4096;
+const LIMIT: u64 = StateFile::HOLD.limit;
 
 /// Why automatic updates are stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,13 +43,13 @@ impl Hold {
 
 impl World {
     fn hold_file(&self) -> PathBuf {
-        self.settings.device.state.join("hold.json")
+        StateFile::HOLD.within(&self.settings.device.state)
     }
 
     /// Of its own: a hold can be set while an installation runs, and stops it if nobody asked for it.
     fn hold_lock(&self) -> Result<FileLock> {
         self.state_folder()?;
-        let lock = self.settings.device.state.join("hold.lock");
+        let lock = StateFile::HOLD_LOCK.within(&self.settings.device.state);
         FileLock::take(&lock, Duration::from_secs(5))
     }
 

@@ -5,13 +5,15 @@ use super::world::World;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Context, Hands, Hook, Log, Moment, Permission, run};
-use crate::model::{Against, By, Digest, Failing, ReasonCode, Result, Txn, WithReason, document};
+use crate::model::{
+    Against, By, Digest, Failing, ReasonCode, Result, StateFile, Txn, WithReason, document,
+};
 use crate::sys::durable;
 use crate::update::{Drill, Outcome, Work};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-const LIMIT: u64 = 64 * 1024;
+const LIMIT: u64 = StateFile::FIRST_BOOT.limit;
 
 /// Asks or tells all programs of a moment.
 pub(super) fn at(world: &World, moment: Moment, work: &Work, sink: &dyn Sink) -> Permission {
@@ -71,7 +73,7 @@ struct Prepared {
 }
 
 fn prepared_file(world: &World) -> PathBuf {
-    world.settings.device.state.join("first-boot.json")
+    StateFile::FIRST_BOOT.within(&world.settings.device.state)
 }
 
 /// A hook that speaks against a system, by its name and moment.

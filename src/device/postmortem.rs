@@ -12,8 +12,8 @@ use crate::blackbox::{
 use crate::event::{Event, Sink};
 use crate::health::{Outcome as Found, Seen};
 use crate::model::{
-    Against, Digest, Failing, Failure, ReasonCode, Result, SlotId, Txn, WithReason, both_ends,
-    document, printable,
+    Against, Digest, Failing, Failure, ReasonCode, Result, SlotId, StateFile, Txn, WithReason,
+    both_ends, document, printable,
 };
 use crate::sys::durable;
 use crate::sys::process::{Children, Runner};
@@ -166,12 +166,11 @@ impl Postmortem {
 }
 
 fn file(world: &World) -> PathBuf {
-    world.settings.device.state.join("postmortem.json")
+    StateFile::POSTMORTEM.within(&world.settings.device.state)
 }
 
 fn load(world: &World) -> Option<Postmortem> {
-    let limit = u64::try_from(LIMIT * 2).unwrap_or(u64::MAX);
-    let bytes = durable::read(&file(world), limit).ok().flatten()?;
+    let bytes = durable::read(&file(world), StateFile::POSTMORTEM.limit).ok().flatten()?;
     document(&bytes)
 }
 
@@ -358,7 +357,7 @@ fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
 impl World {
     /// The folder of the black box.
     pub(super) fn black_box(&self) -> PathBuf {
-        self.settings.device.state.join("blackbox")
+        StateFile::BLACK_BOX.within(&self.settings.device.state)
     }
 
     /// What the black box holds of one move.

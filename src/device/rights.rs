@@ -2,15 +2,18 @@
 //! it, and the one who may read it is named.
 
 use crate::config::Settings;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, StateFile};
 use crate::sys::host;
 use std::path::{Path, PathBuf};
 
 /// `NOT_ALLOWED` where an ordinary user may not read something that every answer leans on.
 pub fn may_look(settings: &Settings) -> Result<()> {
     let state = &settings.device.state;
-    let files = ["journal.0", "journal.1", "history.jsonl", "floor.0", "floor.1", "hold.json"];
-    let kept = files.map(|name| state.join(name));
+    let copies = StateFile::JOURNAL.into_iter().chain(StateFile::FLOOR);
+    let kept: Vec<_> = copies
+        .chain([StateFile::HISTORY, StateFile::HOLD])
+        .map(|kept| kept.within(state))
+        .collect();
     let (_, bootloader) = settings.bootloader.described_by();
     let all = [settings.device.disk.as_path(), bootloader, &settings.trust_file, state];
     let kept = kept.iter().chain(settings.device.booted.as_ref()).map(PathBuf::as_path);

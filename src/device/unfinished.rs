@@ -4,14 +4,14 @@
 use super::installation::Installation;
 use super::look::rested;
 use super::world::World;
-use crate::model::{Digest, Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{Digest, Failure, ReasonCode, Result, StateFile, WithReason, printable};
 use crate::sys::durable;
 use crate::update::{Allowed, Phase, Then, Work};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// More than any order needs.
-const LIMIT: u64 = 16 * 1024;
+const LIMIT: u64 = StateFile::BEGUN.limit;
 
 /// What was asked for, as it is kept over a power cut.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub enum Unfinished {
 
 impl World {
     fn begun_installation(&self) -> PathBuf {
-        self.settings.device.state.join("begun.json")
+        StateFile::BEGUN.within(&self.settings.device.state)
     }
 }
 

@@ -7,7 +7,9 @@ use crate::boot::{BootControl, BootFacts};
 use crate::config::Settings;
 use crate::disk::Disk;
 use crate::health::{Remote, Seen};
-use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
+use crate::model::{
+    Digest, Failure, Identifier, ReasonCode, Result, SlotId, StateFile, WithReason,
+};
 use crate::slot::{self, Layout, OpenPart};
 use crate::sys::lock::{FileLock, Holder, holder};
 use crate::sys::process::{Children, Runner};
@@ -241,7 +243,7 @@ impl World {
         self.state_folder()?;
         let refuse = |what: String| Failure::new(ReasonCode::StateNotDurable, what);
         let state = &self.settings.device.state;
-        FileLock::take(&state.join("lock"), patience).map_err(|f| match f.code() {
+        FileLock::take(&StateFile::LOCK.within(state), patience).map_err(|f| match f.code() {
             ReasonCode::Busy | ReasonCode::NoSpace | ReasonCode::NotAllowed => f,
             _ => refuse(f.detail().to_owned()),
         })
@@ -261,7 +263,8 @@ impl World {
 
     /// Whether nobody is at work, as far as can be seen without making or holding anything.
     pub fn is_free(&self) -> bool {
-        holder(&self.settings.device.state.join("lock")).map_or(true, |by| by == Holder::Nobody)
+        holder(&StateFile::LOCK.within(&self.settings.device.state))
+            .map_or(true, |by| by == Holder::Nobody)
     }
 
     /// Seconds since 1970.

@@ -1,7 +1,7 @@
 //! What hooks have said, kept for whoever asks later. Nothing is decided by it.
 
 use super::{Answer, Moment};
-use crate::model::{ReasonCode, Result, WithReason, printable, printable_lines};
+use crate::model::{ReasonCode, Result, StateFile, WithReason, printable, printable_lines};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -61,13 +61,13 @@ struct Written<'a> {
 impl Log {
     /// The log in this folder.
     pub fn new(state: &Path) -> Log {
-        Log { path: state.join("hooks.json") }
+        Log { path: StateFile::HOOKS.within(state) }
     }
 
     /// All runs that are kept, oldest first. A file that is missing or damaged holds none.
     pub fn load(&self) -> Vec<Report> {
-        let limit = u64::try_from(LIMIT).unwrap_or(u64::MAX);
-        let bytes = durable::read(&self.path, limit).ok().flatten().unwrap_or_default();
+        let bytes =
+            durable::read(&self.path, StateFile::HOOKS.limit).ok().flatten().unwrap_or_default();
         let runs = serde_json::from_slice(&bytes).map_or_else(|_| Vec::new(), |r: Read| r.runs);
         let mut runs: Vec<Report> = runs
             .into_iter()

@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::event::Nowhere;
 use crate::hooks::Log;
 use crate::model::{
-    Failure, ReasonCode, Result, WithReason, line_document, printable, shown_document,
+    Failure, ReasonCode, Result, StateFile, WithReason, line_document, printable, shown_document,
 };
 use crate::sys::{clock, durable, files, host, mounts};
 use serde::Serialize;
@@ -85,8 +85,8 @@ fn of_settings(loaded: &Loaded, equip: &dyn Fn(&mut World), out: &mut Map<String
     let state = &settings.device.state;
     put("files", files(state));
     put("hooks", hooks(state));
-    put("drill", file(&state.join("drill.json"), 16 * 1024));
-    let boots = blackbox::read(&state.join("blackbox")).into_iter().map(|boot| {
+    put("drill", file(state, StateFile::DRILL));
+    let boots = blackbox::read(&StateFile::BLACK_BOX.within(state)).into_iter().map(|boot| {
         let lines: Vec<_> = boot.lines.into_iter().map(|l| words(&l.text)).collect();
         json!({ "boot": boot.head, "lines": lines, "end": boot.end })
     });
@@ -153,8 +153,8 @@ fn files(state: &Path) -> Value {
 }
 
 /// A file of ours as it is: a document, or else its text.
-fn file(path: &Path, limit: u64) -> Value {
-    match durable::read(path, limit) {
+fn file(state: &Path, kept: StateFile) -> Value {
+    match durable::read(&kept.within(state), kept.limit) {
         Ok(None) => Value::Null,
         Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
             Ok(value) => shown_document(redacted(value)),
@@ -171,7 +171,7 @@ fn hooks(state: &Path) -> Value {
         let told = json!({ "v": 1, "runs": runs });
         if runs.is_empty() {
             // Missing, or of another form.
-            return file(&state.join("hooks.json"), HOOKS_MAX);
+            return file(state, StateFile { limit: HOOKS_MAX, ..StateFile::HOOKS });
         }
         if u64::try_from(told.to_string().len()).is_ok_and(|len| len <= HOOKS_MAX) {
             return redacted(told);

@@ -8,11 +8,13 @@ pub(crate) mod corpus;
 mod duration;
 mod ends;
 mod failure;
+
 mod line;
 mod numbers;
 mod owner;
 mod reason;
 mod state;
+mod state_file;
 mod text;
 
 pub use against::{Against, By, Failing};
@@ -29,4 +31,5 @@ pub use numbers::{ByteLen, Digest, KeyId};
 pub use owner::Owner;
 pub use reason::{Class, ReasonCode};
 pub use state::State;
+pub use state_file::{Format, StateFile};
 pub use text::{Identifier, PART_BOOT, PART_ROOTFS, SlotId, Txn, Version};

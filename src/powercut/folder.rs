@@ -3,7 +3,7 @@
 use super::broken;
 use crate::config::{Where, load};
 use crate::device::World;
-use crate::model::{Result, SlotId};
+use crate::model::{Format, Result, SlotId, StateFile};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ impl Folder {
     /// The name of a file in the state folder.
     pub(super) fn state_name(&self, path: &str) -> Option<String> {
         let name = path.strip_prefix(&self.state)?.strip_prefix('/')?;
-        (name != "lock").then(|| name.to_owned())
+        is_kept(name).then(|| name.to_owned())
     }
 
     pub(super) fn disk(&self) -> PathBuf {
@@ -51,7 +51,7 @@ impl Folder {
             for entry in std::fs::read_dir(self.path.join("state"))? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if name != "lock" {
+                if is_kept(&name) {
                     files.insert(name, std::fs::read(entry.path())?);
                 }
             }
@@ -101,3 +101,8 @@ impl Folder {
 
 /// The files of the state folder.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// Whether the bytes of this file count: not those of a lock, nor of what keeps room free.
+fn is_kept(name: &str) -> bool {
+    StateFile::named(name).is_none_or(|kept| kept.format != Format::Empty)
+}

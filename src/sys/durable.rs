@@ -2,7 +2,7 @@
 
 use super::files;
 use super::power::{self, Deed};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, StateFile};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What is set aside for a day on which somebody else has filled the disk: so many files of this
 /// length. Each is good for one [`write`] of at most as many bytes.
-const RESERVED: std::ops::Range<u32> = 0..8;
-const RESERVE_LEN: u64 = 32 * 1024;
+const RESERVE_LEN: u64 = StateFile::RESERVE[0].limit;
 
 /// With less room than this nothing is set aside: what an update needs anyway, and the reserve.
 const ROOMY: u64 = 5 * 8 * RESERVE_LEN;
@@ -70,7 +69,7 @@ fn spare(path: &Path, bytes: &[u8]) -> Option<Result<()>> {
     }
     let beside = &beside(path);
     let folder = folder_of(path);
-    let taken = RESERVED.map(|n| folder.join(format!("reserve.{n}"))).find(|reserve| {
+    let taken = StateFile::RESERVE.map(|file| file.within(folder)).into_iter().find(|reserve| {
         files::own(reserve).is_ok()
             && power::acting(Deed::Rename(reserve, beside), || fs::rename(reserve, beside)).is_ok()
     });
@@ -88,7 +87,8 @@ fn spare(path: &Path, bytes: &[u8]) -> Option<Result<()>> {
 /// Sets aside room in `folder` for a few writes, where there is plenty. Whatever fails is no
 /// failure: the day may never come.
 pub fn reserve(folder: &Path) {
-    let missing = || RESERVED.map(|n| folder.join(format!("reserve.{n}"))).filter(|p| !p.exists());
+    let missing =
+        || StateFile::RESERVE.map(|file| file.within(folder)).into_iter().filter(|p| !p.exists());
     if missing().next().is_none() || !super::host::free_bytes(folder).is_ok_and(|f| f >= ROOMY) {
         return;
     }
@@ -102,7 +102,8 @@ pub fn reserve(folder: &Path) {
 
 /// How many bytes [`reserve`] has set aside in `folder`.
 pub fn reserved(folder: &Path) -> u64 {
-    let lengths = RESERVED.map(|n| fs::symlink_metadata(folder.join(format!("reserve.{n}"))));
+    let files = StateFile::RESERVE.into_iter().map(|file| file.within(folder));
+    let lengths = files.map(fs::symlink_metadata);
     lengths.filter_map(|found| Some(found.ok()?.len())).sum()
 }
 

@@ -5,14 +5,14 @@
 //! the journal after a commit, so that a power cut anywhere only means that it is written again.
 
 use super::{Ended, Identity, Label, Named, Outcome};
-use crate::model::{Digest, KeyId, ReasonCode, Result, SlotId, WithReason, document};
+use crate::model::{Digest, KeyId, ReasonCode, Result, SlotId, StateFile, WithReason, document};
 use crate::sys::durable;
 use crate::trust::{PublicKey, Role, Trust};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
-const LIMIT: u64 = 32 * 1024;
+const LIMIT: u64 = StateFile::COMMITTED[0].limit;
 
 /// More keys than a trust file has room for; the ones that were seen last stay.
 const KEYS_MAX: usize = 128;
@@ -174,7 +174,7 @@ impl CommittedStore {
     }
 
     fn path(&self, copy: usize) -> PathBuf {
-        self.folder.join(format!("committed.{copy}"))
+        StateFile::COMMITTED[copy].within(&self.folder)
     }
 
     fn copies(&self) -> [(Option<(u64, Memory)>, bool); 2] {

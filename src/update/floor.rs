@@ -3,7 +3,7 @@
 //! Two copies, each one line under a checksum, written one after the other; the higher valid one
 //! counts, so a torn write never lowers it.
 
-use crate::model::Result;
+use crate::model::{Result, StateFile};
 use crate::sys::durable;
 use std::path::{Path, PathBuf};
 
@@ -29,14 +29,14 @@ impl FloorStore {
     }
 
     fn path(&self, copy: usize) -> PathBuf {
-        self.folder.join(format!("floor.{copy}"))
+        StateFile::FLOOR[copy].within(&self.folder)
     }
 
     /// The higher of the valid copies.
     pub fn load(&self) -> Floor {
         let mut floor = Floor { epoch: 0, damaged: false };
         for copy in [0, 1] {
-            match durable::read(&self.path(copy), 256) {
+            match durable::read(&self.path(copy), StateFile::FLOOR[copy].limit) {
                 Ok(None) => {}
                 Ok(Some(bytes)) => match decode(&bytes) {
                     Some(epoch) => floor.epoch = floor.epoch.max(epoch),

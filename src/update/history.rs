@@ -1,13 +1,13 @@
 //! Every move that ended, one JSON line each, for people. Nothing is decided by it.
 
 use super::Outcome;
-use crate::model::{ReasonCode, Result, WithReason, document};
+use crate::model::{ReasonCode, Result, StateFile, WithReason, document};
 use crate::sys::{durable, files};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Past this the older half is dropped: a data partition is not a library.
-const LIMIT: u64 = 256 * 1024;
+const LIMIT: u64 = StateFile::HISTORY.limit / 2;
 
 /// The history file.
 #[derive(Debug, Clone)]
@@ -21,12 +21,12 @@ const NEWEST: usize = 16;
 impl History {
     /// The history in this folder.
     pub fn new(folder: &Path) -> History {
-        History { path: folder.join("history.jsonl") }
+        History { path: StateFile::HISTORY.within(folder) }
     }
 
     /// All of it, oldest first. A torn or foreign line is left out.
     pub fn load(&self) -> Vec<Outcome> {
-        let bytes = files::read_own(&self.path, LIMIT * 2).unwrap_or_default();
+        let bytes = files::read_own(&self.path, StateFile::HISTORY.limit).unwrap_or_default();
         parse(&bytes).collect()
     }
 
@@ -38,7 +38,7 @@ impl History {
         let line = |o: &Outcome| {
             serde_json::to_string(&o.stored()).reason(ReasonCode::Internal, "history")
         };
-        let bytes = match files::read_own(&self.path, LIMIT * 2) {
+        let bytes = match files::read_own(&self.path, StateFile::HISTORY.limit) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             Err(e) if e.kind() == ErrorKind::InvalidInput => {

@@ -8,14 +8,13 @@
 //! format adds without a new number, an older program of that format ignores.
 
 use super::{Ended, Journal, Outcome, Phase};
-use crate::model::{Failure, ReasonCode, Result, WithReason, document};
+use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
 use crate::sys::durable;
 use std::path::{Path, PathBuf};
 
 /// The formats that this program reads; it writes the newest, but see [`JournalStore::save`].
 const OLDEST: u32 = 1;
 const NEWEST: u32 = 1;
-const LIMIT: u64 = 256 * 1024;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +51,11 @@ impl JournalStore {
     }
 
     fn path(&self, generation: usize) -> PathBuf {
-        self.folder.join(format!("journal.{generation}"))
+        StateFile::JOURNAL[generation].within(&self.folder)
     }
 
     fn generations(&self) -> [(Option<Generation>, bool); 2] {
-        [0, 1].map(|g| match durable::read(&self.path(g), LIMIT) {
+        [0, 1].map(|g| match durable::read(&self.path(g), StateFile::JOURNAL[g].limit) {
             Ok(None) => (None, false),
             Ok(Some(bytes)) => (decode(&bytes, self.newest), true),
             Err(_) => (None, true),

@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::daemon::core::{Bell, Core};
 use crate::device;
 use crate::event::{Event, Sink};
-use crate::model::{Class, Failure, ReasonCode, Result, WithReason, printable};
+use crate::model::{Class, Failure, ReasonCode, Result, StateFile, WithReason, printable};
 use crate::request::Daemon;
 use crate::source::Source;
 use crate::stick::{Board, Shown, Verdict, is_artifact};
@@ -219,7 +219,7 @@ fn sweep(settings: &Settings, by_hand: bool, news: &Bell) -> Result<Option<(Endi
         choice: visit.choice,
         result: (&visit.ending).into(),
     };
-    file(&settings.device.state.join("outbox"), &report)?;
+    file(&StateFile::OUTBOX.within(&settings.device.state), &report)?;
     // One that came meanwhile, or that nobody has judged, is the next look's.
     let mut left = shelf.0.len() > report.candidates.len();
     for ((_, _, path, known), judged) in shelf.0.iter().zip(&report.candidates) {
