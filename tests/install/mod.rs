@@ -5,6 +5,7 @@
     reason = "a test that fails may panic"
 )]
 
+mod parts;
 mod refused;
 mod resume;
 mod standing;

@@ -49,7 +49,7 @@ fn a_release_that_shares_chunks_writes_the_others() {
 }
 
 /// An image whose superblock says ext4, never mounted.
-fn ext4() -> Vec<u8> {
+pub(super) fn ext4() -> Vec<u8> {
     let mut image = image(13, 4 << 20);
     image[1024..2048].fill(0);
     image[1024 + 0x38..][..2].copy_from_slice(&[0x53, 0xef]);
@@ -83,7 +83,7 @@ fn a_slot_is_compared_with_its_record() {
     assert_eq!(damaged.code(), ReasonCode::SlotDamaged);
 }
 
-fn verdict(device: &Device) -> SlotVerdict {
+pub(super) fn verdict(device: &Device) -> SlotVerdict {
     verify_slot(&device.slot(), &trust(), nowhere()).unwrap()
 }
 

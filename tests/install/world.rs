@@ -205,16 +205,33 @@ pub(crate) fn of_stream(artifact: &[u8]) -> (Verified<Release>, Source) {
 pub(crate) struct Device {
     _folder: tempfile::TempDir,
     path: PathBuf,
+    names: SlotNames,
     pub(crate) target: Target,
 }
 
 impl Device {
     pub(crate) fn new() -> Device {
+        Device::made(None, SlotNames::default())
+    }
+
+    /// Its slots have a boot part, which carries the record.
+    pub(crate) fn of_two_parts() -> Device {
+        let slot = |letter| [format!("boot-{letter}"), format!("rootfs-{letter}")];
+        Device::made(Some(3 << 20), SlotNames::parse(&slot('a'), &slot('b')).unwrap())
+    }
+
+    /// The same disk with other words in `[slots]`.
+    pub(crate) fn named(&mut self, a: &[&str], b: &[&str]) {
+        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        self.names = SlotNames::parse(&owned(a), &owned(b)).unwrap();
+    }
+
+    fn made(boot_part: Option<u64>, names: SlotNames) -> Device {
         let folder = crate::common::scratch();
         let path = folder.path().join("disk.img");
         let card = Card {
             slot_size: SLOT_LEN as u64,
-            boot_part: None,
+            boot_part,
             disk_size: None,
             counter: Some(Counter::Uboot),
             board: &[],
@@ -223,7 +240,7 @@ impl Device {
         };
         make(&path, &card).unwrap();
         let target = Target { product: name("test"), compatible: name("board"), hardware: None };
-        Device { _folder: folder, path, target }
+        Device { _folder: folder, path, names, target }
     }
 
     pub(crate) fn of_revision(revision: &str) -> Device {
@@ -234,11 +251,11 @@ impl Device {
 
     fn open(&self) -> (Disk, Layout) {
         let disk = Disk::open(&self.path).unwrap();
-        let layout = Layout::find(&disk.table().unwrap(), &SlotNames::default()).unwrap();
+        let layout = Layout::find(&disk.table().unwrap(), &self.names).unwrap();
         (disk, layout)
     }
 
-    /// The one part of slot b.
+    /// The first part of slot b.
     pub(crate) fn part(&self) -> Part {
         self.open().1.parts(SlotId::B)[0].clone()
     }
@@ -263,12 +280,17 @@ impl Device {
         self.disk_bytes()[self.slot_range()].to_vec()
     }
 
-    /// Changes slot b behind everybody's back.
+    /// Changes the first part of slot b behind everybody's back.
     pub(crate) fn tamper(&self, offset: usize, bytes: &[u8]) {
+        self.tamper_with(0, offset, bytes);
+    }
+
+    /// The same of the `nth` part.
+    pub(crate) fn tamper_with(&self, nth: usize, offset: usize, bytes: &[u8]) {
         use std::os::unix::fs::FileExt;
         let file = std::fs::OpenOptions::new().write(true).open(&self.path).unwrap();
-        let at = self.slot_range().start + offset;
-        file.write_all_at(bytes, at as u64).unwrap();
+        let at = self.open().1.parts(SlotId::B)[nth].partition.start + offset as u64;
+        file.write_all_at(bytes, at).unwrap();
         file.sync_all().unwrap();
     }
 

@@ -24,6 +24,7 @@ sys.path.insert(0, str(HERE))
 import bench  # noqa: E402
 
 SLOT_MIB = 64
+BOOT_PART_MIB = 49          # a megabyte more than its image: the slot record
 BOOT_SECONDS = 150          # for one boot, on a machine that does ten other things
 # Only with SUREFOOT_FULL=1 or by name: what they promise is tried each time by a test without QEMU, too, in this file of tests/.
 SLOW = {
@@ -36,37 +37,44 @@ made = {}
 boots = 0
 
 
-def rootfs(version, variant="good", kind="ext4"):
-    key = ("rootfs", version, variant, kind)
+def rootfs(version, variant="good", kind="ext4", parts=False):
+    """The images of a system: the root filesystem, and with `parts` the boot part."""
+    key = ("rootfs", version, variant, kind, parts)
     if key not in made:
-        out = work / f"rootfs-{version}-{variant}-{kind}"
+        out = work / f"rootfs-{version}-{variant}-{kind}-{parts}"
+        boot = [out.with_name(out.name + ".boot")] if parts else []
         bench.run(HERE / "rootfs", "-o", out, "--version", version, "--variant", variant, "--kind", kind, "--binary", made["binary"],
-                  "--trust", work / "keys/trust.toml")
-        made[key] = out
+                  "--trust", work / "keys/trust.toml", *(word for image in boot for word in ("--boot", image)))
+        made[key] = [out, *boot]
     return made[key]
 
 
-def artifact(version, variant="good", kind="ext4"):
-    key = ("artifact", version, variant, kind)
+def artifact(version, variant="good", kind="ext4", parts=False):
+    key = ("artifact", version, variant, kind, parts)
     if key not in made:
-        out = work / f"{version}-{variant}-{kind}.surefoot"
-        bench.run(made["forge"], "build", "--rootfs", rootfs(version, variant, kind), "--product", "surefoot-bench",
-                  "--compatible", "qemu-arm64", "--version", version, "--key", work / "keys/release.key", "--level", 3, "-o", out)
+        out = work / f"{version}-{variant}-{kind}-{parts}.surefoot"
+        root, *boot = rootfs(version, variant, kind, parts)
+        bench.run(made["forge"], "build", "--rootfs", root, *(word for image in boot for word in ("--part", f"boot={image}")),
+                  "--product", "surefoot-bench", "--compatible", "qemu-arm64", "--version", version, "--key", work / "keys/release.key",
+                  "--level", 3, "-o", out)
         made[key] = out
     return made[key]
 
 
-def factory_disk():
-    if "disk" not in made:
+def factory_disk(parts=False):
+    key = ("disk", parts)
+    if key not in made:
         board = bench.target("uboot-arm64") / "default.env"
         text = subprocess.run([bench.TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, "surefoot_counter=uboot",
                                "surefoot_args=console=ttyAMA0 quiet", "surefoot_panic=1"], stdout=subprocess.PIPE, text=True, check=True).stdout
         variables = bench.env_text_to_dict(text)
         variables.pop("surefoot_env")
-        made["disk"] = work / "factory.img"
-        bench.disk_image(made["disk"], SLOT_MIB, rootfs("1.0.0"), data=empty_folder(), data_mib=32, total_mib=256,
-                         boot_files=[("boot.scr", bench.boot_scr())], env=variables)
-    return made["disk"]
+        made[key] = work / f"factory-{parts}.img"
+        root, *boot = rootfs("1.0.0", parts=parts)
+        bench.disk_image(made[key], SLOT_MIB, root, data=empty_folder(), data_mib=32, total_mib=512 if parts else 256,
+                         boot_files=[("boot.scr", bench.boot_scr())], env=variables, boot_parts=[*boot, None] if parts else None,
+                         boot_part_mib=BOOT_PART_MIB)
+    return made[key]
 
 
 def empty_folder():
@@ -78,10 +86,10 @@ def empty_folder():
 class Device:
     """A machine with its own disk, and the console of all its boots."""
 
-    def __init__(self, test, script, artifacts):
+    def __init__(self, test, script, artifacts, parts):
         self.name = test.id().rsplit(".", 1)[1]
         self.disk = work / f"{self.name}.img"
-        bench.run("cp", "--sparse=always", factory_disk(), self.disk)
+        bench.run("cp", "--sparse=always", factory_disk(parts), self.disk)
         folder = work / f"{self.name}.media"
         folder.mkdir()
         (folder / "scenario").write_text("#!/bin/sh\n" + script)
@@ -136,8 +144,8 @@ report
 class Scenarios(unittest.TestCase):
     maxDiff = None
 
-    def device(self, script, **artifacts):
-        return Device(self, REPORT + script, {f"{n}.surefoot": p for n, p in artifacts.items()})
+    def device(self, script, parts=False, **artifacts):
+        return Device(self, REPORT + script, {f"{n}.surefoot": p for n, p in artifacts.items()}, parts)
 
     def finished(self, device, limit, **keywords):
         global boots
@@ -237,6 +245,23 @@ esac
         self.finished(device, 3)
         self.assertEqual([slot for slot, _ in device.boots()][-1], "b", device.console())
         self.assertEqual(device.statuses()[-1]["state"], "updated")
+
+    def test_slots_of_two_parts_are_updated_through_a_cut_plug(self):
+        """The kernel and its initramfs come from a FAT of their own, and go with their root filesystem."""
+        device = self.device("""\
+case $SLOT$BOOT in
+    a1) (sleep 3; say cut-me now) & install /media/v2.surefoot; while true; do sleep 1; done;;
+    a*) install /media/v2.surefoot; report; exit 10;;
+    b*) commit; report; step surefoot verify b; exit 0;;
+esac
+""", parts=True, v2=artifact("2.0.0", parts=True))
+        self.finished(device, 2, until="BENCH cut-me")
+        self.finished(device, 3)
+        self.assertEqual([slot for slot, _ in device.boots()][-1], "b", device.console())
+        status = device.statuses()[-1]
+        self.assertEqual(status["state"], "updated")
+        self.assertEqual([(p["part"], p["partition"]) for p in status["slots"]["b"]["parts"]], [("boot", "boot-b"), ("rootfs", "rootfs-b")])
+        self.assertIn("exactly 2.0.0", device.said("surefoot")[-1])
 
     def test_a_squashfs_and_an_erofs_system_update_too(self):
         device = self.device("""\
