@@ -305,6 +305,21 @@ def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None
 
 # ---- the arm64 machine ----------------------------------------------------------------------------------------------
 
+class HostTooSlow(RuntimeError):
+    """U-Boot waits by the clock for its card, and this host was too busy to be one: the run shows nothing of the product."""
+
+
+def unless_slow(act, told=lambda text: print(f"note: {text}", flush=True), tries=3):
+    """What `act` returns; from the start once more where the host was too slow, and said each time."""
+    for left in reversed(range(tries)):
+        try:
+            return act()
+        except HostTooSlow as slow:
+            if not left:
+                raise
+            told(f"{slow}: once more from the start, up to {left} times")
+
+
 class Machine:
     """QEMU with the arm64 U-Boot and a disk image as its SD card. Killing it is a cut plug: what was issued stays.
 
@@ -356,7 +371,7 @@ class Machine:
         return new
 
     def until(self, pattern, timeout, show=lambda seconds, line: None, kill=True):
-        """seen | timeout | ended. The machine is gone afterwards unless `kill` is off and the pattern was seen."""
+        """seen | timeout | ended, or HostTooSlow. The machine is gone afterwards unless `kill` is off and the pattern was seen."""
         deadline = time.monotonic() + timeout
         end = None
         while end is None:
@@ -367,6 +382,9 @@ class Machine:
                 end = "timeout"
             for seconds, line in new or []:
                 show(seconds, line)
+                if "Timeout for status update" in line:
+                    self.cut()
+                    raise HostTooSlow("this host was too slow for U-Boot's card")
                 if end is None and pattern is not None and pattern.search(line):
                     end = "seen"
         if kill or end != "seen":
