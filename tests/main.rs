@@ -40,6 +40,7 @@ mod releases;
 mod remembered;
 mod resume;
 mod simulator;
+mod state_folder;
 mod stick;
 mod support;
 mod told;

@@ -44,8 +44,8 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// Reads a file's text; `note` is told each key that no setting has. Whatever is read comes
-    /// through here, also what was merged: a second kind of reader costs 100 KiB in the program.
+    /// Reads a file's text; `note` is told each key that no setting has. All that is read comes
+    /// through here, also merged values: a second kind of reader costs 100 KiB in the program.
     pub(super) fn read(
         text: &str,
         note: &mut dyn FnMut(serde_ignored::Path<'_>),
