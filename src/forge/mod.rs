@@ -6,6 +6,8 @@ mod average;
 mod build;
 mod ext4;
 mod file;
+#[cfg(test)]
+mod golden;
 mod image;
 mod inspect;
 mod key;

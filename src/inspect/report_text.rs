@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn every_section_is_told_and_what_is_read_first_stands_first() {
         let report = json!({
-            "v": 1, "surefoot": "0.1.0", "made": { "utc": "now", "uptime": 7, "boot_id": "x" },
+            "v": 1, "surefoot": "0.2.0", "made": { "utc": "now", "uptime": 7, "boot_id": "x" },
             "blackbox": [{ "boot": { "slot": "b" }, "lines": ["[ 1.0] bye"], "end": null }],
             "doctor": { "findings": [{ "level": "good", "topic": "disk", "text": "fine" }] },
             "history": [], "hooks": null, "new-section": { "a": { "b": [1, { "c": "d" }] } },
@@ -110,7 +110,7 @@ mod tests {
         });
         let text = text(&report);
         for part in [
-            "Report of surefoot 0.1.0, now\nup 7 s, boot x\n\n== status ==\nsummary  Running 1.0.0\n",
+            "Report of surefoot 0.2.0, now\nup 7 s, boot x\n\n== status ==\nsummary  Running 1.0.0\n",
             "good      disk         fine",
             "-- boot {\"slot\":\"b\"}\n  [ 1.0] bye\n-- it ended without a word\n",
             "== partitions ==\nnot to be had: no disk [IO]\n",

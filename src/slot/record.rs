@@ -191,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn the_golden_record_stays_readable_and_is_what_is_written() {
+        let golden = include_bytes!("../../artifacts/format-1/slot-record");
+        let payload = decode_record(golden).unwrap();
+        assert_eq!(payload, &golden[HEADER..]);
+        let written = encode_record(payload).unwrap();
+        assert!(written.starts_with(golden) && written[golden.len()..].iter().all(|b| *b == 0));
+    }
+
+    #[test]
     fn each_lack_is_told_as_what_it_is() {
         let good = encode_record(&[7; 100_000]).unwrap();
         let with = |at: usize, bytes: &[u8]| {

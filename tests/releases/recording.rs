@@ -12,9 +12,11 @@ use surefoot::device::Next;
 use surefoot::model::{ReasonCode, State};
 use surefoot::update::Ended;
 
-/// A release as it was.
+/// A release as it was, on one kind of board.
 pub(crate) struct Release {
     pub(crate) version: String,
+    /// Whether the board's slots have a boot part.
+    parts: bool,
     /// The commit that was recorded.
     pub(crate) commit: String,
     pub(crate) journal_format: u32,
@@ -25,21 +27,29 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    fn load(folder: &Path) -> Release {
+    /// What `folder` has of each kind of board. 0.1.0 had slots of one partition only.
+    fn load(folder: &Path) -> Vec<Release> {
+        let kinds = [(false, folder.to_owned()), (true, folder.join("parts"))];
+        let recorded = kinds.into_iter().filter(|(_, place)| place.exists());
+        recorded.map(|(parts, place)| Release::of_board(folder, parts, place)).collect()
+    }
+
+    fn of_board(folder: &Path, parts: bool, place: PathBuf) -> Release {
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         let about: toml::Table = text("release.toml").parse().unwrap();
         let word = |key: &str| about[key].as_str().unwrap().to_owned();
-        let scenes = entries(&folder.join("states")).into_iter().map(|scene| {
+        let scenes = entries(&place.join("states")).into_iter().map(|scene| {
             let files = entries(&scene).into_iter().map(|f| (name(&f), std::fs::read(&f).unwrap()));
             (name(&scene), files.collect())
         });
         Release {
             version: word("version"),
+            parts,
             commit: word("commit"),
             journal_format: about["journal"].as_integer().unwrap().try_into().unwrap(),
             words: serde_json::from_str(&text("words.json")).unwrap(),
             scenes: scenes.collect(),
-            folder: folder.to_owned(),
+            folder: place,
         }
     }
 
@@ -49,6 +59,7 @@ impl Release {
 
     pub(crate) fn artifacts(&self) -> Artifacts {
         Artifacts {
+            parts: self.parts,
             trust: self.path("trust.toml"),
             first: self.path("first.surefoot"),
             second: self.path("second.surefoot"),
@@ -78,23 +89,14 @@ pub(crate) fn releases() -> &'static [Release] {
             assert!(!today.exists(), "{shown} is recorded; a release that is out never changes");
             record(&today);
         }
-        let all: Vec<_> = entries(&folder).iter().map(|f| Release::load(f)).collect();
+        let all: Vec<_> = entries(&folder).iter().flat_map(|f| Release::load(f)).collect();
         assert!(!all.is_empty());
         all
     })
 }
 
 fn record(folder: &Path) {
-    let bench = Bench::new();
-    let artifacts = Artifacts::make(&bench);
-    let mut format = 0;
-    for scene in NAMES {
-        let files = files(&play(scene, &artifacts));
-        format = journal(&files).map_or(format, |(format, _)| format);
-        let place = folder.join("states").join(scene);
-        std::fs::create_dir_all(&place).unwrap();
-        files.iter().for_each(|(name, bytes)| std::fs::write(place.join(name), bytes).unwrap());
-    }
+    let format = record_board(folder, false).max(record_board(&folder.join("parts"), true));
     let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().unwrap().stdout;
     let about = format!(
         "# Recorded by `UPDATE_GOLDEN=1 cargo test --test promises releases::`; never changed (docs/compatibility.md).\n\
@@ -103,17 +105,42 @@ fn record(folder: &Path) {
         env!("CARGO_PKG_VERSION"),
         String::from_utf8(commit).unwrap().trim(),
     );
+    std::fs::write(folder.join("release.toml"), about).unwrap();
     let words = serde_json::to_string_pretty(&words()).unwrap() + "\n";
+    std::fs::write(folder.join("words.json"), words).unwrap();
+}
+
+/// Records what devices of one kind of board have written; the format number of their journals.
+fn record_board(folder: &Path, parts: bool) -> u32 {
+    let bench = Bench::new();
+    let artifacts = Artifacts::make(&bench, parts);
+    let mut format = 0;
+    for scene in NAMES {
+        let files = files(&play(scene, &artifacts));
+        format = journal(&files).map_or(format, |(format, _)| format);
+        let place = folder.join("states").join(scene);
+        std::fs::create_dir_all(&place).unwrap();
+        for (name, bytes) in &files {
+            // Where the artifact lay is of no interest.
+            let text = std::str::from_utf8(bytes).unwrap().replace(&bench.path(""), "/media/");
+            std::fs::write(place.join(name), text).unwrap();
+        }
+    }
+    let settings = match parts {
+        true => SETTINGS
+            .replace("[\"rootfs-a\"]", "[\"boot-a\", \"rootfs-a\"]")
+            .replace("[\"rootfs-b\"]", "[\"boot-b\", \"rootfs-b\"]"),
+        false => SETTINGS.to_owned(),
+    };
     for (name, bytes) in [
-        ("release.toml", about.into_bytes()),
-        ("words.json", words.into_bytes()),
-        ("surefoot.toml", SETTINGS.into()),
+        ("surefoot.toml", settings.into_bytes()),
         ("trust.toml", read(&artifacts.trust)),
         ("first.surefoot", read(&artifacts.first)),
         ("second.surefoot", read(&artifacts.second)),
     ] {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
+    format
 }
 
 /// The words that today's program knows. A word that is missing here only makes the check stricter

@@ -1,8 +1,10 @@
 //! Every state a device can be in, reached by the verbs that a person types.
 
-use crate::common::{Bench, Said, read};
+use crate::common::{Bench, Said, image, read};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use surefoot::model::{Format, StateFile};
 use surefoot::sys::power::CUT_VARIABLE;
 
 /// Every scene. The name is the state's word, but for `returning`, which says `switching`.
@@ -22,8 +24,13 @@ pub(crate) const NAMES: [&str; 9] = [
 const COPIES: [usize; 2] = [4 << 20, 8 << 20];
 const COPY_LEN: usize = 0x4000;
 
+/// What makes a simulated device with slots of two partitions: 2 MiB for an image, 1 for the record.
+const PARTS: [&str; 1] = ["--boot-part=3M"];
+
 /// Two releases, signed by a key whose secret half nobody has kept.
 pub(crate) struct Artifacts {
+    /// Whether they, and the slots of their devices, have a boot part.
+    pub(crate) parts: bool,
     pub(crate) trust: String,
     pub(crate) first: String,
     pub(crate) second: String,
@@ -31,11 +38,16 @@ pub(crate) struct Artifacts {
 
 impl Artifacts {
     /// New ones, with `bench`'s own keys. Small: they are kept for ever.
-    pub(crate) fn make(bench: &Bench) -> Artifacts {
+    pub(crate) fn make(bench: &Bench, parts: bool) -> Artifacts {
         let of = |name: &str, seed, version: &str| {
-            bench.artifact(name, seed, 68 << 10, &["--version", version, "--epoch", "3"])
+            let boot = bench.path(&format!("{name}.boot"));
+            std::fs::write(&boot, image(seed + 10, 20 << 10)).unwrap();
+            let boot = format!("--part=boot={boot}");
+            let words = ["--version", version, "--epoch", "3", &boot];
+            bench.artifact(name, seed, 68 << 10, &words[..if parts { 5 } else { 4 }])
         };
         Artifacts {
+            parts,
             trust: bench.path("KEYS/trust.toml"),
             first: of("first", 1, "1.0.0"),
             second: of("second", 2, "2.0.0"),
@@ -44,7 +56,7 @@ impl Artifacts {
 
     /// A fresh device that believes their signer.
     pub(crate) fn device(&self) -> Bench {
-        let bench = Bench::new();
+        let bench = Bench::with(if self.parts { &PARTS } else { &[] });
         std::fs::copy(&self.trust, bench.path("DEV/trust.toml")).unwrap();
         bench
     }
@@ -107,12 +119,13 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 /// Everything that is recorded of a device.
 pub(crate) fn files(bench: &Bench) -> Files {
     let mut files = Files::new();
-    for name in ["journal.0", "journal.1", "floor.0", "floor.1", "history.jsonl"] {
+    let kept = StateFile::all().filter(|f| !matches!(f.format, Format::Folder | Format::Empty));
+    for name in kept.map(|file| file.name) {
         if let Ok(bytes) = std::fs::read(bench.path(&format!("DEV/state/{name}"))) {
             files.insert(name.to_owned(), bytes);
         }
     }
-    files.insert("booted".to_owned(), format!("{}\n", bench.booted()).into_bytes());
+    files.insert("booted".to_owned(), read(&bench.path("DEV/run/booted")));
     let disk = read(&bench.path("DEV/disk.img"));
     for (copy, at) in COPIES.into_iter().enumerate() {
         let text = environment(&disk[at..at + COPY_LEN]);
@@ -140,7 +153,7 @@ pub(crate) fn restore(scene: &str, files: &Files, artifacts: &Artifacts) -> Benc
     for (name, bytes) in files {
         match name.as_str() {
             "booted" => std::fs::write(bench.path("DEV/run/booted"), bytes).unwrap(),
-            name if name.ends_with(".json") => {}
+            "status.json" | "history.json" => {}
             name => match name.strip_prefix("environment.") {
                 Some(copy) => {
                     let at = COPIES[copy.parse::<usize>().unwrap()];
@@ -149,6 +162,13 @@ pub(crate) fn restore(scene: &str, files: &Files, artifacts: &Artifacts) -> Benc
                 None => std::fs::write(format!("{state}/{name}"), bytes).unwrap(),
             },
         }
+    }
+    let phase = journal(files).map(|(_, body)| body["phase"].clone());
+    if let Some(boot) = phase.as_ref().and_then(|phase| phase["returning"]["boot_id"].as_str()) {
+        // It is the boot that asked to go back: a simulated one is known by this time.
+        let booted = std::fs::File::options().write(true).open(bench.path("DEV/run/booted"));
+        let at = std::time::UNIX_EPOCH + Duration::from_nanos(boot.parse().unwrap());
+        booted.unwrap().set_modified(at).unwrap();
     }
     bench
 }
