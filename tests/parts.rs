@@ -253,6 +253,9 @@ fn slots_that_the_disk_does_not_have_are_refused_by_name() {
         (r#"["boot-a", "system-a"]"#, r#"["boot-b", "system-b"]"#, 78, "CONFIG_INVALID"),
         (r#"["boot-a", "rootfs-a"]"#, r#"["boot=boot-c", "rootfs-b"]"#, 78, "SLOT_MISSING"),
         (r#"["boot-a", "rootfs-a"]"#, r#"["boot=boot-a", "rootfs-b"]"#, 78, "LAYOUT_INVALID"),
+        (r#"["boot-b", "rootfs-a"]"#, r#"["boot-a", "rootfs-b"]"#, 78, "LAYOUT_INVALID"),
+        (r#"["boot-a", "rootfs-a"]"#, r#"["boot", "rootfs-b"]"#, 78, "LAYOUT_INVALID"),
+        (r#"["rootfs-a"]"#, r#"["rootfs-b"]"#, 78, "LAYOUT_INVALID"),
     ] {
         let changed = text
             .replace(r#"a = ["boot-a", "rootfs-a"]"#, &format!("a = {a}"))

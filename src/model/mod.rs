@@ -32,4 +32,4 @@ pub use owner::Owner;
 pub use reason::{Class, ReasonCode};
 pub use state::State;
 pub use state_file::{Format, StateFile};
-pub use text::{Identifier, PART_BOOT, PART_ROOTFS, SlotId, Txn, Version};
+pub use text::{BOOT_PARTITION, Identifier, PART_BOOT, PART_ROOTFS, SlotId, Txn, Version};

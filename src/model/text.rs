@@ -9,6 +9,9 @@ pub const PART_ROOTFS: &str = "rootfs";
 /// The name of the part that carries kernel and device tree, where a slot has one.
 pub const PART_BOOT: &str = "boot";
 
+/// The name of the partition that carries the boot script of both slots.
+pub const BOOT_PARTITION: &str = "boot";
+
 /// One of the two places a system can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

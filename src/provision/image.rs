@@ -4,7 +4,7 @@ use super::{
     ENV_LEN, ENV_OFFSETS, Layout, Place, SCRIPT_FILE, fat, shipped_boot_script, wrap_script,
 };
 use crate::boot::uboot::Env;
-use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
+use crate::model::{BOOT_PARTITION, ByteLen, Failure, ReasonCode, Result, WithReason};
 use crate::slot::record::RECORD_LEN;
 use crate::sys::files;
 use gpt::partition_types;
@@ -128,7 +128,7 @@ fn write_table(file: &File, layout: &Layout) -> Result<()> {
         .create_from_device(device, None)
         .reason(ReasonCode::Io, told)?;
     for (number, place) in (1..).zip(&layout.partitions) {
-        let boot = place.name == super::BOOT_PARTITION;
+        let boot = place.name == BOOT_PARTITION;
         let kind = if boot { partition_types::BASIC } else { partition_types::LINUX_FS };
         // Attribute bit 2, legacy BIOS bootable: where U-Boot looks for a boot script first.
         let attributes = if boot { 1 << 2 } else { 0 };

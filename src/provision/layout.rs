@@ -1,6 +1,6 @@
 //! Where everything stands on a new disk. Pure.
 
-use crate::model::{ByteLen, Failure, ReasonCode, Result};
+use crate::model::{BOOT_PARTITION, ByteLen, Failure, ReasonCode, Result};
 
 const MIB: u64 = 1 << 20;
 
@@ -9,9 +9,6 @@ pub const ENV_OFFSETS: [u64; 2] = [4 * MIB, 8 * MIB];
 
 /// How long each copy is, bytes.
 pub const ENV_LEN: u64 = 16 << 10;
-
-/// The name of the partition that carries the boot script.
-pub const BOOT_PARTITION: &str = "boot";
 
 const BOOT_START: u64 = 16 * MIB;
 const BOOT_LEN: u64 = 32 * MIB;

@@ -16,7 +16,7 @@ mod script;
 
 pub use fat::read as read_boot_file;
 pub use image::{Card, Counter, make};
-pub use layout::{BOOT_PARTITION, ENV_LEN, ENV_OFFSETS, Layout, Place};
+pub use layout::{ENV_LEN, ENV_OFFSETS, Layout, Place};
 pub use script::{shipped_boot_script, unwrap_script, wrap_script};
 
 /// The script's file on the boot partition.

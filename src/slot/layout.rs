@@ -3,7 +3,9 @@
 use super::record::RECORD_LEN;
 use super::{FIRST_LEN, PartName, SlotNames};
 use crate::disk::{Partition, PartitionTable};
-use crate::model::{Failure, Identifier, ReasonCode, Result, SlotId};
+use crate::model::{
+    BOOT_PARTITION, Failure, Identifier, PART_BOOT, PART_ROOTFS, ReasonCode, Result, SlotId,
+};
 use std::ops::Range;
 
 /// One part of a slot: what a release calls it, and where it lies.
@@ -67,6 +69,28 @@ impl Layout {
         &self.parts(slot)[0].partition
     }
 
+    /// Refuses slots that a boot script sees differently: it finds partitions by their names and not
+    /// by `[slots]`. It loads itself from `boot`, the kernel of slot a from `boot-a` where the disk
+    /// has one, and its root filesystem from `rootfs-a`. An update of anything else would write what
+    /// the running slot needs, or leave an old kernel before a new root. `LAYOUT_INVALID`.
+    pub fn agrees_with_boot_script(&self, table: &PartitionTable) -> Result<()> {
+        let invalid = |why: String| Err(Failure::new(ReasonCode::LayoutInvalid, why));
+        for slot in [SlotId::A, SlotId::B] {
+            let mut whys = self.parts(slot).iter().filter_map(|part| contradiction(slot, part));
+            if let Some(why) = whys.next() {
+                return invalid(why);
+            }
+            let boot = of_slot(PART_BOOT, slot);
+            let of_slots = self.all().any(|partition| partition.name == boot);
+            if !of_slots && table.partitions.iter().any(|partition| partition.name == boot) {
+                return invalid(format!(
+                    "the boot script loads the kernel of slot {slot} from the partition {boot}, and `slots.{slot}` does not name it"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn all(&self) -> impl Iterator<Item = &Partition> {
         self.a.iter().chain(&self.b).map(|part| &part.partition)
     }
@@ -96,6 +120,34 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// What a boot script calls the partition of a part.
+fn of_slot(part: &str, slot: SlotId) -> String {
+    format!("{part}-{}", slot.letter())
+}
+
+/// Why a boot script sees this part of this slot differently.
+fn contradiction(slot: SlotId, Part { name, partition }: &Part) -> Option<String> {
+    let (other, own) = (slot.other(), partition.name.as_str());
+    if own == BOOT_PARTITION {
+        return Some(format!(
+            "partition {own} holds the boot script of both slots, and `slots.{slot}` names it"
+        ));
+    }
+    let known = [PART_BOOT, PART_ROOTFS];
+    if known.iter().chain(&[name.as_str()]).any(|name| own == of_slot(name, other)) {
+        return Some(format!(
+            "partition {own} is of slot {other} by its name, and `slots.{slot}` names it"
+        ));
+    }
+    let part = known.into_iter().find(|known| own == of_slot(known, slot))?;
+    let why = || {
+        format!(
+            "partition {own} is the part `{part}` by its name, and `slots.{slot}` says `{name}`"
+        )
+    };
+    (name.as_str() != part).then(why)
 }
 
 fn find_one(table: &PartitionTable, name: &str) -> Result<Partition> {

@@ -96,6 +96,47 @@ fn layouts_that_make_no_sense_are_refused() {
     }
 }
 
+/// A boot script finds partitions by name: what `[slots]` takes for something else, an update would
+/// write while the running slot needs it.
+#[test]
+fn a_partition_that_a_boot_script_takes_for_something_else_is_no_part() {
+    let mut parts = PARTS;
+    parts[4].0 = "boot";
+    parts[4].2 = UNIT;
+    let table = read_table(&FakeDevice::new(gpt_disk(8 * UNIT, &parts))).unwrap();
+    let id = |name: &str| format!("partuuid:{}", table.by_name(name).unwrap().uuid);
+    let (boot_b, shared) = (id("boot-b"), id("boot"));
+    for (a, b, told) in [
+        (vec!["boot-b", "rootfs-a"], vec!["boot-a", "rootfs-b"], "boot-b"),
+        (vec!["boot-a", "rootfs-b"], vec!["boot-b", "rootfs-a"], "rootfs-b"),
+        (
+            vec![&format!("kernel={boot_b}"), "rootfs-a"],
+            vec!["kernel=boot-a", "rootfs-b"],
+            "boot-b",
+        ),
+        (vec!["boot", "rootfs-a"], vec!["boot-b", "rootfs-b"], "boot"),
+        (vec!["rootfs-a", &format!("boot={shared}")], vec!["rootfs-b", "boot-b"], "boot"),
+        (vec!["rootfs-a"], vec!["boot"], "boot"),
+        (vec!["kernel=boot-a", "rootfs-a"], vec!["kernel=boot-b", "rootfs-b"], "`boot`"),
+        (vec!["boot-a"], vec!["boot-b"], "`boot`"),
+        (vec!["rootfs-a"], vec!["rootfs-b"], "boot-a"),
+    ] {
+        let layout = Layout::find(&table, &names(&a, &b)).unwrap();
+        let failure = layout.agrees_with_boot_script(&table).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{a:?} {b:?}: {failure}");
+        assert!(failure.detail().contains(told), "{a:?} {b:?}: {failure}");
+    }
+    let both = names(&["boot-a", "rootfs-a"], &["boot-b", "rootfs-b"]);
+    Layout::find(&table, &both).unwrap().agrees_with_boot_script(&table).unwrap();
+    // Without boot parts on the disk, and with names of an own boot script.
+    let mut plain = table.clone();
+    plain.partitions[2].name = "system_1".to_owned();
+    plain.partitions[3].name = "system_2".to_owned();
+    for other in [SlotNames::default(), names(&["system_1"], &["system_2"])] {
+        Layout::find(&plain, &other).unwrap().agrees_with_boot_script(&plain).unwrap();
+    }
+}
+
 #[test]
 fn an_environment_in_a_slot_is_refused() {
     let layout = Layout::find(&table(), &SlotNames::default()).unwrap();

@@ -137,8 +137,15 @@ fn booted(world: &World, _: Before) -> Vec<Condition> {
     failed(world.booted().map(drop))
 }
 
-/// The other slot can be held alone and written.
+/// The slots are those of the boot script, and the other one can be held alone and written.
 fn disk(world: &World, _: Before) -> Vec<Condition> {
+    let table = world.disk.table();
+    let mut out = failed(table.and_then(|table| world.layout.agrees_with_boot_script(&table)));
+    out.extend(held(world));
+    out
+}
+
+fn held(world: &World) -> Vec<Condition> {
     let Ok(booted) = world.booted() else { return Vec::new() };
     let mut parts = world.layout.parts(booted.other()).iter();
     let found = parts.try_for_each(|part| world.disk.rehearse(&part.partition));
