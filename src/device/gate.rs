@@ -13,8 +13,18 @@ pub(crate) const ROOM: u64 = 1 << 20;
 const FILES: u64 = 8;
 
 /// What an update cannot do without; a file is written beside its place, as `NAME.new`.
-const WRITTEN: [StateFile; 4] =
-    [StateFile::LOCK, StateFile::JOURNAL[0], StateFile::JOURNAL[1], StateFile::BASELINE];
+const WRITTEN: [StateFile; 10] = [
+    StateFile::LOCK,
+    StateFile::JOURNAL[0],
+    StateFile::JOURNAL[1],
+    StateFile::COMMITTED[0],
+    StateFile::COMMITTED[1],
+    StateFile::FLOOR[0],
+    StateFile::FLOOR[1],
+    StateFile::BASELINE,
+    StateFile::BEGUN,
+    StateFile::CAN_UPDATE,
+];
 
 /// Whether the file system of the state folder has `needed` bytes and some files to spare; how many
 /// bytes are free, with those that were set aside. `NO_SPACE` if not.

@@ -75,6 +75,18 @@ const TABLE: &[(&str, i32, &str, Ruin)] = &[
     ("the journal's place is a folder", 78, "STATE_NOT_DURABLE", |b| {
         std::fs::create_dir_all(b.path("DEV/state/journal.0")).unwrap();
     }),
+    ("the first place of what was committed is a folder", 78, "STATE_NOT_DURABLE", |b| {
+        std::fs::create_dir_all(b.path("DEV/state/committed.0")).unwrap();
+    }),
+    ("the floor's second place is a folder", 78, "STATE_NOT_DURABLE", |b| {
+        std::fs::create_dir_all(b.path("DEV/state/floor.1")).unwrap();
+    }),
+    ("the place of what is begun is a folder", 78, "STATE_NOT_DURABLE", |b| {
+        std::fs::create_dir_all(b.path("DEV/state/begun.json")).unwrap();
+    }),
+    ("what every trial writes is a folder", 78, "STATE_NOT_DURABLE", |b| {
+        std::fs::create_dir_all(b.path("DEV/state/can-update-again")).unwrap();
+    }),
     ("a check's program is not there", 78, "CHECK_CANNOT_RUN", |b| {
         configure(b, &format!("{CHECK}command = [\"./gone.sh\"]\n"));
     }),
