@@ -221,9 +221,11 @@ fn damage_is_found_in_the_part_where_it_is() {
         let at = partition(&bench, &format!("{part}-b")).start + 500_000;
         let was = bench.disk_bytes(at as u64, 1);
         bench.patch_disk(at, &[was[0] ^ 1]);
-        let said = bench.surefoot(&["verify", "b"]);
-        assert_eq!(said.code, 74, "{}{}", said.out, said.err);
+        let said = bench.surefoot(&["verify", "b"]).refused(74, "SLOT_DAMAGED");
         assert!(said.out.contains(&format!("in part {part} at")), "{}", said.out);
+        let told = bench.surefoot(&["verify", "b", "--json"]).refused(74, "SLOT_DAMAGED").json();
+        assert_eq!((&told["v"], &told["slot"]), (&1.into(), &"b".into()), "{told}");
+        assert_eq!((&told["verdict"], &told["part"]), (&"damaged".into(), &part.into()), "{told}");
         bench.patch_disk(at, &was);
         bench.surefoot(&["verify", "b"]).ok();
     }
@@ -265,11 +267,26 @@ fn slots_that_the_disk_does_not_have_are_refused_by_name() {
         bench.surefoot(&["install", &artifact]).refused(code, reason);
         assert!(disk(&bench) == before, "{b}: the disk is changed");
     }
-    // The order is the integrator's; the first part carries the record.
+    let partitions = |told: &str| {
+        let said = bench.surefoot(&["doctor"]).ok();
+        let line = said.out.lines().find(|line| line.contains(told));
+        assert!(line.is_some_and(|line| line.starts_with("warn")), "{told}: {}", said.out);
+    };
+    // A kernel that no update writes.
+    let alone = text.replace(r#""boot-a", "#, "").replace(r#""boot-b", "#, "");
+    std::fs::write(&config, alone).unwrap();
+    partitions("the kernel is loaded from boot-a, which is no part of slot a");
+    partitions("the kernel is loaded from boot-b, which is no part of slot b");
+    std::fs::write(&config, &text).unwrap();
+    let said = bench.surefoot(&["doctor"]).ok();
+    assert!(said.out.contains("slot a has boot 3.0 MiB + rootfs "), "{}", said.out);
+    assert!(!said.out.contains("warn  partitions"), "{}", said.out);
+    // The order is the integrator's, and the doctor warns; the first part carries the record.
     let turned = text
         .replace(r#"a = ["boot-a", "rootfs-a"]"#, r#"a = ["rootfs-a", "boot-a"]"#)
         .replace(r#"b = ["boot-b", "rootfs-b"]"#, r#"b = ["rootfs-b", "boot-b"]"#);
     std::fs::write(&config, turned).unwrap();
+    partitions("boot-b is not the first part of slot b");
     bench.surefoot(&["install", &artifact]).ok();
     holds(&bench, "b", 5);
     assert_eq!(bench.reboot(&[]), "b");

@@ -5,10 +5,10 @@ use super::{doctor_machine, doctor_state};
 use crate::boot::{Grade, overall};
 use crate::config::Settings;
 use crate::device::{Found, ROOM, World, conditions, enough_room, find_booted, standing};
-use crate::disk::Disk;
+use crate::disk::{Disk, PartitionTable};
 use crate::event::Sink;
-use crate::model::SlotId;
-use crate::slot::Layout;
+use crate::model::{ByteLen, SlotId};
+use crate::slot::{Layout, Part};
 use crate::sys::process::Children;
 use std::sync::Arc;
 
@@ -58,14 +58,45 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
     }
     match Layout::find(&table, &settings.slots) {
         Ok(layout) => {
-            let sizes = [SlotId::A, SlotId::B].map(|s| crate::model::ByteLen(layout.first(s).len));
-            out.good("partitions", format!("slot a has {}, slot b {}", sizes[0], sizes[1]));
+            let [a, b] = [SlotId::A, SlotId::B].map(|slot| lengths(layout.parts(slot)));
+            out.good("partitions", format!("slot a has {a}, slot b {b}"));
+            look_at_kernels(&table, &layout, out);
             Some(layout)
         }
         Err(failure) => {
             out.block("partitions", &failure);
             None
         }
+    }
+}
+
+/// The lengths of a slot's partitions, with the names of its parts where it has several.
+fn lengths(parts: &[Part]) -> String {
+    let told: Vec<_> = parts
+        .iter()
+        .map(|part| match parts.len() {
+            1 => ByteLen(part.partition.len).to_string(),
+            _ => format!("{} {}", part.name, ByteLen(part.partition.len)),
+        })
+        .collect();
+    told.join(" + ")
+}
+
+/// The boot script loads the kernel from `boot-a` or `boot-b` wherever the disk has them: one that no
+/// update writes stays as old as it is, and one that is not the first part offers a kernel before its
+/// root filesystem stands.
+fn look_at_kernels(table: &PartitionTable, layout: &Layout, out: &mut Diagnosis) {
+    for slot in [SlotId::A, SlotId::B] {
+        let name = format!("boot-{slot}");
+        let Some(kernel) = table.by_name(&name) else { continue };
+        let nth = layout.parts(slot).iter().position(|p| p.partition.number == kernel.number);
+        let why = match nth {
+            Some(0) => continue,
+            Some(_) => format!("{name} is not the first part of slot {slot}"),
+            None => format!("the kernel is loaded from {name}, which is no part of slot {slot}"),
+        };
+        let remedy = format!("Name {name} first in `[slots] {slot}`: docs/integrator.md.");
+        out.warn("partitions", why, remedy);
     }
 }
 
