@@ -1,8 +1,8 @@
 //! `surefoot verify`.
 
-use crate::cli::context::Context;
-use crate::cli::end::{End, Printed};
-use crate::cli::json::{self, Json};
+use crate::cli::context::{Context, refused};
+use crate::cli::end::Printed;
+use crate::cli::json::Json;
 use crate::model::{ReasonCode, SlotId};
 use crate::request::{Request, Verified};
 use crate::source::Source;
@@ -35,15 +35,12 @@ impl Verify {
             }
         };
         let answer = client.ask(Request::Verify { slot }, &context.sink)?;
-        let mut printed = context.print(&answer);
-        let Verified { verdict, .. } = answer.try_into()?;
-        if context.json {
-            printed = json::text(&verdict);
-        }
+        let printed = context.print(&answer);
+        let Verified { slot, verdict, .. } = answer.try_into()?;
         match verdict.require_match() {
             Ok(()) => Ok(printed),
             Err(f) if f.code() == ReasonCode::ModifiedSinceInstall => Ok(printed),
-            Err(f) => Err(End::Said(printed, f.code())),
+            Err(f) => refused(printed, Some(f.at(format_args!("slot {slot}")))),
         }
     }
 }
