@@ -61,7 +61,7 @@ pub const SETTINGS: [Setting; 48] = [
     setting("device.booted", "a path", "the kernel is asked", "For an image file only: the file whose first line is the slot that runs."),
     setting("device.state", "a folder", "`/data/surefoot`", "The folder that outlives updates. It is not on a slot."),
     setting("device.hold", "`true` or `false`", "`false`", "Automatic updates are stopped: a developer's device."),
-    setting("slots.a", "a list of partitions", "`[\"rootfs-a\"]`", "The parts of slot a: `PARTITION` or `PART=PARTITION`, the partition by its name or as `partuuid:…`. The first carries the slot record, one is `rootfs`."),
+    setting("slots.a", "a list of partitions", "`[\"rootfs-a\"]`", "The parts of slot a: `PARTITION` or `PART=PARTITION`, the partition by its name or as `partuuid:…`. The first carries the slot record; `boot` comes first, one is `rootfs`, and a single one always is."),
     setting("slots.b", "a list of partitions", "`[\"rootfs-b\"]`", "The same parts of slot b, in the same order."),
     setting("trust.file", "a path", "`/usr/share/surefoot/trust.toml`", "The trust file: the keys, their roles and thresholds."),
     setting("boot.loader", "`uboot`", "`uboot`", "Which bootloader the board has. A program for devices knows U-Boot alone."),

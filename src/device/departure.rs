@@ -150,13 +150,15 @@ pub fn why(world: &World, looks: bool, sink: &dyn Sink) -> Result<Why> {
         }
         Phase::Staged(work) => {
             waits.extend(held_back(world, &work.order));
-            waits.push(Wait::new("confirm", "somebody's word: `surefoot confirm`"));
+            waits.push(Wait::new("confirm", "a person who says yes: `surefoot confirm`"));
             "The update is written and waits."
         }
         Phase::Switching { .. } => {
             match departure(world)? {
                 Departure::Wait(more) => waits.extend(more),
-                Departure::Asked => waits.push(Wait::new("reboot", "somebody who reboots")),
+                Departure::Asked => {
+                    waits.push(Wait::new("reboot", "a person who reboots the device"))
+                }
                 Departure::Home | Departure::Go(_) => {}
             }
             "The update is armed; the next boot tries it."

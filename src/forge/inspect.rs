@@ -127,7 +127,7 @@ fn as_text(
         line(name, &format!("{}{who}", &record.key_id.to_string()[..12]));
     }
     if release.signatures().is_empty() {
-        line("signed by", "nobody");
+        line("signed by", "no key: devices refuse it");
     }
     line("trust", verdict.unwrap_or("not checked (give --trust FILE)"));
     let whole = release.artifact_len();

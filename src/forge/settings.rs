@@ -3,7 +3,7 @@
 use super::say::say;
 use super::words::{Build, KeyWords};
 use super::{file, key};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Failure, PART_ROOTFS, ReasonCode, Result, WithReason};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -113,6 +113,10 @@ impl Settings {
             let (part, image) = word.split_once('=').ok_or_else(|| {
                 Failure::new(ReasonCode::Usage, format!("--part {word}: say PART=IMG"))
             })?;
+            if part == PART_ROOTFS {
+                let text = format!("--part {word}: the root filesystem is given as --rootfs IMG");
+                return Err(Failure::new(ReasonCode::Usage, text));
+            }
             let same = |other: &String| other.split_once('=').is_some_and(|(name, _)| name == part);
             if words.part[..nth].iter().any(same) {
                 let text = format!("--part {word}: the image of `{part}` is given twice");

@@ -90,7 +90,7 @@ pub(super) fn drill(certificate: Option<&Certificate>, out: &mut Diagnosis) {
         None => out.notice(
             "drill",
             "that this board comes back from a bad update was never tried".to_owned(),
-            "Try it, with somebody beside it: `surefoot drill`.".to_owned(),
+            "Run `surefoot drill` while a person is beside the device.".to_owned(),
         ),
     }
 }

@@ -30,7 +30,7 @@ pub fn text(report: &Value) -> String {
 fn section_text(name: &str, section: &Value, out: &mut String) {
     if let Some(error) = section.get("error") {
         let of = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or("");
-        let _ = writeln!(out, "not to be had: {} [{}]", of("detail"), of("code"));
+        let _ = writeln!(out, "cannot be told: {} [{}]", of("detail"), of("code"));
         return;
     }
     match (name, section) {
@@ -113,7 +113,7 @@ mod tests {
             "Report of surefoot 0.2.0, now\nup 7 s, boot x\n\n== status ==\nsummary  Running 1.0.0\n",
             "good      disk         fine",
             "-- boot {\"slot\":\"b\"}\n  [ 1.0] bye\n-- it ended without a word\n",
-            "== partitions ==\nnot to be had: no disk [IO]\n",
+            "== partitions ==\ncannot be told: no disk [IO]\n",
             "a.b.1  1\na.b.2.c  d\n",
             "== hooks ==\nnothing\n",
         ] {

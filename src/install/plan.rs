@@ -126,8 +126,8 @@ fn for_this_device(manifest: &Manifest, target: &Target) -> Result<()> {
         return Err(Failure::new(ReasonCode::WrongProduct, detail));
     }
     if !manifest.compatible.contains(&target.compatible) {
-        let names: Vec<_> = manifest.compatible.iter().map(Identifier::as_str).collect();
-        let detail = format!("it is for {}, this is {}", names.join(", "), target.compatible);
+        let names: Vec<_> = manifest.compatible.iter().map(|name| format!("`{name}`")).collect();
+        let detail = format!("it is for {}, this is `{}`", names.join(", "), target.compatible);
         return Err(Failure::new(ReasonCode::Incompatible, detail));
     }
     Ok(())

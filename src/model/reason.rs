@@ -132,12 +132,12 @@ reasons! {
     NoPayload "NO_PAYLOAD" Reject "The artifact carries nothing for this hardware revision." "Use an artifact for this hardware revision.";
     VersionOlder "VERSION_OLDER" Reject "The release is older than the running one." "To install it all the same: `surefoot install FILE --allow-older`.";
     BelowFloor "BELOW_FLOOR" Reject "The release is below the security epoch's floor." "Use a newer release; nothing on this device overrides the floor.";
-    RolledBackBefore "ROLLED_BACK_BEFORE" Reject "This release was tried and rolled back." "Install another release. To try the same one again: `surefoot install FILE --retry-rolled-back`.";
+    RolledBackBefore "ROLLED_BACK_BEFORE" Reject "This release was tried and rolled back." "Install another release. To try the same one again, run the same command with `--retry-rolled-back`.";
     NotBootable "NOT_BOOTABLE" Reject "The image begins with no file system that a bootloader could read." "Build the artifact from an ext4, squashfs or erofs image: `surefoot-forge build --rootfs IMAGE`.";
     PartMissing "PART_MISSING" Reject "The artifact brings no image for one of the slot's parts." "Build it with all parts that `[slots]` names: `surefoot-forge build --rootfs IMG --part boot=IMG`.";
     PartUnknown "PART_UNKNOWN" Reject "The artifact brings an image for a part that this device's slots do not have." "Build it with the parts that `[slots]` names and no others, or give it to devices that have this part.";
-    TooBig "TOO_BIG" Reject "A payload does not fit its partition of the slot." "Build the artifact with a smaller root filesystem: at most the slot less 1 MiB.";
-    NotAnImage "NOT_AN_IMAGE" Reject "The file given as root filesystem is none." "Give the image of a filesystem, or say `--raw` to pack the bytes as they are.";
+    TooBig "TOO_BIG" Reject "A payload does not fit its partition of the slot." "Build the artifact with a smaller image of this part. The first part of a slot may have its partition less 1 MiB, any other one its whole partition.";
+    NotAnImage "NOT_AN_IMAGE" Reject "A file given as the image of a part is no image of a file system." "Give the image of a filesystem, or say `--raw` to pack the bytes as they are.";
     AlreadyInstalled "ALREADY_INSTALLED" Nothing "This release is already running." "Nothing to do; `--reinstall` writes it again.";
     // Trust and keys.
     TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";
@@ -206,7 +206,7 @@ reasons! {
     HardwareUnknown "HARDWARE_UNKNOWN" Config "The hardware revision cannot be read." "Correct `[device] hardware`.";
     NoHealthCheck "NO_HEALTH_CHECK" Config "No health check is configured." "Configure one, or decide yourself: `surefoot commit --force --reason TEXT`.";
     ConfigInvalid "CONFIG_INVALID" Config "The configuration cannot be used." "Correct what the message names; `surefoot config check` lists every mistake.";
-    ConfigMissing "CONFIG_MISSING" Config "There is no configuration." "Name one: `--config FILE`.";
+    ConfigMissing "CONFIG_MISSING" Config "There is no configuration." "Write `/etc/surefoot/surefoot.toml`, or name another file: `--config FILE` or the variable `SUREFOOT_CONFIG`.";
     NoSuchFile "NO_SUCH_FILE" NoInput "There is no such file." "Check the path.";
     HostUnreachable "HOST_UNREACHABLE" Retry "The device does not answer over ssh, or the connection broke." "Try `ssh HOST` by hand, then run the same command again; it goes on where it stopped.";
     NoUpdater "NO_UPDATER" Config "There is no surefoot to be run on the device." "Install it there, or say where it is: `--remote PROGRAM`.";

@@ -147,7 +147,7 @@ fn signers(
     if counted.is_empty() {
         let ids: Vec<String> =
             records.iter().map(|r| r.key_id.to_string()[..12].to_owned()).collect();
-        let detail = format!("signed by {}, none of which is trusted here", ids.join(", "));
+        let detail = format!("signed by {}; no key of these is trusted here", ids.join(", "));
         return refuse(ReasonCode::SignatureUntrusted, detail);
     }
     let detail = format!("{} of {needed} needed {role} keys have signed", counted.len());

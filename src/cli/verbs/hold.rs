@@ -22,7 +22,7 @@ pub(in crate::cli) struct Hold {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
     #[command(flatten)]
     pub(super) json: Json,

@@ -8,10 +8,10 @@ use clap::Args;
 /// Say before an orderly reboot that this boot of a trial has not failed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For the init system, as its last act while the state folder is still mounted;
-docs/integrator.md has a unit for systemd. In a trial it keeps the time that
-the trial has run and gives this boot's try back, at most 3 times in a trial.
-Anywhere else it does nothing.")]
+For the init system, as its last act while the state folder is still mounted:
+systemd/surefoot-shutdown.service does it under systemd. In a trial it keeps
+the time that the trial has run and gives this boot's try back, at most 3
+times in a trial. Anywhere else it does nothing.")]
 pub(in crate::cli) struct Shutdown {}
 
 impl Shutdown {
