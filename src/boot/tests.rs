@@ -1,6 +1,6 @@
 //! The shared suite on each implementation, and the store under faults.
 
-use super::conformance::{Bench, suite};
+use super::conformance::{Bench, FOREIGN, suite};
 use super::uboot::{Env, EnvStore, FwEnvConfig, UbootControl, names};
 use super::{BootChange, BootControl, BootMemory, Finding, Grade, bench, overall};
 use crate::disk::fake::{FakeDevice, Survivors, gpt_disk};
@@ -19,7 +19,7 @@ pub(super) fn factory() -> Env {
         ("kernel_addr_r", "0x1000000"),
         ("ramdisk_addr_r", "2000000"),
         ("scriptaddr", "0x1000"),
-        ("foreign", "kept as it is"),
+        FOREIGN,
     ] {
         env.set(name, value).unwrap();
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 /// A board on the bench: an implementation, and hands on its inside.
 pub(in crate::boot) struct Bench {
-    /// The implementation, as a factory leaves it: slot a, no trial, bootlimit 3, armed.
+    /// The implementation, as a factory leaves it: slot a, no trial, bootlimit 3, armed, and a
+    /// variable of the board beside it: [`FOREIGN`].
     pub(in crate::boot) control: Box<dyn BootControl>,
     /// Copies written so far.
     pub(in crate::boot) writes: Box<dyn Fn() -> u64>,
@@ -18,6 +19,9 @@ pub(in crate::boot) struct Bench {
     /// many writes pass and how many bytes of the next one land; false if what was done ended first.
     pub(in crate::boot) cut: Box<Cut>,
 }
+
+/// A variable that is the board's, and its value: no change touches it.
+pub(in crate::boot) const FOREIGN: (&str, &str) = ("foreign", "kept as it is");
 
 type Cut = dyn Fn((u64, usize), &dyn Fn(&dyn BootControl)) -> bool;
 
@@ -63,6 +67,8 @@ impl Bench {
     pub(super) fn write(&self, change: &BootChange) -> u64 {
         let before = (self.writes)();
         self.control.write(change).unwrap();
+        let (name, value) = FOREIGN;
+        assert_eq!(self.control.variable(name).as_deref(), Some(value), "{change:?}");
         (self.writes)() - before
     }
 
@@ -81,6 +87,8 @@ impl Bench {
     }
 
     pub(super) fn settled_on(&self, slot: SlotId) -> bool {
+        let (name, value) = FOREIGN;
+        assert_eq!(self.control.variable(name).as_deref(), Some(value));
         self.look().claims.all_settled_on(slot)
     }
 }

@@ -4,5 +4,5 @@ mod bench;
 mod cuts;
 mod suite;
 
-pub(super) use bench::Bench;
+pub(super) use bench::{Bench, FOREIGN};
 pub(super) use suite::suite;

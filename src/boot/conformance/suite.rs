@@ -11,6 +11,8 @@ pub(in crate::boot) fn suite(make: &dyn Fn() -> Bench) {
     given_up_by_the_updater(&make());
     disarmed(&make());
     tries_given_back(&make());
+    the_other_way(&make());
+    counted_anew(&make());
     senseless_changes(&make());
     settling(make);
     dead_copies(make);
@@ -89,6 +91,45 @@ fn tries_given_back(b: &Bench) {
     b.write(&BootChange::Disarm { booted: SlotId::A });
     b.write(&arm(2));
     assert_eq!(b.look().clean, 0);
+}
+
+/// Everything once more from slot b to slot a.
+fn the_other_way(b: &Bench) {
+    let (slot, good) = (SlotId::A, SlotId::B);
+    b.write(&arm(1));
+    b.write(&BootChange::Commit { slot: good, txn: txn(1) });
+    for n in [2, 3, 4] {
+        b.control.settle(good).unwrap();
+        assert_eq!(b.write(&BootChange::Arm { slot, good, txn: txn(n) }), 1);
+        let facts = b.look();
+        assert_eq!((facts.slot, facts.good, facts.trial), (Some(slot), Some(good), true));
+        (b.count)();
+        let (change, boots) = match n {
+            2 => (BootChange::FallBack { to: good, txn: txn(n) }, good),
+            3 => (BootChange::Disarm { booted: good }, good),
+            _ => (BootChange::Commit { slot, txn: txn(n) }, slot),
+        };
+        assert_eq!(b.write(&change), 1);
+        let facts = b.look();
+        assert_eq!((facts.slot, facts.trial, facts.bootcount), (Some(boots), false, Some(0)));
+        assert_eq!(facts.fallback == Some(txn(n)), n == 2);
+    }
+}
+
+/// Each trial has all of its tries, and one that is given back is one.
+fn counted_anew(b: &Bench) {
+    let limit = b.look().bootlimit;
+    b.write(&arm(1));
+    (b.count)();
+    (b.count)();
+    assert_eq!(b.look().bootcount, Some(2));
+    b.write(&BootChange::GiveBack);
+    assert_eq!(b.look().bootcount, Some(1), "one try");
+    b.write(&BootChange::Disarm { booted: SlotId::A });
+    // A bootloader that counts outside a trial too.
+    (b.count)();
+    b.write(&arm(2));
+    assert_eq!((b.look().bootcount, b.look().bootlimit), (Some(0), limit));
 }
 
 fn senseless_changes(b: &Bench) {

@@ -2,13 +2,16 @@
 
 use super::copy::LEN_MAX;
 use super::{Copy, NumberedControl, NumberedStore};
+use crate::boot::conformance::FOREIGN;
 use crate::boot::{BootChange, BootControl, BootMemory, Grade, overall};
 use crate::model::{Digest, ReasonCode, SlotId, Txn};
 use std::path::Path;
 
 fn device(folder: &Path) -> NumberedControl {
     let control = NumberedControl::new(NumberedStore::new(folder));
-    let copies = [Copy::factory(1), Copy::factory(0)];
+    let (name, value) = FOREIGN;
+    let rest = vec![(name.to_owned(), value.to_owned())];
+    let copies = [1, 0].map(|number| Copy { rest: rest.clone(), ..Copy::factory(number) });
     control.store().write_factory([&copies[0], &copies[1]]).unwrap();
     control
 }
