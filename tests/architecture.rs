@@ -321,6 +321,8 @@ fn processes_are_started_where_the_map_says() {
         .collect();
     assert_eq!(found, listed("Processes are started in"));
     assert!(starts(Path::new("x.rs"), "fn f() { std::process::Command::new(x); }"));
+    let renamed = "use std::process::{Command as Run, Stdio};\nfn f() { Run::new(x); }";
+    assert!(starts(Path::new("x.rs"), renamed));
     assert!(!starts(Path::new("x.rs"), "// Command::new"));
 }
 
@@ -371,6 +373,10 @@ fn a_bootloader_is_met_behind_its_trait() {
     let planted = "use crate::boot::uboot::Env;";
     assert!(names_u_boot(Path::new("device/world.rs"), planted));
     assert!(names_u_boot(Path::new("powercut/x.rs"), "fn f() { crate::boot::uboot::apply() }"));
+    let grouped = "use crate::boot::{BootControl, uboot::{Env, apply}};";
+    assert!(names_u_boot(Path::new("device/world.rs"), grouped));
+    let renamed = "use crate::boot as b;\nfn f() { b::uboot::apply() }";
+    assert!(names_u_boot(Path::new("device/world.rs"), renamed));
     assert!(!names_u_boot(Path::new("sim/boot.rs"), planted));
     assert!(!names_u_boot(Path::new("device/world.rs"), "use crate::boot::BootControl;"));
 }
@@ -431,6 +437,7 @@ fn opens_by_itself(path: &Path, text: &str) -> bool {
     let calls = [
         ("File", "open"),
         ("File", "create"),
+        ("File", "create_new"),
         ("File", "options"),
         ("OpenOptions", "new"),
         ("fs", "read"),
@@ -454,7 +461,22 @@ fn files_are_opened_in_one_place() {
     let planted = Path::new("disk/x.rs");
     assert!(opens_by_itself(planted, "fn f() { std::fs::read_to_string(p) }"));
     assert!(opens_by_itself(planted, "fn f() { File::open(p) }"));
+    assert!(opens_by_itself(planted, "use std::fs::{self, read};\nfn f() { read(p) }"));
+    assert!(opens_by_itself(planted, "use std::fs::File as F;\nfn f() { F::create_new(p) }"));
     assert!(!opens_by_itself(planted, "fn f() { files::own(p) } // fs::read"));
+}
+
+/// What a file is and which room it belongs to is told by its place.
+#[test]
+fn no_shipped_file_is_taken_from_elsewhere() {
+    for (path, text) in sources() {
+        assert!(!Source::new(&path, &text).is_elsewhere(), "{}", path.display());
+    }
+    let elsewhere = |text| Source::new(Path::new("disk/x.rs"), text).is_elsewhere();
+    assert!(elsewhere("#[path = \"../cli/run.rs\"]\nmod run;"));
+    assert!(elsewhere("include!(\"../cli/run.rs\");"));
+    assert!(!elsewhere("#[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod tests;"));
+    assert!(!elsewhere("const T: &str = include_str!(\"x.txt\");"));
 }
 
 #[test]

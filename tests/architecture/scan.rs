@@ -75,14 +75,34 @@ impl Source {
         self.shipped.iter().map(|(line, _)| line).collect::<BTreeSet<_>>().len()
     }
 
-    /// Whether shipped code names a function by this path: `File::open`.
+    /// Whether shipped code names something by this path (`File::open`), also in a group of imports or
+    /// under another name.
     pub(crate) fn names(&self, first: &str, last: &str) -> bool {
         let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
+        let named = |first: &str| {
+            (0..code.len()).any(|at| {
+                is_word(&code, at, first)
+                    && is_mark(&code, at + 1, ':')
+                    && is_mark(&code, at + 2, ':')
+                    && is_word(&code, at + 3, last)
+            })
+        };
+        let imported = |import: &Import| {
+            let renamed = import.path.last().is_some_and(|word| word == first);
+            import.path.windows(2).any(|pair| pair == [first, last])
+                || renamed && named(&import.name)
+        };
+        named(first) || self.imports().iter().any(imported)
+    }
+
+    /// Whether shipped code takes its text from a place that its module path does not say.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let code: Vec<&Token> = self.shipped.iter().map(|(_, token)| token).collect();
         (0..code.len()).any(|at| {
-            is_word(&code, at, first)
-                && is_mark(&code, at + 1, ':')
-                && is_mark(&code, at + 2, ':')
-                && is_word(&code, at + 3, last)
+            is_word(&code, at, "include") && is_mark(&code, at + 1, '!')
+                || is_mark(&code, at, '[')
+                    && is_word(&code, at + 1, "path")
+                    && is_mark(&code, at + 2, '=')
         })
     }
 
