@@ -267,16 +267,6 @@ fn slots_that_the_disk_does_not_have_are_refused_by_name() {
         bench.surefoot(&["install", &artifact]).refused(code, reason);
         assert!(disk(&bench) == before, "{b}: the disk is changed");
     }
-    let partitions = |told: &str| {
-        let said = bench.surefoot(&["doctor"]).ok();
-        let line = said.out.lines().find(|line| line.contains(told));
-        assert!(line.is_some_and(|line| line.starts_with("warn")), "{told}: {}", said.out);
-    };
-    // A kernel that no update writes.
-    let alone = text.replace(r#""boot-a", "#, "").replace(r#""boot-b", "#, "");
-    std::fs::write(&config, alone).unwrap();
-    partitions("the kernel is loaded from boot-a, which is no part of slot a");
-    partitions("the kernel is loaded from boot-b, which is no part of slot b");
     std::fs::write(&config, &text).unwrap();
     let said = bench.surefoot(&["doctor"]).ok();
     assert!(said.out.contains("slot a has boot 3.0 MiB + rootfs "), "{}", said.out);
@@ -286,7 +276,8 @@ fn slots_that_the_disk_does_not_have_are_refused_by_name() {
         .replace(r#"a = ["boot-a", "rootfs-a"]"#, r#"a = ["rootfs-a", "boot-a"]"#)
         .replace(r#"b = ["boot-b", "rootfs-b"]"#, r#"b = ["rootfs-b", "boot-b"]"#);
     std::fs::write(&config, turned).unwrap();
-    partitions("boot-b is not the first part of slot b");
+    let said = bench.surefoot(&["doctor"]).ok();
+    assert!(said.out.contains("warn  partitions   boot is not the first part"), "{}", said.out);
     bench.surefoot(&["install", &artifact]).ok();
     holds(&bench, "b", 5);
     assert_eq!(bench.reboot(&[]), "b");

@@ -5,9 +5,9 @@ use super::{doctor_machine, doctor_state};
 use crate::boot::{Grade, overall};
 use crate::config::Settings;
 use crate::device::{Found, ROOM, World, conditions, enough_room, find_booted, standing};
-use crate::disk::{Disk, PartitionTable};
+use crate::disk::Disk;
 use crate::event::Sink;
-use crate::model::{ByteLen, SlotId};
+use crate::model::{ByteLen, PART_BOOT, SlotId};
 use crate::slot::{Layout, Part};
 use crate::sys::process::Children;
 use std::sync::Arc;
@@ -60,7 +60,11 @@ fn look_at_disk(settings: &Settings, disk: &Disk, out: &mut Diagnosis) -> Option
         Ok(layout) => {
             let [a, b] = [SlotId::A, SlotId::B].map(|slot| lengths(layout.parts(slot)));
             out.good("partitions", format!("slot a has {a}, slot b {b}"));
-            look_at_kernels(&table, &layout, out);
+            // A boot part that is written before its root filesystem offers a kernel without it.
+            if layout.parts(SlotId::A).iter().skip(1).any(|part| part.name.as_str() == PART_BOOT) {
+                let remedy = "Name it first in `slots.a` and `slots.b`: docs/integrator.md.";
+                out.warn("partitions", "boot is not the first part".to_owned(), remedy.to_owned());
+            }
             Some(layout)
         }
         Err(failure) => {
@@ -80,24 +84,6 @@ fn lengths(parts: &[Part]) -> String {
         })
         .collect();
     told.join(" + ")
-}
-
-/// The boot script loads the kernel from `boot-a` or `boot-b` wherever the disk has them: one that no
-/// update writes stays as old as it is, and one that is not the first part offers a kernel before its
-/// root filesystem stands.
-fn look_at_kernels(table: &PartitionTable, layout: &Layout, out: &mut Diagnosis) {
-    for slot in [SlotId::A, SlotId::B] {
-        let name = format!("boot-{slot}");
-        let Some(kernel) = table.by_name(&name) else { continue };
-        let nth = layout.parts(slot).iter().position(|p| p.partition.number == kernel.number);
-        let why = match nth {
-            Some(0) => continue,
-            Some(_) => format!("{name} is not the first part of slot {slot}"),
-            None => format!("the kernel is loaded from {name}, which is no part of slot {slot}"),
-        };
-        let remedy = format!("Name {name} first in `[slots] {slot}`: docs/integrator.md.");
-        out.warn("partitions", why, remedy);
-    }
 }
 
 fn look_at_environment(
