@@ -86,7 +86,7 @@ pub fn examine(place: &Where) -> Result<Examined> {
         if let Where::Folders(root) = place
             && let Some(folder) = folders(root).into_iter().find(|f| host::is_denied(f, false))
         {
-            let text = format!("{} may not read {}", host::user(), folder.display());
+            let text = format!("user {} may not read {}", host::user(), folder.display());
             return Err(Failure::new(ReasonCode::NotAllowed, text));
         }
         let text = "no *.toml in /etc/surefoot, /usr/lib/surefoot or /run/surefoot";

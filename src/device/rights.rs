@@ -20,7 +20,7 @@ pub fn may_look(settings: &Settings) -> Result<()> {
     for path in all.into_iter().chain(kept) {
         if is_hidden(path) {
             return Err(not_allowed(&format!(
-                "{} may not read {}, so what runs here and whether a bad update would come back is unknown",
+                "user {} may not read {}, so what runs here and whether a bad update would come back is unknown",
                 host::user(),
                 path.display()
             )));
