@@ -134,6 +134,10 @@ impl Client for Here<'_> {
                 retry_cancelled,
                 automatic,
             } => {
+                if stage && reboot == Some(Reboot::Now) {
+                    let text = "`stage` arms nothing, so that there is nothing to reboot into now";
+                    return Err(usage(text.to_owned()));
+                }
                 let (world, source) = (world()?, artifact(source)?);
                 let policy = if automatic { world.settings.reboot } else { Reboot::Asked };
                 let reboot = reboot.unwrap_or(policy);

@@ -143,6 +143,7 @@ fn what_is_not_there_or_makes_no_sense_is_told_as_that() {
     let head = daemon.raw("control.sock", b"HEAD /v1/status HTTP/1.1\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 405") && head.ends_with("\r\n\r\n"), "{head}");
     for (method, target) in [
+        ("POST", "/v1/install?stage=1&reboot=now"),
         ("POST", "/v1/hold?seconds=-1"),
         ("POST", "/v1/hold?seconds=99999999999999999999"),
         ("POST", "/v1/hold?seconds=1&seconds=2"),
