@@ -4,13 +4,18 @@ use super::spans::Places;
 use crate::model::{Failure, ReasonCode, Result};
 use std::ops::Range;
 
-/// Bytes that are forgotten at once: moving what stays costs more than they do.
-const SLACK: usize = 1 << 20;
+/// Bytes that are forgotten at once, for contexts of `context` bytes: what stays is moved each time, so
+/// that a byte of a long one is moved at most twice.
+const fn slack(context: usize) -> usize {
+    let half = context / 2;
+    if half > 1 << 20 { half } else { 1 << 20 }
+}
 
 /// Plain bytes of data chunks that follow each other, back to back; the zeros between them are left out.
-#[derive(Default)]
 pub(super) struct Held {
     bytes: Vec<u8>,
+    /// Of the longest context, bytes.
+    context: usize,
     /// Where those that count begin.
     begin: usize,
     /// Which chunks they are, runs of zeros among them.
@@ -18,9 +23,14 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Nothing yet, for contexts of `context` bytes.
+    pub(super) fn new(context: usize) -> Held {
+        Held { bytes: Vec::new(), context, begin: 0, chunks: 0..0 }
+    }
+
     /// What it takes for contexts of `context` bytes.
     pub(super) const fn memory(context: usize) -> usize {
-        if context == 0 { 0 } else { context + SLACK }
+        if context == 0 { 0 } else { context + slack(context) }
     }
 
     /// Forgets what lies before chunk `first`; everything, where that is not among what is held.
@@ -32,7 +42,7 @@ impl Held {
         }
         self.begin += places.data_between(self.chunks.start, first);
         self.chunks.start = first;
-        if self.begin >= SLACK {
+        if self.begin >= slack(self.context) {
             self.bytes.drain(..self.begin);
             self.begin = 0;
         }
@@ -45,9 +55,11 @@ impl Held {
 
     /// Adds the next chunk; `plain` is empty for a run of zeros.
     pub(super) fn add(&mut self, plain: &[u8]) -> Result<()> {
-        let failed = |_| Failure::new(ReasonCode::NoMemory, "a context needs up to 5 MiB");
-        // Not more than is needed: a vector that doubles takes twice as much.
-        self.bytes.try_reserve_exact(plain.len()).map_err(failed)?;
+        let failed = |_| Failure::new(ReasonCode::NoMemory, "a context needs up to 6 MiB");
+        // All of it at once: a vector that grows may stand twice in memory.
+        let room = Held::memory(self.context).saturating_sub(self.bytes.len());
+        let more = plain.len().max(room);
+        self.bytes.try_reserve_exact(more).map_err(failed)?;
         self.bytes.extend_from_slice(plain);
         self.chunks.end += 1;
         Ok(())

@@ -30,8 +30,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
-/// Plain buffers: one in each worker's hands, as many decoded and waiting for their turn.
-const BUFFERS: usize = 2 * WAITING_THREADS;
+/// The most plain buffers.
+const BUFFERS_MAX: usize = 2 * WAITING_THREADS;
 
 /// Stored bytes that have to be fetched again after a cut, at the most, from a source that is
 /// slower than the medium (DESIGN 9.9). A chunk is never stored longer than it is, so this many
@@ -39,7 +39,7 @@ const BUFFERS: usize = 2 * WAITING_THREADS;
 /// yet enough to be flushed, and the span that makes them enough.
 pub(super) const FETCHED_AGAIN_MAX: u64 = 16 << 20;
 const _: () = {
-    let in_buffers = (BUFFERS * SPAN_MAX) as u64;
+    let in_buffers = (BUFFERS_MAX * SPAN_MAX) as u64;
     assert!(in_buffers + STORED_WINDOW + SPAN_MAX as u64 <= FETCHED_AGAIN_MAX);
 };
 
@@ -51,10 +51,15 @@ fn workers(work: &Work) -> usize {
     if work.context > LONG_CONTEXT { WAITING_THREADS - 1 } else { WAITING_THREADS }
 }
 
+/// Plain buffers: one in each worker's hands, as many decoded and waiting for their turn.
+fn buffers(work: &Work) -> usize {
+    2 * workers(work)
+}
+
 /// What a run takes, with some room for what is small: buffers, stacks, and what workers and readers
 /// hold.
 pub(super) fn memory(work: &Work) -> usize {
-    (BUFFERS + 2 * WAITING_THREADS) * (SPAN_MAX + (64 << 10))
+    (buffers(work) + 2 * WAITING_THREADS) * (SPAN_MAX + (64 << 10))
         + 2 * WAITING_THREADS * spare::STACK
         + workers(work) * Held::memory(work.context)
         + (2 << 20)
@@ -83,7 +88,7 @@ impl<'a> Pipeline<'a> {
     ) -> Result<(AlignedBuf, Supply<'s>)> {
         let spans = &self.work.spans;
         let room = SPAN_MAX + 2 * self.device.block_size();
-        let buffers = Buffers::new(BUFFERS.min(spans.len()), room)?;
+        let buffers = Buffers::new(buffers(self.work).min(spans.len()), room)?;
         let feed = Feed::new(self.work, first_chunk, supply);
         let (written, to_read) = channel();
         let to_read = Mutex::new(to_read);
@@ -121,7 +126,7 @@ impl<'a> Pipeline<'a> {
 
     /// The life of one worker: until all spans are taken, or something has failed.
     fn work(&self, feed: &Feed<'a, '_>, line: &Line, buffers: &Buffers) -> Result<()> {
-        let mut hands = Hands::new()?;
+        let mut hands = Hands::new(self.work.context)?;
         while let Some(strand) = feed.strand() {
             for index in strand {
                 let Some(mut ticket) = feed.take(index, buffers, &mut hands.stored)? else {
@@ -291,9 +296,9 @@ struct Hands<'a> {
 }
 
 impl<'a> Hands<'a> {
-    fn new() -> Result<Hands<'a>> {
-        let decoder = Decoder::new()?;
-        Ok(Hands { decoder, stored: Vec::new(), held: Held::default(), slot: None, other: None })
+    fn new(context: usize) -> Result<Hands<'a>> {
+        let (decoder, held) = (Decoder::new()?, Held::new(context));
+        Ok(Hands { decoder, stored: Vec::new(), held, slot: None, other: None })
     }
 
     fn reader<'h>(
