@@ -4,6 +4,7 @@ mod contexts;
 mod copies;
 mod cuts;
 mod faults;
+mod golden;
 mod parts;
 mod sources;
 
