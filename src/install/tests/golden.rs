@@ -2,7 +2,7 @@
 //! every way that an installation has, and leaves the golden slot record.
 
 use super::{Memory, carry_out, name};
-use crate::artifact::{Payload, Release, read_head};
+use crate::artifact::{Codec, Payload, Release, read_head};
 use crate::disk::fake::FakeDevice;
 use crate::disk::{BlockDevice, Partition};
 use crate::event::Nowhere;
@@ -95,10 +95,18 @@ fn the_golden_artifact_installs_and_leaves_the_golden_record() {
         let slot = parts().map(|part| FakeDevice::new(vec![0xa5; small(part.partition.len)]));
         let report = install(&slot, from(), &Reuse::Nothing);
         assert_eq!((report.kept, report.fetched), (0, all));
-        // Some of the root was lost: what it refers to stands in the slot.
-        for at in [300 << 10, 1200 << 10] {
-            slot[1].write_at(at, &[0x11; 8192]).unwrap();
+        // Chunks that refer to others were lost: what they refer to stands in the slot.
+        let root = &release.manifest.payloads[0];
+        let (mut at, mut lost) = (0, 0);
+        for chunk in release.chunks_of(root) {
+            let middle = at + u64::from(chunk.plain_len) / 2;
+            if matches!(chunk.codec, Codec::Context { .. }) && at > 128 << 10 {
+                slot[1].write_at(middle - middle % 4096, &[0x11; 4096]).unwrap();
+                lost += 1;
+            }
+            at += u64::from(chunk.plain_len);
         }
+        assert!(lost > 20, "{lost}");
         let report = install(&slot, from(), &Reuse::Resume);
         assert!(report.kept > 0 && report.fetched < all, "{report:?}");
     }
