@@ -31,8 +31,10 @@ pub(super) struct Average {
 /// The average for these images; `wished` stands, whatever follows from it.
 pub(super) fn average(images: &mut [Measured], wished: Option<u32>) -> Result<Average> {
     let tried = wished.map_or(TRIED.to_vec(), |bytes| vec![bytes]);
+    let fits = |records: usize| records * RECORD_LEN as usize + HEAD <= MAX_RECORD_LEN;
     for bytes in &tried {
-        if records(images, *bytes)? * RECORD_LEN as usize + HEAD <= MAX_RECORD_LEN {
+        // Counting reads the images, and most are so small that it is not needed.
+        if fits(records(images, *bytes, most)?) || fits(records(images, *bytes, count)?) {
             let told = (wished.is_none() && *bytes > TRIED[0]).then(|| {
                 let kib = bytes >> 10;
                 format!("chunks of {kib} KiB on average: the table of shorter ones does not fit the slot record")
@@ -45,8 +47,12 @@ pub(super) fn average(images: &mut [Measured], wished: Option<u32>) -> Result<Av
     Ok(Average { bytes, told: Some(told.to_owned()) })
 }
 
-/// The most chunks that one device has to keep.
-fn records(images: &mut [Measured], average: u32) -> Result<usize> {
+/// The most chunks that one device has to keep, where an image has as many as `count` says.
+fn records(
+    images: &mut [Measured],
+    average: u32,
+    count: fn(&mut Measured, u32) -> Result<usize>,
+) -> Result<usize> {
     let mut counts = Vec::new();
     for image in images.iter_mut() {
         counts.push((count(image, average)?, image.hardware.clone()));
@@ -62,12 +68,17 @@ fn records(images: &mut [Measured], average: u32) -> Result<usize> {
     Ok(revisions.iter().map(of).max().unwrap_or(0))
 }
 
+/// More than an image can have: a chunk has a quarter of the average at least, but for those that a
+/// cut or a run of zeros makes shorter, and such a run has 32 KiB.
+#[expect(clippy::unnecessary_wraps, reason = "it stands for `count`")]
+fn most(image: &mut Measured, average: u32) -> Result<usize> {
+    let most = image.len / u64::from(average / 4) + image.len / (16 << 10);
+    let most = most + 2 * (image.cuts.len() as u64 + 1);
+    Ok(usize::try_from(most).unwrap_or(usize::MAX / RECORD_LEN as usize / 1024))
+}
+
+/// As many as the image has.
 fn count(image: &mut Measured, average: u32) -> Result<usize> {
-    // A chunk has a quarter of the average at least, but for those that a cut or zeros make shorter.
-    let most = image.len / u64::from(average / 4) + 2 * image.cuts.len() as u64;
-    if most * u64::from(RECORD_LEN) < (MAX_RECORD_LEN / 2) as u64 {
-        return Ok(usize::try_from(most).unwrap_or(usize::MAX));
-    }
     let failed = |e: std::io::Error| file::failure(&image.path, &e);
     let mut cutter = Cutter::new(&image.file, average).at(image.cuts.clone());
     let mut count = 0;
@@ -82,6 +93,7 @@ fn count(image: &mut Measured, average: u32) -> Result<usize> {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     /// `mib` MiB of noise.
     fn measured(mib: usize) -> Measured {
@@ -122,6 +134,19 @@ mod tests {
         // Cuts at files are made with every average: nothing helps.
         assert_eq!(of(&mut [many(), many()], None), (256, true), "15 360 chunks");
         assert_eq!(of(&mut [many(), many()], Some(16 << 10)), (16, true));
+        // Each of these could have half of what fits; together they have a fourth of that.
+        let mut three = [measured(19), measured(19), measured(19)];
+        assert_eq!(of(&mut three, Some(16 << 10)), (16, false), "4 000 chunks");
+        // Runs of zeros make many short chunks of any average.
+        let mut holes = measured(1);
+        let (block, run) = (4096, 32 << 10);
+        let all = 6500 * (block + run);
+        holes.file.set_len(all).unwrap();
+        for at in (0..all).step_by(usize::try_from(block + run).unwrap()) {
+            holes.file.write_all_at(b"x", at).unwrap();
+        }
+        holes.len = all;
+        assert_eq!(of(&mut [holes], Some(256 << 10)), (256, true), "13 000 chunks");
         // No device has both.
         let mut apart = [many(), many()];
         for (image, revision) in apart.iter_mut().zip(["r1", "r2"]) {
