@@ -1,6 +1,6 @@
 //! The manifest: what a release says about itself.
 
-use super::{Pages, UPDATER};
+use super::{Pages, UPDATER, spelling};
 use crate::model::{
     Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason,
 };
@@ -191,6 +191,10 @@ impl Manifest {
                 let detail = format!("it needs updater {needed}; this is {own}");
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }
+        }
+        if let Some(what) = spelling::newer(text) {
+            let detail = format!("the manifest has {what}, which TOML 1.0 does not have");
+            return Err(Failure::new(code, detail));
         }
         let manifest = toml::from_str::<Manifest>(text).reason(code, "manifest")?;
         manifest.check()?;

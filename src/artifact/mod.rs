@@ -17,6 +17,7 @@ mod pack;
 mod pages;
 mod record;
 mod release;
+mod spelling;
 mod unverified;
 #[cfg(feature = "forge")]
 pub mod write;

@@ -40,6 +40,8 @@ fn every_broken_rule_is_a_manifest_invalid() {
         ("an updater with a sign", "'0.1.0'", "'+0.1.0'"),
         ("a hash in capitals", "sha256 = '", "sha256 = 'A"),
         ("R8 an empty hash", "digest = '", "digest = '' #"),
+        ("TOML 1.1: an escape", "version =", "notes = \"\\e\"\nversion ="),
+        ("TOML 1.1: an inline table of two lines", "version =", "hints = { a = 1,\n}\nversion ="),
         ("hints that are no table", "version =", "hints = 1\nversion ="),
     ] {
         let bytes = replaced(from, to);
