@@ -187,7 +187,7 @@ impl Manifest {
             table.get("requires").and_then(|r| r.get("updater")).and_then(toml::Value::as_str)
         {
             let own = env!("CARGO_PKG_VERSION");
-            if triple(needed)? > triple(own)?.max(triple(UPDATER)?) {
+            if triple(needed)? > triple(finished(own))?.max(triple(UPDATER)?) {
                 let detail = format!("it needs updater {needed}; this is {own}");
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }
@@ -265,6 +265,11 @@ impl Manifest {
     }
 }
 
+/// The version that a program is on the way to: `0.3.0` of `0.3.0-rc.1`.
+fn finished(version: &str) -> &str {
+    version.split(['-', '+']).next().unwrap_or(version)
+}
+
 /// `MAJOR.MINOR.PATCH` as numbers that compare.
 fn triple(text: &str) -> Result<[u32; 3]> {
     let mut parts = text.split('.').map(|part| {
@@ -279,5 +284,21 @@ fn triple(text: &str) -> Result<[u32; 3]> {
             ReasonCode::ManifestInvalid,
             format!("`{text}` is not MAJOR.MINOR.PATCH"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_finished_reads_what_the_finished_one_will() {
+        for (version, numbers) in
+            [("0.2.0", [0, 2, 0]), ("0.3.0-dev", [0, 3, 0]), ("1.0.2-rc.1+5", [1, 0, 2])]
+        {
+            assert_eq!(triple(finished(version)), Ok(numbers));
+        }
+        // In a manifest it stays an error.
+        assert!(triple("0.3.0-dev").is_err());
     }
 }
