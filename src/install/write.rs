@@ -14,7 +14,7 @@ use crate::artifact::Chunk;
 use crate::disk::BlockDevice;
 use crate::event::{Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result};
-use crate::slot::record::record_offset;
+use crate::slot::record::{RECORD_LEN, record_offset};
 use crate::source::Source;
 use crate::sys::{AlignedBuf, spare};
 use serde::{Deserialize, Serialize};
@@ -144,6 +144,10 @@ impl Order<'_> {
         let (block, rest) = zeros.split_at(FIRST_BLOCK);
         let device = self.parts[0].device;
         put(device, record_offset(device.len()), block)?;
+        // Where another part was the first one before, its record would describe what comes now.
+        for part in &self.parts[1..] {
+            stale_record(part).map_or(Ok(()), |at| put(part.device, at, block))?;
+        }
         self.parts.iter().try_for_each(|part| {
             put(part.device, 0, block)
                 .and_then(|()| put(part.device, FIRST_BLOCK as u64, rest))
@@ -184,6 +188,18 @@ fn write_part<'s>(
     };
     let (first, supply) = pipeline.run(part.first_chunk, supply)?;
     Ok(Written { first, supply, fetched: pipeline.fetched.into_inner() })
+}
+
+/// Where a record may lie in a part that carries none now; `None` where the image reaches so far, or
+/// nothing but zeros can be read there.
+fn stale_record(part: &PartOrder) -> Option<u64> {
+    let len = part.device.len();
+    let at = len.checked_sub(RECORD_LEN).map(|_| record_offset(len))?;
+    let mut found = AlignedBuf::try_new(FIRST_BLOCK).ok()?;
+    let unused = at >= part.places.len().max(FIRST_LEN);
+    // What cannot be read there can be no record either.
+    let read = unused && part.device.read_at(at, &mut found).is_ok();
+    (read && found.iter().any(|byte| *byte != 0)).then_some(at)
 }
 
 /// The chunks that touch the first 128 KiB are right, with the rest of the last one as the medium

@@ -77,6 +77,23 @@ fn a_record_is_believed_only_of_the_parts_that_it_was_written_for() {
     assert!(matches!(slot_record(&device.slot(), &Ok(trust())).unwrap(), SlotRecord::Missing(_)));
 }
 
+/// Who names another part first, and later the old one again, finds no record of what stood before.
+#[test]
+fn a_record_in_a_part_that_was_the_first_is_destroyed_too() {
+    let mut device = device();
+    let artifact = Draft::new("2.0").rootfs(&ext4()).part("boot", &image(32, 1 << 20)).build();
+    device.named(&["rootfs-a", "boot-a"], &["rootfs-b", "boot-b"]);
+    let (release, input) = of_file(&artifact);
+    device.write(&release, input, Reuse::Nothing).unwrap();
+    let SlotRecord::Accepted(found) = slot_record(&device.slot(), &Ok(trust())).unwrap() else {
+        panic!("no record in the part that is the first now");
+    };
+    assert_eq!(found.manifest.version.to_string(), "2.0");
+    device.named(&["boot-a", "rootfs-a"], &["boot-b", "rootfs-b"]);
+    let found = slot_record(&device.slot(), &Ok(trust())).unwrap();
+    assert!(matches!(found, SlotRecord::Missing(_)), "the record of 1.0 is believed of 2.0");
+}
+
 #[test]
 fn a_slot_boots_only_with_a_kernel_to_load_and_a_root_behind_it() {
     let whole = device();
