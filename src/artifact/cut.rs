@@ -316,13 +316,23 @@ mod tests {
     #[test]
     fn the_cuts_do_not_move_between_versions() {
         // A change here costs every device one full download: it must be meant.
-        let lens: Vec<usize> = pieces(&noise(400_000, 11), 32 * 1024)
-            .iter()
-            .map(|p| if let Piece::Data(d) = p { d.len() } else { 0 })
-            .collect();
-        assert_eq!(lens, CUTS);
+        let lens = |len, average| -> Vec<usize> {
+            let data = |p: &Piece| if let Piece::Data(d) = p { d.len() } else { 0 };
+            pieces(&noise(len, 11), average).iter().map(data).collect()
+        };
+        assert_eq!(lens(400_000, 32 * 1024), CUTS);
+        assert_eq!(DEFAULT_AVERAGE, 64 * 1024);
+        // What `build` takes by itself.
+        assert_eq!(lens(600_000, 64 * 1024), CUTS_64);
+        assert_eq!(lens(1_200_000, 128 * 1024), CUTS_128);
+        assert_eq!(lens(2_400_000, 256 * 1024), CUTS_256);
     }
 
     const CUTS: [usize; 11] =
         [43797, 40418, 39927, 23728, 49537, 10986, 51208, 35431, 45102, 21721, 38145];
+    const CUTS_64: &[usize] =
+        &[84215, 47357, 65835, 97625, 45102, 21721, 71821, 72062, 83195, 11067];
+    const CUTS_128: &[usize] =
+        &[131572, 163460, 66823, 71821, 162659, 52527, 185328, 141265, 156547, 67998];
+    const CUTS_256: &[usize] = &[262248, 171428, 400514, 297812, 514280, 298391, 424810, 30517];
 }
