@@ -96,7 +96,7 @@ def main(artifact, trust_file):
     assert len(good) >= trust["thresholds"]["release"] >= 1, "too few signatures by trusted keys"
     manifest = tomllib.loads(body.decode())
     at, chunks = header_len + body_len + table_len, list(struct.iter_unpack("<IIBBH4s32s32s", table))
-    pages = b"".join(page_hashes(table[80 * p["first_chunk"]:][:80 * p["chunks"]]) for p in manifest["payloads"])
+    pages = hashlib.sha256(table).digest() + b"".join(page_hashes(table[80 * p["first_chunk"]:][:80 * p["chunks"]]) for p in manifest["payloads"])
     if "pages" not in manifest: pages = b""
     else: assert manifest["pages"] == {"size": len(pages), "sha256": hashlib.sha256(pages).hexdigest()}, "page hashes"
     assert data[at:at + len(pages)] == pages, "page hashes"

@@ -87,16 +87,17 @@ pub fn check_stored(chunk: &Chunk, stored: &[u8]) -> Result<()> {
     }
 }
 
-/// One frame, of one segment (so that no window is allocated), without dictionary, that says it
+/// One frame, of one segment (so that no window is allocated), without dictionary and checksum, that says it
 /// holds exactly `plain_len` bytes (RFC 8878 section 3.1.1.1).
 fn check_frame(chunk: &Chunk, stored: &[u8]) -> Result<()> {
     const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
     const SINGLE_SEGMENT: u8 = 1 << 5;
-    const RESERVED_OR_DICTIONARY: u8 = 0b1011;
+    // The signed hashes are the checksum; one of the frame's own would be a second one that a reader may skip.
+    const RESERVED_CHECKSUM_OR_DICTIONARY: u8 = 0b1111;
     let descriptor = stored.get(4).copied().unwrap_or(0);
     if !stored.starts_with(&MAGIC)
         || descriptor & SINGLE_SEGMENT == 0
-        || descriptor & RESERVED_OR_DICTIONARY != 0
+        || descriptor & RESERVED_CHECKSUM_OR_DICTIONARY != 0
     {
         return Err(corrupt("no plain zstd frame of one segment"));
     }

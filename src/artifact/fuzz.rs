@@ -10,7 +10,7 @@
 use super::write::{Draft, Image, Packing, pack as pack_images};
 use super::{
     Chunk, ChunkTable, Codec, Decoder, History, MAX_BODY_LEN, MAX_CHUNK_LEN, Manifest, Pages,
-    Provenance, RECORD_LEN, Unverified, check_payload, image_digest, page_hashes, read_head,
+    Provenance, RECORD_LEN, Unverified, check_payload, image_digest, page_block, read_head,
     read_record,
 };
 use crate::model::Digest;
@@ -87,13 +87,7 @@ pub fn artifact(data: &[u8]) {
             next += c;
         }
         if mode & 4 != 0 {
-            let records = |p: &super::Payload| {
-                let (first, count) = (p.first_chunk as usize, p.chunks as usize);
-                let own = t.chunks.iter().skip(first).take(count);
-                page_hashes(&own.flat_map(|c| c.to_bytes()).collect::<Vec<u8>>())
-            };
-            let block: Vec<u8> = m.payloads.iter().flat_map(records).collect();
-            m.pages = Some(Pages::of(&block));
+            m.pages = Some(Pages::of(&page_block(&t.to_bytes(), &m.payloads)));
         }
         if let Ok(text) = toml::to_string(&m) {
             body = text.into_bytes();

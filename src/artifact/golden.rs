@@ -16,7 +16,7 @@ const TRUST: &str = include_str!("../../artifacts/test-keys/trust.toml");
 fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
     assert_eq!(
         Digest::of(GOLDEN).to_string(),
-        "b3f71fa2bc35423b18fe8e11ae6f5a2373f5e7d7faa6f264add9929321346376"
+        "1a63e19e5bfb9b3f5cf4f0d4ce20b010f9bd87c386062d70d4fd041994f4e656"
     );
     let mut input = GOLDEN;
     let trust = Trust::parse(TRUST).unwrap();
@@ -24,7 +24,7 @@ fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
     assert_eq!(release.signers().len(), 2);
     assert_eq!(
         release.body_digest().to_string(),
-        "d1bd63bbf43ed1b96ad5e80218560c4f7110a69ff26275fa2197fce0f3b355ee"
+        "7b8cf44ee758c94f05b24041f2722ae251b5be3c6d59dd671a7bb3b8319210b2"
     );
     let manifest = &release.manifest;
     assert_eq!(manifest.product.as_str(), "golden");
@@ -51,7 +51,7 @@ fn the_golden_artifact_of_format_1_is_read_to_its_last_byte() {
         let name = |c: &Chunk| format!("{:?}", c.codec);
         assert!(release.table.chunks.iter().any(|c| name(c).starts_with(codec)), "{codec}");
     }
-    assert_eq!(release.pages().len(), 5 * 16);
+    assert_eq!(release.pages().len(), 32 + 5 * 16);
     let checked = check_payload(&release, &mut input, &|_| ()).unwrap();
     assert_eq!(checked.artifact_len, GOLDEN.len() as u64);
     assert_eq!(checked.plain_len, manifest.payloads.iter().map(|p| p.size).sum::<u64>());

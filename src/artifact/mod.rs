@@ -30,7 +30,7 @@ pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::{Decoder, check_stored};
 pub use head::{FIXED_HEADER_LEN, MAGIC};
 pub use manifest::{Manifest, Payload, PayloadKind, Provenance, Requires};
-pub use pages::{Pages, check_pages, page_hashes};
+pub use pages::{Pages, check_pages, page_block};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
 pub use unverified::{Unverified, read_head};

@@ -4,7 +4,7 @@ use super::cut::{Cutter, DEFAULT_AVERAGE, Piece};
 use super::decode::DICTIONARY;
 use super::{
     Chunk, ChunkTable, Codec, MAX_CHUNK_LEN, MAX_CONTEXT_LEN, MAX_TABLE_LEN, Payload, PayloadKind,
-    RECORD_LEN, image_digest, page_hashes,
+    RECORD_LEN, image_digest,
 };
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, WithReason};
 use sha2::{Digest as _, Sha256};
@@ -71,15 +71,6 @@ pub struct Packed {
     pub payloads: Vec<Payload>,
     /// Their chunks.
     pub table: ChunkTable,
-}
-
-impl Packed {
-    /// The page hashes of one of the payloads.
-    pub(super) fn pages_of(&self, payload: &Payload) -> Vec<u8> {
-        let first = payload.first_chunk as usize;
-        let chunks = self.table.chunks.iter().skip(first).take(payload.chunks as usize);
-        page_hashes(&chunks.flat_map(|c| c.to_bytes()).collect::<Vec<u8>>())
-    }
 }
 
 /// Packs the images one after the other into `out`. The same images and settings give the same

@@ -1,8 +1,9 @@
-//! Page hashes: the chunk table in pages of about 32 records, 16 bytes for each page. A device that has
-//! the table of an older release computes its pages by the same rule and needs only those that it has
-//! not. The rule is part of the format.
+//! Page hashes: the SHA-256 of the chunk table, then the table in pages of about 32 records, 16 bytes for
+//! each page. With the first a signature is checked before the table is there; a device that has the
+//! table of an older release computes its pages by the same rule and needs only those that it has not.
+//! The rule is part of the format.
 
-use super::RECORD_LEN;
+use super::{Payload, RECORD_LEN};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
@@ -20,7 +21,7 @@ const PLAIN: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    /// Its length in bytes, 16 for each page.
+    /// Its length in bytes: 32, and 16 for each page.
     pub size: u64,
     /// Its SHA-256.
     pub sha256: Digest,
@@ -33,10 +34,24 @@ impl Pages {
     }
 }
 
+/// The block that goes with a table: what stands between it and the payload.
+pub fn page_block(table: &[u8], payloads: &[Payload]) -> Vec<u8> {
+    let mut block = Digest::of(table).0.to_vec();
+    block.extend(payloads.iter().flat_map(|payload| page_hashes(records_of(table, payload))));
+    block
+}
+
+/// The records of one payload, as shipped; none where the table has not all of them.
+pub(super) fn records_of<'t>(table: &'t [u8], payload: &Payload) -> &'t [u8] {
+    let len = |n: u32| (n as usize).saturating_mul(RECORD_LEN as usize);
+    let first = len(payload.first_chunk);
+    table.get(first..first.saturating_add(len(payload.chunks))).unwrap_or(&[])
+}
+
 /// The page hashes of one payload's records, as shipped. A page ends with a record whose plain hash
 /// begins with a byte with four low bits set, once it has 16 records; with its 128th; and with the
 /// payload.
-pub fn page_hashes(records: &[u8]) -> Vec<u8> {
+fn page_hashes(records: &[u8]) -> Vec<u8> {
     let (mut block, mut first, mut count) = (Vec::new(), 0, 0);
     let len = RECORD_LEN as usize;
     for (index, record) in records.chunks_exact(len).enumerate() {

@@ -3,7 +3,7 @@
 use super::context::check_contexts;
 use super::head::Head;
 use super::pages;
-use super::{Chunk, ChunkTable, Manifest, Pages, Payload, RECORD_LEN, image_digest, page_hashes};
+use super::{Chunk, ChunkTable, Manifest, Pages, Payload, image_digest};
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result};
 use crate::trust::{Claims, SignatureRecord};
 use std::io::Read;
@@ -34,8 +34,7 @@ impl Release {
         let mut release =
             Release { body_digest, manifest, table, starts, payload_len, head, pages };
         if let Some(said) = release.manifest.pages {
-            let of = |payload| page_hashes(release.records_of(payload));
-            let pages: Vec<u8> = release.manifest.payloads.iter().flat_map(of).collect();
+            let pages = pages::page_block(&release.head.table, &release.manifest.payloads);
             if Pages::of(&pages) != said {
                 let detail = "the page hashes of the manifest are not those of the table";
                 return Err(Failure::new(ReasonCode::TableInvalid, detail));
@@ -95,9 +94,7 @@ impl Release {
 
     /// The records of one of this release's payloads, as shipped.
     pub(super) fn records_of(&self, payload: &Payload) -> &[u8] {
-        let len = |n: u32| (n as usize).saturating_mul(RECORD_LEN as usize);
-        let first = len(payload.first_chunk);
-        self.head.table.get(first..first.saturating_add(len(payload.chunks))).unwrap_or(&[])
+        pages::records_of(&self.head.table, payload)
     }
 
     /// Where the stored bytes of one of this release's payloads begin, from the artifact's start.

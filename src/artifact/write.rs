@@ -2,7 +2,7 @@
 
 use super::head::{Head, Header};
 pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack};
-use super::{Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified};
+use super::{Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified, page_block};
 use crate::model::{Failure, Identifier, ReasonCode, Result, Version, WithReason};
 use crate::trust::{PublicKey, SignatureRecord};
 
@@ -30,7 +30,8 @@ pub struct Draft {
 impl Draft {
     /// The head of the artifact with this draft's words and that payload, without signatures.
     pub fn head(self, packed: Packed) -> Result<Unverified> {
-        let block: Vec<u8> = packed.payloads.iter().flat_map(|p| packed.pages_of(p)).collect();
+        let table = packed.table.to_bytes();
+        let block = page_block(&table, &packed.payloads);
         let manifest = Manifest {
             format: 1,
             product: self.product,
@@ -46,7 +47,7 @@ impl Draft {
             payloads: packed.payloads,
         };
         let body = toml::to_string(&manifest).reason(ReasonCode::ManifestInvalid, "manifest")?;
-        Unverified::from_parts(body.into_bytes(), packed.table.to_bytes())
+        Unverified::from_parts(body.into_bytes(), table)
     }
 }
 

@@ -158,7 +158,7 @@ fn as_text(
     line("chunk table", &ByteLen(release.table_bytes().len() as u64).to_string());
     let pages = match release.pages().len() {
         0 => "none".to_owned(),
-        len => format!("{len} bytes for {} pages of the table", len / 16),
+        len => format!("{len} bytes for {} pages of the table", (len - 32) / 16),
     };
     line("page hashes", &pages);
     for (n, payload) in manifest.payloads.iter().enumerate() {

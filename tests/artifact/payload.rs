@@ -76,7 +76,16 @@ fn p07_only_one_plain_frame() {
         context.compress2(&mut bytes, &text).unwrap();
         bytes
     };
+    // Right, and no part of the form: a reader may skip it.
+    let checksum = {
+        let mut context = zstd_safe::CCtx::create();
+        context.set_parameter(zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
+        let mut bytes = Vec::with_capacity(2000);
+        context.compress2(&mut bytes, &text).unwrap();
+        bytes
+    };
     for (what, stored) in [
+        ("a checksum", checksum),
         ("a skippable frame before", [&skippable[..], &good].concat()),
         ("a skippable frame after", [&good[..], &skippable].concat()),
         ("only a skippable frame", skippable.clone()),
@@ -209,7 +218,7 @@ fn page_hashes_are_those_of_the_table() {
     let good = with(pieces);
     judge(&good.bytes(), &trust(1)).unwrap();
     let block = good.pages();
-    assert!(block.len() >= 32, "{block:?}");
+    assert!(block.len() >= 32 + 2 * 16, "{block:?}");
     let hash = hex(&sha2::Sha256::digest(&block));
     let len = format!("size = {}\n", block.len());
     let wrong = hash.replace(&hash[..1], if hash.starts_with('0') { "1" } else { "0" });

@@ -212,10 +212,10 @@ impl Parts {
         table
     }
 
-    /// The page hashes of one payload, where the manifest speaks of them.
+    /// The block of page hashes of one payload, where the manifest speaks of them.
     pub(crate) fn pages(&self) -> Vec<u8> {
-        let (mut block, mut page) = (Vec::new(), Vec::new());
         let table = self.table();
+        let (mut block, mut page) = (Sha256::digest(&table).to_vec(), Vec::new());
         for (n, record) in table.chunks(80).enumerate() {
             page.extend_from_slice(record);
             let count = page.len() / 80;

@@ -80,7 +80,8 @@ fn the_old_program_reads_what_the_new_one_left_when_its_trial_was_ended() {
         let status = old(&bench, &["status", "--json"]).ok().json();
         assert_eq!(status["state"], "rolled-back", "{status}");
         assert_eq!(status["last"]["reason"], "REQUESTED");
-        assert_eq!(status["last"]["detail"], "the screen is dark");
+        let detail = status["last"]["detail"].as_str().unwrap();
+        assert!(detail.starts_with("the screen is dark"), "{detail}");
         old(&bench, &["install", &artifacts.second]).refused(65, "ROLLED_BACK_BEFORE");
         old(&bench, &["install", &artifacts.second, "--retry-rolled-back"]).ok();
         let history = old(&bench, &["history", "--json"]).ok().json();
