@@ -1,6 +1,6 @@
 //! The manifest: what a release says about itself.
 
-use super::{Pages, UPDATER, spelling};
+use super::{UPDATER, spelling};
 use crate::model::{
     Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason,
 };
@@ -39,6 +39,23 @@ pub struct Manifest {
     pub pages: Option<Pages>,
     /// What it carries.
     pub payloads: Vec<Payload>,
+}
+
+/// What a manifest says of the block of page hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// Its length in bytes: 32, and 16 for each page.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Digest,
+}
+
+impl Pages {
+    /// Of this block.
+    pub(super) fn of(block: &[u8]) -> Pages {
+        Pages { size: block.len() as u64, sha256: Digest::of(block) }
+    }
 }
 
 /// What a device needs before it can read on.

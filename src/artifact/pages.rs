@@ -5,7 +5,6 @@
 
 use super::{Payload, RECORD_LEN};
 use crate::model::{Digest, Failure, ReasonCode, Result};
-use serde::{Deserialize, Serialize};
 use std::io::Read;
 
 /// A page has at least so many records, but for the last of its payload.
@@ -16,23 +15,6 @@ const MOST: usize = 128;
 const PAGE: usize = 16;
 /// Where a record has the SHA-256 of its plain bytes.
 const PLAIN: usize = 16;
-
-/// What a manifest says of the block of page hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pages {
-    /// Its length in bytes: 32, and 16 for each page.
-    pub size: u64,
-    /// Its SHA-256.
-    pub sha256: Digest,
-}
-
-impl Pages {
-    /// Of this block.
-    pub(super) fn of(block: &[u8]) -> Pages {
-        Pages { size: block.len() as u64, sha256: Digest::of(block) }
-    }
-}
 
 /// The block that goes with a table: what stands between it and the payload.
 pub fn page_block(table: &[u8], payloads: &[Payload]) -> Vec<u8> {
