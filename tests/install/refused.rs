@@ -118,7 +118,7 @@ type Form = (&'static str, fn(&[u8], &mut Vec<u8>));
 fn a_frame_of_another_form_is_found_before_anything_is_written() {
     let image = image(6, 1 << 20);
     let draft = Draft::new("1.0").rootfs(&image);
-    let forms: [Form; 10] = [
+    let forms: [Form; 11] = [
         ("one byte more", |_, f| f.push(0)),
         ("a skippable frame after", |_, f| f.extend(b"\x50\x2a\x4d\x18\x04\0\0\0skip")),
         ("an empty frame after", |_, f| f.extend(frame(b"", false))),
@@ -134,6 +134,7 @@ fn a_frame_of_another_form_is_found_before_anything_is_written() {
         ("a length that is too low", |p, f| *f = frame(&p[1..], false)),
         ("a frame cut short", |_, f| f.truncate(f.len() - 1)),
         ("a checksum that is not there", |_, f| f[4] |= 4),
+        ("a checksum", |p, f| *f = frame(p, true)),
         ("a reserved bit", |_, f| f[4] |= 8),
     ];
     let device = Device::new();
@@ -152,26 +153,17 @@ fn a_frame_of_another_form_is_found_before_anything_is_written() {
         assert_eq!(checked.unwrap_err().code(), ReasonCode::ChunkCorrupt, "{what}");
     }
     assert!(device.disk_bytes() == before);
-    // A frame that brings its own checksum is one of the form.
-    let artifact = draft.build_storing(|p, f| *f = frame(p, true));
-    let (release, input) = of_file(&artifact);
-    check_file(&Memory(artifact), &release, Depth::Stored, nowhere()).unwrap();
-    device.write(&release, input, Reuse::Nothing).unwrap();
-    assert!(device.slot_bytes().starts_with(&image));
 }
 
 #[test]
 fn what_decodes_to_other_bytes_is_the_artifacts_fault_and_not_the_mediums() {
     let forms: [Form; 2] = [
-        ("other bytes of the same length", |p, f| {
+        ("one other byte", |p, f| {
             let mut other = p.to_vec();
             other[p.len() / 2] ^= 1;
             *f = frame(&other, false);
         }),
-        ("a wrong checksum", |p, f| {
-            *f = frame(p, true);
-            *f.last_mut().unwrap() ^= 1;
-        }),
+        ("zeros of the same length", |p, f| *f = frame(&vec![0; p.len()], false)),
     ];
     for (what, change) in forms {
         let artifact = Draft::new("1.0").rootfs(&image(7, 1 << 20)).build_storing(change);
