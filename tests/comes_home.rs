@@ -47,8 +47,10 @@ fn a_drill_comes_home_and_the_release_is_still_welcome() {
     let said = bench.surefoot(&["drill"]).ok();
     assert!(said.out.contains("A drill: 2.0.0 in slot b"), "{}", said.out);
     assert_eq!(bench.reboot(&[]), "b");
-    // The other system's daemon judges it, and its verdict is given.
-    let status = daemon_until(&bench, |s| s["state"] == "switching");
+    assert_eq!(bench.status()["next"]["action"], "decide");
+    // The other system's daemon judges it, and its verdict is given; it counts once it is in the environment.
+    let status = daemon_until(&bench, |s| s["next"]["action"] == "reboot");
+    assert_eq!(status["state"], "switching");
     assert_eq!(status["booted"], "b");
     assert_eq!(bench.reboot(&[]), "a");
     let status = daemon_until(&bench, |s| !s["drill"].is_null());
