@@ -146,7 +146,7 @@ impl Order<'_> {
         put(device, record_offset(device.len()), block)?;
         // Where another part was the first one before, its record would describe what comes now.
         for part in &self.parts[1..] {
-            stale_record(part).map_or(Ok(()), |at| put(part.device, at, block))?;
+            stale_record(part)?.map_or(Ok(()), |at| put(part.device, at, block))?;
         }
         self.parts.iter().try_for_each(|part| {
             put(part.device, 0, block)
@@ -191,15 +191,16 @@ fn write_part<'s>(
 }
 
 /// Where a record may lie in a part that carries none now; `None` where the image reaches so far, or
-/// nothing but zeros can be read there.
-fn stale_record(part: &PartOrder) -> Option<u64> {
-    let len = part.device.len();
-    let at = len.checked_sub(RECORD_LEN).map(|_| record_offset(len))?;
-    let mut found = AlignedBuf::try_new(FIRST_BLOCK).ok()?;
-    let unused = at >= part.places.len().max(FIRST_LEN);
-    // What cannot be read there can be no record either.
-    let read = unused && part.device.read_at(at, &mut found).is_ok();
-    (read && found.iter().any(|byte| *byte != 0)).then_some(at)
+/// nothing but zeros stand there.
+fn stale_record(part: &PartOrder) -> Result<Option<u64>> {
+    let (len, at) = (part.device.len(), record_offset(part.device.len()));
+    if len < RECORD_LEN || at < part.places.len().max(FIRST_LEN) {
+        return Ok(None);
+    }
+    let mut found = AlignedBuf::try_new(FIRST_BLOCK)?;
+    // What cannot be read now may be read later: it is written over as well.
+    let read = part.device.read_at(at, &mut found).is_ok();
+    Ok((!read || found.iter().any(|byte| *byte != 0)).then_some(at))
 }
 
 /// The chunks that touch the first 128 KiB are right, with the rest of the last one as the medium

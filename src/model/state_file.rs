@@ -38,7 +38,7 @@ const fn kept(name: &'static str, limit: u64, format: Format) -> StateFile {
 const KIB: u64 = 1024;
 
 impl StateFile {
-    /// Who works on the device.
+    /// Locked by the process that works on the device.
     pub const LOCK: StateFile = kept("lock", 4 * KIB, Format::Empty);
     /// The journal.
     pub const JOURNAL: [StateFile; 2] = [
@@ -90,7 +90,7 @@ impl StateFile {
     ];
     /// What a system on trial says.
     pub const BLACK_BOX: StateFile = kept("blackbox", 0, Format::Folder);
-    /// Artifacts that somebody has put there; elsewhere if `[inbox]` says so.
+    /// Artifacts that a person or a program has put there; elsewhere if `[inbox]` says so.
     pub const INBOX: StateFile = kept("inbox", 0, Format::Folder);
     /// Reports on them.
     pub const OUTBOX: StateFile = kept("outbox", 0, Format::Folder);

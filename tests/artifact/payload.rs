@@ -68,22 +68,17 @@ fn p07_only_one_plain_frame() {
     let mut window = good.clone();
     window[4] &= !0x20;
     window.insert(5, 21 << 3);
+    let written = |parameter| {
+        let mut context = zstd_safe::CCtx::create();
+        context.set_parameter(parameter).unwrap();
+        let mut bytes = Vec::with_capacity(2000);
+        context.compress2(&mut bytes, &text).unwrap();
+        bytes
+    };
     // No content size at all, as a streaming writer leaves it.
-    let streamed = {
-        let mut context = zstd_safe::CCtx::create();
-        context.set_parameter(zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
-        let mut bytes = Vec::with_capacity(2000);
-        context.compress2(&mut bytes, &text).unwrap();
-        bytes
-    };
+    let streamed = written(zstd_safe::CParameter::ContentSizeFlag(false));
     // Right, and no part of the form: a reader may skip it.
-    let checksum = {
-        let mut context = zstd_safe::CCtx::create();
-        context.set_parameter(zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
-        let mut bytes = Vec::with_capacity(2000);
-        context.compress2(&mut bytes, &text).unwrap();
-        bytes
-    };
+    let checksum = written(zstd_safe::CParameter::ChecksumFlag(true));
     for (what, stored) in [
         ("a checksum", checksum),
         ("a skippable frame before", [&skippable[..], &good].concat()),
