@@ -21,7 +21,7 @@ impl Recorder {
 
     /// How it ends by itself.
     fn end(mut self) -> String {
-        let due = Instant::now() + Duration::from_secs(20);
+        let due = Instant::now() + Duration::from_secs(300);
         while self.0.try_wait().unwrap().is_none() {
             assert!(Instant::now() < due, "it does not end");
             std::thread::sleep(Duration::from_millis(20));
@@ -51,7 +51,7 @@ fn black_box(bench: &Bench) -> Vec<surefoot::blackbox::BootLog> {
 
 /// Waits until something said is in the black box.
 fn recorded(bench: &Bench, text: &str) {
-    let due = Instant::now() + Duration::from_secs(20);
+    let due = Instant::now() + Duration::from_secs(300);
     while !black_box(bench).iter().any(|b| b.lines.iter().any(|l| l.text.contains(text))) {
         assert!(Instant::now() < due, "`{text}` is not recorded: {:#?}", black_box(bench));
         std::thread::sleep(Duration::from_millis(20));

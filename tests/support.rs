@@ -129,7 +129,7 @@ impl Daemon {
             .args(["--config", &bench.path("DEV/surefoot.toml"), "daemon"])
             .spawn()
             .unwrap();
-        let due = Instant::now() + Duration::from_secs(20);
+        let due = Instant::now() + Duration::from_secs(300);
         while !common::exists(&bench.path("DEV/run/surefoot/control.sock")) {
             assert!(Instant::now() < due, "no daemon");
             std::thread::sleep(Duration::from_millis(20));
@@ -149,7 +149,7 @@ impl Drop for Daemon {
 fn the_daemon_reports_what_it_has_told_and_answers_when_nothing_else_can() {
     let bench = Bench::new();
     let _daemon = Daemon::start(&bench);
-    let due = Instant::now() + Duration::from_secs(20);
+    let due = Instant::now() + Duration::from_secs(300);
     let told = loop {
         let told = report(&bench)["events"].clone();
         if told.as_array().is_some_and(|e| e.iter().any(|e| e["event"] == "started")) {

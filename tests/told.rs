@@ -231,7 +231,7 @@ impl Daemon {
         let socket = bench.path("DEV/run/surefoot/control.sock");
         let start = std::time::Instant::now();
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(start.elapsed() < std::time::Duration::from_secs(20), "it does not answer");
+            assert!(start.elapsed() < std::time::Duration::from_secs(300), "it does not answer");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         daemon

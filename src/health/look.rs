@@ -127,23 +127,27 @@ mod tests {
     use crate::health::Need;
 
     fn at(kind: Kind) -> Outcome {
-        let timeout = Duration::from_millis(500);
+        within(kind, Duration::from_secs(60))
+    }
+
+    fn within(kind: Kind, timeout: Duration) -> Outcome {
         let check = Check { name: "x".into(), need: Need::Required, kind, timeout };
         let (folder, remote) = (Path::new("/"), None);
         let eyes = Eyes { folder, runner: &Children, remote, sink: &Nowhere };
         look(&[check], &eyes).remove(0).outcome
     }
 
-    fn sh(script: &str) -> Outcome {
-        at(Kind::Command(["/bin/sh", "-c", script].map(str::to_owned).to_vec()))
+    fn shell(script: &str) -> Kind {
+        Kind::Command(["/bin/sh", "-c", script].map(str::to_owned).to_vec())
     }
 
     #[test]
     fn a_command_says_no_with_its_last_words_and_a_missing_one_says_nothing() {
-        assert_eq!(sh("exit 0"), Outcome::Good);
-        let no = sh("echo a; echo port closed; exit 4");
+        assert_eq!(at(shell("exit 0")), Outcome::Good);
+        let no = at(shell("echo a; echo port closed; exit 4"));
         assert_eq!(no, Outcome::Bad("exit status 4: port closed".into()));
-        assert_eq!(sh("sleep 30"), Outcome::Bad("not finished after 0 s".into()));
+        let hangs = within(shell("sleep 600"), Duration::from_millis(500));
+        assert_eq!(hangs, Outcome::Bad("not finished after 0 s".into()));
         let missing = Kind::Command(vec!["/nowhere/at-all".into()]);
         assert!(matches!(at(missing), Outcome::CouldNot(_)));
     }

@@ -44,7 +44,7 @@ fn one(script: &str, timeout: Duration) -> (Permission, Report) {
     (ran.permission, ran.reports.remove(0))
 }
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn veto(text: &str) -> Permission {
     Permission::Veto { name: "x".into(), text: text.into() }
@@ -113,7 +113,7 @@ fn a_hook_is_told_in_its_environment_and_on_its_input() {
     assert_eq!(lines[..2], ["before-install b [] uid 0", "/"]);
     let json: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
     assert_eq!((json["v"].as_u64(), json["slot"].as_str()), (Some(1), Some("b")));
-    assert_eq!((json["hook"].as_str(), json["timeout"].as_u64()), (Some("x"), Some(20)));
+    assert_eq!((json["hook"].as_str(), json["timeout"].as_u64()), (Some("x"), Some(60)));
 }
 
 #[test]
@@ -132,21 +132,24 @@ fn a_hook_that_hangs_is_killed_and_is_a_veto() {
 #[test]
 fn a_hook_that_leaves_something_behind_is_not_waited_for() {
     let start = Instant::now();
-    let script = "setsid sleep 90 & echo left it behind; exit 75";
+    let script = "setsid sleep 600 & echo left it behind; exit 75";
     let (said, report) = one(script, SOON);
     let text = "exit status 75: left it behind".to_owned();
     assert_eq!(said, Permission::Later { name: "x".into(), text });
     assert_eq!(report.output, "left it behind\n");
-    assert!(start.elapsed() < Duration::from_secs(80), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_hook_that_prints_without_end_is_cut_and_its_output_stays_small() {
-    let (said, report) = one("yes no; exit 0", Duration::from_secs(1));
+    // Under load it may not have said a word when its time is over.
+    let talks = |seconds| (seconds, one("yes no; exit 0", Duration::from_secs(seconds)));
+    let answers = [1, 4, 16, 64].into_iter().map(talks);
+    let (seconds, (said, report)) =
+        answers.into_iter().find(|(_, (_, report))| !report.output.is_empty()).unwrap();
+    let over = format!("not finished after {seconds} s: ");
     // The last line of what was kept; it may be cut.
-    assert!(
-        [veto("not finished after 1 s: no"), veto("not finished after 1 s: n")].contains(&said)
-    );
+    assert!([veto(&format!("{over}no")), veto(&format!("{over}n"))].contains(&said), "{said:?}");
     assert!(report.output.len() <= 16 * 1024 + 1, "{}", report.output.len());
     let (said, report) = one("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2", SOON);
     assert_eq!(said, Permission::Go);

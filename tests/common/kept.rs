@@ -56,7 +56,7 @@ impl Kept {
             // Not only a socket: one that a killed daemon has left is no answer.
             let there = |socket: &str| {
                 let mut stream = UnixStream::connect(kept.folder.join(socket)).ok()?;
-                stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+                stream.set_read_timeout(Some(Duration::from_secs(300))).ok()?;
                 stream.write_all(b"GET /v1 HTTP/1.1\r\n\r\n").ok()?;
                 stream.read(&mut [0]).ok().filter(|n| *n > 0)
             };

@@ -109,7 +109,7 @@ impl Client {
     }
 
     fn line(&self, what: &str) -> String {
-        let wait = Duration::from_secs(30);
+        let wait = Duration::from_secs(300);
         std::iter::from_fn(|| self.lines.recv_timeout(wait).ok())
             .find(|line| line.contains(what))
             .unwrap_or_else(|| panic!("no line with {what}"))
