@@ -67,7 +67,8 @@ pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<Option
 }
 
 /// Takes the exclusive lock of an open file without waiting; `false` if another holds it. The
-/// lock ends when the file is closed.
+/// lock ends when the file is closed, and where a program that was just being started has it too,
+/// when that runs; [`unlock`] ends it at once.
 pub fn try_lock(file: &File) -> Result<bool> {
     // SAFETY: the descriptor is open for the length of the call.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
@@ -77,4 +78,11 @@ pub fn try_lock(file: &File) -> Result<bool> {
         e if e.kind() == ErrorKind::WouldBlock => Ok(false),
         e => Err(e),
     }
+}
+
+/// Gives back what [`try_lock`] has taken, whatever other process has the same open file.
+pub(super) fn unlock(file: &File) {
+    // SAFETY: the descriptor is open for the length of the call. It only fails for what is no
+    // descriptor.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
 }

@@ -83,9 +83,19 @@ pub struct Blk {
     edges: Mutex<()>,
 }
 
-/// How often, and after how long, what is held is tried again. A program that another thread starts
-/// just now has our descriptors until it runs, and holds with them what we have let go.
-const GRACE: (u32, Duration) = (5, Duration::from_millis(20));
+impl Drop for Blk {
+    fn drop(&mut self) {
+        if matches!(self.identity, Identity::File(..)) {
+            ioctl::unlock(&self.file);
+        }
+    }
+}
+
+/// How many milliseconds after each other what is held is tried again: 1.3 s in
+/// all. A program that another thread starts just now has our descriptors until it runs, and holds
+/// with them a partition that we have let go. On a machine that has much to do that takes a while:
+/// 0.1 s was too short where 46 threads wanted to run.
+const GRACE: [u64; 6] = [20, 40, 80, 160, 320, 640];
 
 impl Blk {
     /// Opens what `path` names; it must be a block device or an ordinary file and must exist (a
@@ -93,10 +103,10 @@ impl Blk {
     /// `WouldBlock`; a mounted device says `ResourceBusy`.
     pub fn open(path: &Path, access: Access) -> Result<Blk> {
         let alone = matches!(access, Access::WriteAlone | Access::ReadAlone);
-        for _ in 0..if alone { GRACE.0 } else { 0 } {
+        for pause in GRACE.iter().filter(|_| alone) {
             match Blk::open_now(path, access) {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ResourceBusy) => {
-                    std::thread::sleep(GRACE.1);
+                    std::thread::sleep(Duration::from_millis(*pause));
                 }
                 other => return other,
             }
@@ -270,10 +280,22 @@ mod tests {
         let kept = Blk::open(&path, Access::ReadAlone).unwrap_err();
         assert_eq!(kept.kind(), ErrorKind::WouldBlock);
         let lets_go = std::thread::spawn(move || {
-            std::thread::sleep(GRACE.1);
+            std::thread::sleep(Duration::from_millis(GRACE[0]));
             drop(held);
         });
         Blk::open(&path, Access::WriteAlone).unwrap();
         lets_go.join().unwrap();
+    }
+
+    #[test]
+    fn what_is_let_go_is_free_although_another_process_has_the_same_open_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img");
+        std::fs::write(&path, [0; 4_096]).unwrap();
+        let held = Blk::open(&path, Access::WriteAlone).unwrap();
+        // As a program has it that is being started.
+        let _same = held.file.try_clone().unwrap();
+        drop(held);
+        Blk::open_now(&path, Access::WriteAlone).unwrap();
     }
 }
