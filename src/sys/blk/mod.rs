@@ -91,19 +91,24 @@ impl Drop for Blk {
     }
 }
 
-/// How many milliseconds after each other what is held is tried again: 1.3 s in
-/// all. A program that another thread starts just now has our descriptors until it runs, and holds
-/// with them a partition that we have let go. On a machine that has much to do that takes a while:
-/// 0.1 s was too short where 46 threads wanted to run.
-const GRACE: [u64; 6] = [20, 40, 80, 160, 320, 640];
+/// How many milliseconds after each other what is held is tried again. A program that another thread
+/// starts just now has our descriptors until it runs, and holds with them a partition that we have let
+/// go. On a machine that has much to do that takes a while (0.1 s was too short where 46 threads wanted
+/// to run): a writer waits 1.3 s in all, and a look, which comes again, 0.1 s.
+const GRACE: [u64; 8] = [20, 20, 20, 20, 20, 160, 320, 720];
+const LOOKS: usize = 5;
 
 impl Blk {
     /// Opens what `path` names; it must be a block device or an ordinary file and must exist (a
     /// missing device node is never created as a file). A second writer of a file is told
     /// `WouldBlock`; a mounted device says `ResourceBusy`.
     pub fn open(path: &Path, access: Access) -> Result<Blk> {
-        let alone = matches!(access, Access::WriteAlone | Access::ReadAlone);
-        for pause in GRACE.iter().filter(|_| alone) {
+        let tries = match access {
+            Access::WriteAlone => GRACE.len(),
+            Access::ReadAlone => LOOKS,
+            _ => 0,
+        };
+        for pause in &GRACE[..tries] {
             match Blk::open_now(path, access) {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ResourceBusy) => {
                     std::thread::sleep(Duration::from_millis(*pause));
