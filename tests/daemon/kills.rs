@@ -50,8 +50,12 @@ fn killed_at_thirty_moments_it_comes_to_the_same_end() {
     let mut chance = Chance(0x5EED_CAFE);
     let mut broken = 0;
     let mut daemon = Kept::start(&bench);
-    // Fifteen times while it installs: each time the same command goes on.
-    for _ in 0..15 {
+    // Fifteen times while it installs: each time the same command goes on. How many of these moments
+    // are within an installation is a matter of the machine's load.
+    let mut kills = 0;
+    while kills < 15 || broken < 3 {
+        kills += 1;
+        assert!(kills < 300, "only {broken} of {kills} kills met an installation");
         let mut client = install(&bench, &artifact);
         daemon = again(&bench, daemon, chance.up_to(pace));
         broken += u32::from(!client.wait().unwrap().success());
@@ -67,8 +71,11 @@ fn killed_at_thirty_moments_it_comes_to_the_same_end() {
             daemon.surefoot(&["rollback"]).ok();
         }
     }
-    assert!(broken >= 3, "only {broken} of 15 kills met an installation");
-    daemon.surefoot(&["install", &artifact]).ok();
+    // The daemon may go on with it by itself just now.
+    until("it is installed", || {
+        let said = daemon.surefoot(&["install", &artifact]);
+        said.code == 0 || said.refused(75, "BUSY").code == 0
+    });
     // Five times while nothing happens, armed.
     for _ in 0..5 {
         daemon = again(&bench, daemon, chance.up_to(100_000));
