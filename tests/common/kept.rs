@@ -115,9 +115,14 @@ impl Kept {
     }
 
     pub(crate) fn status(&self) -> serde_json::Value {
-        let (status, document) = self.ask("status.sock", "GET", "/v1/status");
-        assert_eq!(status, 200, "{document}");
-        document
+        let mut answer = (0, serde_json::Value::Null);
+        // All devices of all tests share one lock of the environment, as libubootenv has it.
+        until("its environment is free", || {
+            answer = self.ask("status.sock", "GET", "/v1/status");
+            answer.1["error"]["code"] != "BUSY"
+        });
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        answer.1
     }
 
     /// What was decided is written down first, and armed then: a kill between the two is not what a

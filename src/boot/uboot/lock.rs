@@ -1,7 +1,7 @@
 //! The lock of libubootenv, so that `fw_setenv` and this program never write at once.
 
 use crate::model::{Failure, ReasonCode, Result};
-use crate::sys::blk::try_lock;
+use crate::sys::blk::{try_lock, unlock};
 use crate::sys::files;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -17,7 +17,16 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The lock, held until dropped.
 #[derive(Debug)]
 pub(super) struct EnvLock {
-    _file: Option<File>,
+    file: Option<File>,
+}
+
+impl Drop for EnvLock {
+    fn drop(&mut self) {
+        // Closing it is not enough: a program that is being started has it too until it runs.
+        if let Some(file) = &self.file {
+            unlock(file);
+        }
+    }
 }
 
 impl EnvLock {
@@ -34,7 +43,7 @@ impl EnvLock {
         let file = match file {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound || !needed => {
-                return Ok(EnvLock { _file: None });
+                return Ok(EnvLock { file: None });
             }
             Err(e) => {
                 let why = format!("opening the lock {}: {e}", path.display());
@@ -44,7 +53,7 @@ impl EnvLock {
         let started = Instant::now();
         loop {
             match try_lock(&file) {
-                Ok(true) => return Ok(EnvLock { _file: Some(file) }),
+                Ok(true) => return Ok(EnvLock { file: Some(file) }),
                 Ok(false) if started.elapsed() < deadline => {
                     crate::sys::stop::look()?;
                     std::thread::sleep(Duration::from_millis(10));
@@ -83,6 +92,11 @@ mod tests {
         std::thread::sleep(free_after);
         drop(held);
         waiter.join().unwrap().unwrap();
+        // As a program has it that is being started.
+        let held = EnvLock::take(&path, wait, true).unwrap();
+        let _same = held.file.as_ref().unwrap().try_clone().unwrap();
+        drop(held);
+        EnvLock::take(&path, Duration::ZERO, true).unwrap();
         // No such folder: nobody can hold it.
         assert!(EnvLock::take(&dir.path().join("no/lock"), wait, true).is_ok());
         // Something that cannot be opened: an error for a device only.

@@ -81,7 +81,7 @@ pub fn try_lock(file: &File) -> Result<bool> {
 }
 
 /// Gives back what [`try_lock`] has taken, whatever other process has the same open file.
-pub(super) fn unlock(file: &File) {
+pub fn unlock(file: &File) {
     // SAFETY: the descriptor is open for the length of the call. It only fails for what is no
     // descriptor.
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };

@@ -8,7 +8,7 @@ mod number;
 mod zero;
 
 pub use file::{ForceRo, create_file, open_foreign};
-pub use ioctl::try_lock;
+pub use ioctl::{try_lock, unlock};
 
 use crate::sys::power::{self, Deed};
 use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
@@ -86,7 +86,7 @@ pub struct Blk {
 impl Drop for Blk {
     fn drop(&mut self) {
         if matches!(self.identity, Identity::File(..)) {
-            ioctl::unlock(&self.file);
+            unlock(&self.file);
         }
     }
 }
