@@ -28,11 +28,13 @@ pub fn open_foreign(path: &Path, write: bool) -> Result<File> {
     }
     let alone = if write && kind.is_block_device() { libc::O_EXCL } else { 0 };
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK | alone;
-    let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
-    if write && kind.is_file() && !super::try_lock(&file)? {
-        return Err(Error::new(ErrorKind::WouldBlock, "locked by another program"));
-    }
-    Ok(file)
+    super::patiently(if write { &super::GRACE } else { &[] }, || {
+        let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
+        if write && kind.is_file() && !super::try_lock(&file)? {
+            return Err(Error::new(ErrorKind::WouldBlock, "locked by another program"));
+        }
+        Ok(file)
+    })
 }
 
 const SYSFS: &str = "/sys/block";

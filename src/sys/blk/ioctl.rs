@@ -67,8 +67,8 @@ pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<Option
 }
 
 /// Takes the exclusive lock of an open file without waiting; `false` if another holds it. The
-/// lock ends when the file is closed, and where a program that was just being started has it too,
-/// when that runs; [`unlock`] ends it at once.
+/// lock ends with [`unlock`], or when the last process that has this open file has closed it: one that
+/// is being started has it until its program runs.
 pub fn try_lock(file: &File) -> Result<bool> {
     // SAFETY: the descriptor is open for the length of the call.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
@@ -80,7 +80,7 @@ pub fn try_lock(file: &File) -> Result<bool> {
     }
 }
 
-/// Gives back what [`try_lock`] has taken, whatever other process has the same open file.
+/// Gives back what [`try_lock`] has taken, also where another process has the same open file.
 pub fn unlock(file: &File) {
     // SAFETY: the descriptor is open for the length of the call. It only fails for what is no
     // descriptor.

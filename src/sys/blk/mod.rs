@@ -91,32 +91,40 @@ impl Drop for Blk {
     }
 }
 
-/// How many milliseconds after each other what is held is tried again. A program that another thread
-/// starts just now has our descriptors until it runs, and holds with them a partition that we have let
-/// go. On a machine that has much to do that takes a while (0.1 s was too short where 46 threads wanted
-/// to run): a writer waits 1.3 s in all, and a look, which comes again, 0.1 s.
+/// Milliseconds between the tries to open what another process holds: 1.3 s in all. A program that
+/// another thread starts just now has our descriptors until it runs, and holds with them a partition
+/// that we have let go. On a loaded machine that takes a while: 0.1 s was too short where 46 threads
+/// wanted to run.
 const GRACE: [u64; 8] = [20, 20, 20, 20, 20, 160, 320, 720];
+
+/// Pauses of [`GRACE`] for a process that only looks: 0.1 s. It looks again later anyway, and a person
+/// may wait for it.
 const LOOKS: usize = 5;
+
+/// Opens once, and once more after each pause for as long as another process holds it.
+fn patiently<T>(pauses: &[u64], open: impl Fn() -> Result<T>) -> Result<T> {
+    for pause in pauses {
+        match open() {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ResourceBusy) => {
+                std::thread::sleep(Duration::from_millis(*pause));
+            }
+            other => return other,
+        }
+    }
+    open()
+}
 
 impl Blk {
     /// Opens what `path` names; it must be a block device or an ordinary file and must exist (a
     /// missing device node is never created as a file). A second writer of a file is told
     /// `WouldBlock`; a mounted device says `ResourceBusy`.
     pub fn open(path: &Path, access: Access) -> Result<Blk> {
-        let tries = match access {
-            Access::WriteAlone => GRACE.len(),
-            Access::ReadAlone => LOOKS,
-            _ => 0,
+        let pauses = match access {
+            Access::WriteAlone => &GRACE[..],
+            Access::ReadAlone => &GRACE[..LOOKS],
+            Access::Read | Access::WriteShared => &[],
         };
-        for pause in &GRACE[..tries] {
-            match Blk::open_now(path, access) {
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ResourceBusy) => {
-                    std::thread::sleep(Duration::from_millis(*pause));
-                }
-                other => return other,
-            }
-        }
-        Blk::open_now(path, access)
+        patiently(pauses, || Blk::open_now(path, access))
     }
 
     fn open_now(path: &Path, access: Access) -> Result<Blk> {
@@ -277,19 +285,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_let_go_in_a_moment_is_waited_for_and_what_is_kept_is_not() {
+    fn what_is_held_is_tried_again_and_any_other_failure_is_told_at_once() {
+        let tries = std::cell::Cell::new(0);
+        let after = |failures, kind: ErrorKind| {
+            tries.set(0);
+            patiently(&[1, 1, 1], || {
+                tries.set(tries.get() + 1);
+                if tries.get() > failures { Ok(()) } else { Err(kind.into()) }
+            })
+        };
+        for held in [ErrorKind::WouldBlock, ErrorKind::ResourceBusy] {
+            assert!(after(3, held).is_ok());
+            assert_eq!((after(4, held).unwrap_err().kind(), tries.get()), (held, 4));
+        }
+        assert!(after(1, ErrorKind::NotFound).is_err());
+        assert_eq!(tries.get(), 1);
+    }
+
+    #[test]
+    fn what_is_held_is_no_other_writers_and_no_looks() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img");
         std::fs::write(&path, [0; 4_096]).unwrap();
         let held = Blk::open(&path, Access::WriteAlone).unwrap();
-        let kept = Blk::open(&path, Access::ReadAlone).unwrap_err();
-        assert_eq!(kept.kind(), ErrorKind::WouldBlock);
-        let lets_go = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(GRACE[0]));
-            drop(held);
-        });
-        Blk::open(&path, Access::WriteAlone).unwrap();
-        lets_go.join().unwrap();
+        let kept =
+            |opened: Result<()>| assert_eq!(opened.unwrap_err().kind(), ErrorKind::WouldBlock);
+        kept(Blk::open(&path, Access::ReadAlone).map(drop));
+        kept(Blk::open(&path, Access::WriteAlone).map(drop));
+        kept(open_foreign(&path, true).map(drop));
+        drop(held);
+        open_foreign(&path, true).unwrap();
     }
 
     #[test]
