@@ -32,6 +32,20 @@ pub trait Fetch: Send + Sync {
         false
     }
 
+    /// A reader of exactly the bytes of these ranges, one range after the other, that fetches ahead
+    /// of its caller with a bounded memory; dropping it ends it. `None` where reading ahead brings
+    /// nothing: such a source is read with [`Fetch::read_ranges`]. Errors of the reader carry the
+    /// [`Failure`] that [`Fetch::read_at`] would end with.
+    fn in_order(&self, _ranges: &[Range<u64>]) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        Ok(None)
+    }
+
+    /// Bytes of all answers so far, also those that came twice or were passed over. 0 where no
+    /// network is involved.
+    fn received(&self) -> u64 {
+        0
+    }
+
     /// What another process can read the same bytes from: a file, or a socket for [`super::RangeSocket`].
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -78,5 +92,35 @@ impl Read for Sequential<'_> {
         self.bytes.read_at(self.offset, &mut buf[..want]).map_err(std::io::Error::other)?;
         self.offset += want as u64;
         Ok(want)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that has nothing but its bytes.
+    struct Plain(&'static [u8]);
+
+    impl Fetch for Plain {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            let at = usize::try_from(offset).unwrap();
+            buf.copy_from_slice(&self.0[at..at + buf.len()]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_source_without_a_network_reads_ranges_one_by_one_and_receives_nothing() {
+        let source = Plain(b"0123456789");
+        let ranges = [7..9, 1..4];
+        assert!(source.in_order(&ranges).unwrap().is_none());
+        let mut buf = [0; 5];
+        source.read_ranges(&ranges, &mut buf).unwrap();
+        assert_eq!((&buf, source.received(), source.is_dear()), (b"78123", 0, false));
     }
 }
