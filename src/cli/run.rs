@@ -5,17 +5,19 @@ use super::context::Context;
 use super::end::End;
 use super::printed::print;
 use super::render;
-use crate::model::{Class, Failure, ReasonCode, printable_lines, printable_words};
+use crate::model::{Class, printable_words};
 use crate::stick::run_errand;
+use crate::sys::defect::end_at_defects;
+use crate::sys::narrate::{level, narrate};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::io::Write;
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 /// The whole program: parses `std::env::args`, answers on standard output, narrates on standard
 /// error.
 pub fn main() -> ExitCode {
+    end_at_defects("surefoot");
     // Before anything else is opened or read: a child that locks itself in is no verb.
     // A word that is no text names none: `args` would end the program at it.
     let words: Vec<String> =
@@ -43,21 +45,10 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let level = match cli.verbose {
-        0 => log::LevelFilter::Warn,
-        1 => log::LevelFilter::Info,
-        _ => log::LevelFilter::Debug,
-    };
-    let _ = simplelog::WriteLogger::init(level, simplelog::Config::default(), Shown);
+    narrate(level(cli.verbose));
     let json = cli.verb.json();
     let context = Context::new(cli.config, json);
-    // A defect ends as a power cut would: whatever it left is what the next start finds.
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| cli.verb.run(&context)))
-        .unwrap_or_else(|_| {
-            let text = "the program stopped at a defect of its own";
-            Err(End::Failed(Failure::new(ReasonCode::Internal, text)))
-        });
-    let (printed, status) = match outcome {
+    let (printed, status) = match cli.verb.run(&context) {
         Ok(printed) => (printed, 0),
         Err(End::Failed(failure)) => {
             render::complain(&failure);
@@ -69,19 +60,4 @@ pub fn main() -> ExitCode {
     };
     print(&printed);
     ExitCode::from(status)
-}
-
-/// Standard error for the log: what it repeats of other programs is made printable here too.
-struct Shown;
-
-impl Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let text = printable_lines(&String::from_utf8_lossy(bytes), usize::MAX);
-        std::io::stderr().write_all(text.as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
 }

@@ -10,7 +10,6 @@ use crate::sys::unix::{self, Ready, wait};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
 use std::os::unix::net::UnixListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -199,7 +198,7 @@ impl Door {
             return;
         }
         let handler = self.handler.clone();
-        // Not started, or stopped at a defect: its place is free again.
+        // Not started: its place is free again.
         let _ = spawn("long-answer", move || {
             let _place = place;
             handler.answer(request, reply);
@@ -211,11 +210,8 @@ fn work(queue: &Mutex<Receiver<(Incoming, Reply)>>, handler: &dyn Handler) {
     loop {
         let next = queue.lock().map(|queue| queue.recv());
         match next {
-            // A defect in one answer is no reason to give none any more.
-            Ok(Ok((request, reply))) => {
-                let _ = catch_unwind(AssertUnwindSafe(|| handler.answer(request, reply)));
-            }
-            // The door is gone, or another worker has died with the queue in its hands.
+            Ok(Ok((request, reply))) => handler.answer(request, reply),
+            // The door is gone.
             _ => return,
         }
     }

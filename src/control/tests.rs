@@ -30,7 +30,6 @@ impl Handler for Echo {
                 let mut lines = reply.lines().unwrap();
                 let _ = lines.line(&1);
             }
-            "/defect" => panic!("on purpose"),
             "/unread" => reply.json(422, &"no").unwrap(),
             "/hold" => {
                 let _ = request.body.read_to_end(&mut Vec::new());
@@ -204,17 +203,6 @@ fn a_thousand_at_once_are_all_answered() {
         knocking.into_iter().filter_map(|t| t.join().ok()).filter(|ok| *ok).count()
     });
     assert_eq!(answered, 1_000);
-}
-
-#[test]
-fn a_defect_in_an_answer_takes_no_other_with_it() {
-    let place = door(Limits { lasting: 2, ..Limits::default() });
-    for method in ["GET", "PUT"].repeat(5) {
-        std::thread::sleep(Duration::from_millis(20));
-        assert_eq!(raw(&place, format!("{method} /defect HTTP/1.1\r\n\r\n").as_bytes()), "");
-    }
-    assert_eq!(ask(&place, "POST", "/", "brief").0, 200);
-    becomes(&place, 200);
 }
 
 #[test]

@@ -22,12 +22,14 @@ mod signer;
 mod words;
 
 use crate::model::{ReasonCode, Result};
+use crate::sys::narrate::{Shown, level};
 pub use keygen::make_keys;
 pub use pages::reference;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use say::{say, tell};
+use simplelog::{Config, WriteLogger};
 use std::io::Write;
 use std::process::ExitCode;
 use words::{Command, Inspect, Keygen, Verify, Words};
@@ -40,6 +42,7 @@ pub fn command() -> clap::Command {
 /// Runs the program with the process's arguments. `programs` are the grammars of all programs that
 /// this build has, for `docs`.
 pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
+    crate::sys::defect::end_at_defects("surefoot-forge");
     crate::sys::signals::set_up();
     let words = match Words::try_parse() {
         Ok(words) => words,
@@ -54,6 +57,7 @@ pub fn main(programs: fn() -> Vec<clap::Command>) -> ExitCode {
             return ExitCode::from(ReasonCode::Usage.class().exit_status());
         }
     };
+    let _ = WriteLogger::init(level(words.verbose), Config::default(), Shown);
     let json = wants_json(&words.command);
     match run(words.command, programs) {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,6 +18,9 @@ use std::path::PathBuf;
         surefoot-forge verify demo-1.0.0.surefoot --trust KEYS/trust.toml"
 )]
 pub(super) struct Words {
+    /// Say more on standard error; twice says everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
     #[command(subcommand)]
     pub(super) command: Command,
 }

@@ -10,7 +10,9 @@ use super::unplug::{Plug, unplug};
 use crate::model::{
     ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason, printable_lines,
 };
+use crate::sys::narrate::{Shown, level};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use simplelog::{Config, WriteLogger};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +31,9 @@ use std::process::ExitCode;
         surefoot-sim powercut DIR --artifact X.surefoot"
 )]
 struct Words {
+    /// Say more on standard error; twice says everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Verb,
 }
@@ -174,6 +179,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
+    crate::sys::defect::end_at_defects("surefoot-sim");
     crate::sys::signals::set_up();
     let words = match Words::try_parse() {
         Ok(words) => words,
@@ -185,6 +191,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
+    let _ = WriteLogger::init(level(words.verbose), Config::default(), Shown);
     let json = match &words.command {
         Verb::Reboot(words) => words.json,
         Verb::Powercut(words) => words.json,

@@ -105,13 +105,12 @@ fn lost(name: &str, offset: u64, error: &Error) -> Failure {
 }
 
 /// A child that ended before its first answer and could not say why: what the system says of its end.
-/// A limit or the cage ended it over this file, and would again. SIGKILL comes from outside.
 fn blamed(failure: Failure, child: Caged, name: &str) -> Failure {
     if failure.code() != ReasonCode::SourceLost {
         return failure;
     }
     match child.end(Duration::from_secs(1)) {
-        Some(end) if end.contains("signal") && !end.ends_with("signal 9") => {
+        Some(end) if end.is_over_what_it_read() => {
             let why = format!("{name}: its reader cannot follow its entry: {end}");
             Failure::new(ReasonCode::FileDamaged, why)
         }

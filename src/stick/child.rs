@@ -10,7 +10,6 @@ use crate::sys::cage::{Cage, enter};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Memory of a child: the program itself, one piece, one block, and a list of pieces.
@@ -52,23 +51,24 @@ fn errand(words: &[String]) -> Option<(Errand, Option<u64>)> {
 /// none. Whatever there is to say goes to standard output.
 pub fn run_errand(words: &[String]) -> Option<bool> {
     let (errand, unplug) = errand(words)?;
-    // A defect in reading what a stranger made is an end like any other; nobody sees its trace.
-    std::panic::set_hook(Box::new(|_| ()));
-    let done = std::panic::catch_unwind(move || -> Result<()> {
-        let writes = matches!(errand, Errand::Write { .. });
-        let seconds = match errand {
-            Errand::List { .. } | Errand::Write { .. } => 10,
-            Errand::Serve { .. } => 1800,
-        };
-        let (medium, answer) = enter(&Cage { memory: MEMORY, seconds, writes })?;
-        let disk = Rc::new(Disk::new(medium, unplug)?);
-        match errand {
-            Errand::List { place } => list(disk, place, answer),
-            Errand::Serve { place, files } => serve(disk, place, &files, answer),
-            Errand::Write { place } => write(disk, place, answer),
-        }
-    });
-    Some(matches!(done, Ok(Ok(()))))
+    Some(run(errand, unplug).is_ok())
+}
+
+/// What a stranger made may be more than the reader of FAT expects: such a defect is the end of this
+/// process, as any other is, and the parent knows it by the status.
+fn run(errand: Errand, unplug: Option<u64>) -> Result<()> {
+    let writes = matches!(errand, Errand::Write { .. });
+    let seconds = match errand {
+        Errand::List { .. } | Errand::Write { .. } => 10,
+        Errand::Serve { .. } => 1800,
+    };
+    let (medium, answer) = enter(&Cage { memory: MEMORY, seconds, writes })?;
+    let disk = Rc::new(Disk::new(medium, unplug)?);
+    match errand {
+        Errand::List { place } => list(disk, place, answer),
+        Errand::Serve { place, files } => serve(disk, place, &files, answer),
+        Errand::Write { place } => write(disk, place, answer),
+    }
 }
 
 fn places(disk: &Disk) -> Result<(Vec<Range<u64>>, usize)> {
@@ -114,13 +114,7 @@ fn listed(disk: Rc<Disk>, place: usize) -> Result<Answer> {
         }
     };
     let listing = match places.get(place) {
-        Some(found) if kind == Kind::Fat => {
-            let list = || fat::list(disk, found.clone());
-            catch_unwind(AssertUnwindSafe(list)).unwrap_or_else(|_| {
-                let damage = Some("its entries cannot be followed".to_owned());
-                Listing { damage, ..Listing::default() }
-            })
-        }
+        Some(found) if kind == Kind::Fat => fat::list(disk, found.clone()),
         _ => Listing::default(),
     };
     let places = places.len().min(PLACES_MAX);
@@ -128,11 +122,10 @@ fn listed(disk: Rc<Disk>, place: usize) -> Result<Answer> {
 }
 
 fn serve(disk: Rc<Disk>, place: usize, files: &[usize], answer: &File) -> Result<()> {
-    let look = || fat_in(&disk, place).and_then(|range| fat::find(disk.clone(), range, files));
-    let pieces = match catch_unwind(AssertUnwindSafe(look)) {
-        Ok(Ok(pieces)) => pieces,
-        Ok(Err(error)) => return refuse_ranges(answer, disk.failed(), &error.to_string()),
-        Err(_) => return refuse_ranges(answer, disk.failed(), "its entry cannot be followed"),
+    let found = fat_in(&disk, place).and_then(|range| fat::find(disk.clone(), range, files));
+    let pieces = match found {
+        Ok(pieces) => pieces,
+        Err(error) => return refuse_ranges(answer, disk.failed(), &error.to_string()),
     };
     let mut starts = Vec::with_capacity(pieces.len());
     let mut len = 0;

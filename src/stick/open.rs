@@ -180,8 +180,14 @@ impl Stick {
         let end = child.end(END_PATIENCE);
         let lost = |what: String| Failure::new(ReasonCode::SourceLost, what);
         let text = text.map_err(|e| lost(format!("reading it {e}")))?;
-        let told = || end.unwrap_or_else(|| "it ended".to_owned());
-        parse(&text).ok_or_else(|| lost(format!("its reader did not come to an end: {}", told())))
+        parse(&text).ok_or_else(|| match end {
+            Some(end) if end.is_over_what_it_read() => {
+                let what = format!("its entries cannot be followed: its reader: {end}");
+                Failure::new(ReasonCode::FileDamaged, what)
+            }
+            Some(end) => lost(format!("its reader did not come to an end: {end}")),
+            None => lost("its reader said nothing that is known".to_owned()),
+        })
     }
 
     /// The bytes of a candidate, read by a child. `TRUNCATED` where a part is missing, and what
@@ -233,7 +239,7 @@ impl Stick {
             (_, Ok(word), _) if !word.is_empty() => Err(told(printable(word.trim(), SHOWN_MAX))),
             (_, Err(why), _) => Err(told(format!("writing it {why}"))),
             (_, _, end) => {
-                let end = end.unwrap_or_else(|| "it said nothing".to_owned());
+                let end = end.map_or_else(|| "it said nothing".to_owned(), |end| end.to_string());
                 Err(told(format!("the writer: {end}")))
             }
         }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::{filter, process};
+use crate::model::Class;
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use std::fs::File;
@@ -44,9 +45,42 @@ pub fn start(words: &[String], input: OwnedFd, output: OwnedFd) -> Result<Caged>
     Ok(Caged { child: Some(child) })
 }
 
+/// What was wrong about the end of a process in a cage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadEnd {
+    /// This signal has ended it.
+    Signal(i32),
+    /// It has ended with this status.
+    Status(i32),
+    /// It has not ended, or that cannot be told.
+    Unknown(String),
+}
+
+impl BadEnd {
+    /// Whether what it read has ended it, and would again: a limit, the cage, or a defect of the
+    /// reader. SIGKILL comes from outside.
+    pub fn is_over_what_it_read(&self) -> bool {
+        match self {
+            BadEnd::Signal(signal) => *signal != libc::SIGKILL,
+            BadEnd::Status(status) => *status == i32::from(Class::Bug.exit_status()),
+            BadEnd::Unknown(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for BadEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BadEnd::Signal(signal) => write!(f, "it was killed by signal {signal}"),
+            BadEnd::Status(status) => write!(f, "it ended with status {status}"),
+            BadEnd::Unknown(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Caged {
     /// Waits for its end for so long, and then kills it. Says what was wrong about its end.
-    pub fn end(mut self, patience: Duration) -> Option<String> {
+    pub fn end(mut self, patience: Duration) -> Option<BadEnd> {
         let start = Instant::now();
         let child = self.child.as_mut()?;
         loop {
@@ -54,15 +88,15 @@ impl Caged {
                 Ok(Some(status)) if status.success() => return None,
                 Ok(Some(status)) => {
                     return Some(match status.signal() {
-                        Some(signal) => format!("it was killed by signal {signal}"),
-                        None => format!("it ended with status {}", status.code().unwrap_or(-1)),
+                        Some(signal) => BadEnd::Signal(signal),
+                        None => BadEnd::Status(status.code().unwrap_or(-1)),
                     });
                 }
                 Ok(None) if start.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(2));
                 }
-                Ok(None) => return Some("it did not come to an end".to_owned()),
-                Err(error) => return Some(error.to_string()),
+                Ok(None) => return Some(BadEnd::Unknown("it did not come to an end".to_owned())),
+                Err(error) => return Some(BadEnd::Unknown(error.to_string())),
             }
         }
     }

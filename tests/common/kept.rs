@@ -77,6 +77,12 @@ impl Kept {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Waits until it ends by itself; its status.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        until("it ends", || !self.runs());
+        self.child.wait().unwrap().code()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         assert!(self.runs(), "it ended by itself: {}", self.log());

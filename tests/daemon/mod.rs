@@ -8,6 +8,7 @@
 
 mod clients;
 mod decides;
+mod defects;
 mod idle;
 mod kills;
 mod metrics;

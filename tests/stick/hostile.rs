@@ -180,6 +180,36 @@ fn the_readers_are_caged() {
 }
 
 #[test]
+fn a_reader_that_a_stick_has_ended_is_told_with_a_code() {
+    let bench = Bench::new();
+    let stick = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 32, 40);
+    let newer = bench.artifact("newer", 9, 64 << 10, &["--version", "9.0.0"]);
+    stick.put(&newer, "newer.surefoot");
+    stick.put(&bench.artifact("older", 8, 64 << 10, &["--version", "8.0.0"]), "older.surefoot");
+    stick.folder("surefoot");
+    let (_, root, _, _) = stick.layout();
+    // No FAT has a cluster of this number, and the library that reads it subtracts two from it: a defect
+    // ends the child.
+    let first_cluster = |is: &dyn Fn(&[u8]) -> bool| {
+        let at = stick.volume(root, 4096).chunks(32).position(is).unwrap();
+        let at = root + 32 * at as u64 + 26;
+        (at, stick.volume(at, 2))
+    };
+    let len = u32::try_from(std::fs::metadata(&newer).unwrap().len()).unwrap();
+    let (at, good) = first_cluster(&|e| e[28..] == len.to_le_bytes());
+    stick.patch(at, &[1, 0]);
+    let said = survives(&bench, &stick, "a file without a place");
+    assert!(said.out.contains("FILE_DAMAGED") && said.out.contains("status 70"), "{}", said.out);
+    assert_eq!(said.code, 0, "the older one would be installed: {}", said.out);
+    assert!(said.out.contains("8.0.0"), "{}", said.out);
+    stick.patch(at, &good);
+    stick.patch(first_cluster(&|e| e[11] == 0x10).0, &[1, 0]);
+    let said = survives(&bench, &stick, "a folder without a place");
+    assert_eq!((said.code, said.reason()), (66, Some("STICK_UNREADABLE")), "{}", said.err);
+    assert!(said.err.contains("its entries cannot be followed"), "{}", said.err);
+}
+
+#[test]
 fn a_file_whose_chain_does_not_hold_it_is_told_as_damaged_and_the_next_is_tried() {
     let bench = Bench::new();
     let stick = Medium::new(bench.dir.path(), "s.img", Shape::Bare, 32, 40);

@@ -15,6 +15,9 @@ pub const LIE_VARIABLE: &str = "SUREFOOT_SIM_LIE";
 /// The variable that stops a process after so many bytes.
 pub const STOP_VARIABLE: &str = "SUREFOOT_SIM_STOP";
 
+/// The variable that makes the program have a defect.
+pub const DEFECT_VARIABLE: &str = "SUREFOOT_SIM_DEFECT";
+
 /// The variable that names the write log.
 pub const LOG_VARIABLE: &str = "SUREFOOT_SIM_LOG";
 

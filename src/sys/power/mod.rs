@@ -8,6 +8,8 @@
 //!   medium.
 //! - `SUREFOOT_SIM_STOP=N` lets N bytes of this process pass, or a little more, and stops it (SIGSTOP)
 //!   at the next write: on a machine of any speed a test finds it there, kills it or lets it go on.
+//! - `SUREFOOT_SIM_DEFECT=N` lets N bytes of this process pass, or a little more, and is a defect of the
+//!   program (a panic) at the next write; `SUREFOOT_SIM_DEFECT=NAME` at the moment in which a file gets this name.
 //! - `SUREFOOT_SIM_LOG=FILE` records every write, zeroed range, flush, rename and folder sync, each
 //!   with its beginning and its end, in the order in which they happened (`record.rs`).
 
@@ -22,7 +24,9 @@ mod thread;
 #[cfg(all(test, feature = "sim"))]
 pub(crate) use thread::cut_at_write;
 
-pub use deed::{CUT_STATUS, CUT_VARIABLE, Deed, LIE_VARIABLE, LOG_VARIABLE, STOP_VARIABLE};
+pub use deed::{
+    CUT_STATUS, CUT_VARIABLE, DEFECT_VARIABLE, Deed, LIE_VARIABLE, LOG_VARIABLE, STOP_VARIABLE,
+};
 
 /// Passes `bytes` to `write`, which puts them on a medium. If the power goes here, only their
 /// first part is passed, and this does not return.
@@ -35,7 +39,7 @@ pub fn writing<T>(_: Deed<'_>, bytes: &[u8], write: impl FnOnce(&[u8]) -> T) -> 
 /// first part is passed, and this does not return.
 #[cfg(feature = "sim")]
 pub fn writing<T>(deed: Deed<'_>, bytes: &[u8], write: impl FnOnce(&[u8]) -> T) -> T {
-    match plug::next(bytes.len()) {
+    match plug::next(&deed, bytes.len()) {
         plug::Power::On => record::during(deed, bytes, || write(bytes)),
         plug::Power::Lie => {
             let mut other = crate::sys::AlignedBuf::new(bytes.len());

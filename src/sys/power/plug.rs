@@ -1,6 +1,6 @@
 //! Which write the power goes at, and which one the medium lies about.
 
-use super::deed::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, STOP_VARIABLE};
+use super::deed::{CUT_STATUS, CUT_VARIABLE, DEFECT_VARIABLE, Deed, LIE_VARIABLE, STOP_VARIABLE};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -15,11 +15,38 @@ pub(super) enum Power {
     Cut { landing: usize },
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Plan {
     cut: Option<(u64, usize)>,
     lie: Option<usize>,
     stop: Option<u64>,
+    defect: Option<Moment>,
+}
+
+/// When something happens.
+#[derive(Debug, PartialEq, Eq)]
+enum Moment {
+    /// After so many bytes.
+    Bytes(u64),
+    /// When a file gets this name.
+    Name(String),
+}
+
+impl Moment {
+    fn parse(text: String) -> Moment {
+        text.parse().map_or(Moment::Name(text), Moment::Bytes)
+    }
+
+    /// Whether it is this one: so many bytes were written before.
+    fn is(&self, deed: &Deed<'_>, written: u64) -> bool {
+        match (self, deed) {
+            (Moment::Bytes(after), _) => written >= *after,
+            (Moment::Name(name), Deed::Rename(_, to)) => {
+                to.file_name().is_some_and(|n| n == name.as_str())
+            }
+            _ => false,
+        }
+    }
 }
 
 fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -32,7 +59,7 @@ fn parse(text: &str) -> Option<(u64, usize)> {
     Some((after.parse().ok()?, landing.parse().ok()?))
 }
 
-pub(super) fn next(len: usize) -> Power {
+pub(super) fn next(deed: &Deed<'_>, len: usize) -> Power {
     #[cfg(test)]
     if let Some(power) = super::thread::next() {
         return power;
@@ -46,11 +73,15 @@ pub(super) fn next(len: usize) -> Power {
         cut: std::env::var(CUT_VARIABLE).ok().and_then(|t| parse(&t)),
         lie: variable(LIE_VARIABLE),
         stop: variable(STOP_VARIABLE),
+        defect: std::env::var(DEFECT_VARIABLE).ok().map(Moment::parse),
     });
     let written = BYTES.fetch_add(len as u64, Ordering::SeqCst);
     if plan.stop.is_some_and(|after| written >= after) && !STOPPED.swap(true, Ordering::SeqCst) {
         // It has no reason to fail, and a test that waits for it says so.
         let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+    }
+    if plan.defect.as_ref().is_some_and(|moment| moment.is(deed, written)) {
+        panic!("on purpose");
     }
     let now = WRITES.fetch_add(1, Ordering::SeqCst);
     match plan.cut {
@@ -74,7 +105,17 @@ pub(super) fn dark() -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Deed, Moment, parse};
+    use std::path::Path;
+
+    #[test]
+    fn a_defect_comes_after_bytes_or_with_a_name() {
+        let of = |text: &str| Moment::parse(text.to_owned());
+        assert!(of("7").is(&Deed::Memory, 7) && !of("7").is(&Deed::Memory, 6));
+        let renamed = Deed::Rename(Path::new("/s/hold.new"), Path::new("/s/hold"));
+        assert!(of("hold").is(&renamed, 0) && !of("journal").is(&renamed, 0));
+        assert!(!of("hold").is(&Deed::Memory, 9));
+    }
 
     #[test]
     fn a_plan_is_a_count_and_maybe_a_length() {
