@@ -62,7 +62,7 @@ def load_trust(path):
         assert not revoked & {k["id"], key_id_of(mirrored).hex()}, "trust file: a revoked key"
         seen.add(public)
         keys[k["role"]][key_id_of(public)] = public
-    for role in keys: assert 1 <= trust["thresholds"][role] <= len(keys[role]), "trust file: threshold"
+    for role in keys: assert 1 <= trust["thresholds"].get(role, 1) <= len(keys[role]), "trust file: threshold"
     return trust, keys["release"]
 
 def page_hashes(records):

@@ -126,6 +126,7 @@ fn fields<'a>(text: &'a [u8], kind: &str) -> Option<(Role, &'a str)> {
     let role = match role {
         "root" => Role::Root,
         "release" => Role::Release,
+        "channel" => Role::Channel,
         _ => return None,
     };
     let complete = first == kind && words.next().is_none() && lines.next().is_none();

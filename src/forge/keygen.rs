@@ -1,4 +1,4 @@
-//! `keygen`: three keys and the trust file that names them.
+//! `keygen`: four keys and the trust file that names them.
 
 use super::file;
 use super::key::{SecretKey, create, write_public};
@@ -11,10 +11,11 @@ use std::fmt::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-const KEYS: [(&str, Role, &str); 3] = [
+const KEYS: [(&str, Role, &str); 4] = [
     ("root", Role::Root, "signs trust files"),
     ("release", Role::Release, "signs releases"),
     ("release-next", Role::Release, "signs releases when `release` is lost or retired"),
+    ("channel", Role::Channel, "signs channels, which say which release is for which device"),
 ];
 
 pub(super) fn run(words: &Keygen) -> Result<()> {
@@ -57,16 +58,16 @@ impl Made {
         let said: String = self.keys.iter().map(line).collect();
         let folder = self.folder.display();
         format!(
-            "Made three keys:\n{said}\nand {}, which goes onto every device.\n\n\
+            "Made four keys:\n{said}\nand {}, which goes onto every device.\n\n\
              Take {folder}/root.key and {folder}/release-next.key offline now, in two places: they replace\n\
-             {folder}/release.key when it is lost. The .key files are not encrypted: whoever reads one can sign.\n\n\
+             {folder}/release.key when it is lost. {folder}/channel.key stays where channels are published, and signs nothing else. The .key files are not encrypted: whoever reads one can sign.\n\n\
              next: surefoot-forge build --rootfs IMG --product P --compatible C --version 1.0.0 --key {folder}/release.key -o X.surefoot\n",
             self.path("trust", "toml")
         )
     }
 }
 
-/// Makes the three keys and their trust file in the folder `out`. Nothing that is there is
+/// Makes the four keys and their trust file in the folder `out`. Nothing that is there is
 /// overwritten (`USAGE`).
 pub fn make_keys(out: &Path, name: &Identifier) -> Result<Made> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out);
@@ -113,7 +114,8 @@ fn trust_head(name: &Identifier) -> String {
          revoked = []            # ids of keys that must never be believed again\n\n\
          [thresholds]            # how many different keys must sign\n\
          root = 1\n\
-         release = 1\n\n\
+         release = 1\n\
+         # channel = 1         # where there are channel keys; else release keys sign channels\n\n\
          # A key may be narrowed to products and payload kinds:\n\
          #   scope = {{ products = [\"demo\"], payloads = [\"rootfs\"] }}\n"
     )

@@ -29,7 +29,7 @@ pub(super) struct Words {
 pub(super) enum Command {
     /// Write a commented surefoot-forge.toml, so that flags are the exception
     Init(Init),
-    /// Make root, release and next-release keys, and the trust file that names them
+    /// Make root, release, next-release and channel keys, and the trust file that names them
     Keygen(Keygen),
     /// Build an artifact from the image of a root filesystem
     Build(Box<Build>),
@@ -60,7 +60,7 @@ pub(super) struct Init {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
-    Writes KEYS/{root,release,release-next}.key (mode 0600), their .pub, and\n\
+    Writes KEYS/{root,release,release-next,channel}.key (mode 0600), their .pub, and\n\
     KEYS/trust.toml, which goes onto the devices. Nothing is overwritten.")]
 pub(super) struct Keygen {
     /// The folder for keys and trust file; made if it is not there

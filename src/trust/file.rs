@@ -18,6 +18,7 @@ pub struct Trust {
     version: u32,
     root_threshold: NonZeroU32,
     release_threshold: NonZeroU32,
+    channel_threshold: NonZeroU32,
     keys: Vec<TrustedKey>,
     revoked: Vec<KeyId>,
     min_epoch: u32,
@@ -42,6 +43,7 @@ struct Text {
 struct Thresholds {
     root: NonZeroU32,
     release: NonZeroU32,
+    channel: Option<NonZeroU32>,
 }
 
 impl Trust {
@@ -81,6 +83,7 @@ impl Trust {
             version: file.version.get(),
             root_threshold: file.thresholds.root,
             release_threshold: file.thresholds.release,
+            channel_threshold: file.thresholds.channel.unwrap_or(NonZeroU32::MIN),
             keys,
             revoked: file.revoked,
             min_epoch: file.min_epoch,
@@ -109,9 +112,13 @@ impl Trust {
                 return invalid(format!("key {} has the secret half of a revoked key", key.id));
             }
         }
-        for role in [Role::Root, Role::Release] {
+        for role in [Role::Root, Role::Release, Role::Channel] {
             let count = self.keys_of(role).count();
             let threshold = self.threshold(role);
+            // Without keys of its own a channel is signed by release keys.
+            if count == 0 && role == Role::Channel && threshold == 1 {
+                continue;
+            }
             if count == 0 {
                 return invalid(format!("there is no {role} key"));
             }
@@ -144,6 +151,7 @@ impl Trust {
         match role {
             Role::Root => self.root_threshold.get(),
             Role::Release => self.release_threshold.get(),
+            Role::Channel => self.channel_threshold.get(),
         }
     }
 
@@ -155,6 +163,15 @@ impl Trust {
     /// The keys of one role.
     pub fn keys_of(&self, role: Role) -> impl Iterator<Item = &TrustedKey> {
         self.keys.iter().filter(move |key| key.role == role)
+    }
+
+    /// Which keys sign the channels of a product: channel keys where at least one covers the product,
+    /// else release keys.
+    pub fn channel_role(&self, product: &Identifier) -> Role {
+        match self.keys_of(Role::Channel).any(|key| key.covers(product, &[])) {
+            true => Role::Channel,
+            false => Role::Release,
+        }
     }
 
     /// The key of that name, if it is in force.
@@ -199,6 +216,27 @@ mod tests {
         let release = trust.keys_of(Role::Release).next().unwrap();
         let rootfs = ["rootfs".parse().unwrap()];
         assert!(release.covers(&demo, &rootfs) && !release.covers(&other, &rootfs));
+    }
+
+    #[test]
+    fn channel_keys_sign_for_the_products_that_they_cover() {
+        let (demo, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
+        let both = [key(1, "root"), key(2, "release")];
+        let without = Trust::parse(&file(1, 1, &both)).unwrap();
+        assert_eq!(without.channel_role(&demo), Role::Release);
+        let scoped = key(3, "channel") + "scope = { products = ['demo'] }\n";
+        let text = file(1, 1, &[both.concat(), scoped]);
+        let with = Trust::parse(&text).unwrap();
+        assert_eq!(with.channel_role(&demo), Role::Channel);
+        assert_eq!(with.channel_role(&other), Role::Release);
+        assert_eq!(with.threshold(Role::Channel), 1);
+        let demanded =
+            |n: u32| text.replace("release = 1\n", &format!("release = 1\nchannel = {n}\n"));
+        assert_eq!(code(&demanded(0)), ReasonCode::TrustInvalid);
+        assert!(Trust::parse(&demanded(1)).is_ok());
+        assert_eq!(code(&demanded(2)), ReasonCode::TrustInvalid);
+        let nobody = file(1, 1, &both).replace("release = 1\n", "release = 1\nchannel = 2\n");
+        assert_eq!(code(&nobody), ReasonCode::TrustInvalid);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Role {
     Root,
     /// Signs releases.
     Release,
+    /// Signs channels, and nothing that is installed.
+    Channel,
 }
 
 impl std::fmt::Display for Role {
@@ -20,6 +22,7 @@ impl std::fmt::Display for Role {
         f.write_str(match self {
             Role::Root => "root",
             Role::Release => "release",
+            Role::Channel => "channel",
         })
     }
 }

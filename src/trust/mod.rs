@@ -14,4 +14,4 @@ pub use file::{MAX_TRUST_LEN, Trust};
 pub use key::{PublicKey, Role};
 pub use published::is_published_test_key;
 pub use statement::{Purpose, SignatureRecord, Statement};
-pub use verdict::{Claims, Verified, recall, vouch};
+pub use verdict::{Claims, Verified, recall, vouch, vouch_channel};

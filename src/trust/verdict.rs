@@ -46,7 +46,8 @@ pub fn vouch<T: Claims>(
     records: &[SignatureRecord],
     parse: impl FnOnce() -> Result<T>,
 ) -> Result<Verified<T>> {
-    let signers = signers(trust, statement, records)?;
+    let role = role_for(statement.purpose());
+    let signers = signers(trust, role, statement, records)?;
     let value = parse()?;
     let kinds = value.payload_kinds();
     let covering: Vec<KeyId> = signers
@@ -54,7 +55,7 @@ pub fn vouch<T: Claims>(
         .copied()
         .filter(|id| trust.key(id).is_some_and(|key| key.covers(value.product(), &kinds)))
         .collect();
-    if covering.len() < threshold(trust, role_for(statement.purpose())) {
+    if covering.len() < threshold(trust, role) {
         let detail = format!(
             "{} of {} signing keys may speak for product `{}` and these payloads",
             covering.len(),
@@ -72,6 +73,35 @@ pub fn vouch<T: Claims>(
         return Err(Failure::new(ReasonCode::BelowFloor, detail));
     }
     Ok(Verified { value, signers: covering })
+}
+
+/// The same for a channel of `product`, which is known before the channel is read: only keys whose
+/// scope covers the product are counted, of the role that [`Trust::channel_role`] names. `KEY_SCOPE` where
+/// keys of that role have signed and none, or too few, cover it. What `parse` finds must be checked for the
+/// product by the caller.
+pub fn vouch_channel<T>(
+    trust: &Trust,
+    product: &Identifier,
+    statement: &Statement,
+    records: &[SignatureRecord],
+    parse: impl FnOnce() -> Result<T>,
+) -> Result<Verified<T>> {
+    if statement.purpose() != Purpose::Channel {
+        return Err(Failure::new(ReasonCode::Internal, "no statement of a channel"));
+    }
+    let role = trust.channel_role(product);
+    let signers = signers(trust, role, statement, records)?;
+    let covers = |id: &KeyId| trust.key(id).is_some_and(|key| key.covers(product, &[]));
+    let covering: Vec<KeyId> = signers.iter().copied().filter(covers).collect();
+    if covering.len() < threshold(trust, role) {
+        let detail = format!(
+            "{} of {} signing keys may speak for channels of product `{product}`",
+            covering.len(),
+            signers.len(),
+        );
+        return Err(Failure::new(ReasonCode::KeyScope, detail));
+    }
+    Ok(Verified { value: parse()?, signers: covering })
 }
 
 /// Runs `parse` on what one of `keys` has signed, though nobody may be trusted to have signed it:
@@ -92,8 +122,9 @@ pub fn recall<T>(
 
 fn role_for(purpose: Purpose) -> Role {
     match purpose {
-        // Nothing below a release key speaks for a channel or a delta yet.
-        Purpose::Release | Purpose::Channel | Purpose::Delta => Role::Release,
+        Purpose::Release | Purpose::Delta => Role::Release,
+        // The product decides whether release keys speak for it, too: [`vouch_channel`].
+        Purpose::Channel => Role::Channel,
         Purpose::Root => Role::Root,
     }
 }
@@ -105,6 +136,7 @@ fn threshold(trust: &Trust, role: Role) -> usize {
 
 fn signers(
     trust: &Trust,
+    role: Role,
     statement: &Statement,
     records: &[SignatureRecord],
 ) -> Result<Vec<KeyId>> {
@@ -112,7 +144,6 @@ fn signers(
     if records.is_empty() {
         return refuse(ReasonCode::SignatureMissing, "there is no signature".into());
     }
-    let role = role_for(statement.purpose());
     let (mut counted, mut other_role, mut revoked) = (Vec::<KeyId>::new(), None, None);
     for record in records {
         if trust.is_revoked(&record.key_id) {
@@ -152,4 +183,90 @@ fn signers(
     }
     let detail = format!("{} of {needed} needed {role} keys have signed", counted.len());
     refuse(ReasonCode::SignatureThreshold, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::{Signer, SigningKey};
+
+    const ROOT: (u8, &str, &str) = (1, "root", "");
+
+    fn trust(thresholds: &str, keys: &[(u8, &str, &str)]) -> Trust {
+        let entry = |(seed, role, more): &(u8, &str, &str)| {
+            let key = public(*seed);
+            let (id, hex) = (key.id(), key.to_hex());
+            format!(
+                "[[keys]]\nid = '{id}'\nrole = '{role}'\nalg = 'ed25519'\npublic = '{hex}'\n{more}\n"
+            )
+        };
+        let keys: String = keys.iter().map(entry).collect();
+        let text =
+            format!("format = 1\nname = 'acme'\nversion = 1\n[thresholds]\n{thresholds}\n{keys}");
+        Trust::parse(&text).unwrap()
+    }
+
+    fn public(seed: u8) -> PublicKey {
+        let key = SigningKey::from_bytes(&[seed; 32]).verifying_key();
+        PublicKey::from_bytes(key.as_bytes()).unwrap()
+    }
+
+    fn judged(trust: &Trust, purpose: Purpose, signers: &[u8]) -> Result<usize> {
+        let statement = Statement::new(purpose, b"body", b"").unwrap();
+        let sign = |seed: &u8| SignatureRecord {
+            key_id: public(*seed).id(),
+            signature: SigningKey::from_bytes(&[*seed; 32]).sign(statement.as_bytes()).to_bytes(),
+        };
+        let records: Vec<_> = signers.iter().map(sign).collect();
+        let product = "demo".parse().unwrap();
+        match purpose {
+            Purpose::Channel => {
+                let vouched = vouch_channel(trust, &product, &statement, &records, || Ok(()))?;
+                Ok(vouched.signers().len())
+            }
+            _ => Ok(vouch(trust, &statement, &records, || Ok(Product(product)))?.signers().len()),
+        }
+    }
+
+    struct Product(Identifier);
+
+    impl Claims for Product {
+        fn product(&self) -> &Identifier {
+            &self.0
+        }
+        fn payload_kinds(&self) -> Vec<Identifier> {
+            Vec::new()
+        }
+        fn security_epoch(&self) -> u32 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_channel_is_signed_by_channel_keys_where_there_are_any_and_by_release_keys_else() {
+        let one = "root = 1\nrelease = 1";
+        let (demo, other) = ("scope = { products = ['demo'] }", "scope = { products = ['other'] }");
+        let code = |result: Result<usize>| result.map_err(|f| f.code());
+        let with =
+            trust(one, &[ROOT, (2, "release", ""), (3, "channel", demo), (4, "channel", other)]);
+        assert_eq!(code(judged(&with, Purpose::Channel, &[3])), Ok(1));
+        assert_eq!(code(judged(&with, Purpose::Channel, &[2])), Err(ReasonCode::KeyRole));
+        assert_eq!(code(judged(&with, Purpose::Channel, &[4])), Err(ReasonCode::KeyScope));
+        // It signs nothing that is installed.
+        for installed in [Purpose::Release, Purpose::Delta] {
+            assert_eq!(code(judged(&with, installed, &[3])), Err(ReasonCode::KeyRole));
+            assert_eq!(code(judged(&with, installed, &[2])), Ok(1));
+        }
+        let without =
+            trust("root = 1\nrelease = 2", &[ROOT, (2, "release", ""), (5, "release", "")]);
+        assert_eq!(code(judged(&without, Purpose::Channel, &[2, 5])), Ok(2));
+        let few = judged(&without, Purpose::Channel, &[2]);
+        assert_eq!(code(few), Err(ReasonCode::SignatureThreshold));
+        let elsewhere = trust(one, &[ROOT, (2, "release", ""), (4, "channel", other)]);
+        assert_eq!(code(judged(&elsewhere, Purpose::Channel, &[2])), Ok(1));
+        assert_eq!(
+            code(judged(&elsewhere, Purpose::Channel, &[])),
+            Err(ReasonCode::SignatureMissing)
+        );
+    }
 }

@@ -117,7 +117,7 @@ fn keys_signatures_and_checks_are_one_json_document_where_json_is_asked_for() {
     };
     let keys = json(&["keygen", "--out", "MORE", "--json"]);
     assert_eq!((&keys["v"], &keys["trust"]), (&1.into(), &"MORE/trust.toml".into()));
-    for (n, name) in ["root", "release", "release-next"].into_iter().enumerate() {
+    for (n, name) in ["root", "release", "release-next", "channel"].into_iter().enumerate() {
         let key = &keys["keys"][n];
         assert_eq!(key["name"], name);
         assert!(at.join(key["secret"].as_str().unwrap()).exists());
