@@ -14,6 +14,7 @@ mod artifact;
 mod bad_input;
 mod block_devices;
 mod cancel;
+mod channel;
 mod comes_home;
 mod daemon;
 mod dear;

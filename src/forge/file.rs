@@ -86,10 +86,13 @@ impl Replacement {
         };
         placed.map_err(|e| failure(&self.target, &e))?;
         self.named = false;
-        let folder = folder(&self.target);
-        let synced = File::open(folder).and_then(|f| f.sync_all());
-        synced.map_err(|e| failure(folder, &e))
+        synced(folder(&self.target))
     }
+}
+
+/// Has the names of a folder on the medium.
+pub(super) fn synced(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| failure(folder, &e))
 }
 
 /// Of a millisecond each.

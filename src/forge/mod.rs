@@ -4,6 +4,7 @@
 mod assemble;
 mod average;
 mod build;
+mod channel;
 mod ext4;
 mod file;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod golden;
 mod image;
 mod inspect;
 mod key;
+mod key_words;
 mod keygen;
 mod kind;
 mod order;
@@ -92,6 +94,7 @@ fn wants_json(command: &Command) -> Option<Out> {
         Command::Inspect(Inspect { json: true, .. })
         | Command::Verify(Verify { json: true, .. })
         | Command::Keygen(Keygen { json: true, .. }) => Some(say),
+        Command::Channel(words) if channel::wants_json(words) => Some(say),
         _ => None,
     }
 }
@@ -104,6 +107,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Sign(words) => build::sign(words),
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),
+        Command::Channel(words) => channel::run(words),
         Command::Docs { dir } => {
             pages::write(&dir, programs())?;
             say(&format!(

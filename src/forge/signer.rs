@@ -5,9 +5,9 @@ use super::file;
 use super::key::{SecretKey, read_public};
 use super::words::KeyWords;
 use crate::artifact::Unverified;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, Identifier, ReasonCode, Result};
 use crate::sys::spare;
-use crate::trust::{PublicKey, Role};
+use crate::trust::{PublicKey, Role, SignatureRecord, Statement};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,28 +20,80 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Signs the artifact's head; the signature is checked before it is added. Returns the key.
 pub(super) fn sign(head: &mut Unverified, key: &str, words: &KeyWords) -> Result<PublicKey> {
     let statement = *head.statement()?.as_bytes();
-    let (public, signature) = match key.strip_prefix("cmd:") {
+    let (public, signature) = signed(&statement, key, words, What::Release)?;
+    head.add_signature(&public, signature)?;
+    Ok(public)
+}
+
+/// What is signed: that decides which keys may.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Release,
+    /// A channel of a product.
+    Channel(&'a Identifier),
+}
+
+/// A signature over the statement of a channel of `product`, by a channel key or by a release key: which
+/// of them counts is for the trust file to say.
+pub(super) fn sign_channel(
+    statement: &Statement,
+    product: &Identifier,
+    key: &str,
+    words: &KeyWords,
+) -> Result<SignatureRecord> {
+    let (public, signature) = signed(statement.as_bytes(), key, words, What::Channel(product))?;
+    Ok(SignatureRecord { key_id: public.id(), signature })
+}
+
+/// Whether a key file can be read and may sign channels.
+pub(super) fn may_sign_channels(path: &Path) -> Result<()> {
+    demand_channel(SecretKey::read(path)?.role(), &path.display().to_string())
+}
+
+fn signed(
+    statement: &[u8; 128],
+    key: &str,
+    words: &KeyWords,
+    what: What<'_>,
+) -> Result<(PublicKey, [u8; 64])> {
+    match key.strip_prefix("cmd:") {
         None => {
             let secret = SecretKey::read(Path::new(key))?;
-            demand_release(secret.role(), key)?;
-            (secret.public()?, secret.sign(&statement))
+            what.demand(secret.role(), key)?;
+            Ok((secret.public()?, secret.sign(statement)))
         }
         Some(program) => {
-            let candidates = candidates(words)?;
-            let signature = ask(program, &statement, DEADLINE)?;
+            let candidates = candidates(words, what)?;
+            let signature = ask(program, statement, DEADLINE)?;
             let public = candidates
                 .into_iter()
-                .find(|key| key.verifies(&statement, &signature))
+                .find(|key| key.verifies(statement, &signature))
                 .ok_or_else(|| {
                     let detail =
                         format!("what `{program}` returned is no signature by an expected key");
                     Failure::new(ReasonCode::SignatureInvalid, detail)
                 })?;
-            (public, signature)
+            Ok((public, signature))
         }
-    };
-    head.add_signature(&public, signature)?;
-    Ok(public)
+    }
+}
+
+impl What<'_> {
+    fn demand(self, role: Role, name: &str) -> Result<()> {
+        match self {
+            What::Release => demand_release(role, name),
+            What::Channel(_) => demand_channel(role, name),
+        }
+    }
+}
+
+fn demand_channel(role: Role, name: &str) -> Result<()> {
+    if matches!(role, Role::Channel | Role::Release) {
+        return Ok(());
+    }
+    let detail = format!("{name} is a {role} key; channels are signed with a channel key");
+    let next = "Sign with a channel key: `surefoot-forge keygen` calls it `channel.key`.";
+    Err(Failure::new(ReasonCode::KeyRole, detail).with_next(next))
 }
 
 fn demand_release(role: Role, name: &str) -> Result<()> {
@@ -54,10 +106,10 @@ fn demand_release(role: Role, name: &str) -> Result<()> {
 }
 
 /// The keys for which a program may speak.
-fn candidates(words: &KeyWords) -> Result<Vec<PublicKey>> {
+fn candidates(words: &KeyWords, what: What<'_>) -> Result<Vec<PublicKey>> {
     if let Some(path) = &words.r#pub {
         let (role, key) = read_public(path)?;
-        demand_release(role, &path.display().to_string())?;
+        what.demand(role, &path.display().to_string())?;
         return Ok(vec![key]);
     }
     let Some(path) = &words.trust else {
@@ -65,7 +117,11 @@ fn candidates(words: &KeyWords) -> Result<Vec<PublicKey>> {
         return Err(Failure::new(ReasonCode::Usage, detail));
     };
     let trust = file::read_trust(path)?;
-    Ok(trust.keys_of(Role::Release).map(|k| k.public.clone()).collect())
+    let role = match what {
+        What::Release => Role::Release,
+        What::Channel(product) => trust.channel_role(product),
+    };
+    Ok(trust.keys_of(role).map(|k| k.public.clone()).collect())
 }
 
 /// Runs `program`, without a shell and without arguments: the statement on its stdin, exactly 64

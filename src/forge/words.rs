@@ -1,5 +1,6 @@
 //! The words typed.
 
+pub(super) use super::key_words::KeyWords;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Check an artifact to its last byte, as a device with this trust file would
     Verify(Verify),
+    /// Publish which release is for which device, on any web server
+    Channel(super::channel::Words),
     /// Write man pages, completions and the reference of the settings, for packages
     #[command(after_help = "Example:\n  surefoot-forge docs /usr/share\n\n\
         Below DIR: man/man1 and man/man5, bash-completion/completions,\n\
@@ -60,8 +63,8 @@ pub(super) struct Init {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
-    Writes KEYS/{root,release,release-next,channel}.key (mode 0600), their .pub, and\n\
-    KEYS/trust.toml, which goes onto the devices. Nothing is overwritten.")]
+    Writes KEYS/{root,release,release-next,channel}.key (mode 0600), their .pub,\n\
+    and KEYS/trust.toml, which goes onto the devices. Nothing is overwritten.")]
 pub(super) struct Keygen {
     /// The folder for keys and trust file; made if it is not there
     #[arg(long, value_name = "KEYS")]
@@ -72,24 +75,6 @@ pub(super) struct Keygen {
     /// One JSON object
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// How to sign.
-#[derive(Debug, Args, Clone, Default)]
-pub(super) struct KeyWords {
-    /// A .key file, or cmd:PROGRAM that gets 128 bytes on stdin and returns 64 on stdout within
-    /// 60 s
-    #[arg(long, value_name = "FILE|cmd:PROGRAM")]
-    pub(super) key: Option<String>,
-    /// The public key that cmd:PROGRAM signs for [default: any release key of the trust file]
-    #[arg(long, value_name = "FILE")]
-    pub(super) r#pub: Option<PathBuf>,
-    /// The trust file whose release keys cmd:PROGRAM may sign for
-    #[arg(long, value_name = "FILE")]
-    pub(super) trust: Option<PathBuf>,
-    /// The trust file that is inside the image: a warning says if it does not accept this release
-    #[arg(long, value_name = "FILE")]
-    pub(super) trust_file_inside: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

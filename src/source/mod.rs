@@ -1,7 +1,8 @@
 //! Where an artifact's bytes come from: a file on this device, something that can be read at any
-//! offset, or a stream. This room never interprets what it reads and never decides whether it is
-//! wanted.
+//! offset, or a stream; and the signed channel that says which artifact is for which device. This room
+//! never interprets an artifact and never decides whether it is wanted.
 
+pub mod channel;
 mod fetch;
 mod kinds;
 mod local;

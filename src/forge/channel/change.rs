@@ -1,0 +1,226 @@
+//! The verbs that change the draft. Nothing of it is served before `publish`.
+
+use super::draft::{Draft, Drafted, Open, Planned, seconds};
+use super::words::{Add, Change, Init, Phase};
+use crate::artifact::{Release, check_payload, read_head};
+use crate::forge::order::order;
+use crate::forge::progress::Progress;
+use crate::forge::say::say;
+use crate::forge::{file, signer};
+use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result};
+use crate::source::channel::{Body, Released};
+use std::io::{BufReader, Seek};
+use std::path::Path;
+use std::str::FromStr;
+
+fn usage(text: impl AsRef<str>) -> Failure {
+    Failure::new(ReasonCode::Usage, text)
+}
+
+fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
+    text.parse().map_err(|e: String| usage(e))
+}
+
+fn names(texts: &[String]) -> Result<Vec<Identifier>> {
+    texts.iter().map(|text| parse(text)).collect()
+}
+
+pub(super) fn init(words: &Init) -> Result<()> {
+    let mut draft = Draft {
+        v: 1,
+        product: parse(&words.product)?,
+        name: parse(&words.name)?,
+        keys: Vec::new(),
+        r#pub: None,
+        trust: None,
+        valid_for: seconds(&words.valid_for)?,
+        poll: words.poll.as_deref().map(seconds).transpose()?,
+        report: words.report.clone(),
+        options: Vec::new(),
+        serial: 0,
+        releases: Vec::new(),
+    };
+    if draft.name.as_str().starts_with('.') {
+        return Err(usage("a channel's name does not begin with a dot"));
+    }
+    draft.sign_with(&words.place.signing);
+    allowed(&draft, 1)?;
+    usable_keys(&draft)?;
+    let open = Open::new(&words.place.dir, draft)?;
+    open.save()?;
+    let dir = open.dir.display();
+    say(&format!(
+        "Channel {} of {} begins in {dir}; drafts lie in {}.\n\
+         next: surefoot-forge channel add {dir} X.surefoot, then surefoot-forge channel publish {dir}\n",
+        open.draft.name,
+        open.draft.product,
+        open.work.display()
+    ))
+}
+
+/// Keys that are files are looked at before anything is signed with them.
+pub(super) fn usable_keys(draft: &Draft) -> Result<()> {
+    let mut files = draft.keys.iter().filter(|key| !key.starts_with("cmd:"));
+    files.try_for_each(|key| signer::may_sign_channels(Path::new(key)))
+}
+
+/// Whether devices would read what the draft says.
+fn allowed(draft: &Draft, now: u64) -> Result<()> {
+    let (body, _) = draft.body(now, None);
+    let text = toml::to_string(&body).map_err(|e| usage(format!("the channel: {e}")))?;
+    Body::parse(text.as_bytes()).map(drop).map_err(|f| usage(f.detail()))
+}
+
+fn changed(open: &Open, text: &str) -> Result<()> {
+    allowed(&open.draft, 1)?;
+    open.save()?;
+    let dir = open.dir.display();
+    say(&format!("{text}\nnext: surefoot-forge channel publish {dir}\n"))
+}
+
+pub(super) fn add(words: &Add) -> Result<()> {
+    let mut open = Open::of(&words.place)?;
+    let mut input = file::open(&words.artifact)?;
+    let (release, len) = whole(&open.draft, &words.artifact, &input)?;
+    let manifest = &release.manifest;
+    if manifest.product != open.draft.product {
+        let (own, other) = (&open.draft.product, &manifest.product);
+        let text = format!("the artifact is for product `{other}`, the channel for `{own}`");
+        return Err(Failure::new(ReasonCode::WrongProduct, text));
+    }
+    let digest = release.body_digest();
+    for other in open.draft.releases.iter().map(|d| &d.release) {
+        if other.digest == digest {
+            return Err(usage(format!("release {} is in the channel already", other.version)));
+        }
+        let shared = other.compatible.iter().any(|c| manifest.compatible.contains(c));
+        if shared && other.counter == manifest.release_counter && !other.withdrawn {
+            let text = "has the same release counter: devices could not tell which is newer";
+            return Err(usage(format!("release {} {text}", other.version)));
+        }
+    }
+    let hardware = match manifest.payloads.iter().any(|p| p.hardware.is_empty()) {
+        true => Vec::new(),
+        false => {
+            let mut all: Vec<_> =
+                manifest.payloads.iter().flat_map(|p| p.hardware.clone()).collect();
+            all.sort();
+            all.dedup();
+            all
+        }
+    };
+    let min_counter = match &words.min_source {
+        None => 0,
+        Some(version) => {
+            let known = open.draft.releases.iter().find(|d| d.release.version.as_str() == version);
+            known.map_or_else(
+                || order(Some(version), None).map(|o| o.1),
+                |d| Ok(d.release.counter),
+            )?
+        }
+    };
+    let notes = match &words.notes {
+        Some(path) => file::read_text(path, 4096, ReasonCode::Usage)?,
+        None => manifest.notes.clone().filter(|n| n.len() <= 4096).unwrap_or_default(),
+    };
+    // A name that never has other bytes: caches may keep it for ever.
+    let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
+    let version: String = manifest.version.as_str().chars().map(plain).collect();
+    let name = format!("{}-{version}-{}.surefoot", manifest.product, digest.short());
+    let mut copy = file::Replacement::of(&open.work.join(&name))?;
+    let copied = input.rewind().and_then(|()| std::io::copy(&mut input, &mut copy.file));
+    copied.map_err(|e| file::failure(copy.path(), &e))?;
+    copy.finish()?;
+    let release = Released {
+        version: manifest.version.clone(),
+        counter: manifest.release_counter,
+        digest,
+        security_epoch: manifest.security_epoch,
+        compatible: manifest.compatible.clone(),
+        hardware,
+        url: name,
+        size: len,
+        min_counter,
+        tags: names(&words.tag)?,
+        first: Vec::new(),
+        critical: words.critical,
+        paused: false,
+        withdrawn: false,
+        requires: Vec::new(),
+        notes,
+        phases: Vec::new(),
+        deltas: Vec::new(),
+    };
+    let text = format!(
+        "Release {} ({}, counter {}) is in the draft of {}, for every device at once.",
+        release.version,
+        ByteLen(len),
+        release.counter,
+        open.draft.name
+    );
+    open.draft.releases.push(Drafted {
+        release,
+        plan: Vec::new(),
+        started: None,
+        paused_since: None,
+    });
+    changed(&open, &text)
+}
+
+/// Reads an artifact to its last byte: what is published must install.
+fn whole(draft: &Draft, path: &Path, input: &std::fs::File) -> Result<(Release, u64)> {
+    let mut input = BufReader::with_capacity(1 << 20, input);
+    let head = read_head(&mut input)?;
+    if head.signatures().is_empty() {
+        return Err(Failure::new(
+            ReasonCode::SignatureMissing,
+            format!("{} is not signed", path.display()),
+        ));
+    }
+    if let Some(trust) = &draft.trust {
+        head.clone().verify(&file::read_trust(trust)?)?;
+    }
+    let release = head.parse_unverified()?;
+    let progress =
+        Progress::new("checking", release.manifest.payloads.iter().map(|p| p.size).sum());
+    let checked = check_payload(&release, &mut input, &|done| progress.at(done))?;
+    Ok((release, checked.artifact_len))
+}
+
+pub(super) fn phase(words: &Phase) -> Result<()> {
+    let (every, first) = (seconds(&words.every)?, names(&words.first)?);
+    let mut open = Open::of(&words.place)?;
+    let plan: Vec<Planned> = (0u64..)
+        .zip(&words.percent)
+        .map(|(n, percent)| Planned { percent: *percent, after: n.saturating_mul(every) })
+        .collect();
+    for drafted in open.releases(&words.version)? {
+        (drafted.plan, drafted.started) = (plan.clone(), None);
+        drafted.release.first.clone_from(&first);
+    }
+    let told: Vec<_> = words.percent.iter().map(|p| format!("{p} %")).collect();
+    let text = format!(
+        "Release {} goes to {} of the devices, {} apart.",
+        words.version,
+        told.join(", "),
+        words.every
+    );
+    changed(&open, &text)
+}
+
+pub(super) fn pause(words: &Change, paused: bool) -> Result<()> {
+    let mut open = Open::of(&words.place)?;
+    for drafted in open.releases(&words.version)? {
+        drafted.release.paused = paused;
+    }
+    let what = if paused { "is paused" } else { "goes on" };
+    changed(&open, &format!("Release {} {what} in the draft.", words.version))
+}
+
+pub(super) fn withdraw(words: &Change) -> Result<()> {
+    let mut open = Open::of(&words.place)?;
+    for drafted in open.releases(&words.version)? {
+        drafted.release.withdrawn = true;
+    }
+    changed(&open, &format!("Release {} is withdrawn in the draft.", words.version))
+}
