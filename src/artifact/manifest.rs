@@ -2,7 +2,7 @@
 
 use super::{UPDATER, spelling};
 use crate::model::{
-    Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason,
+    Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason, from_toml,
 };
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +213,7 @@ impl Manifest {
             let detail = format!("the manifest has {what}, which TOML 1.0 does not have");
             return Err(Failure::new(code, detail));
         }
-        let manifest = toml::from_str::<Manifest>(text).reason(code, "manifest")?;
+        let manifest: Manifest = from_toml(&table, &|_| ()).reason(code, "manifest")?;
         manifest.check()?;
         Ok(manifest)
     }

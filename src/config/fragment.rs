@@ -4,7 +4,7 @@ use crate::boot::Loader;
 use crate::health::Check;
 use crate::hooks::Hook;
 use crate::inhibit;
-use crate::model::{Identifier, duration};
+use crate::model::{Identifier, Unread, duration, from_toml};
 use crate::slot::HardwareSource;
 use crate::update::Reboot;
 use serde::Deserialize;
@@ -44,19 +44,14 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// Reads a file's text; `note` is told each key that no setting has. All that is read comes
-    /// through here, also merged values: a second kind of reader costs 100 KiB in the program.
-    pub(super) fn read(
-        text: &str,
-        note: &mut dyn FnMut(serde_ignored::Path<'_>),
-    ) -> Result<Fragment, toml::de::Error> {
-        serde_ignored::deserialize(toml::Deserializer::parse(text)?, note)
+    /// Reads a file's values; `note` is told each key that no setting has.
+    pub(super) fn read(table: &toml::Table, note: &dyn Fn(&str)) -> Result<Fragment, Unread> {
+        from_toml(table, note)
     }
 
-    /// The same for values.
-    pub(super) fn of(table: &toml::Table) -> Result<Fragment, toml::de::Error> {
-        let text = toml::to_string(table).map_err(serde::de::Error::custom)?;
-        Fragment::read(&text, &mut |_| {})
+    /// The same where unknown keys are known already.
+    pub(super) fn of(table: &toml::Table) -> Result<Fragment, Unread> {
+        Fragment::read(table, &|_| ())
     }
 }
 

@@ -5,6 +5,7 @@ use super::mistakes::in_file;
 use super::{Fragment, Settings};
 use crate::model::{Failure, ReasonCode, Result, printable};
 use crate::sys::{files, host};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -128,30 +129,30 @@ pub(super) fn understand(texts: &[Text], mut ignored: Vec<String>, folder: &Path
     let (mut merged, mut origin) = (Table::new(), Origin::new());
     let mut mistakes: Vec<Failure> = Vec::new();
     for Text { file, text } in texts {
-        let line =
-            |e: &toml::de::Error| e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
-        let invalid = |e: toml::de::Error| {
-            let what = format!("{}:{}: {}", file.display(), line(&e), e.message());
+        let invalid = |line: usize, message: &str| {
+            let what = format!("{}:{line}: {message}", file.display());
             Failure::new(ReasonCode::ConfigInvalid, what)
         };
         let table: Table = match text.parse() {
             Ok(table) => table,
             Err(error) => {
-                mistakes.push(invalid(error));
+                let before = error.span().map_or("", |span| &text[..span.start]);
+                mistakes.push(invalid(before.matches('\n').count() + 1, error.message()));
                 continue;
             }
         };
-        let mut note = |path: serde_ignored::Path<'_>| {
-            let path = path.to_string();
-            let line = line_of(text, &path).map_or_else(String::new, |n| format!(":{n}"));
+        let unknown = RefCell::new(&mut ignored);
+        let note = |path: &str| {
+            let line = line_of(text, path).map_or_else(String::new, |n| format!(":{n}"));
             let text = format!("{}{line}: unknown setting `{path}`", file.display());
-            ignored.push(printable(&text, 400));
+            unknown.borrow_mut().push(printable(&text, 400));
         };
-        if let Err(error) = Fragment::read(text, &mut note) {
+        if let Err(error) = Fragment::read(&table, &note) {
             // Found one by one, for the reader stops at the first.
-            let all = in_file(file, text, &table, Some((line(&error), error.message())));
+            let all = in_file(file, text, &table);
             if all.is_empty() {
-                mistakes.push(invalid(error));
+                let line = line_of(text, error.path()).unwrap_or(0);
+                mistakes.push(invalid(line, error.message()));
             }
             let failure = |what| Failure::new(ReasonCode::ConfigInvalid, what);
             mistakes.extend(all.into_iter().map(failure));

@@ -7,25 +7,17 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// The mistakes of type and value in one file, as `file:line: what`, in the order of the file. `table` is
-/// the parsed `text`, and `first` the error that reading it as a whole has ended with: it knows its
-/// very line. The values are tried one by one, so that it hides no other.
-pub(super) fn in_file(
-    file: &Path,
-    text: &str,
-    table: &Table,
-    first: Option<(usize, &str)>,
-) -> Vec<String> {
+/// the parsed `text`. The values are tried one by one, for the reader ends with the first mistake.
+pub(super) fn in_file(file: &Path, text: &str, table: &Table) -> Vec<String> {
     let mut found = Vec::new();
     for (key, value) in table {
         let alone = |value: Value| Table::from_iter([(key.clone(), value)]);
         narrow(&alone, value, key, &mut found);
     }
-    let mut first = first;
     let mut told: Vec<(usize, String)> = found
         .into_iter()
         .map(|(path, what)| {
-            let known = first.take_if(|(_, message)| *message == what).map(|(line, _)| line);
-            let line = known.or_else(|| line_of(text, &path)).unwrap_or(0);
+            let line = line_of(text, &path).unwrap_or(0);
             (line, format!("{path}: {what}"))
         })
         .collect();
@@ -54,7 +46,9 @@ fn narrow(
         Value::Array(items) if items.iter().all(Value::is_table) => {
             for (n, item) in items.iter().enumerate() {
                 if let Err(error) = Fragment::of(&around(Value::Array(vec![item.clone()]))) {
-                    found.push((format!("{path}.{n}"), error.message().to_owned()));
+                    // Tried alone, it is the first of its list.
+                    let inner = error.path().strip_prefix(&format!("{path}.0")).unwrap_or_default();
+                    found.push((format!("{path}.{n}{inner}"), error.message().to_owned()));
                 }
             }
         }
@@ -76,7 +70,7 @@ mod tests {
             [inhibit]\nbattery_min = 400\nwear = \"much\"\n[[health.check]]\nname = \"a\"\ntcp = \"h:1\"\n\
             [[health.check]]\nname = \"b\"\n[[hook]]\nname = \"c\"\nat = \"never\"\ncommand = [\"/x\"]\n";
         let table: Table = text.parse().unwrap();
-        let found = in_file(Path::new("f.toml"), text, &table, None);
+        let found = in_file(Path::new("f.toml"), text, &table);
         let places: Vec<_> = found.iter().map(|f| f.splitn(4, ':').collect::<Vec<_>>()).collect();
         let places: Vec<_> = places.iter().map(|p| format!("{}:{}", p[1], p[2])).collect();
         let want = [
@@ -86,7 +80,7 @@ mod tests {
             "8: inhibit.battery_min",
             "9: inhibit.wear",
             "13: health.check.1",
-            "15: hook.0",
+            "17: hook.0.at",
         ];
         assert_eq!(places, want, "{found:#?}");
     }
@@ -94,6 +88,6 @@ mod tests {
     #[test]
     fn a_sound_file_has_none() {
         let text = "[device]\nproduct = \"demo\"\n";
-        assert!(in_file(Path::new("f"), text, &text.parse().unwrap(), None).is_empty());
+        assert!(in_file(Path::new("f"), text, &text.parse().unwrap()).is_empty());
     }
 }

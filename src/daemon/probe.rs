@@ -1,7 +1,7 @@
 //! Looking over the network from a process that has none: one question to a unit that has.
 
 use crate::health::{Kind, Outcome, Remote, probe};
-use crate::model::Result;
+use crate::model::{Result, from_json};
 use crate::sys::{stop, systemd, wait};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -57,7 +57,7 @@ impl Window {
         stream.set_read_timeout(Some(GRACE))?;
         let mut answer = String::new();
         BufReader::new(stream).take(LINE_MAX).read_line(&mut answer)?;
-        Ok(serde_json::from_str(&answer)?)
+        from_json(answer.as_bytes()).map_err(std::io::Error::other)
     }
 }
 
@@ -67,7 +67,7 @@ pub fn answer_probe() -> Result<String> {
     let read = std::io::stdin().lock().take(LINE_MAX).read_line(&mut line);
     let question = read
         .map_err(|e| e.to_string())
-        .and_then(|_| serde_json::from_str::<Question>(&line).map_err(|e| e.to_string()));
+        .and_then(|_| from_json::<Question>(line.as_bytes()).map_err(|e| e.to_string()));
     let outcome = match question {
         Ok(Question { kind, timeout }) => {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(GRACE);

@@ -7,7 +7,7 @@ mod id;
 pub use examples::examples;
 pub use id::Told;
 
-use crate::model::{Against, ReasonCode, SlotId, State, Version, line_document};
+use crate::model::{Against, ReasonCode, SlotId, State, Version, from_value, line_document};
 use serde::{Deserialize, Serialize};
 
 /// A phase of an installation, in the order in which they happen; one that goes on after a cut
@@ -195,8 +195,8 @@ impl Event {
         ) {
             return self.clone();
         }
-        let told = serde_json::to_value(self).map(line_document);
-        told.and_then(serde_json::from_value).unwrap_or_else(|_| self.clone())
+        let told = serde_json::to_value(self).ok().map(line_document);
+        told.and_then(|told| from_value(&told).ok()).unwrap_or_else(|| self.clone())
     }
 }
 

@@ -1,7 +1,9 @@
 //! What hooks have said, kept for whoever asks later. Nothing is decided by it.
 
 use super::{Answer, Moment};
-use crate::model::{ReasonCode, Result, StateFile, WithReason, printable, printable_lines};
+use crate::model::{
+    ReasonCode, Result, StateFile, WithReason, from_json, from_value, printable, printable_lines,
+};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -68,12 +70,9 @@ impl Log {
     pub fn load(&self) -> Vec<Report> {
         let bytes =
             durable::read(&self.path, StateFile::HOOKS.limit).ok().flatten().unwrap_or_default();
-        let runs = serde_json::from_slice(&bytes).map_or_else(|_| Vec::new(), |r: Read| r.runs);
-        let mut runs: Vec<Report> = runs
-            .into_iter()
-            .filter_map(|run| serde_json::from_value(run).ok())
-            .map(shown)
-            .collect();
+        let runs = from_json(&bytes).map_or_else(|_| Vec::new(), |r: Read| r.runs);
+        let mut runs: Vec<Report> =
+            runs.into_iter().filter_map(|run| from_value(&run).ok()).map(shown).collect();
         runs.drain(..runs.len().saturating_sub(RUNS));
         runs
     }

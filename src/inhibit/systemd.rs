@@ -1,6 +1,7 @@
 //! What the init system's login manager says that holds back a shutdown (systemd.io/INHIBITOR_LOCKS).
 //! Its own tool is asked, and for JSON: the table of `systemd-inhibit --list` cannot be read back.
 
+use crate::model::from_json;
 use crate::sys::process::{Ending, Invocation, Runner};
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub(super) fn parse(answer: &[u8], own: u32) -> Option<Vec<String>> {
     struct Answer {
         data: (Vec<Inhibitor>,),
     }
-    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    let answer: Answer = from_json(answer).ok()?;
     let blocks = |(what, _, _, mode, _, process): &Inhibitor| {
         mode == "block" && what.split(':').any(|w| w == "shutdown") && *process != own
     };

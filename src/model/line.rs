@@ -106,7 +106,7 @@ pub fn shown_json(text: &str) -> String {
 /// one printable line of a bounded length. `None` if it is not of this shape.
 pub fn document<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
-    serde_json::from_value(each_text(value, &|text| printable(text, TEXT_MAX))).ok()
+    super::from_value(&each_text(value, &|text| printable(text, TEXT_MAX))).ok()
 }
 
 /// The same of a value.

@@ -16,6 +16,7 @@ mod reason;
 mod state;
 mod state_file;
 mod text;
+mod tree;
 
 pub use against::{Against, By, Failing};
 pub use claim::{CopyClaim, EnvClaims};
@@ -33,3 +34,4 @@ pub use reason::{Class, ReasonCode};
 pub use state::State;
 pub use state_file::{Format, StateFile};
 pub use text::{BOOT_PARTITION, Identifier, PART_BOOT, PART_ROOTFS, SlotId, Txn, Version};
+pub use tree::{Unread, from_json, from_toml, from_value};

@@ -1,16 +1,14 @@
 //! The daemon's answers, for another process.
 
 use super::client::Client;
-use super::response::{Numbered, Response, read, refused};
+use super::response::{Numbered, Response, parse, read, refused};
 use super::route::Route;
 use super::table::Request;
 use crate::control::{Answered, Call, Lines, call};
 use crate::device::World;
 use crate::event::{Event, Sink};
-use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::model::{Failure, ReasonCode, Result, WithReason, from_value};
 use crate::source::Source;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -24,13 +22,6 @@ pub struct Daemon {
 
 /// An answer that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The last line of an answer in lines.
-#[derive(Deserialize)]
-struct Last<'a> {
-    #[serde(borrow)]
-    answer: &'a RawValue,
-}
 
 impl Daemon {
     /// The daemon whose sockets are in `folder`; `None` if nothing listens there, and then the one
@@ -94,21 +85,23 @@ impl Daemon {
         let mut lines = answered.lines;
         if !route.is_order() {
             let text = lines.rest().reason(ReasonCode::DaemonSilent, "the answer")?;
+            let document = parse(&text)?;
             return match answered.status {
-                200 => (route.answer)(&text),
-                _ => Err(refused(&text)),
+                200 => (route.answer)(&document),
+                _ => Err(refused(&document)),
             };
         }
         loop {
             let line = lines.line().reason(ReasonCode::DaemonSilent, "the answer")?;
             let broken = || Failure::new(ReasonCode::DaemonSilent, "the answer broke off");
             let line = line.ok_or_else(broken)?;
-            match serde_json::from_str::<Event>(&line) {
+            let document = parse(&line)?;
+            match from_value::<Event>(&document) {
                 Ok(event) => sink.emit(&event),
                 Err(_) => {
-                    return match serde_json::from_str::<Last<'_>>(&line) {
-                        Ok(last) => (route.answer)(last.answer.get()),
-                        Err(_) => Err(refused(&line)),
+                    return match document.get("answer") {
+                        Some(answer) => (route.answer)(answer),
+                        None => Err(refused(&document)),
                     };
                 }
             }
@@ -150,7 +143,7 @@ impl Events {
     pub fn line(&mut self) -> Result<Option<(Numbered, String)>> {
         match self.lines.line().reason(ReasonCode::DaemonSilent, "events")? {
             None => Ok(None),
-            Some(line) => Ok(Some((read(&line)?, line))),
+            Some(line) => Ok(Some((read(&parse(&line)?)?, line))),
         }
     }
 }

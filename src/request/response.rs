@@ -4,10 +4,11 @@ use crate::device::{Answer, Cancellation, Hold, Installed, Judgement, Why};
 use crate::event::Event;
 use crate::inspect::{Diagnosis, Status};
 use crate::install::SlotVerdict;
-use crate::model::{Condition, Failure, Owner, ReasonCode, Result, SlotId, WithReason};
+use crate::model::{Condition, Failure, Owner, ReasonCode, Result, SlotId, WithReason, from_value};
 use crate::update::Outcome;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Which versions answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,8 +107,13 @@ responses! {
 }
 
 /// Reads the document of an answer. `DAEMON_SILENT` where it is none that this program knows.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).reason(ReasonCode::DaemonSilent, "the answer is of another version")
+pub(super) fn read<T: DeserializeOwned>(document: &Value) -> Result<T> {
+    from_value(document).reason(ReasonCode::DaemonSilent, "the answer is of another version")
+}
+
+/// Its text.
+pub(super) fn parse(text: &str) -> Result<Value> {
+    serde_json::from_slice(text.as_bytes()).reason(ReasonCode::DaemonSilent, "the answer is none")
 }
 
 #[derive(Deserialize)]
@@ -128,8 +134,8 @@ struct Refusal {
 }
 
 /// Reads the document of a failure.
-pub(super) fn refused(text: &str) -> Failure {
-    match serde_json::from_str::<Refused>(text) {
+pub(super) fn refused(document: &Value) -> Failure {
+    match from_value::<Refused>(document) {
         // No code of ours: the request did not get as far as that.
         Ok(Refused { error, .. }) if error.code == ReasonCode::Unknown => {
             Failure::new(ReasonCode::DaemonSilent, error.detail)

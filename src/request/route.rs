@@ -5,6 +5,7 @@ use super::response::Response;
 use super::table::{ROUTES, Request};
 use crate::control::Head;
 use crate::model::Result;
+use serde_json::Value;
 
 /// How something is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Route {
     pub(super) own: &'static [&'static str],
     pub(super) read: fn(&Query<'_>) -> Result<Request>,
     /// Reads the document that answers it.
-    pub(super) answer: fn(&str) -> Result<Response>,
+    pub(super) answer: fn(&Value) -> Result<Response>,
 }
 
 /// Who is to stand in the record, and whether events are told on the way: known to every order.

@@ -32,7 +32,7 @@ macro_rules! requests {
                 read: |_query: &Query<'_>| {
                     Ok(Request::$name { $($($field: _query.$kind(stringify!($field))?),+)? })
                 },
-                answer: |text| read(text).map(Response::$answer),
+                answer: |document| read(document).map(Response::$answer),
             };)*
         }
 

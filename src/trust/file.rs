@@ -3,7 +3,7 @@
 use super::Role;
 use super::entry::{KeyText, TrustedKey, accept};
 use super::key::id_of;
-use crate::model::{Failure, Identifier, KeyId, ReasonCode, Result, WithReason};
+use crate::model::{Failure, Identifier, KeyId, ReasonCode, Result, WithReason, from_toml};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -72,7 +72,8 @@ impl Trust {
             }
             None => return Err(invalid("the trust file has no `format`".into())),
         }
-        let file = toml::from_str::<Text>(text).reason(ReasonCode::TrustInvalid, "trust file")?;
+        let file: Text =
+            from_toml(&table, &|_| ()).reason(ReasonCode::TrustInvalid, "trust file")?;
         debug_assert_eq!(file.format, 1);
         let mut keys = Vec::with_capacity(file.keys.len());
         for key in file.keys {

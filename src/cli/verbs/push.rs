@@ -4,7 +4,9 @@ use crate::cli::context::{Context, usage};
 use crate::cli::end::{End, Printed};
 use crate::cli::meter::{ANSWER_MAX, Meter};
 use crate::cli::printed::print;
-use crate::model::{Failure, ReasonCode, Result, State, WithReason, parse_duration, printable};
+use crate::model::{
+    Failure, ReasonCode, Result, State, WithReason, from_json, parse_duration, printable,
+};
 use crate::source::LocalFile;
 use clap::Args;
 use serde::Deserialize;
@@ -236,7 +238,7 @@ fn ask(push: &Push) -> std::result::Result<Option<Status>, End> {
     let err = err.join().unwrap_or_default();
     match status.code() {
         Some(0) => {
-            let read = serde_json::from_str(&text);
+            let read = from_json(text.as_bytes());
             Ok(Some(read.reason(ReasonCode::HostUnreachable, "its status is none")?))
         }
         Some(SSH_FAILED) if err.contains("Permission denied") => {
