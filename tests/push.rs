@@ -167,8 +167,9 @@ fn what_is_missing_on_the_way_is_named() {
     here(&["push", "-oProxyCommand=touch /tmp/x", &artifact]).refused_usage();
     here(&["push", "host", "/not/there"]).refused(66, "NO_SUCH_FILE");
     here(&["push", "host", &artifact, "--reboot", "--timeout", "soon"]).refused(64, "USAGE");
-    // A port at which nobody listens.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Nothing listens at the near end of a connection, and no other test is given its port.
+    let kept = TcpStream::connect(("127.0.0.1", place.port)).unwrap();
+    let port = kept.local_addr().unwrap().port();
     let said = place.push_to(port, &[&artifact]).refused_twice(69, "HOST_UNREACHABLE");
     assert!(said.err.contains("Connection refused"), "{}", said.err);
     let said =

@@ -159,10 +159,9 @@ mod tests {
     #[test]
     fn one_open_port_is_enough_to_reach() {
         let open = format!("127.0.0.1:{}", server(b""));
-        let shut = {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            format!("127.0.0.1:{}", listener.local_addr().unwrap().port())
-        };
+        // The near end of a connection: nothing listens there, and no other test is given its port.
+        let kept = TcpStream::connect(("127.0.0.1", server(b""))).unwrap();
+        let shut = kept.local_addr().unwrap().to_string();
         let long = Duration::from_secs(60);
         assert_eq!(probe(&Kind::Reach(vec![shut.clone(), open]), long), Outcome::Good);
         let Outcome::Bad(why) = probe(&Kind::Tcp(shut.clone()), long) else { panic!() };
