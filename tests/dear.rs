@@ -65,6 +65,7 @@ fn bring(bench: &Bench, source: &Arc<Far>, dry_run: bool) -> Result<Installed> {
         order: Order::default(),
         hold_ok: false,
         anew: false,
+        url: None,
         only: None,
         dry_run,
     };

@@ -1,8 +1,9 @@
-//! A check over TLS: by the image's own client, with the authorities that the image trusts.
+//! A check over TLS, with the authorities that the settings name.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use crate::common;
+use crate::net::tls::Authority;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -33,12 +34,11 @@ impl Server {
         let folder = common::scratch();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let (key, certificate) = (path("key"), path("certificate"));
-        let kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
-        let about = ["-nodes", "-days", "2", "-subj", "/CN=bench"];
-        let names = ["-addext", "subjectAltName=IP:127.0.0.1"];
-        let out = ["-keyout", &key, "-out", &certificate];
-        let words = [&kind[..], &about, &names, &out].concat();
-        common::run("openssl", &words, &[], b"").ok();
+        let authority = Authority::new();
+        let own = authority.good();
+        std::fs::write(path("authority"), authority.pem()).unwrap();
+        std::fs::write(&certificate, own.certificate).unwrap();
+        std::fs::write(&key, own.key).unwrap();
         let mut child = Command::new("python3")
             .args(["-c", SERVER, &certificate, &key])
             .stdout(Stdio::piped())
@@ -50,13 +50,14 @@ impl Server {
         Server { child, port: port.trim().to_owned(), folder }
     }
 
-    /// What the probe says of this path.
-    fn asked(&self, path: &str, environment: &[(&str, &str)]) -> serde_json::Value {
+    /// What the probe says of this path, where it believes these certificates.
+    fn asked(&self, path: &str, roots: &str) -> serde_json::Value {
         let url = format!("https://127.0.0.1:{}{path}", self.port);
-        let question = serde_json::json!({ "kind": { "http": url }, "timeout": 10.0 });
+        let net = serde_json::json!({ "roots": roots, "connect": 10_000, "header": 10_000, "stall": 10_000 });
+        let question = serde_json::json!({ "kind": { "http": url }, "timeout": 10.0, "net": net });
         let program = env!("CARGO_BIN_EXE_surefoot");
         let line = format!("{question}\n");
-        common::run(program, &["probe"], environment, line.as_bytes()).ok().json()
+        common::run(program, &["probe"], &[], line.as_bytes()).ok().json()
     }
 }
 
@@ -70,21 +71,30 @@ impl Drop for Server {
 #[test]
 fn a_server_whose_authority_is_trusted_is_good_and_any_other_is_not() {
     let server = Server::start();
-    let certificate = server.folder.path().join("certificate");
-    let trusted = [("CURL_CA_BUNDLE", certificate.to_str().unwrap())];
-    assert_eq!(server.asked("/", &trusted)["found"], "good");
+    let trusted = std::fs::read_to_string(server.folder.path().join("authority")).unwrap();
+    let good = server.asked("/", &trusted);
+    assert_eq!(good["found"], "good", "{good}");
     let missing = server.asked("/elsewhere", &trusted);
     assert_eq!(missing["found"], "bad", "{missing}");
     assert!(missing["detail"].as_str().unwrap().ends_with("answered 404"), "{missing}");
-    let stranger = server.asked("/", &[]);
+    let stranger = server.asked("/", "");
     assert_eq!(stranger["found"], "bad", "{stranger}");
     assert!(stranger["detail"].as_str().unwrap().contains("certificate"), "{stranger}");
 }
 
 #[test]
-fn without_a_client_nobody_looked() {
+fn a_check_over_tls_needs_no_other_program() {
+    let bench = common::Bench::new();
     let server = Server::start();
-    let answer = server.asked("/", &[("PATH", "/nowhere")]);
-    assert_eq!(answer["found"], "could-not", "{answer}");
-    assert!(answer["detail"].as_str().unwrap().starts_with("curl, which "), "{answer}");
+    let config = bench.path("DEV/surefoot.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let roots = server.folder.path().join("authority");
+    let url = format!("https://127.0.0.1:{}/", server.port);
+    let more = format!(
+        "\n[source]\nroots = {roots:?}\n[[health.check]]\nname = \"web\"\nhttp = \"{url}\"\n"
+    );
+    std::fs::write(&config, text + &more).unwrap();
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    bench.reboot(&[]);
+    bench.surefoot_with(&["commit"], &[("PATH", "/nowhere")], b"").ok();
 }

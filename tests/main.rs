@@ -29,6 +29,7 @@ mod https;
 mod install;
 mod life;
 mod moments;
+mod net;
 mod numbered;
 mod partition_tables;
 mod parts;

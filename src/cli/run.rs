@@ -25,6 +25,10 @@ pub fn main() -> ExitCode {
     if let Some(good) = run_errand(&words) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    #[cfg(feature = "http")]
+    if let Some(good) = crate::source::http::run_fetcher(&words) {
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     crate::sys::signals::set_up();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -6,6 +6,7 @@ use crate::hooks::Hook;
 use crate::inhibit;
 use crate::model::{Identifier, Unread, duration, from_toml};
 use crate::slot::HardwareSource;
+use crate::source;
 use crate::update::Reboot;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub struct Fragment {
     pub stick: Stick,
     /// Where files are dropped to be installed.
     pub inbox: Inbox,
+    /// How the network is used.
+    pub source: source::Settings,
 }
 
 impl Fragment {

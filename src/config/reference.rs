@@ -24,7 +24,7 @@ const fn setting(
 }
 
 /// The tables, in the order of the page, each with what it is for.
-pub const TABLES: [(&str, &str); 15] = [
+pub const TABLES: [(&str, &str); 16] = [
     ("[device]", "What this device is, and where its disk and state are."),
     ("[slots]", "Which partitions make a slot."),
     ("[trust]", "Whose signatures this device accepts."),
@@ -45,6 +45,7 @@ pub const TABLES: [(&str, &str); 15] = [
     ("[metrics]", "What a monitoring system reads."),
     ("[stick]", "What is done with a USB stick that is put in."),
     ("[inbox]", "Where files are moved into, to be installed."),
+    ("[source]", "How this device fetches files from servers: docs/network.md."),
     (
         "surefoot-forge.toml",
         "The settings of the build host are described in the file that `surefoot-forge init` writes.",
@@ -53,7 +54,7 @@ pub const TABLES: [(&str, &str); 15] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 48] = [
+pub const SETTINGS: [Setting; 59] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -102,6 +103,17 @@ pub const SETTINGS: [Setting; 48] = [
     setting("stick.enabled", "`true` or `false`", "`true`", "Whether a stick is looked at when it is put in."),
     setting("stick.report", "`true` or `false`", "`true`", "Whether a report is left on it."),
     setting("inbox.folder", "a folder", "`inbox` in the state folder", "The folder that whole artifacts are moved into. Reports go to `outbox` in the state folder."),
+    setting("source.roots", "a path, or a list", "`/etc/ssl/certs/ca-certificates.crt`", "Files of certificates (PEM). A server is believed whose certificate one of these authorities has made."),
+    setting("source.client_cert", "a path", "none", "The certificate (PEM) that this device shows to a server which asks for one."),
+    setting("source.client_key", "a path", "none", "Its key (PEM)."),
+    setting("source.proxy", "`http://[user:password@]host:port`", "none", "The proxy. Variables of the environment set none."),
+    setting("source.no_proxy", "a list of names, or `.domain`", "`[]`", "Hosts that are reached without the proxy."),
+    setting("source.rate", "a size", "no limit", "Bytes in a second that are fetched at most."),
+    setting("source.min_rate", "a size", "`100`", "Bytes in a second. A transfer that brings less over the time of `stall` has stalled."),
+    setting("source.connect", "a duration", "`20s`", "How long a connection to a server may take."),
+    setting("source.header", "a duration", "`60s`", "How long TLS, and how long the head of an answer may take."),
+    setting("source.stall", "a duration", "`60s`", "After this long without enough bytes a transfer has stalled; it is gone on with anew."),
+    setting("source.connections", "1 to 8", "`4`", "How many connections fetch at the same time."),
 ];
 
 /// The table that a setting stands in, and its name there.

@@ -8,6 +8,7 @@ use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
 use crate::model::{Failure, Identifier, ReasonCode, StateFile};
 use crate::slot::{HardwareSource, SlotNames};
+use crate::source;
 use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub stick_report: bool,
     /// The folder that whole artifacts are moved into, to be installed.
     pub inbox: PathBuf,
+    /// How the network is used.
+    pub source: source::Settings,
     /// How long a trial may take.
     pub trial: Rules,
     /// Where relative paths and health checks start: the folder of the last file.
@@ -111,6 +114,7 @@ impl Settings {
             refuse(format!("hook `{}`: name its program by the full path", hook.name));
         }
         let trial = rules(&merged.trial, &mut refuse);
+        merged.source.mistakes().into_iter().for_each(&mut refuse);
         let device = merged.device;
         let (Some(product), Some(compatible), Some(disk), true) =
             (device.product, device.compatible, device.disk, wrong.is_empty())
@@ -154,6 +158,7 @@ impl Settings {
             stick: merged.stick.enabled.unwrap_or(true),
             stick_report: merged.stick.report.unwrap_or(true),
             inbox,
+            source: merged.source.at(folder),
             trial,
             folder: folder.to_owned(),
         })

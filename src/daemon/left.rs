@@ -4,7 +4,6 @@ use super::core::{Core, Rings};
 use crate::device::{self, Unfinished, World};
 use crate::event::{Event, Sink};
 use crate::model::{Class, ReasonCode, Result, WithReason};
-use crate::source::Source;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -50,8 +49,8 @@ impl Left {
             }
             Left::WentOn(..) => {}
         }
-        let (path, ask) = match device::unfinished(world)? {
-            Some(Unfinished::GoesOn(path, ask)) => (path, ask),
+        let (origin, ask) = match device::unfinished(world)? {
+            Some(Unfinished::GoesOn(origin, ask)) => (origin, ask),
             Some(Unfinished::Waits(text)) => {
                 *self = Left::Nothing;
                 return Ok(Then::Waits(text));
@@ -70,7 +69,7 @@ impl Left {
             let _rings = Rings(&core.bell);
             let _turn = core.request();
             let done = core.world().and_then(|world| {
-                let source = Source::open(&path)?;
+                let source = origin.open(&world)?;
                 device::install(&world, source, *ask, &core.hub)
             });
             if let Err(failure) = done

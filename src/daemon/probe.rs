@@ -2,6 +2,7 @@
 
 use crate::health::{Kind, Outcome, Remote, probe};
 use crate::model::{Result, from_json};
+use crate::source::Setup;
 use crate::sys::{stop, systemd, wait};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -16,10 +17,12 @@ struct Question {
     kind: Kind,
     /// Seconds.
     timeout: f64,
+    #[serde(default)]
+    net: Setup,
 }
 
 /// A longer line is none of ours.
-const LINE_MAX: u64 = 64 * 1024;
+const LINE_MAX: u64 = 1024 * 1024;
 
 /// How much later than its own time an answer may come.
 const GRACE: Duration = Duration::from_secs(5);
@@ -30,17 +33,18 @@ pub(super) struct Window {
 }
 
 impl Remote for Window {
-    fn probe(&self, kind: &Kind, timeout: Duration) -> Outcome {
-        self.ask(kind, timeout)
+    fn probe(&self, kind: &Kind, timeout: Duration, net: &Setup) -> Outcome {
+        self.ask(kind, timeout, net)
             .unwrap_or_else(|e| Outcome::CouldNot(format!("{}: {e}", self.socket.display())))
     }
 }
 
 impl Window {
-    fn ask(&self, kind: &Kind, timeout: Duration) -> std::io::Result<Outcome> {
+    fn ask(&self, kind: &Kind, timeout: Duration, net: &Setup) -> std::io::Result<Outcome> {
         let mut stream = UnixStream::connect(&self.socket)?;
         let due = Instant::now() + timeout + GRACE;
-        let question = Question { kind: kind.clone(), timeout: timeout.as_secs_f64() };
+        let (kind, net) = (kind.clone(), net.clone());
+        let question = Question { kind, timeout: timeout.as_secs_f64(), net };
         let mut line = serde_json::to_string(&question)?;
         line.push('\n');
         stream.write_all(line.as_bytes())?;
@@ -69,9 +73,9 @@ pub fn answer_probe() -> Result<String> {
         .map_err(|e| e.to_string())
         .and_then(|_| from_json::<Question>(line.as_bytes()).map_err(|e| e.to_string()));
     let outcome = match question {
-        Ok(Question { kind, timeout }) => {
+        Ok(Question { kind, timeout, net }) => {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(GRACE);
-            probe(&kind, timeout.min(Duration::from_secs(600)))
+            probe(&kind, timeout.min(Duration::from_secs(600)), &net)
         }
         Err(e) => Outcome::CouldNot(format!("the question is none: {e}")),
     };

@@ -39,7 +39,8 @@ impl World {
 
     pub(super) fn look_at(&self, checks: &[Check], sink: &dyn Sink) -> Vec<Seen> {
         let (runner, remote) = (&*self.runner, self.remote.as_deref());
-        look(checks, &Eyes { folder: &self.settings.folder, runner, remote, sink })
+        let (folder, source) = (&self.settings.folder, &self.settings.source);
+        look(checks, &Eyes { folder, runner, remote, source, sink })
     }
 
     /// What the checks say of the system that runs.

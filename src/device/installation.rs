@@ -19,6 +19,8 @@ pub struct Installation {
     /// Also what a person has cancelled, though nobody asks for this very update: a person has put
     /// it in once more.
     pub anew: bool,
+    /// Where the artifact is fetched from, if it is.
+    pub url: Option<String>,
     /// This artifact and no other, for one that is gone on with.
     pub only: Option<Digest>,
     /// Say what would be done, and do nothing.

@@ -44,7 +44,7 @@ pub use offer::{Judgement, glance, judge};
 pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;
 pub use rights::may_look;
-pub use unfinished::{Unfinished, unfinished};
+pub use unfinished::{Origin, Unfinished, fetch, unfinished};
 pub use verbs::{
     before_reboot, come_to_rest, commit, decide, history, reboot, rollback, shutdown, switch,
     verify_slot,

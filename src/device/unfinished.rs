@@ -5,6 +5,7 @@ use super::installation::Installation;
 use super::look::rested;
 use super::world::World;
 use crate::model::{Digest, Failure, ReasonCode, Result, StateFile, WithReason, printable};
+use crate::source::Source;
 use crate::sys::durable;
 use crate::update::{Allowed, Phase, Then, Work};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub(super) struct Begun {
     artifact: Option<Digest>,
     /// The file that the artifact comes from; `None` for a stream, which nobody can read again.
     path: Option<PathBuf>,
+    /// Where it is fetched from; none with credentials, which are kept nowhere.
+    url: Option<String>,
     stage: bool,
     hold_ok: bool,
     older: bool,
@@ -27,10 +30,35 @@ pub(super) struct Begun {
     retry_rolled_back: bool,
 }
 
+/// Where the rest comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A file of this device.
+    File(PathBuf),
+    /// A file on a server.
+    Url(String),
+}
+
+impl Origin {
+    /// Opens it. A URL is tried until its server answers.
+    pub fn open(&self, world: &World) -> Result<Source> {
+        match self {
+            Origin::File(path) => Source::open(path),
+            Origin::Url(url) => fetch(world, url, true),
+        }
+    }
+}
+
+/// Opens what a URL names. `patient`: tries for as long as it takes.
+pub fn fetch(world: &World, url: &str, patient: bool) -> Result<Source> {
+    let settings = &world.settings;
+    Source::fetched(url, &settings.source, &settings.run, 0, patient)
+}
+
 /// What the daemon can do about an installation that did not finish.
 pub enum Unfinished {
-    /// Go on with this file.
-    GoesOn(PathBuf, Box<Installation>),
+    /// Go on with this file or this URL.
+    GoesOn(Origin, Box<Installation>),
     /// Only whoever brought it can.
     Waits(String),
 }
@@ -48,7 +76,8 @@ impl Begun {
         // One that cannot be written down as text is brought again by a person.
         let path = path.filter(|path| path.to_str().is_some());
         let (stage, hold_ok) = (ask.then == Then::Stage, ask.hold_ok);
-        Begun { artifact: None, path, stage, hold_ok, older, reinstall, retry_rolled_back }
+        let url = ask.url.clone().filter(|url| !url.contains('@'));
+        Begun { artifact: None, path, url, stage, hold_ok, older, reinstall, retry_rolled_back }
     }
 
     /// Keeps it, before the first byte that counts is touched.
@@ -76,18 +105,27 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
     let bytes = durable::read(&world.begun_installation(), LIMIT).ok().flatten();
     let begun = bytes.and_then(|b| crate::model::document::<Begun>(&b)).unwrap_or_default();
     let waits = |what: String| Ok(Some(Unfinished::Waits(what)));
-    let Some(path) = begun.path.filter(|_| begun.artifact == Some(work.digest)) else {
-        let text = format!("the rest of {}: send the same artifact again, and it goes on", work.to);
-        return waits(text);
+    let same = begun.artifact == Some(work.digest);
+    let origin = match (begun.path, begun.url) {
+        (Some(path), _) if same => {
+            // What lies there is installed anyway, and first when it is its turn.
+            if path.starts_with(&world.settings.inbox) {
+                return Ok(None);
+            }
+            if !path.is_file() {
+                let text =
+                    format!("the rest of {}: {} is not there any more", work.to, path.display());
+                return waits(printable(&text, 400));
+            }
+            Origin::File(path)
+        }
+        (None, Some(url)) if same => Origin::Url(url),
+        _ => {
+            let text =
+                format!("the rest of {}: send the same artifact again, and it goes on", work.to);
+            return waits(text);
+        }
     };
-    // What lies there is installed anyway, and first when it is its turn.
-    if path.starts_with(&world.settings.inbox) {
-        return Ok(None);
-    }
-    if !path.is_file() {
-        let text = format!("the rest of {}: {} is not there any more", work.to, path.display());
-        return waits(printable(&text, 400));
-    }
     let Begun { older, reinstall, retry_rolled_back, .. } = begun;
     let ask = Installation {
         then: if begun.stage { Then::Stage } else { Then::Switch },
@@ -97,8 +135,12 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
         anew: false,
         dry_run: false,
         only: Some(work.digest),
+        url: match &origin {
+            Origin::Url(url) => Some(url.clone()),
+            Origin::File(_) => None,
+        },
     };
-    Ok(Some(Unfinished::GoesOn(path, Box::new(ask))))
+    Ok(Some(Unfinished::GoesOn(origin, Box::new(ask))))
 }
 
 /// Refuses what has taken the place of the file that was begun.

@@ -3,6 +3,7 @@
 use super::{Check, Kind, Outcome, Seen, probe, units};
 use crate::event::{Event, Sink};
 use crate::model::{ByteLen, both_ends};
+use crate::source::{self, Setup};
 use crate::sys::process::{Children, Ending, Finished, Invocation, Runner};
 use crate::sys::{host, stop, systemd};
 use std::path::Path;
@@ -16,6 +17,8 @@ pub struct Eyes<'a> {
     pub runner: &'a dyn Runner,
     /// Looks over the network, where that is elsewhere; `None` looks from here.
     pub remote: Option<&'a dyn Remote>,
+    /// How the network is used.
+    pub source: &'a source::Settings,
     /// Told about what could not be looked at.
     pub sink: &'a dyn Sink,
 }
@@ -23,7 +26,7 @@ pub struct Eyes<'a> {
 /// Somebody who has a network.
 pub trait Remote: Send + Sync {
     /// Looks at a [`Kind`] that is remote.
-    fn probe(&self, kind: &Kind, timeout: Duration) -> Outcome;
+    fn probe(&self, kind: &Kind, timeout: Duration, net: &Setup) -> Outcome;
 }
 
 /// Looks at everything once, in order.
@@ -59,14 +62,7 @@ impl Eyes<'_> {
         match &check.kind {
             Kind::Command(command) => self.run(command, check.timeout),
             Kind::Unit(_) | Kind::Steady(_) => Outcome::CouldNot("it is about units".to_owned()),
-            Kind::Http(_) | Kind::Tcp(_) | Kind::Reach(_) => match self.remote {
-                Some(remote) => remote.probe(&check.kind, check.timeout),
-                None => {
-                    let (kind, timeout) = (check.kind.clone(), check.timeout);
-                    let looked = stop::unless_set(move || probe::probe(&kind, timeout));
-                    looked.unwrap_or_else(|| Outcome::CouldNot("it was stopped".to_owned()))
-                }
-            },
+            Kind::Http(_) | Kind::Tcp(_) | Kind::Reach(_) => self.far(&check.kind, check.timeout),
             Kind::File(path) => match std::fs::metadata(self.folder.join(path)) {
                 Ok(_) => Outcome::Good,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -82,6 +78,26 @@ impl Eyes<'_> {
                 }
                 Err(e) => Outcome::CouldNot(format!("{}: {e}", path.display())),
             },
+        }
+    }
+
+    fn far(&self, kind: &Kind, timeout: Duration) -> Outcome {
+        // Only TLS needs what the settings say of authorities.
+        let secure = matches!(kind, Kind::Http(url) if url.starts_with("https://"));
+        let net = match secure {
+            true => match Setup::of(self.source, 0, false) {
+                Ok(net) => net,
+                Err(failure) => return Outcome::CouldNot(failure.detail().to_owned()),
+            },
+            false => Setup::default(),
+        };
+        match self.remote {
+            Some(remote) => remote.probe(kind, timeout, &net),
+            None => {
+                let kind = kind.clone();
+                let looked = stop::unless_set(move || probe::probe(&kind, timeout, &net));
+                looked.unwrap_or_else(|| Outcome::CouldNot("it was stopped".to_owned()))
+            }
         }
     }
 
@@ -133,7 +149,8 @@ mod tests {
     fn within(kind: Kind, timeout: Duration) -> Outcome {
         let check = Check { name: "x".into(), need: Need::Required, kind, timeout };
         let (folder, remote) = (Path::new("/"), None);
-        let eyes = Eyes { folder, runner: &Children, remote, sink: &Nowhere };
+        let source = &source::Settings::default();
+        let eyes = Eyes { folder, runner: &Children, remote, source, sink: &Nowhere };
         look(&[check], &eyes).remove(0).outcome
     }
 

@@ -22,9 +22,8 @@ pub fn impossible(check: &Check, folder: &Path) -> Option<String> {
             }
             _ => None,
         },
-        Kind::Http(url) if url.starts_with("https://") => {
-            let curl = program::can_start(&["curl".to_owned()], Path::new("/"));
-            curl.err().map(|why| format!("{url} is asked with curl: {why}"))
+        Kind::Http(url) if cfg!(not(feature = "http")) && url.starts_with("https://") => {
+            Some(format!("{url}: this program was built without the network"))
         }
         Kind::Http(_) | Kind::Tcp(_) | Kind::Reach(_) | Kind::File(_) => None,
     }

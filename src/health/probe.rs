@@ -3,15 +3,15 @@
 
 use super::url::Url;
 use super::{Kind, Outcome};
-use crate::model::printable;
-use crate::sys::process::{Children, Ending, Invocation, Runner};
+use crate::source::Setup;
+#[cfg(feature = "http")]
+use crate::source::http;
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::path::Path;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Looks at one thing over the network; anything else is no question for it.
-pub fn probe(kind: &Kind, timeout: Duration) -> Outcome {
+pub fn probe(kind: &Kind, timeout: Duration, net: &Setup) -> Outcome {
     let due = Instant::now() + timeout;
     match kind {
         Kind::Tcp(place) => match connect(place, due) {
@@ -32,7 +32,7 @@ pub fn probe(kind: &Kind, timeout: Duration) -> Outcome {
             Outcome::Bad(said.join("; "))
         }
         Kind::Http(url) => match Url::parse(url) {
-            Ok(parts) if parts.secure => securely(url, timeout),
+            Ok(parts) if parts.secure => securely(url, timeout, net),
             Ok(parts) => answered(url, ask(url, &parts, due)),
             Err(why) => Outcome::Bad(why),
         },
@@ -44,7 +44,7 @@ fn connect(place: &str, due: Instant) -> Result<TcpStream, String> {
     let bare = place.replace(['[', ']'], "");
     let (host, port) = bare.rsplit_once(':').unwrap_or((&bare, ""));
     let port: u16 = port.parse().map_err(|_| format!("{place}: no port"))?;
-    let found = (host, port).to_socket_addrs().map_err(|e| format!("{place}: {e}"))?;
+    let found = addresses(host, port, due).map_err(|e| format!("{place}: {e}"))?;
     let mut last = format!("{place}: no address");
     for address in found {
         let left = due.saturating_duration_since(Instant::now());
@@ -59,6 +59,19 @@ fn connect(place: &str, due: Instant) -> Result<TcpStream, String> {
     Err(last)
 }
 
+#[cfg(feature = "http")]
+fn addresses(host: &str, port: u16, due: Instant) -> Result<Vec<SocketAddr>, String> {
+    let found = http::lookup(host, due).map_err(|failure| failure.detail().to_owned())?;
+    Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+}
+
+/// By the C library: a program without the network knows no names of its own.
+#[cfg(not(feature = "http"))]
+fn addresses(host: &str, port: u16, _: Instant) -> Result<Vec<SocketAddr>, String> {
+    let found = std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
+    found.map(Iterator::collect).map_err(|e| e.to_string())
+}
+
 fn answered(url: &str, status: Result<u16, String>) -> Outcome {
     match status {
         Ok(200..400) => Outcome::Good,
@@ -67,31 +80,16 @@ fn answered(url: &str, status: Result<u16, String>) -> Outcome {
     }
 }
 
-/// The same over TLS: by the image's own client, with the authorities that the image trusts.
-fn securely(url: &str, timeout: Duration) -> Outcome {
-    let seconds = format!("{:.3}", timeout.as_secs_f64());
-    let words = ["curl", "-qsSg", "--max-time", &seconds, "--proto", "=https"];
-    let answer = ["--output", "/dev/null", "--write-out", "%{http_code}", url];
-    let command: Vec<_> = words.iter().chain(&answer).map(|&w| w.to_owned()).collect();
-    let call = Invocation {
-        command: &command,
-        folder: Path::new("/"),
-        environment: &[],
-        input: b"",
-        deadline: timeout + Duration::from_secs(1),
-        keep: 4096,
-    };
-    let done = match Children.run(&call) {
-        Ok(done) => done,
-        Err(e) => return Outcome::CouldNot(format!("curl, which {url} is asked with: {e}")),
-    };
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let status = said(&done.stdout).parse().ok().filter(|_| done.ending == Ending::Exit(0));
-    let why = || match said(&done.stderr) {
-        text if text.is_empty() => format!("{url}: no answer in time"),
-        text => format!("{url}: {}", printable(&text, 200)),
-    };
-    answered(url, status.ok_or_else(why))
+/// The same over TLS.
+#[cfg(feature = "http")]
+fn securely(url: &str, timeout: Duration, net: &Setup) -> Outcome {
+    let status = http::status(url, net, timeout);
+    answered(url, status.map_err(|failure| failure.detail().to_owned()))
+}
+
+#[cfg(not(feature = "http"))]
+fn securely(url: &str, _: Duration, _: &Setup) -> Outcome {
+    Outcome::CouldNot(format!("{url}: this program was built without the network"))
 }
 
 /// The status of the answer; its body is not read.
@@ -144,7 +142,7 @@ mod tests {
 
     fn http(answer: &'static [u8]) -> Outcome {
         let url = format!("http://127.0.0.1:{}/ok", server(answer));
-        probe(&Kind::Http(url), Duration::from_secs(60))
+        probe(&Kind::Http(url), Duration::from_secs(60), &Setup::default())
     }
 
     #[test]
@@ -162,9 +160,9 @@ mod tests {
         // The near end of a connection: nothing listens there, and no other test is given its port.
         let kept = TcpStream::connect(("127.0.0.1", server(b""))).unwrap();
         let shut = kept.local_addr().unwrap().to_string();
-        let long = Duration::from_secs(60);
-        assert_eq!(probe(&Kind::Reach(vec![shut.clone(), open]), long), Outcome::Good);
-        let Outcome::Bad(why) = probe(&Kind::Tcp(shut.clone()), long) else { panic!() };
+        let (long, net) = (Duration::from_secs(60), Setup::default());
+        assert_eq!(probe(&Kind::Reach(vec![shut.clone(), open]), long, &net), Outcome::Good);
+        let Outcome::Bad(why) = probe(&Kind::Tcp(shut.clone()), long, &net) else { panic!() };
         assert!(why.contains(&shut), "{why}");
     }
 

@@ -129,7 +129,7 @@ fn watchdog(devices: &[String], fed: Option<&str>, handover: Option<&str>, out: 
 const PROPERTIES: &str = "Id,LoadState,ActiveState,WantedBy,RequiredBy";
 
 /// Our units: whether each must run now, and what a device without it is like.
-const WIRED: [(&str, bool, &str); 9] = [
+const WIRED: [(&str, bool, &str); 10] = [
     ("surefoot.service", true, "no trial is decided and no socket answers"),
     ("surefoot-shutdown.service", true, "an orderly reboot in a trial counts as a failed boot"),
     ("surefoot-guard.timer", false, "a new system whose daemon does not start is left by nobody"),
@@ -142,6 +142,7 @@ const WIRED: [(&str, bool, &str); 9] = [
     ("surefoot-status.socket", true, "nobody but root can ask for the status"),
     ("surefoot-control.socket", true, "nobody can have anything done"),
     ("surefoot-probe.socket", true, "no check can look over the network"),
+    ("surefoot-fetch.socket", true, "no update can be fetched from a server"),
     ("boot-complete.target", false, "no unit can be ordered before a good boot"),
 ];
 

@@ -260,6 +260,7 @@ fn install(
 ) -> crate::model::Result<Installed> {
     let ask = Installation {
         anew: false,
+        url: None,
         only: None,
         then: Then::Switch,
         allowed: Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person },

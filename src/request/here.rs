@@ -133,12 +133,18 @@ impl Client for Here<'_> {
                 retry_rolled_back,
                 retry_cancelled,
                 automatic,
+                url,
+                wait,
             } => {
                 if stage && reboot == Some(Reboot::Now) {
                     let text = "`stage` arms nothing, so that there is nothing to reboot into now";
                     return Err(usage(text.to_owned()));
                 }
-                let (world, source) = (world()?, artifact(source)?);
+                let world = world()?;
+                let source = match &url {
+                    Some(url) => device::fetch(world, url, wait)?,
+                    None => artifact(source)?,
+                };
                 let policy = if automatic { world.settings.reboot } else { Reboot::Asked };
                 let reboot = reboot.unwrap_or(policy);
                 let ask = Installation {
@@ -146,6 +152,7 @@ impl Client for Here<'_> {
                     hold_ok,
                     anew: retry_cancelled,
                     only: None,
+                    url,
                     then: if stage { Then::Stage } else { Then::Switch },
                     allowed: Allowed { older, reinstall, retry_rolled_back },
                     dry_run,

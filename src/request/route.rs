@@ -121,7 +121,8 @@ impl Route {
 impl Request {
     /// Whether an artifact goes with it.
     pub fn takes_artifact(&self) -> bool {
-        matches!(self.write().0.form, Form::Delivery)
+        let fetched = matches!(self, Request::Install { url: Some(_), .. });
+        matches!(self.write().0.form, Form::Delivery) && !fetched
     }
 
     /// What is asked for in an HTTP request, and its row: `/v1/hold?seconds=600`. `by` is for an order
@@ -228,6 +229,7 @@ mod tests {
             (None, Request::Verify { slot: Some(SlotId::B) }),
             (None, Request::Events { after: Some(0), follow: true }),
             (Some("stick"), Request::Judge { head: true }),
+            (None, Request::Judge { head: false }),
             (Some("a b"), Request::Hold { seconds: Some(u64::MAX), reason: reason.clone() }),
             (None, Request::Commit { force: true, reason: reason.clone() }),
             (None, Request::Rollback { reason, retry_rolled_back: true }),

@@ -100,6 +100,10 @@ requests! {
         retry_cancelled: flag bool,
         /// Nobody asks for this very update: what holds automatic ones back holds it back.
         automatic: flag bool,
+        /// Where the artifact is fetched from; none goes with the request then.
+        url: text Option<String>,
+        /// Try for as long as it takes where its server does not answer.
+        wait: flag bool,
     } -> Installed;
     /// Whether an artifact would be installed here. It goes with the request.
     Judge = Delivery "/v1/judge" {

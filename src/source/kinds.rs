@@ -33,6 +33,28 @@ impl Source {
         }
     }
 
+    /// What a URL names, by a fetcher: its socket is in `run`, or it is a child of this process. `floor` is
+    /// the newest time that something signed has told, seconds since 1970; a `patient` one tries for
+    /// ever. `USAGE` for what is no URL, `NO_NETWORK` in a program without the network, else the codes
+    /// of the network.
+    #[cfg(feature = "http")]
+    pub fn fetched(
+        url: &str,
+        settings: &super::Settings,
+        run: &Path,
+        floor: u64,
+        patient: bool,
+    ) -> Result<Source> {
+        super::http::open(url, super::Setup::of(settings, floor, patient)?, run).map(Source::from)
+    }
+
+    /// This program has no network.
+    #[cfg(not(feature = "http"))]
+    pub fn fetched(url: &str, _: &super::Settings, _: &Path, _: u64, _: bool) -> Result<Source> {
+        let text = format!("{url} is not fetched");
+        Err(crate::model::Failure::new(crate::model::ReasonCode::NoNetwork, text))
+    }
+
     /// What another process has handed over: a file can be read anywhere, a socket has a reader at
     /// its other end, and anything else is read as it comes and may pause for [`super::SILENCE`].
     /// `SOURCE_LOST` or `FILE_DAMAGED` if the reader has nothing to give.
@@ -76,6 +98,16 @@ impl Source {
             Source::Local(file) => Some(file.as_fd()),
             Source::Ranges(ranges) => ranges.descriptor(),
             Source::Stream(stream) => stream.descriptor(),
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+impl From<super::http::Found> for Source {
+    fn from(found: super::http::Found) -> Source {
+        match found {
+            super::http::Found::Parts(ranges) => Source::Ranges(ranges),
+            super::http::Found::Whole(stream) => Source::Stream(stream),
         }
     }
 }

@@ -4,9 +4,13 @@
 
 pub mod channel;
 mod fetch;
+#[cfg(feature = "http")]
+pub mod http;
 mod kinds;
 mod local;
 mod serve;
+mod settings;
+mod setup;
 mod socket;
 mod stream;
 mod wire;
@@ -15,5 +19,7 @@ pub use fetch::{Fetch, Sequential};
 pub use kinds::Source;
 pub use local::LocalFile;
 pub(crate) use serve::{answer_ranges, refuse_ranges};
+pub use settings::Settings;
+pub use setup::Setup;
 pub use socket::RangeSocket;
 pub use stream::{ByteStream, SILENCE};

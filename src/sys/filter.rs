@@ -100,13 +100,71 @@ fn program(writes: bool) -> Result<Vec<sock_filter>> {
     Ok(lines)
 }
 
+/// One line of a list of what is refused with an error, for a process that may do the rest.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rule {
+    /// Whatever the arguments are.
+    Always { number: c_long, errno: i32 },
+    /// Where one of these bits is set in the low half of this argument, from 0.
+    IfBits { number: c_long, argument: u32, bits: u32 },
+    /// Where none of them is.
+    UnlessBits { number: c_long, argument: u32, bits: u32 },
+}
+
+/// SECCOMP_RET_ERRNO.
+const fn error(errno: i32) -> sock_filter {
+    line(END, 0x0005_0000 | errno.unsigned_abs(), 0, 0)
+}
+
+/// The low half of an argument in `struct seccomp_data`.
+const fn argument(index: u32) -> u32 {
+    16 + 8 * index + if cfg!(target_endian = "little") { 0 } else { 4 }
+}
+
+fn refusals(rules: &[Rule]) -> Result<Vec<sock_filter>> {
+    let mut lines = vec![line(LOAD, ARCHITECTURE, 0, 0), line(IF_EQUAL, ARCH, 1, 0), KILL];
+    lines.push(line(LOAD, NUMBER, 0, 0));
+    // x32: the same calls by other numbers.
+    #[cfg(target_arch = "x86_64")]
+    lines.extend([line(IF_BITS, 0x4000_0000, 0, 1), KILL]);
+    for rule in rules {
+        let (Rule::Always { number, .. }
+        | Rule::IfBits { number, .. }
+        | Rule::UnlessBits { number, .. }) = rule;
+        let number = u32::try_from(*number).map_err(Error::other)?;
+        match *rule {
+            Rule::Always { errno, .. } => {
+                lines.extend([line(IF_EQUAL, number, 0, 1), error(errno)]);
+            }
+            Rule::IfBits { argument: index, bits, .. } => {
+                lines.extend([line(IF_EQUAL, number, 0, 4), line(LOAD, argument(index), 0, 0)]);
+                lines.extend([line(IF_BITS, bits, 0, 1), error(libc::EPERM), ALLOW]);
+            }
+            Rule::UnlessBits { argument: index, bits, .. } => {
+                lines.extend([line(IF_EQUAL, number, 0, 4), line(LOAD, argument(index), 0, 0)]);
+                lines.extend([line(IF_BITS, bits, 1, 0), error(libc::EPERM), ALLOW]);
+            }
+        }
+    }
+    lines.push(ALLOW);
+    Ok(lines)
+}
+
+/// Refuses this thread, and whatever it starts, what these rules name.
+pub(super) fn refuse(rules: &[Rule]) -> Result<()> {
+    put(refusals(rules)?)
+}
+
 /// Puts the filter over this thread and whatever it starts.
 pub(super) fn install(writes: bool) -> Result<()> {
+    put(program(writes)?)
+}
+
+fn put(mut lines: Vec<sock_filter>) -> Result<()> {
     if ARCH == 0 {
         let text = "no list of system calls is known for this architecture";
         return Err(Error::new(std::io::ErrorKind::Unsupported, text));
     }
-    let mut lines = program(writes)?;
     let len = u16::try_from(lines.len()).map_err(Error::other)?;
     let program = libc::sock_fprog { len, filter: lines.as_mut_ptr() };
     let mode = libc::SECCOMP_MODE_FILTER;

@@ -216,6 +216,9 @@ file = "run/metrics.prom"
 [inbox]
 folder = "state/inbox"
 
+[source]
+connections = 2
+
 [inhibit]
 files = ["run/busy"]
 locks = ["run/lock"]

@@ -4,12 +4,18 @@ use crate::cli::context::{Context, refused};
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
 use crate::inspect::Diagnosis;
+use crate::model::Failure;
+#[cfg(not(feature = "http"))]
+use crate::model::ReasonCode;
 use crate::request::{Client, Daemon, Here, Request};
 use clap::Args;
 
 /// Say whether a bad update would come back on this board, and what to do if not
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Doctor {
+    /// Look at the network instead, on the way to this file
+    #[arg(long, value_name = "URL")]
+    network: Option<String>,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -17,6 +23,9 @@ pub(in crate::cli) struct Doctor {
 impl Doctor {
     /// A user who may not look for himself asks the daemon.
     pub(super) fn run(self, context: &Context) -> Printed {
+        if let Some(url) = &self.network {
+            return network(url, self.json.json, context);
+        }
         let daemon =
             Daemon::find(&context.settings()?.run).filter(|_| !crate::sys::host::is_root());
         let answer = match daemon {
@@ -26,4 +35,36 @@ impl Doctor {
         let printed = context.print(&answer);
         refused(printed, Diagnosis::try_from(answer)?.blocking())
     }
+}
+
+#[cfg(feature = "http")]
+fn network(url: &str, json: bool, context: &Context) -> Printed {
+    use crate::source::{Setup, http};
+    use std::fmt::Write;
+    let url = http::checked(url)?;
+    let net = Setup::of(&context.settings()?.source, 0, false)?;
+    let steps = http::diagnose(&url, &net);
+    let failed = steps.iter().find_map(|step| Some((step, step.code?)));
+    let mut out = String::new();
+    if json {
+        out = format!("{}\n", serde_json::json!({ "v": 1, "steps": &steps }));
+    }
+    for step in steps.iter().filter(|_| !json) {
+        let mark = match (step.code, step.next.is_empty()) {
+            (Some(_), _) => "STOP",
+            (None, false) => "note",
+            (None, true) => "ok  ",
+        };
+        let text = crate::model::printable(&step.text, 1_000);
+        let _ = writeln!(out, "{mark}  {:<9} {text}", step.topic);
+        if !step.next.is_empty() {
+            let _ = writeln!(out, "      {:<9} -> {}", "", step.next);
+        }
+    }
+    refused(out, failed.map(|(step, code)| Failure::new(code, &step.text)))
+}
+
+#[cfg(not(feature = "http"))]
+fn network(url: &str, _: bool, _: &Context) -> Printed {
+    Err(Failure::new(ReasonCode::NoNetwork, format!("{url} is not looked at")).into())
 }

@@ -16,13 +16,13 @@ use clap::{Args, ValueHint};
 Examples:
   surefoot install update.surefoot            then reboot to try it
   surefoot install update.surefoot --stage    arm it with `surefoot switch`
-  curl -sf https://example.com/u | surefoot install -
+  surefoot install https://example.com/update.surefoot
   surefoot install update.surefoot --dry-run  print the plan, touch nothing
 
 An interrupted installation goes on where it stopped: run the same command
 again.")]
 pub(in crate::cli) struct Install {
-    /// The artifact; `-` reads standard input
+    /// The artifact: a file, a URL, or `-` for standard input
     #[arg(value_hint = ValueHint::FilePath)]
     artifact: String,
     /// Write and verify, but do not arm
@@ -46,6 +46,9 @@ pub(in crate::cli) struct Install {
     /// Also on a device whose automatic updates are stopped
     #[arg(long)]
     hold_ok: bool,
+    /// Try for as long as it takes where the server of a URL does not answer
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -53,6 +56,10 @@ pub(in crate::cli) struct Install {
 impl Install {
     pub(super) fn run(self, context: &Context) -> Printed {
         let reboots = self.reboot && !self.dry_run;
+        let schemes = ["http://", "https://"];
+        let url =
+            schemes.iter().any(|s| self.artifact.starts_with(s)).then(|| self.artifact.clone());
+        let fetched = url.is_some();
         let request = Request::Install {
             stage: self.stage,
             reboot: reboots.then_some(Reboot::Now),
@@ -63,10 +70,12 @@ impl Install {
             retry_rolled_back: self.retry_rolled_back,
             retry_cancelled: false,
             automatic: false,
+            url,
+            wait: self.wait,
         };
         context.change(|client| {
-            let source = Source::named(&self.artifact)?;
-            let answer = client.send(request, Some(source), &context.sink)?;
+            let source = (!fetched).then(|| Source::named(&self.artifact)).transpose()?;
+            let answer = client.send(request, source, &context.sink)?;
             let printed = context.print(&answer);
             let Some(world) = client.alone().filter(|_| reboots) else { return Ok(printed) };
             // The answer first: nobody prints after a reboot.

@@ -36,6 +36,8 @@ pub(super) fn install(
         allow_older: false,
         reinstall: false,
         retry_rolled_back: false,
+        url: None,
+        wait: false,
     };
     desk.send(request, Some(source), sink)?.try_into()
 }

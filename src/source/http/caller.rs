@@ -1,0 +1,257 @@
+//! The other end of a fetcher: what this process knows of a file on a server.
+
+use super::question::{
+    ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, Question, Setup, Want, pack,
+    put_line, take_line,
+};
+use super::url::Url;
+use super::{Denied, SOCKET};
+use crate::model::{Failure, ReasonCode, Result, WithReason, from_json};
+use crate::source::{ByteStream, Fetch};
+use crate::sys::cage::{self, Caged};
+use crate::sys::unix::send_with;
+use crate::sys::{stop, systemd, wait};
+use std::io::{Error, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A line to a fetcher, which is killed with it where it is a child of this process.
+#[derive(Debug)]
+struct Line {
+    stream: UnixStream,
+    received: Arc<AtomicU64>,
+    /// How much of a frame is left.
+    left: usize,
+    /// Nothing follows any more.
+    ended: bool,
+    _child: Option<Caged>,
+}
+
+/// Reads that end where the work of this thread is to end.
+struct Watched<'a>(&'a UnixStream);
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            stop::look_reading()?;
+            if wait::any(&[self.0.as_fd()], Some(stop::SLICE))?.contains(&true) {
+                return self.0.read(buf);
+            }
+            // It is the fetcher that has the limits.
+            systemd::waits();
+        }
+    }
+}
+
+fn lost(error: &Error) -> Failure {
+    if let Some(word) = error.get_ref().and_then(|e| e.downcast_ref::<Failure>()) {
+        return word.clone();
+    }
+    let text = match error.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => "the fetcher has ended".to_owned(),
+        _ => format!("the fetcher: {error}"),
+    };
+    Failure::new(ReasonCode::SourceLost, text)
+}
+
+impl Line {
+    /// Asks a fetcher: the unit of this device, or a child that locks itself in.
+    fn ask(run: &Path, question: &Question) -> std::result::Result<(Line, Head), Denied> {
+        let (stream, child) = match UnixStream::connect(run.join(SOCKET)) {
+            Ok(stream) => (stream, None),
+            Err(_) => {
+                let told = "the fetcher could not be started";
+                let (here, there) = UnixStream::pair().reason(ReasonCode::NoMemory, told)?;
+                let twin = there.try_clone().reason(ReasonCode::NoMemory, told)?;
+                let child = cage::start(&["fetch".to_owned()], there.into(), twin.into());
+                (here, Some(child.reason(ReasonCode::NoMemory, told)?))
+            }
+        };
+        put_line(&stream, question).map_err(|e| lost(&e))?;
+        let answer: Answer = take_line(Watched(&stream), 1).map_err(|e| lost(&e))?;
+        match answer {
+            Answer::Failed(failed) => Err(failed.into()),
+            Answer::Head(head) => {
+                let received = Arc::new(AtomicU64::new(0));
+                Ok((Line { stream, received, left: 0, ended: false, _child: child }, head))
+            }
+        }
+    }
+
+    /// The next frame that holds something; false at the end.
+    fn frame(&mut self) -> std::io::Result<bool> {
+        while self.left == 0 && !self.ended {
+            let mut head = [0; 16];
+            let mut from = Watched(&self.stream);
+            from.read_exact(&mut head)?;
+            let (numbers, received) = head.split_at(8);
+            let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| numbers[at + i]));
+            let received = received.try_into().map(u64::from_le_bytes).unwrap_or(0);
+            self.received.fetch_max(received, Ordering::Relaxed);
+            let len = usize::try_from(number(4)).unwrap_or(usize::MAX);
+            if len > FRAME_MAX {
+                return Err(ErrorKind::InvalidData.into());
+            }
+            match number(0) {
+                DATA => self.left = len,
+                END => self.ended = true,
+                FAILED => {
+                    let mut text = vec![0; len];
+                    from.read_exact(&mut text)?;
+                    let failed: Failed =
+                        from_json(&text).map_err(|e| Error::other(e.to_string()))?;
+                    self.ended = true;
+                    return Err(Error::other(Denied::from(failed).failure));
+                }
+                _ => return Err(ErrorKind::InvalidData.into()),
+            }
+        }
+        Ok(!self.ended)
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if buf.is_empty() || !self.frame()? {
+            return Ok(0);
+        }
+        let most = buf.len().min(self.left);
+        let n = Watched(&self.stream).read(&mut buf[..most])?;
+        if n == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= n;
+        Ok(n)
+    }
+}
+
+/// A file on a server that answers parts of it.
+struct Remote {
+    /// One asks at a time; `None` once an answer was missing.
+    line: Mutex<Option<Line>>,
+    received: Arc<AtomicU64>,
+    len: u64,
+    name: String,
+}
+
+/// What a URL has led to.
+pub enum Found {
+    /// A file of which parts can be asked for.
+    Parts(Arc<dyn Fetch>),
+    /// A file that comes as a whole.
+    Whole(ByteStream),
+}
+
+/// Opens what a URL names. `USAGE` for what is no URL or would send credentials in the clear; else the
+/// codes of the network.
+pub fn open(url: &str, net: Setup, run: &Path) -> Result<Found> {
+    let parsed = checked(url)?;
+    let question = Question { url: url.to_owned(), want: Want::Artifact, net };
+    let (line, head) = Line::ask(run, &question).map_err(|denied| denied.failure)?;
+    match (head.ranges, head.len) {
+        (true, Some(len)) => {
+            let (received, name) = (line.received.clone(), parsed.shown());
+            Ok(Found::Parts(Arc::new(Remote { line: Mutex::new(Some(line)), received, len, name })))
+        }
+        _ => Ok(Found::Whole(ByteStream::new(line))),
+    }
+}
+
+/// Reads a URL that a person has typed, or that stands in a configuration.
+pub fn checked(url: &str) -> Result<Url> {
+    let usage = |text: String| Failure::new(ReasonCode::Usage, text);
+    let parsed = Url::parse(url).map_err(usage)?;
+    if parsed.login.is_some() && !parsed.may_carry_login() {
+        return Err(usage("credentials are sent over https only, or to this device".to_owned()));
+    }
+    Ok(parsed)
+}
+
+/// Fetches a small document, or sends a report ([`Want`]).
+pub fn document(
+    url: &str,
+    want: Want,
+    net: Setup,
+    run: &Path,
+) -> std::result::Result<(Head, Vec<u8>), Denied> {
+    checked(url)?;
+    let (mut line, head) = Line::ask(run, &Question { url: url.to_owned(), want, net })?;
+    let mut bytes = Vec::new();
+    line.read_to_end(&mut bytes).map_err(|e| lost(&e))?;
+    Ok((head, bytes))
+}
+
+impl Remote {
+    fn within(&self, ranges: &[Range<u64>]) -> Result<()> {
+        match ranges.iter().find(|r| r.end > self.len) {
+            None => Ok(()),
+            Some(range) => {
+                let text =
+                    format!("{} at byte {}: it ends at {}", self.name, range.start, self.len);
+                Err(Failure::new(ReasonCode::Truncated, text))
+            }
+        }
+    }
+
+    fn gone(&self) -> Failure {
+        Failure::new(ReasonCode::SourceLost, format!("{}: the fetcher has ended", self.name))
+    }
+}
+
+impl Fetch for Remote {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let range = offset..offset.saturating_add(buf.len() as u64);
+        self.read_ranges(std::slice::from_ref(&range), buf)
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>], buf: &mut [u8]) -> Result<()> {
+        self.within(ranges)?;
+        if buf.is_empty() {
+            return Ok(());
+        }
+        let mut held = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut line) = held.take() else { return Err(self.gone()) };
+        line.ended = false;
+        let asked = [&ASKED[..], &pack(ranges)].concat();
+        let done = (&line.stream).write_all(&asked).and_then(|()| line.read_exact(buf));
+        let done = done.and_then(|()| match line.frame()? {
+            false => Ok(()),
+            true => Err(ErrorKind::InvalidData.into()),
+        });
+        // After a failure that the fetcher has told of, it answers the next question.
+        if line.ended {
+            *held = Some(line);
+        }
+        done.map_err(|error| lost(&error))
+    }
+
+    fn in_order(&self, ranges: &[Range<u64>]) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        self.within(ranges)?;
+        let told = "a socket to the fetcher";
+        let (here, there) = UnixStream::pair().reason(ReasonCode::NoMemory, told)?;
+        let held = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(line) = held.as_ref() else { return Err(self.gone()) };
+        let sent = send_with(&line.stream, &ASKED, there.as_fd())
+            .and_then(|n| (&line.stream).write_all(&ASKED[n..]))
+            .and_then(|()| (&line.stream).write_all(&pack(ranges)));
+        sent.map_err(|e| lost(&e))?;
+        let received = self.received.clone();
+        Ok(Some(Box::new(Line { stream: here, received, left: 0, ended: false, _child: None })))
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    fn is_dear(&self) -> bool {
+        true
+    }
+}

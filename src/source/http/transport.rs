@@ -1,0 +1,255 @@
+//! The connections of the HTTP library: made by [`super::dial`], with TLS on top, and with a limit
+//! for each wait.
+
+use super::dial::{dial, lost};
+use super::question::Setup;
+use super::tls;
+use super::url::{Url, Zone};
+use crate::model::{Failure, ReasonCode};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::collections::BTreeMap;
+use std::io::{Error as IoError, ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::Error;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::time;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+
+/// Bytes of a connection's buffers: a head of an answer fits.
+const INPUT: usize = 80 << 10;
+const OUTPUT: usize = 8 << 10;
+
+/// What all connections of one fetcher share.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    pub(super) setup: Setup,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) known: Mutex<Known>,
+}
+
+/// By `host:port`.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The address that was reached.
+    pub(super) peers: BTreeMap<String, IpAddr>,
+    /// The certificate that a server has shown, DER.
+    pub(super) certificates: BTreeMap<String, Vec<u8>>,
+    /// How near it may be, for where a redirect has led to.
+    pub(super) nearest: BTreeMap<String, Zone>,
+}
+
+/// A failure of ours on its way through the library.
+pub(super) fn wrapped(failure: Failure) -> Error {
+    Error::Io(IoError::other(failure))
+}
+
+/// Nothing is asked for here: the connector knows the names.
+#[derive(Debug)]
+pub(super) struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(
+        &self,
+        _: &ureq::http::Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
+    }
+}
+
+/// The connector of one agent.
+#[derive(Debug)]
+pub(super) struct Lines(pub(super) Arc<Dialer>);
+
+impl Connector<()> for Lines {
+    type Out = Line;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Line>, Error> {
+        let bad = |e| wrapped(Failure::new(ReasonCode::Internal, e));
+        let url = Url::parse(&details.uri.to_string()).map_err(bad)?;
+        let known = || self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let nearest = known().nearest.get(&url.authority()).copied().unwrap_or(Zone::Own);
+        let dialed = dial(&self.0.setup, &url, nearest).map_err(wrapped)?;
+        if let Ok(peer) = dialed.stream.peer_addr() {
+            known().peers.insert(url.authority(), peer.ip());
+        }
+        let due = Instant::now() + Duration::from_millis(self.0.setup.header);
+        let wire = Wire { stream: dialed.stream, due };
+        let end = match url.https {
+            false => End::Plain(wire),
+            true => {
+                let tls = self.secured(&url, wire).map_err(wrapped)?;
+                if let Some([first, ..]) = tls.conn.peer_certificates() {
+                    known().certificates.insert(url.authority(), first.to_vec());
+                }
+                End::Tls(Box::new(tls))
+            }
+        };
+        let buffers = LazyBuffers::new(INPUT, OUTPUT);
+        Ok(Some(Line { end, buffers, prefix: dialed.prefix, fresh: true }))
+    }
+}
+
+impl Lines {
+    fn secured(&self, url: &Url, wire: Wire) -> Result<Tls, Failure> {
+        let told = |e: &rustls::Error| tls::meaning(&url.host, e, self.0.setup.floor);
+        let name = ServerName::try_from(url.host.clone())
+            .map_err(|e| Failure::new(ReasonCode::TlsRefused, format!("{}: {e}", url.host)))?;
+        let client = ClientConnection::new(self.0.tls.clone(), name).map_err(|e| told(&e))?;
+        let mut stream = StreamOwned::new(client, wire);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|e| match tls_error(&e) {
+                Some(error) => told(error),
+                None => lost(&url.host, &e),
+            })?;
+        }
+        Ok(stream)
+    }
+}
+
+fn tls_error(error: &IoError) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+type Tls = StreamOwned<ClientConnection, Wire>;
+
+/// A TCP connection on which every wait ends at `due`, however slowly bytes trickle.
+#[derive(Debug)]
+struct Wire {
+    stream: TcpStream,
+    due: Instant,
+}
+
+impl Wire {
+    fn left(&self) -> std::io::Result<Duration> {
+        let left = self.due.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buf)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[derive(Debug)]
+enum End {
+    Plain(Wire),
+    Tls(Box<Tls>),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    end: End,
+    buffers: LazyBuffers,
+    /// For a proxy that reads the request.
+    prefix: Option<String>,
+    /// The next bytes are the head of a request.
+    fresh: bool,
+}
+
+impl Line {
+    fn wire(&mut self) -> &mut Wire {
+        match &mut self.end {
+            End::Plain(wire) => wire,
+            End::Tls(tls) => &mut tls.sock,
+        }
+    }
+
+    fn wait_for(&mut self, timeout: NextTimeout) {
+        // Each wait of the library has a limit of its own; this is for what has none.
+        let most = match timeout.after {
+            time::Duration::Exact(after) => after,
+            time::Duration::NotHappening => Duration::from_secs(3_600),
+        };
+        self.wire().due = Instant::now() + most;
+    }
+}
+
+fn timed(error: IoError, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
+
+impl Transport for Line {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        self.wait_for(timeout);
+        let head = self.fresh.then(|| self.prefix.clone()).flatten();
+        self.fresh = false;
+        let output = &self.buffers.output()[..amount];
+        let first = output.iter().position(|b| *b == b' ').map_or(0, |at| at + 1);
+        let end: &mut dyn Write = match &mut self.end {
+            End::Plain(wire) => wire,
+            End::Tls(tls) => tls,
+        };
+        let done = match &head {
+            // A proxy is told the whole URL.
+            Some(prefix) => end
+                .write_all(&output[..first])
+                .and_then(|()| end.write_all(prefix.as_bytes()))
+                .and_then(|()| end.write_all(&output[first..])),
+            None => end.write_all(output),
+        };
+        done.and_then(|()| end.flush()).map_err(|e| timed(e, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        self.wait_for(timeout);
+        self.fresh = true;
+        let input = self.buffers.input_append_buf();
+        let read = match &mut self.end {
+            End::Plain(wire) => wire.read(input),
+            // The end of TLS without its last word is an end: lengths decide whether it came early.
+            End::Tls(tls) => tls.read(input).or_else(|e| match e.kind() {
+                ErrorKind::UnexpectedEof => Ok(0),
+                _ => Err(e),
+            }),
+        };
+        let n = read.map_err(|e| timed(e, timeout))?;
+        self.buffers.input_appended(n);
+        Ok(n > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // Nothing is said on a connection that rests; an end, or bytes that nobody asked for, end it.
+        if !self.buffers.input().is_empty() {
+            return false;
+        }
+        let stream = &self.wire().stream;
+        let looked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+        let back = stream.set_nonblocking(false);
+        back.is_ok() && looked.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.end, End::Tls(_))
+    }
+}

@@ -1,0 +1,103 @@
+//! `[source]`: how this device fetches over a network.
+
+use crate::model::{duration, size};
+use serde::{Deserialize, Deserializer};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `[source]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Files of certificates (PEM) whose servers are believed (default
+    /// `/etc/ssl/certs/ca-certificates.crt`).
+    #[serde(deserialize_with = "files")]
+    pub roots: Vec<PathBuf>,
+    /// The certificate that this device shows to a server (PEM).
+    pub client_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    pub client_key: Option<PathBuf>,
+    /// The proxy, `http://[user:password@]host:port`; none unless set here.
+    pub proxy: Option<String>,
+    /// Hosts that are reached without it: names, or `.domain`.
+    pub no_proxy: Vec<String>,
+    /// Bytes in a second that are fetched at most.
+    #[serde(deserialize_with = "some_size")]
+    pub rate: Option<u64>,
+    /// Bytes in a second below which a transfer counts as stalled (default 100).
+    #[serde(deserialize_with = "some_size")]
+    pub min_rate: Option<u64>,
+    /// For a connection to be made (default `20s`).
+    #[serde(deserialize_with = "some_duration")]
+    pub connect: Option<Duration>,
+    /// For TLS, and for the head of an answer (default `60s`).
+    #[serde(deserialize_with = "some_duration")]
+    pub header: Option<Duration>,
+    /// Over which time the least rate counts (default `60s`).
+    #[serde(deserialize_with = "some_duration")]
+    pub stall: Option<Duration>,
+    /// Connections at a time, 1 to 8 (default 4).
+    pub connections: Option<u32>,
+}
+
+/// The authorities of the system.
+const SYSTEM_ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
+
+impl Settings {
+    /// Paths are relative to `folder`.
+    #[must_use]
+    pub fn at(mut self, folder: &Path) -> Settings {
+        if self.roots.is_empty() {
+            self.roots.push(Path::new("/").join(SYSTEM_ROOTS));
+        }
+        for file in self.roots.iter_mut().chain(&mut self.client_cert).chain(&mut self.client_key) {
+            *file = folder.join(&*file);
+        }
+        self
+    }
+
+    /// What cannot be meant, each as one sentence.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.client_cert.is_some() != self.client_key.is_some() {
+            wrong.push("`source.client_cert` and `source.client_key` need each other".to_owned());
+        }
+        if self.connections.is_some_and(|n| !(1..=8).contains(&n)) {
+            wrong.push("`source.connections` is 1 to 8".to_owned());
+        }
+        if self.rate == Some(0) {
+            wrong.push("`source.rate` must be at least one byte in a second".to_owned());
+        }
+        let limits = [self.connect, self.header, self.stall];
+        if limits.into_iter().flatten().any(|limit| limit.is_zero()) {
+            wrong.push("a limit of `[source]` must be at least a second".to_owned());
+        }
+        let scheme = |proxy: &String| !proxy.starts_with("http://");
+        if self.proxy.as_ref().is_some_and(scheme) {
+            wrong.push("`source.proxy` begins with http://".to_owned());
+        }
+        wrong
+    }
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
+}
+
+fn some_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    size(from).map(Some)
+}
+
+/// One file or a list.
+fn files<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Files {
+        One(PathBuf),
+        Several(Vec<PathBuf>),
+    }
+    Ok(match Files::deserialize(from)? {
+        Files::One(file) => vec![file],
+        Files::Several(files) => files,
+    })
+}
