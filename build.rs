@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// The profile `device` aborts at a panic, so nothing ever reads the tables by which a panic unwinds. The compiler
-/// makes them all the same, and the standard library comes with its own.
-const WITHOUT_UNWIND_TABLES: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) \
+/// makes them all the same, and the standard library comes with its own. What stands around a static program that
+/// does not move in memory, as on aarch64, names its own part, which is empty.
+const WITHOUT_UNWIND_TABLES: &str = "SECTIONS { /DISCARD/ : { \
+    *(EXCLUDE_FILE(*crtbeginT.o *crtend.o) .eh_frame) *(.eh_frame_hdr) \
     *(.gcc_except_table) *(.gcc_except_table.*) } }\nINSERT AFTER .text;\n";
 
 fn main() {
