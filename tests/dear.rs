@@ -23,13 +23,15 @@ impl Far {
         Arc::new(Far { bytes, read: Mutex::default() })
     }
 
-    /// How many bytes were read. No byte was read twice.
+    /// How many bytes were read. None was read twice, but for what the first read of 2 KiB brought of
+    /// what lies behind the manifest.
     fn read_once(&self) -> usize {
         let mut read = self.read.lock().unwrap().clone();
         read.retain(|range| !range.is_empty());
         read.sort_by_key(|range| range.start);
         for pair in read.windows(2) {
-            assert!(pair[0].end <= pair[1].start, "{pair:?} were read twice");
+            let after = pair[1].start.max(2048);
+            assert!(pair[0].end <= after, "{pair:?} were read twice");
         }
         read.iter().map(Range::len).sum()
     }

@@ -31,7 +31,6 @@ impl Codec {
     }
 
     /// How many data chunks before it are its context.
-    #[cfg(feature = "forge")]
     pub(super) fn back(self) -> u16 {
         if let Codec::Context { chunks } = self { chunks } else { 0 }
     }
@@ -65,7 +64,6 @@ impl Chunk {
 
     /// `plain_len 4 | stored_len 4 | codec 1 | zero 1 | context 2 | zero 4 | SHA-256 plain 32 | SHA-256
     /// stored 32`.
-    #[cfg(feature = "forge")]
     pub(super) fn to_bytes(self) -> [u8; RECORD_LEN as usize] {
         let mut bytes = [0; RECORD_LEN as usize];
         bytes[..4].copy_from_slice(&self.plain_len.to_le_bytes());

@@ -14,6 +14,7 @@ mod input;
 mod manifest;
 #[cfg(feature = "forge")]
 mod pack;
+mod paged;
 mod pages;
 mod record;
 mod release;
@@ -30,6 +31,7 @@ pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::{Decoder, check_stored};
 pub use head::{FIXED_HEADER_LEN, MAGIC};
 pub use manifest::{Manifest, Pages, Payload, PayloadKind, Provenance, Requires};
+pub use paged::{ReadRanges, read_head_by_pages};
 pub use pages::{check_pages, page_block};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;

@@ -3,16 +3,17 @@
 //! table of an older release computes its pages by the same rule and needs only those that it has not.
 //! The rule is part of the format.
 
-use super::{Payload, RECORD_LEN};
+use super::{Chunk, Payload, RECORD_LEN};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use std::io::Read;
+use std::ops::Range;
 
 /// A page has at least so many records, but for the last of its payload.
 const LEAST: usize = 16;
 /// A page has at most so many records.
 const MOST: usize = 128;
 /// Bytes of a page in the block: the number of its records, and the first bytes of their SHA-256.
-const PAGE: usize = 16;
+pub(super) const PAGE: usize = 16;
 /// Where a record has the SHA-256 of its plain bytes.
 const PLAIN: usize = 16;
 
@@ -33,7 +34,7 @@ pub(super) fn records_of<'t>(table: &'t [u8], payload: &Payload) -> &'t [u8] {
 /// The page hashes of one payload's records, as shipped. A page ends with a record whose plain hash
 /// begins with a byte with four low bits set, once it has 16 records; with its 128th; and with the
 /// payload.
-fn page_hashes(records: &[u8]) -> Vec<u8> {
+pub(super) fn page_hashes(records: &[u8]) -> Vec<u8> {
     let (mut block, mut first, mut count) = (Vec::new(), 0, 0);
     let len = RECORD_LEN as usize;
     for (index, record) in records.chunks_exact(len).enumerate() {
@@ -48,6 +49,48 @@ fn page_hashes(records: &[u8]) -> Vec<u8> {
         }
     }
     block
+}
+
+/// One page of a table.
+pub(super) struct Page<'b> {
+    /// Its bytes in the table.
+    pub(super) bytes: Range<usize>,
+    /// What the block says of it: [`PAGE`] bytes.
+    pub(super) name: &'b [u8],
+}
+
+/// The pages of a table of so many records, as a block says; `None` where they are not exactly the records
+/// of the payloads.
+pub(super) fn pages_in<'b>(
+    block: &'b [u8],
+    payloads: &[Payload],
+    records: usize,
+) -> Option<Vec<Page<'b>>> {
+    let mut names = block.get(32..)?.chunks_exact(PAGE);
+    let (mut pages, mut next) = (Vec::new(), 0);
+    for payload in payloads {
+        let end = next + payload.chunks as usize;
+        if payload.first_chunk as usize != next || end > records {
+            return None;
+        }
+        while next < end {
+            let name = names.next()?;
+            let count = usize::from(name[0]);
+            if count == 0 || count > end - next {
+                return None;
+            }
+            let bytes = next * RECORD_LEN as usize..(next + count) * RECORD_LEN as usize;
+            pages.push(Page { bytes, name });
+            next += count;
+        }
+    }
+    let all = next == records && names.next().is_none() && names.remainder().is_empty();
+    all.then_some(pages)
+}
+
+/// Records as shipped.
+pub(super) fn records_to_bytes(chunks: &[Chunk]) -> Vec<u8> {
+    chunks.iter().flat_map(|chunk| chunk.to_bytes()).collect()
 }
 
 /// Reads the block from a stream and compares it with what the signed table gives. `CHUNK_CORRUPT`,

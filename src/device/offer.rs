@@ -2,13 +2,13 @@
 
 use super::readiness;
 use super::world::{World, named};
-use crate::artifact::{Release, check_payload, read_head};
+use crate::artifact::{Release, Unverified, check_payload, read_head, read_head_by_pages};
 use crate::boot::BootFacts;
 use crate::event::Sink;
 use crate::install::{Depth, Plan, check_file, check_length, plan};
-use crate::model::{Condition, Digest, Failure, ReasonCode, Result, Txn};
-use crate::source::{Sequential, Source};
-use crate::trust::Verified;
+use crate::model::{Condition, Digest, Failure, ReasonCode, Result, SlotId, Txn};
+use crate::source::{Fetch, Sequential, Source};
+use crate::trust::{Trust, Verified};
 use crate::update::{Allowed, Journal, Named, Order, Standing, Work, not_rolled_back, wanted};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -26,10 +26,19 @@ pub(super) fn open(world: &World, mut source: Source) -> Result<Offer> {
     let trust = world.trust()?;
     let head = match &mut source {
         Source::Local(file) => read_head(&mut Sequential::new(file))?,
+        Source::Ranges(bytes) if bytes.is_dear() => far_head(world, &**bytes, &trust)?,
         Source::Ranges(bytes) => read_head(&mut Sequential::new(&**bytes))?,
         Source::Stream(stream) => read_head(stream).map_err(cut_short)?,
     };
     Ok(Offer { release: head.verify(&trust)?, source })
+}
+
+/// The head of what is far away: of its table only what the records of the slots do not have.
+fn far_head(world: &World, bytes: &dyn Fetch, trust: &Trust) -> Result<Unverified> {
+    let known: Vec<_> = [SlotId::A, SlotId::B].iter().filter_map(|s| world.installed(*s)).collect();
+    let known: Vec<_> = known.iter().map(|installed| &**installed).collect();
+    let read = |ranges: &[_], buf: &mut [u8]| bytes.read_ranges(ranges, buf);
+    read_head_by_pages(bytes.len(), &read, trust, &known)
 }
 
 /// A stream that ends too soon is not a short artifact: its sender went away, and may come again.

@@ -13,6 +13,7 @@ mod flips;
 mod forge;
 mod header;
 mod manifest;
+mod paged;
 mod payload;
 mod pipes;
 mod python;
