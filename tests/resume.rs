@@ -43,7 +43,7 @@ fn artifact(bench: &Bench, version: &str, seed: u64) -> String {
 /// Installs; what was done.
 fn install(bench: &Bench, artifact: &str) -> Written {
     let answer = bench.surefoot(&["install", artifact, "--json"]).ok().json();
-    serde_json::from_value(answer["written"].clone()).unwrap()
+    serde_json::from_value(answer["report"].clone()).unwrap()
 }
 
 /// Bytes of the image that are carried and not zeros.
@@ -126,7 +126,7 @@ fn a_stream_that_ended_early_is_finished_from_a_file_or_another_stream() {
             install(&bench, &artifact)
         } else {
             let said = bench.surefoot_with(&["install", "-", "--json"], &[], &bytes).ok().json();
-            serde_json::from_value(said["written"].clone()).unwrap()
+            serde_json::from_value(said["report"].clone()).unwrap()
         };
         // What was in the program's hands when the stream ended comes again.
         let most = (bytes.len() - part) as u64 + 16 * MIB;

@@ -25,7 +25,7 @@ impl Context {
     pub(super) fn new(config: Option<PathBuf>, json: bool) -> Context {
         let named = config.is_some();
         let place = config.map_or_else(|| Where::Folders("/".into()), Where::File);
-        Context { place, named, json, sink: Narrator::new() }
+        Context { place, named, json, sink: Narrator::new(json) }
     }
 
     pub(super) fn settings(&self) -> Result<Settings> {

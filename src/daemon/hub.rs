@@ -200,7 +200,9 @@ mod tests {
         let hub = Hub::default();
         let (_, followed) = hub.follow(0).unwrap();
         let phase = crate::event::Phase::Write;
-        (0..10_000).for_each(|done| hub.emit(&Event::Progress { phase, done, total: 10_000 }));
+        (0..10_000).for_each(|done| {
+            hub.emit(&Event::Progress { phase, done, total: 10_000, moved: None })
+        });
         assert!((1..20).contains(&there(&followed)));
         assert_eq!(hub.kept(0), []);
     }

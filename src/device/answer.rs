@@ -1,6 +1,6 @@
 //! What a request that changed something answers.
 
-use crate::install::Report;
+use crate::install::{Report, Via};
 use crate::model::{Condition, REASON_MAX, SlotId, State, printable};
 use crate::update::Work;
 use serde::{Deserialize, Serialize};
@@ -34,14 +34,31 @@ pub struct Answer {
     pub version: String,
     /// What is next.
     pub next: Next,
+    /// Of an installation: what was moved.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
     /// What was written, if something was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub written: Option<Report>,
+    pub report: Option<Report>,
     /// What a person should know, where it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Condition>,
     /// One line for people.
     pub text: String,
+}
+
+/// What an installation has moved, or would move. Bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Of all answers over a network: parts of the chunk table, gaps that were fetched along and what came
+    /// twice are counted. Without a network: stored bytes used from the artifact.
+    pub fetched: u64,
+    /// Of the image: what stood in the slot already, or was copied from the one that runs.
+    pub reused: u64,
+    /// Written to the slot, its record included.
+    pub written: u64,
+    /// How the release came.
+    pub via: Via,
 }
 
 impl Answer {
@@ -52,7 +69,8 @@ impl Answer {
             slot: work.slot,
             version: work.to.to_string(),
             next,
-            written: None,
+            cost: None,
+            report: None,
             findings: Vec::new(),
             text: sentence(text),
         }

@@ -1,6 +1,7 @@
 //! The driver's hands on a real device.
 
 use super::look::look;
+use super::near::{Near, distance};
 use super::world::World;
 use super::{memory, moments, readiness};
 use crate::artifact::Release;
@@ -28,6 +29,8 @@ pub(super) struct Cargo<'a> {
     pub(super) source: Option<Source>,
     /// Whether to look for what stands already.
     pub(super) reuse: Reuse,
+    /// How long it took to read the head, milliseconds.
+    pub(super) millis: u64,
     /// What was written.
     pub(super) report: Option<Report>,
     /// What was being written, or waited written, and makes way for this.
@@ -131,12 +134,15 @@ impl DeviceHands<'_, '_> {
         let claims = self.world.boot.look()?.claims;
         let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
         let resumes = matches!(cargo.reuse, Reuse::Resume);
+        let far = cargo.source.as_ref().and_then(distance);
+        let near = far.as_ref().and_then(|_| Near::of(self.world, self.booted));
         let job = Job {
             release: cargo.release,
             plan: cargo.plan,
             source: cargo.source.take().ok_or_else(internal)?,
             target: &target,
             reuse: std::mem::take(&mut cargo.reuse),
+            other: near.as_ref().map(Near::copied_from),
             sink: self.sink,
         };
         // Nothing is changed yet: what fails here leaves the move as it was, and what stands in
@@ -144,6 +150,10 @@ impl DeviceHands<'_, '_> {
         let prepared = job.prepare()?;
         if resumes {
             prepared.check_missing()?;
+        }
+        if let Some(far) = &far {
+            let forecast = prepared.forecast().measured(far.received(), cargo.millis);
+            self.sink.emit(&Event::Planned { forecast });
         }
         memory::before_writing(self.world, self.booted)?;
         Ok(match prepared.write() {

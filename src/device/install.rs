@@ -1,11 +1,12 @@
 //! `install`: from an artifact to an armed slot.
 
-use super::answer::{Answer, Next};
+use super::answer::{Answer, Cost, Next};
 use super::departure;
 use super::hands::{Cargo, made_way, rest};
 use super::installation::{Installation, Installed};
 use super::look::look;
 use super::moments;
+use super::near::{Near, distance};
 use super::offer::{self, Offer};
 use super::readiness;
 use super::unfinished::{Begun, forget, is_the_same};
@@ -13,7 +14,7 @@ use super::work::{PATIENCE, Working};
 use super::world::World;
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
-use crate::install::{Depth, Reuse, check_file};
+use crate::install::{Depth, Reuse, check_file, forecast};
 use crate::model::{Condition, Failure, ReasonCode, Result, State};
 use crate::source::Source;
 use crate::sys::stop::Stop;
@@ -143,11 +144,11 @@ fn bring(
         let text = format!("{} in slot {} is on trial", work.to, work.slot);
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    let Offer { release, source } = match brought {
+    let Offer { release, source, millis } = match brought {
         Brought::Offered(offer) => *offer,
         Brought::Unread(source) => offer::open(world, source)?,
     };
-    let asked = Begun::of(&ask, source.path());
+    let (asked, far) = (Begun::of(&ask, source.path()), distance(&source));
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
     // What was to be gone on with may have been ended before this one had the lock.
@@ -161,7 +162,8 @@ fn bring(
         if !ask.dry_run {
             reorder(world, &mut journal, &ask.order)?;
         }
-        return Ok(answer);
+        let cost = Some(Cost::of(None, far.as_deref()));
+        return Ok(Installed::Done(Answer { cost, ..answer }));
     }
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
     if let Phase::Staged(old) | Phase::Switching { work: old, .. } = &journal.phase
@@ -197,15 +199,22 @@ fn bring(
         check_file(bytes, &release, Depth::Stored, sink)?;
         readiness::offers_a_system(bytes, &release, &plan)?;
     }
-    if ask.dry_run {
-        let (slot, findings) = (work.slot, conditions);
-        return Ok(Installed::Plan { v: 1, dry_run: true, slot, plan, findings });
-    }
     let reuse = match world.installed(work.slot) {
         _ if resumes => Reuse::Resume,
         Some(standing) => Reuse::SharedWith(Box::new(standing)),
         None => Reuse::Nothing,
     };
+    if ask.dry_run {
+        let (slot, findings) = (work.slot, conditions);
+        let near = far.as_ref().and_then(|_| Near::of(world, booted));
+        let other = near.as_ref().map(Near::copied_from);
+        let target = world.parts(slot)?;
+        let foreseen = forecast(&release, &plan, &target, &reuse, other, sink)?;
+        let measured = far.as_ref().map(|far| foreseen.measured(far.received(), millis));
+        let cost = Cost::foreseen(measured.as_ref().unwrap_or(&foreseen), far.is_some());
+        let forecast = measured;
+        return Ok(Installed::Plan { v: 1, dry_run: true, slot, cost, plan, forecast, findings });
+    }
     moments::asked(world, Moment::BeforeInstall, &work, sink)?;
     conditions.extend(world.take_baseline(sink)?);
     readiness::tell(&conditions, sink);
@@ -214,7 +223,8 @@ fn bring(
         _ => None,
     };
     let source = Some(source);
-    let mut cargo = Cargo { release: &release, plan: &plan, source, reuse, report: None, replaces };
+    let (release, plan, report) = (&release, &plan, None);
+    let mut cargo = Cargo { release, plan, source, reuse, millis, report, replaces };
     asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;
@@ -236,8 +246,9 @@ fn bring(
         }
     }
     moments::at(world, Moment::AfterInstall, &work, sink);
-    let (written, findings) = (cargo.report, conditions);
-    Ok(Installed::Done(Answer { written, findings, ..installed_answer(state, &work) }))
+    let (report, findings) = (cargo.report, conditions);
+    let cost = Some(Cost::of(report.as_ref(), far.as_deref()));
+    Ok(Installed::Done(Answer { cost, report, findings, ..installed_answer(state, &work) }))
 }
 
 /// What comes by itself takes the place of neither what a person has asked for nor a newer release.
@@ -274,13 +285,12 @@ fn already(
     digest: &crate::model::Digest,
     then: Then,
     allowed: Allowed,
-) -> Option<Installed> {
+) -> Option<Answer> {
     let work = journal.work().filter(|w| w.digest == *digest)?;
     let standing = world.target_in(work.slot) == crate::update::Target::Recorded(*digest);
     let state = State::of(journal);
     let waits = state == State::Switching || state == State::Staged && then == Then::Stage;
-    (waits && standing && !allowed.reinstall)
-        .then(|| Installed::Done(installed_answer(state, work)))
+    (waits && standing && !allowed.reinstall).then(|| installed_answer(state, work))
 }
 
 /// Who asks again may ask for another time of the reboot; what comes by itself changes nothing that a

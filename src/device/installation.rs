@@ -1,6 +1,7 @@
 //! What an installation is asked and what it answers.
 
-use super::answer::Answer;
+use super::answer::{Answer, Cost};
+use crate::event::Forecast;
 use crate::install::Plan;
 use crate::model::{Condition, Digest};
 use crate::update::{Allowed, Order, Then};
@@ -41,8 +42,14 @@ pub enum Installed {
         dry_run: bool,
         /// The slot.
         slot: crate::model::SlotId,
+        /// What would be moved.
+        #[serde(flatten)]
+        cost: Cost,
         /// What would be written.
         plan: Plan,
+        /// Over a network: where the bytes would come from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forecast: Option<Forecast>,
         /// What a person should know before.
         #[serde(default)]
         findings: Vec<Condition>,

@@ -17,6 +17,7 @@ mod look;
 mod memory;
 mod misbehave;
 mod moments;
+mod near;
 mod offer;
 mod postmortem;
 mod readiness;
@@ -29,7 +30,7 @@ mod work;
 mod world;
 
 pub use aftermath::aftermath;
-pub use answer::{Answer, Next, signed};
+pub use answer::{Answer, Cost, Next, signed};
 pub use cancel::{Cancellation, cancel};
 pub use certificate::Certificate;
 pub use departure::{Departure, Why, departure, why};

@@ -12,6 +12,7 @@ use crate::trust::{Trust, Verified};
 use crate::update::{Allowed, Journal, Named, Order, Standing, Work, not_rolled_back, wanted};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
+use std::time::Instant;
 
 /// An artifact whose head a trusted key has signed, with its payload still unread.
 pub(super) struct Offer {
@@ -19,18 +20,21 @@ pub(super) struct Offer {
     pub(super) release: Verified<Release>,
     /// The payload.
     pub(super) source: Source,
+    /// How long it took to read the head, milliseconds.
+    pub(super) millis: u64,
 }
 
 /// Reads the head of a file, or of a stream that is then at its payload.
 pub(super) fn open(world: &World, mut source: Source) -> Result<Offer> {
-    let trust = world.trust()?;
+    let (trust, begun) = (world.trust()?, Instant::now());
     let head = match &mut source {
         Source::Local(file) => read_head(&mut Sequential::new(file))?,
         Source::Ranges(bytes) if bytes.is_dear() => far_head(world, &**bytes, &trust)?,
         Source::Ranges(bytes) => read_head(&mut Sequential::new(&**bytes))?,
         Source::Stream(stream) => read_head(stream).map_err(cut_short)?,
     };
-    Ok(Offer { release: head.verify(&trust)?, source })
+    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Offer { release: head.verify(&trust)?, source, millis })
 }
 
 /// The head of what is far away: of its table only what the records of the slots do not have.

@@ -3,7 +3,7 @@
 //! installation is, `stop` names the work that is to end.
 
 use super::world::World;
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Event, Moved, Phase, Sink};
 use crate::model::{Digest, Failure, Owner, ReasonCode, Result, document, printable};
 use crate::sys::claim::{Claim, claimed};
 use crate::sys::lock::FileLock;
@@ -49,6 +49,9 @@ pub struct Running {
     pub done: u64,
     /// Bytes of the phase in all.
     pub total: u64,
+    /// What has moved, once a slot is written.
+    #[serde(flatten)]
+    pub moved: Option<Moved>,
 }
 
 /// The word that ends one piece of work.
@@ -173,6 +176,7 @@ impl World {
             percent: 0,
             done: 0,
             total: 0,
+            moved: None,
         };
         self.run_folder();
         let text = serde_json::to_string(&running).unwrap_or_default();
@@ -345,11 +349,13 @@ pub(super) struct Telling<'a> {
 impl Sink for Telling<'_> {
     fn emit(&self, event: &Event) {
         let told = match event {
-            Event::PhaseStarted { phase, total } => Some((*phase, 0, *total, true)),
-            Event::Progress { phase, done, total } => Some((*phase, *done, *total, false)),
+            Event::PhaseStarted { phase, total } => Some((*phase, 0, *total, true, None)),
+            Event::Progress { phase, done, total, moved } => {
+                Some((*phase, *done, *total, false, *moved))
+            }
             _ => None,
         };
-        if let Some((phase, done, total, at_once)) = told {
+        if let Some((phase, done, total, at_once, moved)) = told {
             self.shared.tell(at_once, |running| {
                 let percent = phase.of_the_whole(done, total);
                 *running = Running {
@@ -357,6 +363,8 @@ impl Sink for Telling<'_> {
                     percent: running.percent.max(percent),
                     done,
                     total,
+                    // What was written is known until the work ends.
+                    moved: moved.or(running.moved),
                     ..running.clone()
                 };
             });

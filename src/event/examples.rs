@@ -1,11 +1,18 @@
 //! One example of each kind of event. docs/events.md is made of them.
 
-use super::{Event, Phase};
+use super::{Event, Forecast, Moved, Phase};
 use crate::model::{Against, Failing, ReasonCode, SlotId, State};
 
 /// Each kind of event once, with what it means.
 pub fn examples() -> Vec<(&'static str, Event)> {
     let text = str::to_owned;
+    let moved = Some(Moved {
+        fetched: 131_072,
+        reused: 262_144,
+        written: 524_288,
+        rate: 65_536,
+        seconds_left: Some(2),
+    });
     vec![
         (
             "The daemon runs, and answers.",
@@ -25,10 +32,26 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             Event::PhaseStarted { phase: Phase::Write, total: 1_048_576 },
         ),
         (
-            "So many bytes of the phase are behind us. At most five a second, and not kept.",
-            Event::Progress { phase: Phase::Write, done: 524_288, total: 1_048_576 },
+            "So many bytes of the phase are behind us. At most five a second, and not kept. While a slot is written: `fetched` counts bytes of all answers over the network (without one, stored bytes used from the artifact), `reused` image bytes that stood in the slot or were copied from the one that runs, `written` image bytes written; `rate` is stored bytes a second since the writing began, `seconds_left` what the rest of them takes at that rate, where that is known.",
+            Event::Progress { phase: Phase::Write, done: 524_288, total: 1_048_576, moved },
         ),
-        ("A phase ended well.", Event::PhaseEnded { phase: Phase::Write, done: 1_048_576 }),
+        (
+            "A phase ended well; with what was moved, where a slot was written.",
+            Event::PhaseEnded { phase: Phase::Compare, done: 1_048_576, moved: None },
+        ),
+        (
+            "An installation over a network is about to write, and nothing is changed yet. Image bytes: `stands` are in the slot already, `copied` come from the slot that runs, `zeros` from nowhere, `fetch` over the network, as `to_fetch` stored bytes. `fetched` bytes of answers came so far, for the head of the artifact; `rate` is bytes a second as those came, and `seconds` what `to_fetch` takes at that rate, both only where it is known.",
+            Event::Planned {
+                forecast: Forecast {
+                    stands: 0,
+                    copied: 314_572_800,
+                    zeros: 603_979_776,
+                    fetch: 155_189_248,
+                    to_fetch: 53_600_000,
+                    ..Forecast::default().measured(12_288, 600)
+                },
+            },
+        ),
         (
             "The bootloader was told to try a slot at the next boot.",
             Event::Armed { slot: SlotId::B, version: "2.0.0".parse().ok() },
@@ -115,19 +138,20 @@ mod tests {
             Event::PhaseStarted { .. } => 2,
             Event::Progress { .. } => 3,
             Event::PhaseEnded { .. } => 4,
-            Event::Armed { .. } => 5,
-            Event::Committed { .. } => 6,
-            Event::RolledBack { .. } => 7,
-            Event::Refused { .. } => 8,
-            Event::Cancelled { .. } => 9,
-            Event::Superseded { .. } => 10,
-            Event::Check { .. } => 11,
-            Event::Hook { .. } => 12,
-            Event::Waiting { .. } => 13,
-            Event::Media { .. } => 14,
-            Event::Hold { .. } => 15,
-            Event::Rebooting { .. } => 16,
-            Event::Warning { .. } => 17,
+            Event::Planned { .. } => 5,
+            Event::Armed { .. } => 6,
+            Event::Committed { .. } => 7,
+            Event::RolledBack { .. } => 8,
+            Event::Refused { .. } => 9,
+            Event::Cancelled { .. } => 10,
+            Event::Superseded { .. } => 11,
+            Event::Check { .. } => 12,
+            Event::Hook { .. } => 13,
+            Event::Waiting { .. } => 14,
+            Event::Media { .. } => 15,
+            Event::Hold { .. } => 16,
+            Event::Rebooting { .. } => 17,
+            Event::Warning { .. } => 18,
         }
     }
 
@@ -135,7 +159,7 @@ mod tests {
     fn every_kind_is_here_once_with_an_id_of_its_own() {
         let all = examples();
         let places: Vec<_> = all.iter().map(|(_, e)| place(e)).collect();
-        assert_eq!(places, (0..18).collect::<Vec<_>>());
+        assert_eq!(places, (0..19).collect::<Vec<_>>());
         let told: Vec<_> = all.iter().filter_map(|(_, e)| e.told()).collect();
         let ids: BTreeSet<_> = told.iter().map(|t| t.id).collect();
         assert_eq!(ids.len(), told.len());

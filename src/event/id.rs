@@ -20,10 +20,19 @@ impl Event {
         let told = |id, priority, line: String| Some(Told { id, priority, line });
         match self {
             Event::PhaseStarted { .. } | Event::Progress { .. } => None,
-            Event::PhaseEnded { phase, done } => told(
+            Event::PhaseEnded { phase, done, .. } => told(
                 "e5eb9cd397724240ae5598af672dfa68",
                 "6",
                 format!("{} ended after {done} bytes", phase.doing()),
+            ),
+            Event::Planned { forecast } => told(
+                "0d5b8e7a4a6f4c0e9d1f3b62c7a95e18",
+                "6",
+                format!(
+                    "{} bytes are to be fetched, {} stand in the device",
+                    forecast.to_fetch,
+                    forecast.stands + forecast.copied
+                ),
             ),
             Event::Started { updater, state } => told(
                 "5f9451f7e37740ae9ec19ea455328d43",

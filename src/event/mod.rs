@@ -3,9 +3,11 @@
 
 mod examples;
 mod id;
+mod moved;
 
 pub use examples::examples;
 pub use id::Told;
+pub use moved::{Forecast, Moved};
 
 use crate::model::{Against, ReasonCode, SlotId, State, Version, from_value, line_document};
 use serde::{Deserialize, Serialize};
@@ -69,6 +71,9 @@ pub enum Event {
         done: u64,
         /// Bytes in all.
         total: u64,
+        /// What has moved so far, while a slot is written.
+        #[serde(flatten)]
+        moved: Option<Moved>,
     },
     /// A phase ended well.
     PhaseEnded {
@@ -76,6 +81,15 @@ pub enum Event {
         phase: Phase,
         /// Bytes done.
         done: u64,
+        /// What has moved, where a slot was written.
+        #[serde(flatten)]
+        moved: Option<Moved>,
+    },
+    /// An installation over a network is about to write; nothing is changed yet.
+    Planned {
+        /// Where its bytes come from.
+        #[serde(flatten)]
+        forecast: Forecast,
     },
     /// The daemon runs.
     Started {

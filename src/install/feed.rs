@@ -28,26 +28,48 @@ pub(super) struct Ticket<'a, 's> {
 pub(super) enum Supply<'a> {
     /// Any part, in any order.
     Ranges(&'a dyn Fetch),
+    /// Any part, in any order; and what is wanted comes by itself, in the order of the spans.
+    Wanted(Wanted<'a>),
     /// Once, in order.
     Stream(Tape<'a>),
 }
 
+/// What is fetched over a network, as it comes.
+pub(super) struct Wanted<'a> {
+    /// Exactly the stored bytes of the spans that are fetched.
+    bytes: Box<dyn Read + Send + 'a>,
+    /// Where a chunk is asked for that could not be copied.
+    source: &'a dyn Fetch,
+}
+
 impl<'a> Supply<'a> {
-    /// `table` is the whole artifact's, and so are its page hashes: a stream carries all of it.
-    pub(super) fn new(source: &'a mut Source, table: &'a [Chunk], pages: &'a [u8]) -> Supply<'a> {
-        match source {
+    /// `table` is the whole artifact's, and so are its page hashes: a stream carries all of it. `wanted`:
+    /// the stored bytes of all spans that are fetched, in their order.
+    pub(super) fn new(
+        source: &'a mut Source,
+        table: &'a [Chunk],
+        pages: &'a [u8],
+        wanted: &[Range<u64>],
+    ) -> Result<Supply<'a>> {
+        Ok(match source {
             Source::Local(file) => Supply::Ranges(file),
-            Source::Ranges(bytes) => Supply::Ranges(&**bytes),
+            Source::Ranges(bytes) => {
+                let source = &**bytes;
+                match source.in_order(wanted)? {
+                    Some(bytes) => Supply::Wanted(Wanted { bytes, source }),
+                    None => Supply::Ranges(source),
+                }
+            }
             Source::Stream(stream) => {
                 Supply::Stream(Tape { stream, table, pages, next: 0, skipped: Vec::new() })
             }
-        }
+        })
     }
 
     /// After the last span: a stream must end where the signed table ends.
     pub(super) fn finish(&mut self) -> Result<()> {
         match self {
-            Supply::Ranges(_) => Ok(()),
+            Supply::Ranges(_) | Supply::Wanted(_) => Ok(()),
             Supply::Stream(tape) => tape.finish(),
         }
     }
@@ -58,6 +80,8 @@ pub(super) struct Feed<'a, 's> {
     work: &'a Work,
     /// The payload's first chunk in the artifact's table.
     first_chunk: usize,
+    /// For each span: how many before it are fetched.
+    ranks: Vec<usize>,
     /// The next strand to be handed out.
     strand: AtomicUsize,
     queue: Mutex<Queue<'s>>,
@@ -65,7 +89,7 @@ pub(super) struct Feed<'a, 's> {
 }
 
 struct Queue<'a> {
-    /// The span that a stream brings next.
+    /// Which of the fetched spans comes next, where they come in order.
     turn: usize,
     closed: bool,
     supply: Supply<'a>,
@@ -74,7 +98,13 @@ struct Queue<'a> {
 impl<'a, 's> Feed<'a, 's> {
     pub(super) fn new(work: &'a Work, first_chunk: usize, supply: Supply<'s>) -> Feed<'a, 's> {
         let queue = Mutex::new(Queue { turn: 0, closed: false, supply });
-        Feed { work, first_chunk, strand: AtomicUsize::new(0), queue, turned: Condvar::new() }
+        let mut fetched = 0;
+        let ranks = work.spans.iter().map(|span| {
+            fetched += usize::from(!span.copied);
+            fetched - usize::from(!span.copied)
+        });
+        let (ranks, strand) = (ranks.collect(), AtomicUsize::new(0));
+        Feed { work, first_chunk, ranks, strand, queue, turned: Condvar::new() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<'s>> {
@@ -87,7 +117,8 @@ impl<'a, 's> Feed<'a, 's> {
     }
 
     /// A span with its stored bytes in `stored`, where it is fetched; `None` when nobody wants more.
-    /// A stream is read in the order of the spans: each waits for its turn, and has its buffer by then.
+    /// What comes in order is read in the order of the spans: each waits for its turn, and has its buffer by
+    /// then.
     pub(super) fn take(
         &self,
         index: usize,
@@ -99,26 +130,37 @@ impl<'a, 's> Feed<'a, 's> {
             return Ok(None);
         };
         let mut queue = self.queue();
-        if let Supply::Ranges(bytes) = queue.supply {
-            drop(queue);
-            if !span.copied {
-                spare::resize(stored, small(span.stored.end - span.stored.start))?;
-                bytes.read_at(span.stored.start, stored)?;
-            }
-            return Ok(Some(Ticket { index, span, plain, source: Some(bytes) }));
+        let source = match &queue.supply {
+            Supply::Ranges(source) => Some(*source),
+            Supply::Wanted(wanted) => Some(wanted.source),
+            Supply::Stream(_) => None,
+        };
+        if span.copied {
+            return Ok(Some(Ticket { index, span, plain, source }));
         }
         spare::resize(stored, small(span.stored.end - span.stored.start))?;
-        let waiting = |queue: &mut Queue| queue.turn != index && !queue.closed;
+        if let Supply::Ranges(bytes) = queue.supply {
+            drop(queue);
+            bytes.read_at(span.stored.start, stored)?;
+            return Ok(Some(Ticket { index, span, plain, source }));
+        }
+        let rank = self.ranks[index];
+        let waiting = |queue: &mut Queue| queue.turn != rank && !queue.closed;
         queue = self.turned.wait_while(queue, waiting).unwrap_or_else(PoisonError::into_inner);
         if queue.closed {
             return Ok(None);
         }
-        if let Supply::Stream(tape) = &mut queue.supply {
-            tape.read(self.first_chunk + span.chunks.start, span.chunks.len(), stored)?;
+        let first = self.first_chunk + span.chunks.start;
+        match &mut queue.supply {
+            Supply::Ranges(_) => {}
+            Supply::Wanted(wanted) => {
+                wanted.bytes.read_exact(stored).map_err(|e| lost(first, &e))?;
+            }
+            Supply::Stream(tape) => tape.read(first, span.chunks.len(), stored)?,
         }
         queue.turn += 1;
         self.turned.notify_all();
-        Ok(Some(Ticket { index, span, plain, source: None }))
+        Ok(Some(Ticket { index, span, plain, source }))
     }
 
     /// Nobody waits for a turn any more.
@@ -200,7 +242,7 @@ impl Tape<'_> {
 }
 
 /// A stream that ended too early has lost its sender, as one that failed has: both may bring the
-/// rest the next time.
+/// rest the next time. What knows why it failed says so itself.
 fn lost(chunk: usize, error: &std::io::Error) -> Failure {
     if let Some(own) = error.get_ref().and_then(|e| e.downcast_ref::<Failure>()) {
         return Failure::new(own.code(), format!("chunk {chunk}: {}", own.detail()));

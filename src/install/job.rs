@@ -1,6 +1,8 @@
 //! From what is asked to what is written: look at the slot first, then decide, then write.
 
 use super::check::{check_chunks, check_length};
+use super::copies::{CopiedFrom, find_copies};
+use super::forecast::sums;
 use super::origin::Origin;
 use super::part::PartOrder;
 use super::plan::{PartPlan, Plan};
@@ -10,7 +12,7 @@ use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use crate::artifact::Release;
 use crate::disk::BlockDevice;
-use crate::event::{Phase, Sink};
+use crate::event::{Forecast, Phase, Sink};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
 use crate::slot::record::{PAYLOAD_MAX, encode_record};
 use crate::slot::{Inactive, OpenPart};
@@ -31,6 +33,8 @@ pub struct Job<'a> {
     pub target: &'a Inactive,
     /// Whether to look for chunks that stand there already.
     pub reuse: Reuse,
+    /// A slot that has chunks of the release perhaps: what is dear to fetch is copied from it.
+    pub other: Option<CopiedFrom<'a>>,
     /// Where progress goes.
     pub sink: &'a dyn Sink,
 }
@@ -47,15 +51,18 @@ pub struct Prepared<'a> {
 impl<'a> Job<'a> {
     /// Looks at what the slot holds. Changes nothing.
     pub fn prepare(self) -> Result<Prepared<'a>> {
-        let Job { release, plan, source, target, reuse, sink } = self;
+        let Job { release, plan, source, target, reuse, other, sink } = self;
         let mut parts = parts(release, plan, target.parts())?;
         if let Some(bytes) = source.ranges() {
             check_length(bytes, release)?;
         }
         find_standing(&mut parts, &reuse, sink)
             .map_err(|f| f.at(format_args!("slot {}", target.id())))?;
-        if let Source::Stream(_) = source {
-            parts.iter_mut().for_each(PartOrder::fetch_copies);
+        // What comes as a stream brings all of it anyway, and a file at hand is as near as the slot.
+        if let Some(other) = other
+            && source.ranges().is_some_and(|bytes| bytes.is_dear())
+        {
+            find_copies(&mut parts, other);
         }
         let mut payloads: Vec<usize> = plan.parts.iter().map(|part| part.payload).collect();
         payloads.sort_unstable();
@@ -64,6 +71,24 @@ impl<'a> Job<'a> {
         let order = Order { table, pages, parts, record };
         Ok(Prepared { order, source, slot: target.id(), sink })
     }
+}
+
+/// What a job would do for this slot, whose parts are opened for reading: what is said to stand is hashed,
+/// what is said to be copied is not.
+pub fn forecast(
+    release: &Release,
+    plan: &Plan,
+    target: &[OpenPart],
+    reuse: &Reuse,
+    other: Option<CopiedFrom>,
+    sink: &dyn Sink,
+) -> Result<Forecast> {
+    let mut parts = parts(release, plan, target)?;
+    find_standing(&mut parts, reuse, sink)?;
+    if let Some(other) = other {
+        find_copies(&mut parts, other);
+    }
+    Ok(sums(&parts))
 }
 
 /// The parts as planned, each on its partition. The plan was made for this slot and this release.
@@ -93,6 +118,11 @@ fn parts<'a>(
 }
 
 impl Prepared<'_> {
+    /// Where the bytes come from, as far as it is known before they are asked for.
+    pub fn forecast(&self) -> Forecast {
+        sums(&self.order.parts)
+    }
+
     /// Checks the stored bytes of every missing chunk against their signed hashes, where the
     /// source is not dear to read twice: what [`super::check_file`] is to a first installation
     /// (DESIGN 9.16), for one that goes on.

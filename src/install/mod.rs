@@ -9,7 +9,9 @@
 
 mod buffers;
 mod check;
+mod copies;
 mod feed;
+mod forecast;
 mod held;
 mod job;
 mod lay;
@@ -23,6 +25,7 @@ mod progress;
 mod readers;
 mod reuse;
 mod spans;
+mod traffic;
 mod verdict;
 mod write;
 
@@ -37,7 +40,9 @@ fn small(len: u64) -> usize {
 }
 
 pub use check::{Depth, check_file, check_length, image_head};
-pub use job::{Job, Prepared, write_slot};
+pub use copies::CopiedFrom;
+pub use forecast::Via;
+pub use job::{Job, Prepared, forecast, write_slot};
 pub use origin::Origin;
 pub use plan::{PartPlan, Plan, Target, plan};
 pub use reuse::Reuse;

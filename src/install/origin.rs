@@ -46,10 +46,3 @@ pub(super) struct Other<'a> {
     pub(super) slot: SlotId,
     pub(super) device: &'a dyn BlockDevice,
 }
-
-/// The same origins without copies: what comes in order, once, brings all of it anyway, and what has
-/// passed cannot be asked for again.
-pub(super) fn without_copies(origins: &[Origin]) -> Vec<Origin> {
-    let fetched = |o: &Origin| if o.is_copy() { Origin::Fetch } else { *o };
-    origins.iter().map(fetched).collect()
-}

@@ -1,6 +1,6 @@
 //! What is written to one part of a slot.
 
-use super::origin::{Origin, Other, without_copies};
+use super::origin::{Origin, Other};
 use super::spans::Places;
 use crate::disk::BlockDevice;
 use crate::model::{Failure, Identifier};
@@ -30,9 +30,15 @@ impl<'a> PartOrder<'a> {
         PartOrder { name, device, first_chunk, places, origins, other: None }
     }
 
-    /// The same without copies: see [`without_copies`].
-    pub(super) fn fetch_copies(&mut self) {
-        self.origins = without_copies(&self.origins);
+    /// Image bytes that stand already.
+    pub(super) fn kept(&self) -> u64 {
+        self.sum(|origin| origin == Origin::Stands)
+    }
+
+    /// Image bytes of the chunks whose origin is one of these.
+    pub(super) fn sum(&self, of: impl Fn(Origin) -> bool) -> u64 {
+        let chunks = self.places.chunks.iter().zip(&self.origins);
+        chunks.filter(|(_, o)| of(**o)).map(|(c, _)| u64::from(c.plain_len)).sum()
     }
 
     /// A failure of this part, named where a slot has several.

@@ -20,6 +20,7 @@ use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
 use super::small;
 use super::spans::{Places, SPAN_MAX, Span, Work};
+use super::traffic::Traffic;
 use crate::artifact::Decoder;
 use crate::disk::BlockDevice;
 use crate::model::{Digest, Failure, ReasonCode, Result};
@@ -27,7 +28,6 @@ use crate::source::Fetch;
 use crate::sys::{AlignedBuf, spare, stop};
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 /// The most plain buffers.
@@ -74,8 +74,7 @@ pub(super) struct Pipeline<'a> {
     pub(super) progress: &'a Progress<'a>,
     pub(super) origins: &'a [Origin],
     pub(super) other: Option<Other<'a>>,
-    /// Stored bytes that were used.
-    pub(super) fetched: AtomicU64,
+    pub(super) traffic: &'a Traffic,
 }
 
 impl<'a> Pipeline<'a> {
@@ -151,6 +150,7 @@ impl<'a> Pipeline<'a> {
             buffers.give(ready.buffer);
             line.written(ready.index);
             let image = &self.work.spans[ready.index].image;
+            self.traffic.write(image.end - image.start);
             self.progress.add(image.end - image.start);
         }
         Ok(())
@@ -160,24 +160,30 @@ impl<'a> Pipeline<'a> {
     fn bring(&self, hands: &mut Hands<'a>, ticket: &mut Ticket<'_, '_>) -> Result<()> {
         let span = ticket.span;
         let lead = lead(self.device, span);
-        let (mut at, mut used) = (lead, 0);
+        let all = lead + small(span.image.end - span.image.start);
+        let own = &mut ticket.plain[lead..all];
+        // Those of a copied span that are not right are asked for together.
+        let mut missing = Vec::new();
+        if span.copied {
+            missing = span.chunks.clone().filter(|i| !self.copied(hands, span, *i, own)).collect();
+            self.fetch(hands, &missing, ticket.source)?;
+        }
+        let (mut missing, mut used) = (missing.into_iter().peekable(), 0);
         for index in span.chunks.clone() {
             let chunk = &self.places.chunks[index];
-            let len = chunk.stored_len as usize;
-            let (before, rest) = ticket.plain.split_at_mut(at);
-            let (before, plain) = (&before[lead..], &mut rest[..chunk.plain_len as usize]);
-            if !span.copied {
-                self.decode(hands, (span, index), used..used + len, before, plain)?;
-                used += len;
-            } else if !self.copied(hands, index, plain) {
-                self.fetch(hands, index, ticket.source)?;
-                self.decode(hands, (span, index), 0..len, before, plain)?;
+            let (before, rest) = own.split_at_mut(self.within(span, index).start);
+            let plain = &mut rest[..chunk.plain_len as usize];
+            if !span.copied || missing.next_if_eq(&index).is_some() {
+                let stored = used..used + chunk.stored_len as usize;
+                used = stored.end;
+                self.decode(hands, (span, index), stored, before, plain)?;
+            } else {
+                self.traffic.copy(u64::from(chunk.plain_len));
             }
             self.readers.remember(index, plain);
-            at += chunk.plain_len as usize;
         }
         if span.keep_from < span.chunks.end {
-            let all = &ticket.plain[lead..at];
+            let all = &ticket.plain[lead..all];
             self.hold(hands, span, span.keep_from..span.chunks.end, all)?;
         }
         Ok(())
@@ -193,7 +199,7 @@ impl<'a> Pipeline<'a> {
         before: &[u8],
         plain: &mut [u8],
     ) -> Result<()> {
-        self.fetched.fetch_add(stored.len() as u64, Ordering::Relaxed);
+        self.traffic.use_stored(stored.len() as u64);
         let chunk = &self.places.chunks[index];
         let context = match self.places.context(index) {
             None => &[][..],
@@ -246,20 +252,36 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Asks the artifact for one chunk.
-    fn fetch(&self, hands: &mut Hands, index: usize, source: Option<&dyn Fetch>) -> Result<()> {
-        let Some(source) = source else {
-            let detail = format!("chunk {index} was to be copied while a stream is read");
-            return Err(Failure::new(ReasonCode::Internal, detail));
-        };
-        let bytes = self.places.stored(&(index..index + 1));
-        spare::resize(&mut hands.stored, small(bytes.end - bytes.start))?;
-        source.read_at(bytes.start, &mut hands.stored)
+    /// Where a chunk lies among the plain bytes of its span.
+    fn within(&self, span: &Span, index: usize) -> Range<usize> {
+        let image = self.places.of(index);
+        small(image.start - span.image.start)..small(image.end - span.image.start)
     }
 
-    /// Copies a chunk, and says whether it is the one that was signed. A medium that fails there has
-    /// no say: the artifact has every chunk.
-    fn copied(&self, hands: &mut Hands<'a>, index: usize, plain: &mut [u8]) -> bool {
+    /// Asks the artifact for the stored bytes of these chunks, in one question.
+    fn fetch(&self, hands: &mut Hands, chunks: &[usize], source: Option<&dyn Fetch>) -> Result<()> {
+        let Some(first) = chunks.first() else { return Ok(()) };
+        let Some(source) = source else {
+            let detail = format!("chunk {first} was to be copied while a stream is read");
+            return Err(Failure::new(ReasonCode::Internal, detail));
+        };
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for index in chunks {
+            let bytes = self.places.stored(&(*index..index + 1));
+            match ranges.last_mut() {
+                Some(last) if last.end == bytes.start => last.end = bytes.end,
+                _ => ranges.push(bytes),
+            }
+        }
+        let len = ranges.iter().map(|bytes| bytes.end - bytes.start).sum();
+        spare::resize(&mut hands.stored, small(len))?;
+        source.read_ranges(&ranges, &mut hands.stored)
+    }
+
+    /// Copies a chunk into the plain bytes of its span, and says whether it is the one that was signed. A
+    /// medium that fails there has no say: the artifact has every chunk.
+    fn copied(&self, hands: &mut Hands<'a>, span: &Span, index: usize, own: &mut [u8]) -> bool {
+        let plain = &mut own[self.within(span, index)];
         let (Origin::CopyFrom { slot, at }, Some(other)) = (self.origins[index], self.other) else {
             return false;
         };

@@ -1,6 +1,7 @@
 //! Progress of one phase, at most twenty times a second.
 
-use crate::event::{Event, Phase, Sink};
+use super::traffic::Traffic;
+use crate::event::{Event, Moved, Phase, Sink};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,13 +15,21 @@ pub(super) struct Progress<'a> {
     total: u64,
     done: AtomicU64,
     last: Mutex<Instant>,
+    /// What moves meanwhile, where something does.
+    traffic: Option<&'a Traffic>,
 }
 
 impl<'a> Progress<'a> {
     /// Announces the phase.
     pub(super) fn start(sink: &'a dyn Sink, phase: Phase, total: u64) -> Progress<'a> {
         sink.emit(&Event::PhaseStarted { phase, total });
-        Progress { sink, phase, total, done: AtomicU64::new(0), last: Mutex::new(Instant::now()) }
+        let last = Mutex::new(Instant::now());
+        Progress { sink, phase, total, done: AtomicU64::new(0), last, traffic: None }
+    }
+
+    /// Announces the writing.
+    pub(super) fn of(sink: &'a dyn Sink, total: u64, traffic: &'a Traffic) -> Progress<'a> {
+        Progress { traffic: Some(traffic), ..Progress::start(sink, Phase::Write, total) }
     }
 
     /// `bytes` more are behind us.
@@ -29,12 +38,19 @@ impl<'a> Progress<'a> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.elapsed() >= INTERVAL {
             *last = Instant::now();
-            self.sink.emit(&Event::Progress { phase: self.phase, done, total: self.total });
+            let (phase, total, moved) = (self.phase, self.total, self.moved());
+            self.sink.emit(&Event::Progress { phase, done, total, moved });
         }
+    }
+
+    fn moved(&self) -> Option<Moved> {
+        self.traffic.map(Traffic::moved)
     }
 
     /// The phase ended well.
     pub(super) fn end(self) {
-        self.sink.emit(&Event::PhaseEnded { phase: self.phase, done: self.done.into_inner() });
+        let moved = self.moved();
+        let (phase, done) = (self.phase, self.done.into_inner());
+        self.sink.emit(&Event::PhaseEnded { phase, done, moved });
     }
 }

@@ -223,7 +223,6 @@ fn tie(places: &Places, work: &mut Work) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::install::origin::without_copies;
     use crate::model::{Digest, SlotId};
 
     fn chunk(plain_len: u32, codec: Codec) -> Chunk {
@@ -274,7 +273,6 @@ mod tests {
         let spans = work(&Places::new(&chunks, 0), &origins).spans;
         let found: Vec<_> = spans.iter().map(|s| (s.chunks.clone(), s.copied)).collect();
         assert_eq!(found, [(0..2, false), (2..4, true), (4..6, false)]);
-        assert!(without_copies(&origins).iter().all(|o| *o == Origin::Fetch));
     }
 
     #[test]

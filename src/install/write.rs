@@ -9,6 +9,7 @@ use super::pipeline::{self, Pipeline};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
 use super::spans::{Work, work};
+use super::traffic::Traffic;
 use super::{FIRST_BLOCK, FIRST_LEN, small};
 use crate::artifact::Chunk;
 use crate::disk::BlockDevice;
@@ -18,7 +19,7 @@ use crate::slot::record::{RECORD_LEN, record_offset};
 use crate::source::Source;
 use crate::sys::{AlignedBuf, spare};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::AtomicU64;
+use std::ops::Range;
 
 /// What was done, in bytes of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Report {
     pub kept: u64,
     /// Made to read as zeros, or found to.
     pub zeroed: u64,
+    /// Copied from the slot that runs, and verified.
+    #[serde(default)]
+    pub copied: u64,
     /// Stored bytes used from the artifact.
     pub fetched: u64,
 }
@@ -61,9 +65,17 @@ impl Order<'_> {
         // after the other; what stays of each is its first 128 KiB.
         let most = works.iter().map(pipeline::memory).max().unwrap_or(0);
         spare::room(most + self.parts.len() * small(FIRST_LEN))?;
+        let wanted: Vec<Range<u64>> = self
+            .in_table_order()
+            .flat_map(|index| &works[index].spans)
+            .filter(|span| !span.copied)
+            .map(|span| span.stored.clone())
+            .collect();
+        let to_fetch = wanted.iter().map(|stored| stored.end - stored.start).sum();
+        let traffic = Traffic::new(&source, &self.parts, to_fetch);
+        let supply = Supply::new(&mut source, self.table, self.pages, &wanted)?;
         self.destroy()?;
-        let supply = Supply::new(&mut source, self.table, self.pages);
-        let done = self.write_rest(supply, &works, sink).and_then(|(firsts, report)| {
+        let done = self.write_rest(supply, &works, &traffic, sink).and_then(|(firsts, report)| {
             self.finish(&firsts, sink)?;
             Ok(report)
         });
@@ -76,36 +88,42 @@ impl Order<'_> {
         &self,
         mut supply: Supply,
         works: &[Work],
+        traffic: &Traffic,
         sink: &dyn Sink,
     ) -> Result<(Vec<AlignedBuf>, Report)> {
         let len = |r: &std::ops::Range<u64>| r.end - r.start;
         let carried = works.iter().flat_map(|w| &w.spans).map(|s| len(&s.image)).sum();
         let zeroed: u64 = works.iter().flat_map(|w| &w.zeros).map(len).sum();
         let image = self.parts.iter().map(|p| p.places.len()).sum();
-        let progress = Progress::start(sink, Phase::Write, carried);
-        let (mut firsts, mut fetched) = (Vec::new(), 0);
-        // A stream brings the parts in the artifact's order.
-        let mut order: Vec<usize> = (0..self.parts.len()).collect();
-        order.sort_by_key(|index| self.parts[*index].first_chunk);
-        for index in order {
+        let progress = Progress::of(sink, carried, traffic);
+        let mut firsts = Vec::new();
+        for index in self.in_table_order() {
             let part = &self.parts[index];
-            let written = write_part(part, &works[index], supply, &progress);
-            let written = written.map_err(part.place(self.parts.len()))?;
-            firsts.push((index, written.first));
-            fetched += written.fetched;
-            supply = written.supply;
+            let written = write_part(part, &works[index], supply, &progress, traffic);
+            let (first, rest) = written.map_err(part.place(self.parts.len()))?;
+            firsts.push((index, first));
+            supply = rest;
         }
         supply.finish()?;
         progress.end();
         firsts.sort_by_key(|(index, _)| *index);
+        let (fetched, copied) = traffic.totals();
         let report = Report {
             image,
             written: carried + self.record.len() as u64,
             kept: image - carried - zeroed,
             zeroed,
+            copied,
             fetched,
         };
         Ok((firsts.into_iter().map(|(_, first)| first).collect(), report))
+    }
+
+    /// The parts in the artifact's order: what comes in order brings them so.
+    fn in_table_order(&self) -> impl Iterator<Item = usize> {
+        let mut order: Vec<usize> = (0..self.parts.len()).collect();
+        order.sort_by_key(|index| self.parts[*index].first_chunk);
+        order.into_iter()
     }
 
     /// The last phase: what makes the slot bootable, then what says what it is. The first part comes
@@ -156,20 +174,14 @@ impl Order<'_> {
     }
 }
 
-/// A part that is written but for its first 128 KiB, which come along.
-struct Written<'a> {
-    first: AlignedBuf,
-    supply: Supply<'a>,
-    /// Stored bytes used.
-    fetched: u64,
-}
-
+/// Writes a part but for its first 128 KiB, which it returns, with the supply for the next one.
 fn write_part<'s>(
     part: &PartOrder,
     work: &Work,
     supply: Supply<'s>,
     progress: &Progress,
-) -> Result<Written<'s>> {
+    traffic: &Traffic,
+) -> Result<(AlignedBuf, Supply<'s>)> {
     // A chunk that stands shares a block with its neighbour: if that was written, so was its edge.
     let fresh = |i: usize| part.origins.get(i).is_some_and(|o| *o != Origin::Stands);
     let suspect = |i: usize| fresh(i) || fresh(i + 1) || (i > 0 && fresh(i - 1));
@@ -184,10 +196,9 @@ fn write_part<'s>(
         progress,
         origins: &part.origins,
         other: part.other,
-        fetched: AtomicU64::new(0),
+        traffic,
     };
-    let (first, supply) = pipeline.run(part.first_chunk, supply)?;
-    Ok(Written { first, supply, fetched: pipeline.fetched.into_inner() })
+    pipeline.run(part.first_chunk, supply)
 }
 
 /// Where a record may lie in a part that carries none now; `None` where the image reaches so far, or

@@ -148,7 +148,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
 /// The same artifact goes on where it stopped, and is a whole system then.
 pub(crate) fn kept_and_installs(bench: &Bench, artifact: &str) {
     let said = bench.surefoot(&["install", artifact, "--json"]).ok().json();
-    let kept = said["written"]["kept"].as_u64().unwrap();
+    let kept = said["report"]["kept"].as_u64().unwrap();
     assert!(kept > 1 << 20, "it goes on where it stopped: {said}");
     assert_eq!(bench.reboot(&[]), "b");
     bench.surefoot(&["commit"]).ok();

@@ -91,7 +91,9 @@ fn progress_is_told_in_order_and_comes_to_its_total() {
         match event {
             Event::PhaseStarted { phase, total } => totals.push((phase, total)),
             Event::Progress { done, total, .. } => assert!(done <= total),
-            Event::PhaseEnded { phase, done } => assert_eq!(totals.last(), Some(&(phase, done))),
+            Event::PhaseEnded { phase, done, .. } => {
+                assert_eq!(totals.last(), Some(&(phase, done)))
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -326,6 +326,8 @@ impl Device {
         let copies = vec![settled, settled];
         let target = Inactive::prove(&disk, &layout, SlotId::A, &EnvClaims { copies })?;
         let plan = plan(release, &self.target, layout.parts(SlotId::B))?;
-        act(Job { release, plan: &plan, source: input, target: &target, reuse, sink })
+        let plan = &plan;
+        let other = None;
+        act(Job { release, plan, source: input, target: &target, reuse, other, sink })
     }
 }

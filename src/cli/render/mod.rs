@@ -6,7 +6,7 @@ mod update;
 
 use crate::cli::json;
 use crate::config::Loaded;
-use crate::event::Event;
+use crate::event::{Event, Forecast};
 use crate::model::{Failure, printable};
 use crate::request::{Numbered, Response};
 use std::fmt::Write;
@@ -53,10 +53,18 @@ pub(super) fn failure_json(failure: &Failure) -> String {
     json::text(&failure.document())
 }
 
+/// What an installation over a network is about to do.
+pub(super) fn forecast(forecast: &Forecast, json: bool) -> String {
+    match json {
+        true => json::text(&Event::Planned { forecast: *forecast }),
+        false => update::forecast(forecast),
+    }
+}
+
 /// One event on one line.
 pub(super) fn event(told: &Numbered) -> String {
     let line = match &told.event {
-        Event::Progress { phase, done, total } => {
+        Event::Progress { phase, done, total, .. } => {
             let percent = if *total == 0 { 100 } else { done * 100 / total };
             format!("{} {percent} %", phase.doing())
         }

@@ -2,26 +2,54 @@
 
 use super::finding::findings;
 use crate::device::{Installed, Judgement};
+use crate::event::Forecast;
 use crate::install::SlotVerdict;
 use crate::model::{ByteLen, Identifier, SlotId};
 
 pub(super) fn installed(installed: &Installed) -> String {
     match installed {
         Installed::Done(done) => format!("{}\n", done.text),
-        Installed::Plan { slot, plan, findings: known, .. } => format!(
+        Installed::Plan { slot, plan, forecast: foreseen, findings: known, .. } => format!(
             "Would install {} (counter {}) into slot {slot}:\n  \
              {} to read from the artifact in {} chunks\n  \
              {} to write and read back, {} of zeros to make sure of\n\
-             Nothing was touched.\n{}",
+             {}Nothing was touched.\n{}",
             plan.version,
             plan.release_counter,
             ByteLen(plan.stored),
             plan.chunks,
             ByteLen(plan.carried),
             ByteLen(plan.image.saturating_sub(plan.carried)),
+            foreseen.as_ref().map_or_else(String::new, forecast),
             findings(known),
         ),
     }
+}
+
+/// Where the bytes of an installation over a network come from.
+pub(super) fn forecast(forecast: &Forecast) -> String {
+    let time = match (forecast.seconds, forecast.rate) {
+        (Some(seconds), Some(rate)) => format!(
+            "  about {}:{:02} at {}/s, as the first {} came\n",
+            seconds / 60,
+            seconds % 60,
+            ByteLen(rate),
+            ByteLen(forecast.fetched),
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "Bytes of the image:\n  \
+         {} stand in the slot\n  \
+         {} are copied from the slot that runs\n  \
+         {} are zeros\n  \
+         {} are fetched: {} over the network\n{time}",
+        ByteLen(forecast.stands),
+        ByteLen(forecast.copied),
+        ByteLen(forecast.zeros),
+        ByteLen(forecast.fetch),
+        ByteLen(forecast.to_fetch),
+    )
 }
 
 pub(super) fn judgement(judgement: &Judgement) -> String {

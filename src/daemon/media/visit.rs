@@ -242,7 +242,7 @@ struct Following<'a> {
 
 impl Sink for Following<'_> {
     fn emit(&self, event: &Event) {
-        if let Event::Progress { phase, done, total } = event {
+        if let Event::Progress { phase, done, total, .. } = event {
             let text = format!("{} {}", phase.doing(), self.name);
             self.board.percent(phase.of_the_whole(*done, *total), &text);
         }

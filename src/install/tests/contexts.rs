@@ -12,7 +12,7 @@ use crate::install::spans::{Places, work};
 use crate::model::Digest;
 
 /// `count` chunks of `len` bytes, each with all of up to `back` before it as context.
-fn chain(count: usize, len: usize, back: usize) -> Fixture {
+pub(super) fn chain(count: usize, len: usize, back: usize) -> Fixture {
     let mut fixture = Fixture::of_noise(91, count, len);
     (fixture.chunks, fixture.payload) = (Vec::new(), Vec::new());
     let image = &mut fixture.image;

@@ -3,6 +3,7 @@
 mod contexts;
 mod copies;
 mod cuts;
+mod far;
 mod faults;
 mod golden;
 mod parts;
@@ -168,9 +169,6 @@ impl Fixture {
 /// Compares and writes, as a job does.
 pub(super) fn carry_out(mut order: Order, input: Source, reuse: &Reuse) -> Result<Report> {
     find_standing(&mut order.parts, reuse, &Nowhere)?;
-    if let Source::Stream(_) = input {
-        order.parts.iter_mut().for_each(PartOrder::fetch_copies);
-    }
     order.carry_out(input, &Nowhere)
 }
 

@@ -1,0 +1,64 @@
+//! An artifact that is far away, and what of it is near: in the slot that runs.
+
+use super::answer::Cost;
+use super::world::World;
+use crate::artifact::Installed;
+use crate::event::Forecast;
+use crate::install::{CopiedFrom, Report, Via};
+use crate::model::SlotId;
+use crate::slot::OpenPart;
+use crate::source::{Fetch, Source};
+use crate::trust::Verified;
+use std::sync::Arc;
+
+/// The source, where reading it costs time or money that counts; `None` where it can be read twice, or only
+/// as it comes.
+pub(super) fn distance(source: &Source) -> Option<Arc<dyn Fetch>> {
+    match source {
+        Source::Ranges(bytes) if bytes.is_dear() => Some(Arc::clone(bytes)),
+        _ => None,
+    }
+}
+
+/// The slot that runs, as its signed record describes it; it is only read.
+pub(super) struct Near {
+    slot: SlotId,
+    parts: Vec<OpenPart>,
+    installed: Verified<Installed>,
+}
+
+impl Near {
+    /// `None` where it cannot be read, or has no record that is accepted: then everything is fetched.
+    pub(super) fn of(world: &World, slot: SlotId) -> Option<Near> {
+        let (installed, parts) = (world.installed(slot)?, world.parts(slot).ok()?);
+        Some(Near { slot, parts, installed })
+    }
+
+    /// As the installation takes it.
+    pub(super) fn copied_from(&self) -> CopiedFrom<'_> {
+        CopiedFrom { slot: self.slot, parts: &self.parts, installed: &self.installed }
+    }
+}
+
+impl Cost {
+    /// Of an installation that wrote this, or found everything written already.
+    pub(super) fn of(report: Option<&Report>, far: Option<&dyn Fetch>) -> Cost {
+        let used = report.map_or(0, |report| report.fetched);
+        Cost {
+            fetched: far.map_or(used, |far| used.max(far.received())),
+            reused: report.map_or(0, |report| report.kept + report.copied),
+            written: report.map_or(0, |report| report.written),
+            via: if far.is_some() { Via::Adaptive } else { Via::Full },
+        }
+    }
+
+    /// Of one that is only foreseen: the bytes of the answers so far are counted.
+    pub(super) fn foreseen(forecast: &Forecast, far: bool) -> Cost {
+        Cost {
+            fetched: forecast.fetched + forecast.to_fetch,
+            reused: forecast.stands + forecast.copied,
+            written: forecast.copied + forecast.fetch + crate::slot::record::RECORD_LEN,
+            via: if far { Via::Adaptive } else { Via::Full },
+        }
+    }
+}
