@@ -10,6 +10,7 @@ mod uboot_bench;
 mod corpus;
 use common::{kept, media, skip};
 
+mod adaptive;
 mod artifact;
 mod bad_input;
 mod block_devices;

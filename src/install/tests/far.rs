@@ -2,13 +2,14 @@
 //! for once more, in every mixture.
 
 use super::contexts::chain;
-use super::{Dice, Fixture};
+use super::{Dice, Fixture, offers_something};
 use crate::disk::BlockDevice;
-use crate::disk::fake::FakeDevice;
+use crate::disk::fake::{FakeDevice, Survivors};
 use crate::event::Nowhere;
 use crate::install::Reuse;
 use crate::install::origin::{Origin, Other};
 use crate::install::pipeline::memory;
+use crate::install::reuse::find_standing;
 use crate::install::spans::{Places, work};
 use crate::install::write::Report;
 use crate::model::{Failure, ReasonCode, Result, SlotId};
@@ -155,6 +156,19 @@ impl World {
         order.carry_out(Source::Ranges(Arc::clone(source) as _), &Nowhere)
     }
 
+    /// Goes on after a cut, as a job does: what stands is found anew, and so is what can be copied.
+    fn resume(&self, device: &dyn BlockDevice, source: &Arc<Far>) -> Result<Report> {
+        let mut order = self.fixture.order(device);
+        order.parts[0].other = Some(Other { slot: SlotId::A, device: &self.other });
+        find_standing(&mut order.parts, &Reuse::Resume, &Nowhere)?;
+        for (origin, before) in order.parts[0].origins.iter_mut().zip(&self.origins) {
+            if *origin == Origin::Fetch && before.is_copy() {
+                *origin = *before;
+            }
+        }
+        order.carry_out(Source::Ranges(Arc::clone(source) as _), &Nowhere)
+    }
+
     fn far(&self) -> Far {
         Far { bytes: self.fixture.payload.clone(), ..Far::default() }
     }
@@ -268,9 +282,36 @@ fn a_connection_that_is_lost_ends_the_writing_with_its_own_reason() {
         let failure = world.write(&device, &Arc::new(far)).unwrap_err();
         assert_eq!(failure.code(), ReasonCode::SourceLost);
         assert!(failure.detail().contains("the connection is lost"), "{failure}");
-        assert!(!super::offers_something(&device.contents()));
+        assert!(!offers_something(&device.contents()));
         let (again, far) = (FakeDevice::new(device.contents()), Arc::new(world.far()));
         world.fixture.write(&again, Source::Ranges(far), Reuse::Resume).unwrap();
         assert!(world.fixture.is_complete(&again.medium()));
     }
+}
+
+#[test]
+fn a_power_cut_at_any_write_is_gone_on_with_and_nothing_that_stands_comes_again() {
+    let world = world(Fixture::new(14, 4 << 20, 60 << 10), 13, Held::Mixed);
+    let whole = FakeDevice::new(world.target.clone());
+    world.write(&whole, &Arc::new(world.far())).unwrap();
+    let writes = whole.counts().writes;
+    assert!(writes > 10, "{writes}");
+    let mut spared = 0;
+    for nth in 1..=writes {
+        for torn in [0, 700] {
+            let device = FakeDevice::new(world.target.clone());
+            device.cut_at_write(nth, torn);
+            assert!(world.write(&device, &Arc::new(world.far())).is_err());
+            device.power_on(Survivors::Some(nth));
+            let half = nth > 2 && nth + 1 < writes;
+            assert!(!half || !offers_something(&device.medium()), "write {nth}");
+            let far = Arc::new(world.far());
+            let report = world.resume(&device, &far).unwrap();
+            assert!(world.fixture.is_complete(&device.medium()), "write {nth}");
+            assert_eq!(far.received(), report.fetched, "write {nth}");
+            assert!(far.received() <= world.needed, "write {nth}");
+            spared += world.needed - far.received();
+        }
+    }
+    assert!(spared > 0, "what was written before a cut is never found again");
 }
