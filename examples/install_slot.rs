@@ -103,6 +103,7 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
         source: Source::Local(file),
         target: &target,
         reuse,
+        other: None,
         sink: &Nowhere,
     })?;
     println!("written after {:?}: {report:?}", start.elapsed());

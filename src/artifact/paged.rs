@@ -32,15 +32,15 @@ pub fn read_head_by_pages(
     known: &[&Installed],
 ) -> Result<Unverified> {
     let mut input = Input { len, read, first: Vec::new() };
-    input.first = input.get(&[0..len.min(FIRST)], "header")?;
+    input.first = input.get(0..len.min(FIRST), "header")?;
     let (header, fields, records) = read_header(&mut input.first.as_slice())?;
     let start = header.len() as u64;
     let body = start..start + u64::from(fields.body_len);
-    let body = input.get(&[body], "manifest")?;
+    let body = input.get(body, "manifest")?;
     let front = Front { header, fields, records, body };
     let table = match front.table_from_pages(&input, trust, known)? {
         Some(table) => table,
-        None => input.get(&[front.table()], "chunk table")?,
+        None => input.get(front.table(), "chunk table")?,
     };
     let Front { header, records, body, .. } = front;
     let head = Head { header, records, body, table };
@@ -59,8 +59,12 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
+    fn get(&self, range: Range<u64>, what: &str) -> Result<Vec<u8>> {
+        self.get_all(std::slice::from_ref(&range), what)
+    }
+
     /// The bytes of `ranges`, in one question. `TRUNCATED` where the artifact ends before.
-    fn get(&self, ranges: &[Range<u64>], what: &str) -> Result<Vec<u8>> {
+    fn get_all(&self, ranges: &[Range<u64>], what: &str) -> Result<Vec<u8>> {
         let here = self.first.len() as u64;
         let (mut bytes, mut asked, mut missing) = (Vec::new(), Vec::new(), 0);
         for range in ranges {
@@ -144,7 +148,7 @@ impl Front {
         let start = self.table().start;
         let ranges = wanted.iter().map(|r| start + r.start as u64..start + r.end as u64);
         let ranges: Vec<Range<u64>> = ranges.collect();
-        let fetched = input.get(&ranges, "chunk table")?;
+        let fetched = input.get_all(&ranges, "chunk table")?;
         let (mut table, mut rest) = (vec![0; place(len)], &fetched[..]);
         for page in &pages {
             if let Some(here) = at_hand.get(page.name) {
@@ -174,7 +178,7 @@ impl Front {
         if end < begin + 32 {
             return Ok(None);
         }
-        let mut block = input.get(&[begin..end], "page hashes")?;
+        let mut block = input.get(begin..end, "page hashes")?;
         let Some((digest, _)) = block.split_first_chunk::<32>() else { return Ok(None) };
         let digest = Digest(*digest);
         let (len, purpose) = (self.fields.table_len, Purpose::Release);
@@ -186,7 +190,7 @@ impl Front {
         };
         let size = place(said.size);
         if size > block.len() {
-            block.extend(input.get(&[end..begin + said.size], "page hashes")?);
+            block.extend(input.get(end..begin + said.size, "page hashes")?);
         }
         block.truncate(size);
         Ok((Pages::of(&block) == said).then(|| (digest, block, signed.0.clone())))
