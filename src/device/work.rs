@@ -4,7 +4,7 @@
 
 use super::world::World;
 use crate::event::{Event, Moved, Phase, Sink};
-use crate::model::{Digest, Failure, Owner, ReasonCode, Result, document, printable};
+use crate::model::{ByteLen, Digest, Failure, Owner, ReasonCode, Result, document, printable};
 use crate::sys::claim::{Claim, claimed};
 use crate::sys::lock::FileLock;
 use crate::sys::stop::{SLICE, Stop};
@@ -267,7 +267,14 @@ impl Running {
             Some(version) => format!("`surefoot {verb}` of {version}"),
             None => format!("`surefoot {verb}`"),
         };
-        let far = if self.stoppable { format!(", {} %", self.percent) } else { String::new() };
+        let mut far = if self.stoppable { format!(", {} %", self.percent) } else { String::new() };
+        if let Some(moved) = &self.moved {
+            let [fetched, reused, rate] = [moved.fetched, moved.reused, moved.rate].map(ByteLen);
+            far += &format!(": {fetched} fetched, {reused} reused, {rate}/s");
+            if let Some(seconds) = moved.seconds_left {
+                far += &format!(", {}:{:02} left", seconds / 60, seconds % 60);
+            }
+        }
         format!("{what} by {by} (process {pid}) began {since}{far}")
     }
 }

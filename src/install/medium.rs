@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// One direct read: large enough for full speed, small enough for a cache.
 const READ: usize = 1 << 20;
 
+/// One direct read where single chunks are read: each worker holds two such buffers.
+pub(super) const CHUNK_READ: usize = 256 << 10;
+
 /// Image bytes that one thread compares at a stretch.
 pub(super) const STRETCH: u64 = 8 << 20;
 
@@ -33,6 +36,11 @@ pub(super) struct MediumReader<'a> {
 impl<'a> MediumReader<'a> {
     pub(super) fn new(device: &'a dyn BlockDevice) -> Result<MediumReader<'a>> {
         Ok(MediumReader { device, buf: AlignedBuf::try_new(READ)? })
+    }
+
+    /// One for single chunks, of which most are shorter than [`CHUNK_READ`].
+    pub(super) fn of_chunks(device: &'a dyn BlockDevice) -> Result<MediumReader<'a>> {
+        Ok(MediumReader { device, buf: AlignedBuf::try_new(CHUNK_READ)? })
     }
 
     /// Hands the bytes of `range` to `take`, in order, in pieces.

@@ -14,7 +14,7 @@ use super::feed::{Feed, Supply, Ticket};
 use super::held::Held;
 use super::lay::lead;
 use super::line::{Line, STORED_WINDOW};
-use super::medium::{MediumReader, WAITING_THREADS};
+use super::medium::{CHUNK_READ, MediumReader, WAITING_THREADS};
 use super::origin::{Origin, Other};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
@@ -61,7 +61,7 @@ fn buffers(work: &Work) -> usize {
 pub(super) fn memory(work: &Work) -> usize {
     (buffers(work) + 2 * WAITING_THREADS) * (SPAN_MAX + (64 << 10))
         + 2 * WAITING_THREADS * spare::STACK
-        + workers(work) * Held::memory(work.context)
+        + workers(work) * (Held::memory(work.context) + 2 * CHUNK_READ)
         + (2 << 20)
 }
 
@@ -329,7 +329,7 @@ impl<'a> Hands<'a> {
     ) -> Result<&'h mut MediumReader<'a>> {
         let reader = match place.take() {
             Some(reader) => reader,
-            None => MediumReader::new(device)?,
+            None => MediumReader::of_chunks(device)?,
         };
         Ok(place.insert(reader))
     }
