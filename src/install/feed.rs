@@ -242,7 +242,7 @@ impl Tape<'_> {
 }
 
 /// A stream that ended too early has lost its sender, as one that failed has: both may bring the
-/// rest the next time. What knows why it failed says so itself.
+/// rest the next time.
 fn lost(chunk: usize, error: &std::io::Error) -> Failure {
     if let Some(own) = error.get_ref().and_then(|e| e.downcast_ref::<Failure>()) {
         return Failure::new(own.code(), format!("chunk {chunk}: {}", own.detail()));
