@@ -5,6 +5,8 @@
 use crate::model::{Class, printable};
 use nix::libc;
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// More than any of our own messages has.
 const TEXT_MAX: usize = 400;
@@ -13,7 +15,12 @@ const TEXT_MAX: usize = 400;
 /// with status 70. `program` begins the line. A build that aborts at a panic and one that unwinds
 /// behave the same.
 pub fn end_at_defects(program: &'static str) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
     std::panic::set_hook(Box::new(move |about| {
+        // Where two threads meet it at once, the second one waits for the end.
+        while TOLD.swap(true, Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
         tell(&line(program, about));
         // SAFETY: it touches no memory. Not `exit`: what runs at an orderly end may wait for a lock
         // that the thread with the defect holds.
