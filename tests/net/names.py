@@ -8,7 +8,7 @@ import http.server, os, socket, struct, subprocess, sys, threading
 work = sys.argv[1]
 for command in (
     "ip link set lo up", "ip addr add 203.0.113.7/32 dev lo", "ip addr add 10.9.9.9/32 dev lo",
-    f"mount -t proc proc {work}/root/proc",
+    f"mount -t proc proc {work}/root/proc", f"mount --bind /dev/null {work}/root/dev/null",
 ):
     subprocess.run(command.split(), check=True)
 
@@ -80,7 +80,7 @@ threading.Thread(target=web.serve_forever, daemon=True).start()
 
 def device(*words):
     command = ["chroot", f"{work}/root", "/surefoot", "--config", "/DEV/surefoot.toml", *words]
-    done = subprocess.run(command, env={}, capture_output=True, text=True)
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
