@@ -1,7 +1,8 @@
 //! What is asked in a world, with what facts, and what the real `decide` says to it.
 
 use super::machine::{Machine, Said};
-use super::mistakes;
+use super::mistakes::{self, Mistake};
+use super::steps::is_withdrawn;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
 use crate::model::{Against, Digest, Failing, ReasonCode, SlotId, State};
 use crate::update::{
@@ -157,7 +158,8 @@ impl Machine {
             return Ok(Ask::Settle);
         }
         let question = self.question(world, Ask::Settle)?;
-        if let Some(ask) = self.asks.get(&(question, world.offered)) {
+        let asked = (question, world.offered, world.withdrawn);
+        if let Some(ask) = self.asks.get(&asked) {
             return Ok(*ask);
         }
         let journal = self.journals.get(world.journal);
@@ -169,6 +171,10 @@ impl Machine {
         };
         let ask = match state {
             State::Trying => Ask::Commit,
+            // As a look at the source does it: what waits and was taken back is dropped.
+            _ if is_withdrawn(world, journal) && self.mistake != Some(Mistake::WithdrawnKept) => {
+                Ask::Rollback
+            }
             _ if matches!(journal.phase, Phase::Returning { .. }) => Ask::Settle,
             State::Switching if journal.work().is_some_and(|w| w.digest == offer.0.digest()) => {
                 Ask::Settle
@@ -176,7 +182,7 @@ impl Machine {
             _ if self.wants(question.env, world, offer.0) => offer.1,
             _ => Ask::Settle,
         };
-        self.asks.insert((question, world.offered), ask);
+        self.asks.insert(asked, ask);
         Ok(ask)
     }
 
@@ -187,6 +193,9 @@ impl Machine {
         let runs = world.content(world.booted);
         if self.scenario.memory && (runs == offer || self.rekeyed(world) && offer == Content::First)
         {
+            return false;
+        }
+        if world.withdrawn && offer == Content::First {
             return false;
         }
         let digest = offer.digest();

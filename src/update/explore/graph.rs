@@ -201,7 +201,7 @@ fn rests(machine: &Machine, world: &World) -> Result<(), Violation> {
     if !world.lost && !world.rotten && (!is_it || !stays || came_by_itself) {
         return Err(Violation::UntrueStory);
     }
-    if world.cuts == 0 && !world.offered && !world.person {
+    if world.cuts == 0 && !world.offered && !world.withdrawn && !world.person {
         let used_up = u32::from(world.tried) > super::rom::LIMIT;
         let want = match (scenario.board, scenario.nature) {
             (Board::Uncounted, _) => (Ended::RolledBack, Some(ReasonCode::CounterDead)),

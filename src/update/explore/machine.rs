@@ -33,7 +33,7 @@ pub(super) struct Machine {
     pub(super) labels: HashMap<Asked, Label>,
     pub(super) trusts: Trusts,
     pub(super) said: HashMap<Question, Said>,
-    pub(super) asks: HashMap<(Question, bool), Ask>,
+    pub(super) asks: HashMap<(Question, bool, bool), Ask>,
 }
 
 impl Machine {
@@ -96,6 +96,7 @@ impl Machine {
             ask: None,
             found: Found::Nothing,
             offered: false,
+            withdrawn: false,
             person: false,
             failed: false,
             lost: false,
@@ -169,7 +170,7 @@ impl Machine {
             }
         });
         format!(
-            "{} {:?} {phase} {last:?} [{}] [{}] slots {:?} ask {:?} {:?} boot {} up {} cuts {} tried {} ran {} offered {} lost {} memory {:?} blank {}",
+            "{} {:?} {phase} {last:?} [{}] [{}] slots {:?} ask {:?} {:?} boot {} up {} cuts {} tried {} ran {} offered {} withdrawn {} lost {} memory {:?} blank {}",
             if world.on { "on" } else { "off" },
             world.booted,
             copies[0],
@@ -183,6 +184,7 @@ impl Machine {
             world.tried,
             world.ran,
             world.offered,
+            world.withdrawn,
             world.lost,
             world.memory,
             world.blank

@@ -85,10 +85,12 @@ pub(super) enum Mistake {
     RememberedFirst,
     /// What a person has cancelled is offered again as if nothing had been said.
     CancelForgotten,
+    /// What the source has taken back is tried all the same.
+    WithdrawnKept,
 }
 
 /// All of them.
-pub(super) const ALL: [Mistake; 38] = [
+pub(super) const ALL: [Mistake; 39] = [
     Mistake::ArmBeforeVerify,
     Mistake::ArmInTwoWrites,
     Mistake::NoTransaction,
@@ -127,6 +129,7 @@ pub(super) const ALL: [Mistake; 38] = [
     Mistake::RefusedIsFactory,
     Mistake::RememberedFirst,
     Mistake::CancelForgotten,
+    Mistake::WithdrawnKept,
 ];
 
 /// `decide` with the mistake in it.

@@ -4,7 +4,14 @@ use super::machine::{Machine, Said};
 use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
 use crate::model::State;
-use crate::update::{Ended, Phase};
+use crate::update::{Ended, Journal, Phase};
+
+/// Whether what waits, armed, was taken back.
+pub(super) fn is_withdrawn(world: &World, journal: &Journal) -> bool {
+    let waits = matches!(journal.phase, Phase::Switching { .. } | Phase::Staged(_));
+    let first = journal.work().is_some_and(|work| work.digest == Content::First.digest());
+    world.withdrawn && waits && first
+}
 
 /// The worlds next to one.
 #[derive(Default)]
@@ -64,10 +71,13 @@ impl Machine {
         Ok(view.trial && view.slot == world.booted && !returning)
     }
 
-    /// An offer turns up, time passes, somebody reboots the device in good order.
+    /// An offer turns up or is taken back, time passes, somebody reboots the device in good order.
     fn others(&mut self, world: &World, fate: &mut Vec<World>) -> Result<(), Violation> {
         if self.scenario.offer && !world.offered {
             fate.push(World { offered: true, ..*world });
+        }
+        if self.scenario.withdraw && !world.withdrawn {
+            fate.push(World { withdrawn: true, ..*world });
         }
         if self.scenario.blank && world.blank == 0 && !self.view(world)?.trial {
             fate.push(World { blank: 1 << world.booted as u8, ..*world });
@@ -160,7 +170,13 @@ impl Machine {
                 }
                 // Only a device that says so is rebooted by the one who runs it.
                 let journal = self.journals.get(world.journal);
-                Ok((State::of(journal) == State::Switching).then(|| world.off()))
+                if State::of(journal) != State::Switching {
+                    return Ok(None);
+                }
+                match is_withdrawn(world, journal) {
+                    true => Err(Violation::WithdrawnTried),
+                    false => Ok(Some(world.off())),
+                }
             }
         }
     }

@@ -35,7 +35,8 @@ fn scenarios() -> Vec<(Scenario, u8)> {
         let wrap = Scenario { serial: 253, home: SlotId::A, ..usual(nature, Board::Uboot) };
         let cuts = if nature == Hangs { 1 } else { 2 };
         let two = Scenario { parts: 2, ..usual(nature, Board::Uboot) };
-        all.extend([(person, cuts), (wrap, cuts), (two, cuts)]);
+        let back = Scenario { offer: true, withdraw: true, ..Scenario::of(nature) };
+        all.extend([(person, cuts), (wrap, cuts), (two, cuts), (back, cuts)]);
     }
     for nature in [Good, Unhealthy, Hangs] {
         let worn = Scenario { worn: true, offer: true, ..Scenario::of(nature) };
@@ -117,6 +118,7 @@ fn caught(mistake: Mistake) -> (Scenario, u8, Violation) {
         M::ResumeTrusts => (plain(Good), 1, V::ArmedUnverified),
         M::StrayFlippedSilently => (person, 1, V::Degraded),
         M::CancelForgotten => (person, 0, V::TriedAgain),
+        M::WithdrawnKept => (Scenario { withdraw: true, ..plain(Good) }, 0, V::WithdrawnTried),
         M::RefusedIsFactory => {
             (Scenario { memory: true, rekey: true, ..plain(Good) }, 0, V::OrderForgotten)
         }

@@ -101,6 +101,8 @@ pub(super) struct Scenario {
     pub(super) blank: bool,
     /// Parts of a slot: one, or a boot part and a root filesystem.
     pub(super) parts: usize,
+    /// The source takes the update back at some moment.
+    pub(super) withdraw: bool,
     /// The serial of the newest copy at the start.
     pub(super) serial: u8,
     /// The slot that runs at the start.
@@ -122,6 +124,7 @@ impl Scenario {
             rekey: false,
             blank: false,
             parts: 1,
+            withdraw: false,
             serial: 100,
             home: SlotId::B,
         }
@@ -186,6 +189,8 @@ pub(super) struct World {
     /// An offer is out, a person has asked, the medium has failed, the journal and a
     /// copy were lost.
     pub(super) offered: bool,
+    /// The update was taken back, and the device has heard of it.
+    pub(super) withdrawn: bool,
     pub(super) person: bool,
     pub(super) failed: bool,
     pub(super) lost: bool,
@@ -274,6 +279,8 @@ pub(super) enum Violation {
     RememberedUncommitted,
     /// At rest, and the journal does not tell what happened.
     UntrueStory,
+    /// The device reboots into a release that was taken back while it only waited.
+    WithdrawnTried,
     /// Without a cut it ended otherwise than promised.
     Promise,
 }
