@@ -127,6 +127,7 @@ fn ask(dry_run: bool) -> Installation {
         hold_ok: false,
         anew: false,
         only: None,
+        expected: None,
         url: None,
         dry_run,
     }

@@ -74,6 +74,7 @@ fn bring(bench: &Bench, source: &Arc<Far>, dry_run: bool) -> Result<Installed> {
         anew: false,
         url: None,
         only: None,
+        expected: None,
         dry_run,
     };
     install(&world(bench), Source::Ranges(Arc::clone(source) as _), ask, &Nowhere)

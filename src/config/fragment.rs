@@ -113,6 +113,12 @@ pub struct Device {
     pub state: Option<PathBuf>,
     /// A developer's device: automatic updates are stopped (default no).
     pub hold: Option<bool>,
+    /// What it is told apart from others by; wins over `id_file`.
+    pub id: Option<String>,
+    /// The file whose first line says that (default `/etc/machine-id`).
+    pub id_file: Option<PathBuf>,
+    /// What a channel may choose devices by.
+    pub tags: Option<Vec<Identifier>>,
 }
 
 /// `[slots]`

@@ -54,7 +54,7 @@ pub const TABLES: [(&str, &str); 16] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 59] = [
+pub const SETTINGS: [Setting; 65] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -62,6 +62,9 @@ pub const SETTINGS: [Setting; 59] = [
     setting("device.booted", "a path", "the kernel is asked", "For an image file only: the file whose first line is the slot that runs."),
     setting("device.state", "a folder", "`/data/surefoot`", "The folder that outlives updates. It is not on a slot."),
     setting("device.hold", "`true` or `false`", "`false`", "Automatic updates are stopped: a developer's device."),
+    setting("device.id", "text", "the first line of `device.id_file`", "What a channel tells this device apart from others by: its place in a rollout follows from it."),
+    setting("device.id_file", "a path", "`/etc/machine-id`", "The file whose first line is the id."),
+    setting("device.tags", "a list of names", "`[]`", "What a channel may choose devices by, like `[\"canary\"]`."),
     setting("slots.a", "a list of partitions", "`[\"rootfs-a\"]`", "The parts of slot a: `PARTITION` or `PART=PARTITION`, the partition by its name or as `partuuid:…`. The first carries the slot record; `boot` comes first, one is `rootfs`, and a single one always is."),
     setting("slots.b", "a list of partitions", "`[\"rootfs-b\"]`", "The same parts of slot b, in the same order."),
     setting("trust.file", "a path", "`/usr/share/surefoot/trust.toml`", "The trust file: the keys, their roles and thresholds."),
@@ -103,6 +106,9 @@ pub const SETTINGS: [Setting; 59] = [
     setting("stick.enabled", "`true` or `false`", "`true`", "Whether a stick is looked at when it is put in."),
     setting("stick.report", "`true` or `false`", "`true`", "Whether a report is left on it."),
     setting("inbox.folder", "a folder", "`inbox` in the state folder", "The folder that whole artifacts are moved into. Reports go to `outbox` in the state folder."),
+    setting("source.channel", "a URL", "none", "The channel that this device follows. Without one it updates only when something is brought to it."),
+    setting("source.poll", "a duration", "what the channel says, else `1h`", "How often the daemon looks at the channel, with a tenth more or less by chance."),
+    setting("source.report", "a URL", "what the channel says", "Where the device posts what came of an update."),
     setting("source.roots", "a path, or a list", "`/etc/ssl/certs/ca-certificates.crt`", "Files of certificates (PEM). A server is believed whose certificate one of these authorities has made."),
     setting("source.client_cert", "a path", "none", "The certificate (PEM) that this device shows to a server which asks for one."),
     setting("source.client_key", "a path", "none", "Its key (PEM)."),

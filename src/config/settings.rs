@@ -70,6 +70,12 @@ pub struct DeviceSettings {
     pub state: PathBuf,
     /// Automatic updates are stopped.
     pub hold: bool,
+    /// Its id, where the configuration says it.
+    pub id: Option<String>,
+    /// The file that says it else.
+    pub id_file: PathBuf,
+    /// Its tags.
+    pub tags: Vec<Identifier>,
 }
 
 impl Settings {
@@ -133,6 +139,9 @@ impl Settings {
                 booted: device.booted.map(|p| folder.join(p)),
                 state,
                 hold: device.hold.unwrap_or(false),
+                id: device.id,
+                id_file: path(device.id_file, "/etc/machine-id"),
+                tags: device.tags.unwrap_or_default(),
             },
             slots,
             trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),

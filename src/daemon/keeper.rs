@@ -4,7 +4,9 @@
 use super::core::Core;
 use super::left::{Left, Then};
 use super::metrics::Metrics;
+use super::poll::Poll;
 use super::stranded;
+use super::wakes::Wakes;
 use crate::device::{self, Departure, Wait, World};
 use crate::event::{Event, Sink};
 use crate::health::{Outcome, Say, Seen, Verdict, Window, weigh};
@@ -33,6 +35,9 @@ pub(super) struct Keeper {
     unpublished: bool,
     /// What is done about an installation that this daemon has found half done at its start.
     left: Left,
+    /// When the source of offers is looked at, and what else has its own time.
+    poll: Poll,
+    wakes: Wakes,
 }
 
 impl Keeper {
@@ -62,7 +67,7 @@ impl Keeper {
                     }
                 }
             };
-            core.rest(pause);
+            core.rest(self.wakes.before(pause));
         }
     }
 
@@ -84,6 +89,7 @@ impl Keeper {
             Err(failure) => return Err(failure),
         };
         self.tell(core, &world, state)?;
+        self.poll.turn(core, &world, state, &mut self.wakes)?;
         if state != State::Installing {
             self.left = Left::Nothing;
         }

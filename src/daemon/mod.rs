@@ -8,9 +8,11 @@ mod keeper;
 mod left;
 mod media;
 mod metrics;
+mod poll;
 mod probe;
 mod run;
 mod stranded;
+mod wakes;
 
 pub use hub::{Follower, Hub};
 pub use media::{Seen, stick, stick_gone};

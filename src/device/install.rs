@@ -12,10 +12,11 @@ use super::readiness;
 use super::unfinished::{Begun, forget, is_the_same};
 use super::work::{PATIENCE, Working};
 use super::world::World;
+use crate::artifact::Release;
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
 use crate::install::{Depth, Reuse, check_file, forecast};
-use crate::model::{Condition, Failure, ReasonCode, Result, State};
+use crate::model::{Condition, Digest, Failure, ReasonCode, Result, State};
 use crate::source::Source;
 use crate::sys::stop::Stop;
 use crate::update::{
@@ -151,6 +152,7 @@ fn bring(
     let (asked, far) = (Begun::of(&ask, source.path()), distance(&source));
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
+    is_expected(ask.expected, &release)?;
     // What was to be gone on with may have been ended before this one had the lock.
     let goes_on = matches!(&journal.phase, Phase::Installing(work) if work.digest == digest);
     if ask.only.is_some() && !goes_on {
@@ -249,6 +251,17 @@ fn bring(
     let (report, findings) = (cargo.report, conditions);
     let cost = Some(Cost::of(report.as_ref(), far.as_deref()));
     Ok(Installed::Done(Answer { cost, report, findings, ..installed_answer(state, &work) }))
+}
+
+/// Refuses what another release lies under the address of the one that was offered.
+fn is_expected(expected: Option<Digest>, found: &Release) -> Result<()> {
+    match expected.is_none_or(|expected| expected == found.body_digest()) {
+        true => Ok(()),
+        false => {
+            let text = format!("{} lies where another release was offered", found.manifest.version);
+            Err(Failure::new(ReasonCode::OtherRelease, text))
+        }
+    }
 }
 
 /// What comes by itself takes the place of neither what a person has asked for nor a newer release.

@@ -24,6 +24,8 @@ pub struct Installation {
     pub url: Option<String>,
     /// This artifact and no other, for one that is gone on with.
     pub only: Option<Digest>,
+    /// This release and no other, where its source has said which one it is.
+    pub expected: Option<Digest>,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
 }

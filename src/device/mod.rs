@@ -19,6 +19,7 @@ mod misbehave;
 mod moments;
 mod near;
 mod offer;
+mod offers;
 mod postmortem;
 mod readiness;
 mod recorder;
@@ -42,6 +43,10 @@ pub use look::{armed, is_undecided, on_trial};
 pub use misbehave::on_purpose;
 pub use moments::first_boot;
 pub use offer::{Judgement, glance, judge};
+pub use offers::{
+    ChannelSource, Document, Later, Offer, Offering, Offers, Pending, Polled, Released, Said,
+    Unheard, Updated, Web, Word, automatic, check_update, has_words, update,
+};
 pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;
 pub use rights::may_look;

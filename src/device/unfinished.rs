@@ -139,6 +139,7 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
             Origin::Url(url) => Some(url.clone()),
             Origin::File(_) => None,
         },
+        expected: None,
     };
     Ok(Some(Unfinished::GoesOn(origin, Box::new(ask))))
 }

@@ -142,7 +142,13 @@ reasons! {
     ChannelInvalid "CHANNEL_INVALID" Reject "The channel breaks the format." "Publish it again with a current surefoot-forge.";
     ChannelOlder "CHANNEL_OLDER" Reject "The channel is older than the one that this device knows." "Nothing to do on the device: it keeps the newer one. Publish the channel again from the folder whose serial is the highest.";
     ChannelChanged "CHANNEL_CHANGED" Reject "Two different channels have one serial." "Publish the channel again: a new serial tells them apart. Never publish one channel from two folders.";
+    OtherRelease "OTHER_RELEASE" Reject "Another release lies where one was offered." "Publish the channel and its artifacts again: `surefoot-forge channel publish DIR`, and serve all of DIR.";
+    NotYet "NOT_YET" Nothing "A release waits for its time on this device." "Nothing to do: the daemon installs it when its time comes. To have it now: `surefoot install URL`.";
+    NothingOffered "NOTHING_OFFERED" Nothing "The channel has no newer release for this device." "Nothing to do.";
     AlreadyInstalled "ALREADY_INSTALLED" Nothing "This release is already running." "Nothing to do; `--reinstall` writes it again.";
+    ChannelStale "CHANNEL_STALE" Retry "The channel was not published again in its time." "What it offers still counts. Publish it again: `surefoot-forge channel publish DIR`.";
+    NoChannel "NO_CHANNEL" Config "No channel is configured." "Set `[source] channel` to the address of a channel.";
+    NoDeviceId "NO_DEVICE_ID" Config "This device has no id, so that it has no place in a rollout." "Set `[device] id` or `id_file`, or see to it that /etc/machine-id is written. Files and URLs still install.";
     // Trust and keys.
     TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";
     TrustInvalid "TRUST_INVALID" Config "The trust file breaks its rules." "Restore the trust file made by `surefoot-forge keygen`.";

@@ -77,6 +77,10 @@ impl StateFile {
     pub const DRILL: StateFile = kept("drill.json", 4 * KIB, Format::Document);
     /// A drill that runs.
     pub const DRILL_BEGUN: StateFile = kept("drill-begun.json", 4 * KIB, Format::Document);
+    /// The last good channel, and the highest serial of each.
+    pub const CHANNEL: StateFile = kept("channel.json", 768 * KIB, Format::Document);
+    /// What is still to be told to the source of updates.
+    pub const OUTCOMES: StateFile = kept("outcomes.json", 256 * KIB, Format::Document);
     /// Room for a few writes when the folder is full.
     pub const RESERVE: [StateFile; 8] = [
         kept("reserve.0", 32 * KIB, Format::Empty),
@@ -112,6 +116,8 @@ impl StateFile {
             StateFile::HOLD_LOCK,
             StateFile::DRILL,
             StateFile::DRILL_BEGUN,
+            StateFile::CHANNEL,
+            StateFile::OUTCOMES,
             StateFile::BLACK_BOX,
             StateFile::INBOX,
             StateFile::OUTBOX,

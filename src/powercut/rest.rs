@@ -262,6 +262,7 @@ fn install(
         anew: false,
         url: None,
         only: None,
+        expected: None,
         then: Then::Switch,
         allowed: Allowed { older: false, reinstall: by_a_person, retry_rolled_back: by_a_person },
         order: Default::default(),

@@ -153,11 +153,21 @@ impl Client for Here<'_> {
                     anew: retry_cancelled,
                     only: None,
                     url,
+                    expected: None,
                     then: if stage { Then::Stage } else { Then::Switch },
                     allowed: Allowed { older, reinstall, retry_rolled_back },
                     dry_run,
                 };
                 Response::Installed(device::install(world, source, ask, sink)?)
+            }
+            Request::CheckUpdate => {
+                let world = world()?;
+                Response::Offering(device::check_update(world, &*world.web(), sink)?)
+            }
+            Request::Update { dry_run } => {
+                let (world, by) = (world()?, by.to_owned());
+                let order = Order { by, automatic: false, reboot: Reboot::Asked, drill: None };
+                Response::Updated(device::update(world, &*world.web(), dry_run, order, sink)?)
             }
             Request::Judge { head } => {
                 let (world, source) = (world()?, artifact(source)?);

@@ -1,6 +1,6 @@
 //! What is answered, and how it is read from a document.
 
-use crate::device::{Answer, Cancellation, Hold, Installed, Judgement, Why};
+use crate::device::{Answer, Cancellation, Hold, Installed, Judgement, Offering, Updated, Why};
 use crate::event::Event;
 use crate::inspect::{Diagnosis, Status};
 use crate::install::SlotVerdict;
@@ -103,7 +103,7 @@ macro_rules! responses {
 
 responses! {
     Version Status Why History Diagnosis Report Verified Numbered Installed Judgement Answer
-    Cancellation Hold Said
+    Cancellation Hold Said Offering Updated
 }
 
 /// Reads the document of an answer. `DAEMON_SILENT` where it is none that this program knows.

@@ -105,6 +105,13 @@ requests! {
         /// Try for as long as it takes where its server does not answer.
         wait: flag bool,
     } -> Installed;
+    /// What the channel has for this device, now and later.
+    CheckUpdate = Order "/v1/check-update" -> Offering;
+    /// Installs what the channel has for this device now.
+    Update = Order "/v1/update" {
+        /// Say what would be done, and do nothing.
+        dry_run: flag bool,
+    } -> Updated;
     /// Whether an artifact would be installed here. It goes with the request.
     Judge = Delivery "/v1/judge" {
         /// Look only at its signed head and its length.

@@ -9,6 +9,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Settings {
+    /// The address of the channel that this device follows; none unless set.
+    pub channel: Option<String>,
+    /// How often the daemon looks at it (default: what the channel says, else `1h`).
+    #[serde(deserialize_with = "some_duration")]
+    pub poll: Option<Duration>,
+    /// Where reports go; wins over what the channel says.
+    pub report: Option<String>,
     /// Files of certificates (PEM) whose servers are believed (default
     /// `/etc/ssl/certs/ca-certificates.crt`).
     #[serde(deserialize_with = "files")]

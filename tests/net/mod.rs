@@ -5,7 +5,7 @@ mod fetcher;
 mod links;
 mod nginx;
 mod rows;
-mod server;
+pub(crate) mod server;
 pub(crate) mod tls;
 
 use crate::common::{Bench, Said};

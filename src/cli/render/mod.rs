@@ -6,6 +6,7 @@ mod update;
 
 use crate::cli::json;
 use crate::config::Loaded;
+use crate::device::Updated;
 use crate::event::{Event, Forecast};
 use crate::model::{Failure, printable};
 use crate::request::{Numbered, Response};
@@ -33,6 +34,9 @@ pub(super) fn response(response: &Response, as_json: bool) -> String {
         Response::Answer(answer) => format!("{}\n", answer.text),
         Response::Cancellation(cancellation) => format!("{}\n", cancellation.text),
         Response::Hold(hold) => format!("{}\n", hold.text()),
+        Response::Offering(offering) => update::offering(offering),
+        Response::Updated(Updated::Installed(installed)) => update::installed(installed),
+        Response::Updated(Updated::Nothing(offering)) => update::offering(offering),
         Response::Said(said) => format!("{}\n", said.text),
     }
 }

@@ -1,7 +1,7 @@
 //! What an installation does or would do, and what stands in a slot.
 
 use super::finding::findings;
-use crate::device::{Installed, Judgement};
+use crate::device::{Installed, Judgement, Offering};
 use crate::event::Forecast;
 use crate::install::SlotVerdict;
 use crate::model::{ByteLen, Identifier, SlotId};
@@ -50,6 +50,24 @@ pub(super) fn forecast(forecast: &Forecast) -> String {
         ByteLen(forecast.fetch),
         ByteLen(forecast.to_fetch),
     )
+}
+
+pub(super) fn offering(offering: &Offering) -> String {
+    let mut out = format!("{}\n", offering.text);
+    if let Some(release) = &offering.offers {
+        out += &format!(
+            "  {} (counter {}), {}, {}{}\n",
+            release.version,
+            release.release_counter,
+            ByteLen(release.size),
+            release.url,
+            if release.critical { ", critical" } else { "" }
+        );
+        for line in release.notes.lines() {
+            out += &format!("  {line}\n");
+        }
+    }
+    out + &findings(&offering.findings)
 }
 
 pub(super) fn judgement(judgement: &Judgement) -> String {

@@ -15,6 +15,7 @@ mod rollback;
 mod status;
 mod stick;
 mod switch;
+mod update;
 mod verify;
 mod wait;
 mod why;
@@ -49,6 +50,8 @@ macro_rules! verbs {
 
 verbs! {
     Install(install) answers;
+    Update(update) answers;
+    CheckUpdate(update) answers;
     Switch(switch) answers;
     Status(status) answers;
     Wait(wait) silent;

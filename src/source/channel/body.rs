@@ -1,7 +1,9 @@
 //! What a channel says.
 
 use super::link::check;
-use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason};
+use crate::model::{
+    Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason, from_toml,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -168,7 +170,7 @@ impl Body {
             }
             _ => return Err(Failure::new(code, "the channel has no `format`")),
         }
-        let body: Body = toml::from_str(text).reason(code, "channel")?;
+        let body: Body = from_toml(&table, &|_| ()).reason(code, "channel")?;
         body.check().map_err(|why| Failure::new(code, why))?;
         Ok(body)
     }

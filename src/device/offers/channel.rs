@@ -1,0 +1,160 @@
+//! The signed channel as a source of offers.
+
+use super::kept::Kept;
+use super::web::{Document, Web};
+use super::{Later, Offer, Offers, Polled, Unheard, Word};
+use crate::device::World;
+use crate::model::{Condition, ConditionKind, Digest, Failure, Identifier, ReasonCode, Result};
+use crate::source::channel::{
+    Asker, Body, Channel, MAX_CHANNEL_LEN, Unread, Waiting, choose, judge_serial, resolve,
+};
+use crate::sys::clock;
+use crate::trust::Verified;
+use crate::update::{Ended, Identity};
+use std::time::Duration;
+
+/// More than a channel has, so that what lies in its place is named as what it is; still bounded.
+const FETCHED_MAX: usize = 4 * MAX_CHANNEL_LEN;
+
+/// The channel that `[source] channel` names.
+pub struct ChannelSource<'a> {
+    world: &'a World,
+    web: &'a dyn Web,
+    url: String,
+    id: String,
+    compatible: Identifier,
+    hardware: Option<Identifier>,
+}
+
+impl<'a> ChannelSource<'a> {
+    /// `NO_CHANNEL` where none is configured, `NO_DEVICE_ID` for a device without an id, `HARDWARE_UNKNOWN`
+    /// where the revision cannot be read.
+    pub fn of(world: &'a World, web: &'a dyn Web) -> Result<ChannelSource<'a>> {
+        let Some(url) = world.settings.source.channel.clone() else {
+            return Err(Failure::new(ReasonCode::NoChannel, "`[source] channel` is not set"));
+        };
+        let target = world.target()?;
+        let (id, compatible, hardware) = (world.device_id()?, target.compatible, target.hardware);
+        Ok(ChannelSource { world, web, url, id, compatible, hardware })
+    }
+
+    /// The channel that counts now: a newer one from the server, or the one that is kept. A channel that is
+    /// refused changes nothing.
+    fn fetch(&self) -> std::result::Result<Verified<Channel>, Unheard> {
+        let (trust, product) = (self.world.trust()?, &self.world.settings.device.product);
+        let kept = Kept::load(self.world);
+        let known = kept.channel(&self.url).and_then(|unread| unread.verify(&trust, product).ok());
+        let etag = kept.etag.as_deref().filter(|_| known.is_some());
+        let (bytes, etag) = match self.web.document(&self.url, etag, FETCHED_MAX)? {
+            Document::Bytes { bytes, etag } => (bytes, etag),
+            Document::Same => {
+                let text = "the server says that nothing is new, and nothing is known here";
+                return known.ok_or_else(|| Failure::new(ReasonCode::SourceLost, text).into());
+            }
+        };
+        let found = Unread::parse(&bytes)?.verify(&trust, product)?;
+        judge_serial(&found, &kept.seen)?;
+        kept.accept(self.world, &found, (&self.url, etag), &bytes)?;
+        Ok(found)
+    }
+
+    /// Whether no update was ever committed here.
+    fn is_fresh(&self, running: &crate::update::Named) -> bool {
+        let updated = |o: &crate::update::Outcome| o.outcome == Ended::Updated;
+        running.identity() == Identity::Factory
+            || !super::super::history(self.world).is_ok_and(|all| all.iter().any(updated))
+    }
+
+    fn weigh(&self, body: &Body) -> Result<Polled> {
+        let world = self.world;
+        let booted = world.booted()?;
+        let held = world.held(booted).stand.label;
+        let journal = world.load_journal();
+        let denied = |digest: &Digest| journal.denied.iter().any(|d| d.digest == *digest);
+        let asker = Asker {
+            id: &self.id,
+            tags: &world.settings.device.tags,
+            compatible: &self.compatible,
+            hardware: self.hardware.as_ref(),
+            counter: held.named.release_counter,
+            digest: held.digest,
+            floor: world.floor_epoch(),
+            fresh: self.is_fresh(&held.named),
+            denied: &denied,
+            now: world.now().max(body.issued),
+        };
+        let choice = choose(body, &asker);
+        let by = format!("channel {}", body.name);
+        let mut notes = Vec::new();
+        if body.stale_from() < asker.now {
+            let since = clock::utc(body.stale_from());
+            let text =
+                format!("channel {} is stale since {since}; what it offers counts", body.name);
+            notes.push(Condition::of(ReasonCode::ChannelStale, ConditionKind::Warns, text));
+        }
+        if let Some(back) = choice.denied {
+            let text = format!(
+                "{} was tried here and rolled back; the channel still offers it",
+                back.version
+            );
+            notes.push(Condition::of(ReasonCode::RolledBackBefore, ConditionKind::Warns, text));
+        }
+        let now = choice.now.map(|release| {
+            let delta = release.delta_from(&held.digest);
+            Ok::<_, Failure>(Offer {
+                action: release.digest.to_string(),
+                by,
+                version: release.version.clone(),
+                counter: release.counter,
+                digest: Some(release.digest),
+                url: resolve(&self.url, &release.url)?,
+                size: release.size,
+                delta: delta.map(|delta| resolve(&self.url, &delta.url)).transpose()?,
+                critical: release.critical,
+                confirm: false,
+                notes: release.notes.clone(),
+            })
+        });
+        let later = choice.later.map(|(release, waiting)| {
+            let (until, why) = match waiting {
+                Waiting::Until(at) => {
+                    (Some(at), format!("its phase begins for this device at {}", clock::utc(at)))
+                }
+                Waiting::NoPhase => {
+                    (None, "no phase that is planned reaches this device".to_owned())
+                }
+                Waiting::Paused => (None, "it is paused".to_owned()),
+            };
+            Later { version: release.version.clone(), until, why }
+        });
+        let withdrawn = body.releases.iter().filter(|release| release.withdrawn);
+        Ok(Polled {
+            now: now.transpose()?,
+            later,
+            cancelled: withdrawn.map(|release| release.digest.to_string()).collect(),
+            again: body.poll.map(Duration::from_secs),
+            notes,
+        })
+    }
+
+    /// Where reports go: what the configuration says, or the channel.
+    pub(super) fn reports(&self, body: &Body) -> Option<String> {
+        let configured = self.world.settings.source.report.clone();
+        configured.or_else(|| resolve(&self.url, body.report.as_ref()?).ok())
+    }
+}
+
+impl Offers for ChannelSource<'_> {
+    fn poll(&mut self) -> std::result::Result<Polled, Unheard> {
+        let channel = self.fetch()?;
+        super::outbox::report_to(self.world, self.reports(&channel.body))?;
+        Ok(self.weigh(&channel.body)?)
+    }
+
+    fn tell(&mut self, word: &Word) -> std::result::Result<bool, Unheard> {
+        let Some(url) = super::outbox::address(self.world) else { return Ok(false) };
+        let text = serde_json::to_string(&word.report);
+        let text = text.map_err(|e| Failure::new(ReasonCode::Internal, e.to_string()))?;
+        self.web.report(&url, &text).map(|()| true)
+    }
+}

@@ -1,0 +1,251 @@
+//! `check-update` and `update`: what a source of offers has for this device, and installing it.
+
+use super::super::hands::rest;
+use super::super::installation::{Installation, Installed};
+use super::super::{come_to_rest, install};
+use super::web::Web;
+use super::{ChannelSource, Offer, Offers, Polled, Unheard, outbox};
+use crate::device::World;
+use crate::event::{Event, Sink};
+use crate::model::{Class, Condition, Digest, ReasonCode, Result};
+use crate::update::{Allowed, Order, Phase, Reboot, Then, Wish};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What there is for this device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Offering {
+    /// The version of this answer's shape.
+    pub v: u32,
+    /// What is for it now.
+    pub offers: Option<Released>,
+    /// What will be.
+    pub waits: Option<Pending>,
+    /// What a person should know.
+    #[serde(default)]
+    pub findings: Vec<Condition>,
+    /// One line for people.
+    pub text: String,
+}
+
+/// A release that is offered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Released {
+    /// As people call it.
+    pub version: String,
+    /// Orders releases.
+    pub release_counter: u64,
+    /// SHA-256 of its manifest.
+    pub digest: Option<Digest>,
+    /// Bytes of the whole artifact.
+    pub size: u64,
+    /// Where it is.
+    pub url: String,
+    /// It waits for no window.
+    pub critical: bool,
+    /// What people should know.
+    pub notes: String,
+}
+
+/// A release that waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pending {
+    /// As people call it.
+    pub version: String,
+    /// From when on, in seconds since 1970; nothing where nobody knows.
+    pub until: Option<u64>,
+    /// Why not now.
+    pub why: String,
+}
+
+/// What `update` comes to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Updated {
+    /// It was installed, or would be.
+    Installed(Installed),
+    /// There is nothing for this device now.
+    Nothing(Offering),
+}
+
+impl Offering {
+    fn of(polled: &Polled) -> Offering {
+        let offers = polled.now.as_ref().map(|offer| Released {
+            version: offer.version.to_string(),
+            release_counter: offer.counter,
+            digest: offer.digest,
+            size: offer.size,
+            url: offer.url.clone(),
+            critical: offer.critical,
+            notes: offer.notes.clone(),
+        });
+        let waits = polled.later.as_ref().map(|later| Pending {
+            version: later.version.to_string(),
+            until: later.until,
+            why: later.why.clone(),
+        });
+        let later = waits
+            .as_ref()
+            .map_or_else(String::new, |w| format!(" {} waits: {}.", w.version, w.why));
+        let text = match &offers {
+            Some(offers) => format!("{} is for this device now.{later}", offers.version),
+            None => format!("Nothing is for this device now.{later}"),
+        };
+        Offering { v: 1, offers, waits, findings: polled.notes.clone(), text }
+    }
+
+    /// Why there is nothing to be done now, if so: for the exit status.
+    pub fn nothing(&self) -> Option<ReasonCode> {
+        match (&self.offers, &self.waits) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(ReasonCode::NotYet),
+            (None, None) => Some(ReasonCode::NothingOffered),
+        }
+    }
+}
+
+/// Settles what a boot has decided, tells what waits to be told, and looks once.
+fn look(
+    world: &World,
+    source: &mut dyn Offers,
+    sink: &dyn Sink,
+) -> std::result::Result<Polled, Unheard> {
+    world.booted()?;
+    come_to_rest(world, sink)?;
+    outbox::settle(world)?;
+    outbox::deliver(world, source, sink)?;
+    let polled = source.poll()?;
+    for action in &polled.cancelled {
+        drop_where_it_waits(world, action, sink)?;
+    }
+    Ok(polled)
+}
+
+/// What was taken back and only waits, written or armed, is dropped.
+fn drop_where_it_waits(world: &World, action: &str, sink: &dyn Sink) -> Result<()> {
+    let waits = |world: &World| match world.load_journal().phase {
+        Phase::Staged(work) | Phase::Switching { work, .. } => Some(work),
+        _ => None,
+    };
+    let is_it =
+        |digest: &Digest| digest.to_string() == action && outbox::was_offered(world, digest);
+    if !waits(world).is_some_and(|work| is_it(&work.digest)) {
+        return Ok(());
+    }
+    let _lock = world.lock("update")?;
+    let Some(work) = waits(world).filter(|work| is_it(&work.digest)) else { return Ok(()) };
+    let why = format!("{} was withdrawn by its source", work.to);
+    rest(world, world.load_journal(), &Wish::Rollback(why.clone()), None, sink)?;
+    sink.emit(&Event::Cancelled { version: work.to.to_string(), text: why });
+    outbox::settle(world)
+}
+
+/// What there is for this device now, and later. Installs nothing.
+pub fn check_update(world: &World, web: &dyn Web, sink: &dyn Sink) -> Result<Offering> {
+    let mut source = ChannelSource::of(world, web)?;
+    let polled = look(world, &mut source, sink).map_err(|why| why.failure)?;
+    Ok(Offering::of(&polled))
+}
+
+/// Installs what is for this device now, as `order` says.
+pub fn update(
+    world: &World,
+    web: &dyn Web,
+    dry_run: bool,
+    order: Order,
+    sink: &dyn Sink,
+) -> Result<Updated> {
+    let mut source = ChannelSource::of(world, web)?;
+    let polled = look(world, &mut source, sink).map_err(|why| why.failure)?;
+    for note in &polled.notes {
+        sink.emit(&Event::Warning { text: note.text.clone() });
+    }
+    let Some(offer) = &polled.now else { return Ok(Updated::Nothing(Offering::of(&polled))) };
+    let installed = bring(world, web, offer, dry_run, order, sink);
+    if !dry_run {
+        // Nobody waits for a report.
+        outbox::deliver(world, &mut source, sink)?;
+    }
+    installed.map(Updated::Installed)
+}
+
+fn bring(
+    world: &World,
+    web: &dyn Web,
+    offer: &Offer,
+    dry_run: bool,
+    order: Order,
+    sink: &dyn Sink,
+) -> Result<Installed> {
+    if !dry_run {
+        outbox::begin(world, offer)?;
+    }
+    let ask = |url: &str| Installation {
+        url: Some(url.to_owned()),
+        order: order.clone(),
+        hold_ok: false,
+        anew: false,
+        only: None,
+        expected: offer.digest,
+        then: Then::Switch,
+        allowed: Allowed::default(),
+        dry_run,
+    };
+    let from =
+        |url: &str| web.artifact(url).and_then(|source| install(world, source, ask(url), sink));
+    let done = match &offer.delta {
+        None => from(&offer.url),
+        Some(delta) => match from(delta) {
+            // The whole artifact needs nothing of what stands here.
+            Err(failure) if failure.code().class() == Class::Reject => {
+                let text = format!(
+                    "the delta does not fit here, the whole artifact is fetched: {failure}"
+                );
+                sink.emit(&Event::Warning { text });
+                from(&offer.url)
+            }
+            done => done,
+        },
+    };
+    if let Err(failure) = &done
+        && !dry_run
+    {
+        outbox::refused(world, offer, failure)?;
+    }
+    done
+}
+
+/// What a device does by itself: one look, and the installation of what is for it now. Returns after how
+/// long the source wants to be asked again, where it says so.
+pub fn automatic(
+    world: &World,
+    web: &dyn Web,
+    sink: &dyn Sink,
+) -> std::result::Result<Option<Duration>, Unheard> {
+    let mut source = ChannelSource::of(world, web)?;
+    let polled = look(world, &mut source, sink)?;
+    // The beginning of a phase is not looked for: its devices would all come at once.
+    let again = polled.again;
+    let Some(offer) = polled.now.as_ref().filter(|offer| !outbox::was_refused(world, offer)) else {
+        return Ok(again);
+    };
+    // It waits already, written or armed.
+    if world.load_journal().work().is_some_and(|work| Some(work.digest) == offer.digest) {
+        return Ok(again);
+    }
+    let reboot = if offer.critical { Reboot::Now } else { world.settings.reboot };
+    let order = Order { by: offer.by.clone(), automatic: true, reboot, drill: None };
+    match bring(world, web, offer, false, order, sink) {
+        Ok(_) => {}
+        Err(failure) if failure.code() == ReasonCode::Cancelled => {}
+        Err(failure) => {
+            let (reason, text) = (failure.code(), failure.detail().to_owned());
+            sink.emit(&Event::Refused { reason, text });
+            if failure.code().class() == Class::Retry {
+                return Err(failure.into());
+            }
+        }
+    }
+    outbox::deliver(world, &mut source, sink)?;
+    Ok(again)
+}

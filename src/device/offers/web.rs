@@ -1,0 +1,36 @@
+//! What this room needs of a network.
+
+use super::Unheard;
+use crate::model::Result;
+use crate::source::Source;
+
+/// A small document that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    /// It is the one that is known already.
+    Same,
+    /// It has come.
+    Bytes {
+        /// All of it.
+        bytes: Vec<u8>,
+        /// The server's mark for these bytes.
+        etag: Option<String>,
+    },
+}
+
+/// A network, as far as it is needed here.
+pub trait Web: Send + Sync {
+    /// A small document, at most `limit` bytes; `etag` is the mark of the one that is known.
+    fn document(
+        &self,
+        url: &str,
+        etag: Option<&str>,
+        limit: usize,
+    ) -> std::result::Result<Document, Unheard>;
+
+    /// Sends a report, JSON.
+    fn report(&self, url: &str, body: &str) -> std::result::Result<(), Unheard>;
+
+    /// Opens an artifact.
+    fn artifact(&self, url: &str) -> Result<Source>;
+}

@@ -1,0 +1,356 @@
+//! What a channel offers, on a device: from the bytes that come to the release that runs. The network is one
+//! that a test has in its hands; tests/channel_over_http.rs has a real one.
+
+use crate::common::{Bench, forge};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use surefoot::config::{Where, load};
+use surefoot::device::{self, Document, Offering, Unheard, Updated, Web, World};
+use surefoot::event::Nowhere;
+use surefoot::model::{Failure, ReasonCode, Result};
+use surefoot::source::Source;
+use surefoot::update::{Order, Reboot};
+
+/// A web server whose files are a folder, and what was posted to it.
+struct Fake {
+    folder: String,
+    gone: AtomicBool,
+    asked: Mutex<Vec<Option<String>>>,
+    posted: Mutex<Vec<serde_json::Value>>,
+}
+
+impl Fake {
+    fn file(&self, url: &str) -> String {
+        format!("{}/{}", self.folder, url.strip_prefix("http://h/").unwrap())
+    }
+
+    fn reach(&self) -> std::result::Result<(), Unheard> {
+        match self.gone.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(Unheard {
+                failure: Failure::new(ReasonCode::HostUnreachable, "nobody is there"),
+                wait: Some(Duration::from_secs(7)),
+            }),
+        }
+    }
+
+    fn posts(&self) -> Vec<String> {
+        let posted = self.posted.lock().unwrap();
+        let word = |v: &serde_json::Value| v["end"].as_str().unwrap_or("begun").to_owned();
+        posted.iter().map(word).collect()
+    }
+}
+
+impl Web for Fake {
+    fn document(
+        &self,
+        url: &str,
+        etag: Option<&str>,
+        limit: usize,
+    ) -> std::result::Result<Document, Unheard> {
+        self.reach()?;
+        self.asked.lock().unwrap().push(etag.map(str::to_owned));
+        let bytes = std::fs::read(self.file(url)).unwrap();
+        assert!(bytes.len() <= limit);
+        let own = surefoot::model::Digest::of(&bytes).to_string();
+        match etag == Some(&own) {
+            true => Ok(Document::Same),
+            false => Ok(Document::Bytes { bytes, etag: Some(own) }),
+        }
+    }
+
+    fn report(&self, url: &str, body: &str) -> std::result::Result<(), Unheard> {
+        assert_eq!(url, "http://h/reports");
+        self.reach()?;
+        self.posted.lock().unwrap().push(serde_json::from_str(body).unwrap());
+        Ok(())
+    }
+
+    fn artifact(&self, url: &str) -> Result<Source> {
+        self.reach().map_err(|why| why.failure)?;
+        Source::open(Path::new(&self.file(url)))
+    }
+}
+
+struct Place {
+    bench: Bench,
+    web: Fake,
+}
+
+impl Place {
+    /// A device that follows the channel `stable` of a folder.
+    fn new() -> Place {
+        let bench = Bench::new();
+        let config = bench.path("DEV/surefoot.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let text = text.replacen("[device]\n", "[device]\nid = \"device-1\"\n", 1);
+        let source = "\n[source]\nchannel = \"http://h/stable.channel\"\n";
+        std::fs::write(&config, text + source).unwrap();
+        let (www, key) = (bench.path("www"), bench.path("KEYS/channel.key"));
+        let words = ["--product", "demo", "--name", "stable", "--key", &key, "--report", "reports"];
+        forge(&[&["channel", "init", &www], &words[..]].concat()).ok();
+        let web = Fake {
+            folder: www,
+            gone: AtomicBool::new(false),
+            asked: Mutex::default(),
+            posted: Mutex::default(),
+        };
+        Place { bench, web }
+    }
+
+    fn channel(&self, words: &[&str]) {
+        let (verb, rest) = words.split_first().unwrap();
+        forge(&[&["channel", verb, self.web.folder.as_str()], rest].concat()).ok();
+    }
+
+    fn publish(&self, version: &str, phase: &[&str]) {
+        self.channel(&["add", &self.bench.release(version)]);
+        if !phase.is_empty() {
+            self.channel(&[&["phase", version], phase].concat());
+        }
+        self.channel(&["publish"]);
+    }
+
+    fn world(&self) -> World {
+        let place = Where::File(self.bench.path("DEV/surefoot.toml").into());
+        World::open(load(&place).unwrap().settings).unwrap()
+    }
+
+    fn check(&self) -> std::result::Result<Offering, ReasonCode> {
+        device::check_update(&self.world(), &self.web, &Nowhere).map_err(|f| f.code())
+    }
+
+    fn version(&self) -> Option<String> {
+        self.check().unwrap().offers.map(|offer| offer.version)
+    }
+
+    fn update(&self) -> std::result::Result<Updated, ReasonCode> {
+        let order =
+            Order { by: "root".into(), automatic: false, reboot: Reboot::Asked, drill: None };
+        device::update(&self.world(), &self.web, false, order, &Nowhere).map_err(|f| f.code())
+    }
+
+    fn by_itself(&self) -> std::result::Result<Option<Duration>, Unheard> {
+        device::automatic(&self.world(), &self.web, &Nowhere)
+    }
+
+    fn served(&self) -> Vec<u8> {
+        std::fs::read(format!("{}/stable.channel", self.web.folder)).unwrap()
+    }
+
+    fn serve(&self, bytes: &[u8]) {
+        std::fs::write(format!("{}/stable.channel", self.web.folder), bytes).unwrap();
+    }
+}
+
+#[test]
+fn what_a_channel_offers_is_installed_and_its_end_is_told_after_the_commit() {
+    let place = Place::new();
+    place.channel(&["publish"]);
+    assert_eq!(place.check().unwrap().nothing(), Some(ReasonCode::NothingOffered));
+    place.publish("2.0.0", &[]);
+    assert_eq!(place.version().as_deref(), Some("2.0.0"));
+    let Ok(Updated::Installed(_)) = place.update() else { panic!("installed") };
+    assert_eq!(place.web.posts(), ["begun"]);
+    place.bench.reboot(&[]);
+    // On trial nothing is decided, and nothing is told.
+    let _ = place.check();
+    assert_eq!(place.web.posts(), ["begun"]);
+    place.bench.surefoot(&["commit"]).ok();
+    // Without a network the word is kept, over a reboot too.
+    place.web.gone.store(true, Ordering::SeqCst);
+    assert_eq!(place.check().err(), Some(ReasonCode::HostUnreachable));
+    place.bench.reboot(&[]);
+    place.web.gone.store(false, Ordering::SeqCst);
+    assert_eq!(place.check().unwrap().nothing(), Some(ReasonCode::NothingOffered));
+    assert_eq!(place.web.posts(), ["begun", "updated"]);
+    let told = place.web.posted.lock().unwrap()[1].clone();
+    assert_eq!((&told["device"], &told["version"]), (&"device-1".into(), &"2.0.0".into()));
+    let _ = place.check();
+    assert_eq!(place.web.posts().len(), 2, "told once");
+    // What counts as known is not fetched again.
+    assert!(place.web.asked.lock().unwrap().last().unwrap().is_some());
+}
+
+#[test]
+fn a_release_that_came_back_is_told_and_not_offered_again() {
+    let place = Place::new();
+    place.publish("2.0.0", &[]);
+    place.update().unwrap();
+    place.bench.reboot(&[]);
+    place.bench.surefoot(&["rollback", "--reason", "dark"]).ok();
+    place.bench.reboot(&[]);
+    let offering = place.check().unwrap();
+    assert_eq!(offering.nothing(), Some(ReasonCode::NothingOffered));
+    assert!(offering.findings.iter().any(|f| f.code == ReasonCode::RolledBackBefore));
+    assert_eq!(place.web.posts(), ["begun", "rolled-back"]);
+    // The next one is.
+    place.publish("3.0.0", &[]);
+    assert_eq!(place.version().as_deref(), Some("3.0.0"));
+}
+
+#[test]
+fn a_phase_that_has_not_begun_is_waited_for_and_named() {
+    let place = Place::new();
+    place.bench.update_to("1.5.0");
+    place.publish("2.0.0", &["--percent", "0,100", "--every", "2h"]);
+    let offering = place.check().unwrap();
+    assert_eq!(offering.nothing(), Some(ReasonCode::NotYet));
+    let waits = offering.waits.unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let until = waits.until.unwrap();
+    assert!(waits.version == "2.0.0" && until > now && until <= now + 7200, "{waits:?}");
+    assert!(matches!(place.update(), Ok(Updated::Nothing(_))));
+    place.by_itself().unwrap();
+    assert_eq!(place.bench.status()["state"], "updated");
+    place.channel(&["pause", "2.0.0"]);
+    place.channel(&["publish"]);
+    assert_eq!(place.check().unwrap().waits.unwrap().until, None);
+}
+
+#[test]
+fn a_factory_fresh_device_takes_the_newest_at_once_and_in_one_step() {
+    let place = Place::new();
+    for version in ["2.0.0", "3.0.0", "4.0.0"] {
+        place.publish(version, &["--percent", "0"]);
+    }
+    assert_eq!(place.version().as_deref(), Some("4.0.0"));
+    place.update().unwrap();
+    place.bench.reboot(&[]);
+    place.bench.surefoot(&["commit"]).ok();
+    assert_eq!(place.bench.status()["slots"]["b"]["version"], "4.0.0");
+}
+
+#[test]
+fn a_channel_that_is_refused_changes_nothing() {
+    let place = Place::new();
+    place.publish("2.0.0", &[]);
+    let old = place.served();
+    place.publish("3.0.0", &[]);
+    let new = place.served();
+    assert_eq!(place.version().as_deref(), Some("3.0.0"));
+    let kept = std::fs::read(place.bench.path("DEV/state/channel.json")).unwrap();
+    let mut damaged = new.clone();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    for (what, bytes, code) in [
+        ("an older one", old, ReasonCode::ChannelOlder),
+        ("a damaged one", damaged, ReasonCode::SignatureInvalid),
+        ("a page", b"<html>".to_vec(), ReasonCode::NotAChannel),
+        ("half of it", new[..new.len() / 2].to_vec(), ReasonCode::Truncated),
+    ] {
+        place.serve(&bytes);
+        assert_eq!(place.check().err(), Some(code), "{what}");
+        assert_eq!(
+            std::fs::read(place.bench.path("DEV/state/channel.json")).unwrap(),
+            kept,
+            "{what}"
+        );
+    }
+    // Another serial 2, from another folder.
+    let draft = place.bench.path("www.work/draft.json");
+    let text = std::fs::read_to_string(&draft).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["serial"] = 1.into();
+    value["valid_for"] = 77.into();
+    std::fs::write(&draft, value.to_string()).unwrap();
+    std::fs::remove_file(format!("{}/stable.channel", place.web.folder)).unwrap();
+    place.channel(&["publish"]);
+    assert_eq!(place.check().err(), Some(ReasonCode::ChannelChanged));
+    place.serve(&new);
+    assert_eq!(place.version().as_deref(), Some("3.0.0"), "the good one still counts");
+}
+
+#[test]
+fn a_stale_channel_is_named_and_obeyed() {
+    let place = Place::new();
+    place.channel(&["add", &place.bench.release("2.0.0")]);
+    let draft = place.bench.path("www.work/draft.json");
+    let text = std::fs::read_to_string(&draft).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["valid_for"] = 1.into();
+    std::fs::write(&draft, value.to_string()).unwrap();
+    place.channel(&["publish"]);
+    let mut offering = place.check().unwrap();
+    crate::kept::until("it is stale", || {
+        offering = place.check().unwrap();
+        offering.findings.iter().any(|f| f.code == ReasonCode::ChannelStale)
+    });
+    assert_eq!(offering.offers.unwrap().version, "2.0.0");
+}
+
+#[test]
+fn what_is_withdrawn_while_it_waits_is_dropped() {
+    let place = Place::new();
+    place.publish("2.0.0", &[]);
+    place.update().unwrap();
+    assert_eq!(place.bench.status()["state"], "switching");
+    place.channel(&["withdraw", "2.0.0"]);
+    place.channel(&["publish"]);
+    assert_eq!(place.check().unwrap().nothing(), Some(ReasonCode::NothingOffered));
+    assert_ne!(place.bench.status()["state"], "switching");
+    assert_eq!(place.bench.reboot(&[]), "a");
+    let _ = place.check();
+    assert_eq!(place.web.posts(), ["begun", "stopped"]);
+    // What a person has brought from elsewhere is theirs.
+    place.bench.surefoot(&["install", &place.bench.path("v2.0.0.surefoot")]).ok();
+    let _ = place.check();
+    assert_eq!(place.bench.status()["state"], "switching");
+}
+
+#[test]
+fn what_a_newer_offer_overtakes_makes_way_and_holds_are_respected() {
+    let place = Place::new();
+    place.publish("2.0.0", &[]);
+    place.bench.surefoot(&["hold", "--reason", "a fair"]).ok();
+    place.by_itself().unwrap();
+    assert_eq!(place.bench.status()["state"], "idle");
+    place.bench.surefoot(&["unhold"]).ok();
+    place.by_itself().unwrap();
+    assert_eq!(place.bench.status()["state"], "switching");
+    place.by_itself().unwrap();
+    place.publish("3.0.0", &[]);
+    place.by_itself().unwrap();
+    let status = place.bench.status();
+    assert_eq!(status["state"], "switching");
+    place.bench.reboot(&[]);
+    place.bench.surefoot(&["commit"]).ok();
+    assert_eq!(place.bench.status()["slots"]["b"]["version"], "3.0.0");
+    let _ = place.check();
+    assert_eq!(place.web.posts(), ["begun", "begun", "stopped", "updated"]);
+}
+
+#[test]
+fn another_release_under_the_address_of_an_offer_is_refused_and_not_fetched_again_and_again() {
+    let place = Place::new();
+    place.publish("2.0.0", &[]);
+    let other = place.bench.release("3.0.0");
+    let entries = std::fs::read_dir(&place.web.folder).unwrap();
+    let name = entries.map(|e| e.unwrap().path()).find(|p| p.extension().unwrap() == "surefoot");
+    std::fs::copy(&other, name.unwrap()).unwrap();
+    assert_eq!(place.update().err(), Some(ReasonCode::OtherRelease));
+    assert_eq!(place.web.posts(), ["begun", "failed"]);
+    place.by_itself().unwrap();
+    assert_eq!(place.bench.status()["state"], "idle");
+}
+
+#[test]
+fn without_an_id_or_a_channel_the_configuration_is_at_fault_and_files_still_install() {
+    let place = Place::new();
+    place.publish("2.0.0", &[]);
+    let config = place.bench.path("DEV/surefoot.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let none = place.bench.path("no-such-id");
+    let with = |id: &str| std::fs::write(&config, text.replace("id = \"device-1\"", id)).unwrap();
+    with(&format!("id_file = \"{none}\""));
+    assert_eq!(place.check().err(), Some(ReasonCode::NoDeviceId));
+    for (id, good) in [("uninitialized\n", false), ("\n", false), ("0123456789abcdef\n", true)] {
+        std::fs::write(&none, id).unwrap();
+        assert_eq!(place.check().is_ok(), good, "{id:?}");
+    }
+    std::fs::write(&config, text.replace("channel = ", "# channel = ")).unwrap();
+    assert_eq!(place.check().err(), Some(ReasonCode::NoChannel));
+    place.bench.surefoot(&["install", &place.bench.path("v2.0.0.surefoot")]).ok();
+}
