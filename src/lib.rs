@@ -12,6 +12,7 @@ pub mod trust;
 // Floor 2
 pub mod artifact;
 pub mod control;
+pub mod delta;
 pub mod disk;
 // Floor 3
 pub mod blackbox;

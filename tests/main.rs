@@ -19,6 +19,7 @@ mod channel;
 mod comes_home;
 mod daemon;
 mod dear;
+mod delta;
 mod ended;
 mod followed;
 mod hostile_entrances;

@@ -62,9 +62,9 @@ impl Chunk {
         self.codec == Codec::Zero
     }
 
-    /// `plain_len 4 | stored_len 4 | codec 1 | zero 1 | context 2 | zero 4 | SHA-256 plain 32 | SHA-256
+    /// As shipped: `plain_len 4 | stored_len 4 | codec 1 | zero 1 | context 2 | zero 4 | SHA-256 plain 32 | SHA-256
     /// stored 32`.
-    pub(super) fn to_bytes(self) -> [u8; RECORD_LEN as usize] {
+    pub fn to_bytes(self) -> [u8; RECORD_LEN as usize] {
         let mut bytes = [0; RECORD_LEN as usize];
         bytes[..4].copy_from_slice(&self.plain_len.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.stored_len.to_le_bytes());

@@ -1,7 +1,7 @@
 //! The header of an artifact: read with fixed bounds, judged as bytes.
 
 use super::input::{read_exactly, read_some, truncated};
-use super::{MAX_BODY_LEN, MAX_SIGNATURES, MAX_TABLE_LEN, RECORD_LEN};
+use super::{HASH_LEN, MAX_BODY_LEN, MAX_SIGNATURES, MAX_TABLE_LEN, RECORD_LEN};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::trust::SignatureRecord;
 use std::io::Read;
@@ -13,9 +13,38 @@ pub const MAGIC: [u8; 8] = *b"\x89SFT\r\n\x1a\n";
 /// The part of the header that does not depend on the number of signatures.
 pub const FIXED_HEADER_LEN: usize = 32;
 
+/// What a file is, by the number in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// 1: a release, whole.
+    Release,
+    /// 2: a delta, which makes a release from another one.
+    Delta,
+}
+
+impl Format {
+    #[cfg(feature = "forge")]
+    fn number(self) -> u8 {
+        match self {
+            Format::Release => 1,
+            Format::Delta => 2,
+        }
+    }
+
+    /// The length of an entry of what follows the body: a chunk record, the hash of a stored block.
+    fn entry_len(self) -> u32 {
+        match self {
+            Format::Release => RECORD_LEN,
+            Format::Delta => HASH_LEN,
+        }
+    }
+}
+
 /// The header's integers, after every one of them was checked against its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
+    /// What follows the signatures.
+    pub(super) format: Format,
     pub(super) body_len: u32,
     pub(super) table_len: u32,
     pub(super) signatures: u8,
@@ -31,15 +60,17 @@ impl Header {
         if bytes[..8] != MAGIC {
             return Err(not_an_artifact());
         }
-        match u16_at(8) {
-            1 => {}
+        let format = match u16_at(8) {
+            1 => Format::Release,
+            2 => Format::Delta,
             0 => return invalid("artifact format 0 does not exist".into()),
             n => {
-                let detail = format!("artifact format {n}; this updater reads format 1");
+                let detail = format!("artifact format {n}; this updater reads formats 1 and 2");
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }
-        }
-        let header = Header { body_len: u32_at(12), table_len: u32_at(16), signatures: bytes[20] };
+        };
+        let (body_len, table_len) = (u32_at(12), u32_at(16));
+        let header = Header { format, body_len, table_len, signatures: bytes[20] };
         if usize::from(header.signatures) > MAX_SIGNATURES {
             return invalid(format!("{} signatures; at most {MAX_SIGNATURES}", header.signatures));
         }
@@ -55,11 +86,12 @@ impl Header {
         }
         if header.table_len == 0
             || header.table_len > MAX_TABLE_LEN
-            || !header.table_len.is_multiple_of(RECORD_LEN)
+            || !header.table_len.is_multiple_of(format.entry_len())
         {
             return invalid(format!(
-                "chunk table of {} bytes; a multiple of {RECORD_LEN} up to {MAX_TABLE_LEN}",
-                header.table_len
+                "table of {} bytes; a multiple of {} up to {MAX_TABLE_LEN}",
+                header.table_len,
+                format.entry_len()
             ));
         }
         if bytes[21..] != [0; 11] {
@@ -72,7 +104,7 @@ impl Header {
     pub(super) fn to_bytes(self) -> Result<[u8; FIXED_HEADER_LEN]> {
         let mut bytes = [0; FIXED_HEADER_LEN];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8] = 1;
+        bytes[8] = self.format.number();
         // At most 864, by MAX_SIGNATURES.
         let len = u16::try_from(self.len()).unwrap_or(u16::MAX);
         bytes[10..12].copy_from_slice(&len.to_le_bytes());
@@ -100,6 +132,7 @@ fn not_an_artifact() -> Failure {
 /// The bytes of a head, as shipped.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
+    pub(super) format: Format,
     /// Fixed header and signature records.
     pub(super) header: Vec<u8>,
     pub(super) records: Vec<SignatureRecord>,

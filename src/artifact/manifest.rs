@@ -200,15 +200,7 @@ impl Manifest {
             }
             _ => return Err(Failure::new(code, "the manifest has no valid `format`")),
         }
-        if let Some(needed) =
-            table.get("requires").and_then(|r| r.get("updater")).and_then(toml::Value::as_str)
-        {
-            let own = env!("CARGO_PKG_VERSION");
-            if triple(needed)? > triple(finished(own))?.max(triple(UPDATER)?) {
-                let detail = format!("it needs updater {needed}; this is {own}");
-                return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
-            }
-        }
+        new_enough(&table, UPDATER)?;
         if let Some(what) = spelling::newer(text) {
             let detail = format!("the manifest has {what}, which TOML 1.0 does not have");
             return Err(Failure::new(code, detail));
@@ -280,6 +272,19 @@ impl Manifest {
         }
         Ok(chosen)
     }
+}
+
+/// `UPDATER_TOO_OLD` unless this program is what `requires.updater` says, or `reads` is, which it reads
+/// whatever its own version is.
+pub(super) fn new_enough(table: &toml::Table, reads: &str) -> Result<()> {
+    let requires = table.get("requires").and_then(|r| r.get("updater"));
+    let Some(needed) = requires.and_then(toml::Value::as_str) else { return Ok(()) };
+    let own = env!("CARGO_PKG_VERSION");
+    if triple(needed)? > triple(finished(own))?.max(triple(reads)?) {
+        let detail = format!("it needs updater {needed}; this is {own}");
+        return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
+    }
+    Ok(())
 }
 
 /// The version that a program is on the way to: `0.3.0` of `0.3.0-rc.1`.

@@ -7,6 +7,7 @@ mod context;
 #[cfg(feature = "forge")]
 mod cut;
 mod decode;
+mod delta;
 #[cfg(test)]
 mod golden;
 mod head;
@@ -29,13 +30,14 @@ pub use context::{History, context_starts};
 #[cfg(feature = "forge")]
 pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
 pub use decode::{Decoder, check_stored};
-pub use head::{FIXED_HEADER_LEN, MAGIC};
+pub use delta::{Delta, DeltaEnd, DeltaManifest, DeltaPayload};
+pub use head::{FIXED_HEADER_LEN, Format, MAGIC};
 pub use manifest::{Manifest, Pages, Payload, PayloadKind, Provenance, Requires};
 pub use paged::{ReadRanges, read_head_by_pages};
 pub use pages::{check_pages, page_block};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
-pub use unverified::{Unverified, read_head};
+pub use unverified::{Unverified, announced_table, join_head, read_head};
 
 /// The oldest updater that reads what this one writes: what [`Requires::updater`] says, and what this
 /// one reads whatever its own version is.
@@ -44,6 +46,12 @@ pub const UPDATER: &str = "0.2.0";
 pub const MAX_BODY_LEN: u32 = 64 * 1024;
 /// A chunk table has at most this many bytes.
 pub const MAX_TABLE_LEN: u32 = 8 * 1024 * 1024;
+/// The oldest updater that reads a delta.
+pub const DELTA_UPDATER: &str = "0.3.0";
+/// Length of the hash of a delta's stored block, bytes.
+pub const HASH_LEN: u32 = 32;
+/// Length of a delta's stored blocks, bytes; the last one may be shorter.
+pub const DELTA_BLOCK_LEN: u32 = 128 * 1024;
 /// Length of a chunk record, bytes.
 pub const RECORD_LEN: u32 = 80;
 /// An artifact carries at most this many signatures.

@@ -42,13 +42,8 @@ pub fn read_head_by_pages(
         Some(table) => table,
         None => input.get(front.table(), "chunk table")?,
     };
-    let Front { header, records, body, .. } = front;
-    let head = Head { header, records, body, table };
-    Ok(Unverified {
-        head,
-        #[cfg(feature = "forge")]
-        pages: Vec::new(),
-    })
+    let Front { header, fields, records, body } = front;
+    Ok(Unverified::of(Head { format: fields.format, header, records, body, table }))
 }
 
 /// An artifact far away; its first bytes are here.

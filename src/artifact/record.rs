@@ -11,7 +11,7 @@
 //! it. Where they do not fit, there are none.
 
 use super::context::check_contexts;
-use super::head::{Head, read_header};
+use super::head::{Format, Head, read_header};
 use super::input::read_exactly;
 use super::{Chunk, ChunkTable, Manifest, Payload, PayloadKind, Release, image_digest};
 use crate::model::{Digest, Failure, Identifier, KeyId, ReasonCode, Result};
@@ -118,7 +118,10 @@ fn parts(bytes: &[u8]) -> Result<Parts<'_>> {
     }
     let table_len = lengths.table_len;
     let statement = Statement::with_table_digest(Purpose::Release, &body, table_len, &table)?;
-    let head = Head { header, records, body, table: Vec::new() };
+    if lengths.format != Format::Release {
+        return Err(Failure::new(ReasonCode::HeaderInvalid, "the slot record is of no release"));
+    }
+    let head = Head { format: lengths.format, header, records, body, table: Vec::new() };
     Ok(Parts { head, statement, table, payloads, records: input })
 }
 

@@ -1,9 +1,12 @@
 //! Writing artifacts: a draft and what was packed become a head that waits for signatures.
 
-use super::head::{Head, Header};
+use super::head::{Format, Head, Header};
 pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack};
-use super::{Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified, page_block};
-use crate::model::{Failure, Identifier, ReasonCode, Result, Version, WithReason};
+use super::{
+    Delta, DeltaManifest, Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified,
+    page_block,
+};
+use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason};
 use crate::trust::{PublicKey, SignatureRecord};
 
 /// What a person decides about a release.
@@ -54,10 +57,21 @@ impl Draft {
 impl Unverified {
     /// A head of these bytes, without signatures. What a device would refuse is refused here.
     pub fn from_parts(body: Vec<u8>, table: Vec<u8>) -> Result<Unverified> {
-        let mut head = Head { header: Vec::new(), records: Vec::new(), body, table };
+        let mut head = Head::unsigned(Format::Release, body, table);
         head.write_header()?;
         let pages = Release::parse(head.clone())?.pages().to_vec();
         Ok(Unverified { head, pages })
+    }
+
+    /// The head of a delta: its manifest and the hashes of its stored blocks, without signatures. What a
+    /// device would refuse is refused here.
+    pub fn of_delta(manifest: &DeltaManifest, hashes: &[Digest]) -> Result<Unverified> {
+        let body = toml::to_string(manifest).reason(ReasonCode::ManifestInvalid, "delta")?;
+        let table = hashes.iter().flat_map(|hash| hash.0).collect();
+        let mut head = Head::unsigned(Format::Delta, body.into_bytes(), table);
+        head.write_header()?;
+        Delta::parse(head.clone())?;
+        Ok(Unverified { head, pages: Vec::new() })
     }
 
     /// Adds a signature over [`Unverified::statement`], after checking that it is one: a token
@@ -87,9 +101,14 @@ impl Unverified {
 }
 
 impl Head {
+    fn unsigned(format: Format, body: Vec<u8>, table: Vec<u8>) -> Head {
+        Head { format, header: Vec::new(), records: Vec::new(), body, table }
+    }
+
     fn write_header(&mut self) -> Result<()> {
         let too_long = |_| Failure::new(ReasonCode::HeaderInvalid, "manifest or table is too long");
         let header = Header {
+            format: self.format,
             body_len: u32::try_from(self.body.len()).map_err(too_long)?,
             table_len: u32::try_from(self.table.len()).map_err(too_long)?,
             signatures: u8::try_from(self.records.len()).unwrap_or(u8::MAX),

@@ -2,7 +2,8 @@
 
 use super::file::{self, Replacement};
 use super::progress::Progress;
-use crate::artifact::{Unverified, check_payload, read_head};
+use crate::artifact::{Format, Unverified, check_payload, read_head};
+use crate::delta::stored_only;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::trust::PublicKey;
 use std::fs::File;
@@ -80,6 +81,11 @@ fn check(bytes: &[u8], input: impl Read, signer: Option<&PublicKey>) -> Result<u
                 "the signature reads back wrong",
             ));
         }
+    }
+    if again.format() == Format::Delta {
+        let delta = again.parse_unverified_delta()?;
+        stored_only(&delta, &mut reader)?;
+        return Ok(delta.file_len());
     }
     let release = again.parse_unverified()?;
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();

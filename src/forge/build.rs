@@ -12,7 +12,7 @@ use super::settings::{self, Settings};
 use super::signer;
 use super::words::{Build, Sign};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
-use crate::artifact::{MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
+use crate::artifact::{Format, MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
 use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
 use crate::trust::Trust;
 use serde_json::json;
@@ -137,7 +137,10 @@ fn spooled(artifact: &Path) -> Result<File> {
 /// What the device will say about its own system once this release is committed, where that is
 /// bad: the trust file inside the image does not accept the release.
 fn refusal(head: &Unverified, inside: &Trust) -> Option<String> {
-    let failure = head.clone().verify(inside).err()?;
+    let failure = match head.format() {
+        Format::Release => head.clone().verify(inside).err()?,
+        Format::Delta => head.clone().verify_delta(inside).err()?,
+    };
     let detail = failure.detail();
     Some(format!(
         "the trust file inside the image does not accept this release: {detail} [{}]",

@@ -1,10 +1,11 @@
 //! `inspect` and `verify`.
 
+use super::delta;
 use super::file;
 use super::progress::Progress;
 use super::say::{document, say};
 use super::words::{Inspect, Verify};
-use crate::artifact::{Codec, Release, check_payload, read_head};
+use crate::artifact::{Codec, Format, Release, check_payload, read_head};
 use crate::model::{ByteLen, Result, printable};
 use crate::trust::Trust;
 use serde_json::{Value, json};
@@ -15,6 +16,9 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
     let mut input = file::input(&words.artifact)?;
     let head = read_head(&mut input)?;
     let trust = words.trust.as_deref().map(file::read_trust).transpose()?;
+    if head.format() == Format::Delta {
+        return delta::inspect(words, head, &mut input, trust.as_ref());
+    }
     let verdict = trust.as_ref().map(|trust| match head.clone().verify(trust) {
         Ok(_) => "accepted".to_owned(),
         Err(failure) => format!("refused: {failure}"),
@@ -39,7 +43,11 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
 pub(super) fn verify(words: &Verify) -> Result<()> {
     let trust = file::read_trust(&words.trust)?;
     let mut input = BufReader::with_capacity(1 << 20, file::input(&words.artifact)?);
-    let release = read_head(&mut input)?.verify(&trust)?;
+    let head = read_head(&mut input)?;
+    if head.format() == Format::Delta {
+        return delta::verify(words, head.verify_delta(&trust)?, &mut input);
+    }
+    let release = head.verify(&trust)?;
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();
     let progress = Progress::new("verifying", total);
     let checked = check_payload(&release, &mut input, &|done| progress.at(done))?;

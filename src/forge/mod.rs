@@ -5,6 +5,7 @@ mod assemble;
 mod average;
 mod build;
 mod channel;
+mod delta;
 mod ext4;
 mod file;
 #[cfg(test)]
@@ -95,6 +96,7 @@ fn wants_json(command: &Command) -> Option<Out> {
         | Command::Verify(Verify { json: true, .. })
         | Command::Keygen(Keygen { json: true, .. }) => Some(say),
         Command::Channel(words) if channel::wants_json(words) => Some(say),
+        Command::Delta(words) if words.json => Some(say),
         _ => None,
     }
 }
@@ -104,6 +106,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Init(words) => settings::init(&words.config),
         Command::Keygen(words) => keygen::run(&words),
         Command::Build(words) => build::run(*words),
+        Command::Delta(words) => delta::run(*words),
         Command::Sign(words) => build::sign(words),
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),

@@ -34,7 +34,9 @@ pub(super) enum Command {
     Keygen(Keygen),
     /// Build an artifact from the image of a root filesystem
     Build(Box<Build>),
-    /// Add a signature to an artifact
+    /// Make a delta: a small artifact that makes a release from the one that runs
+    Delta(Box<Delta>),
+    /// Add a signature to an artifact or a delta
     Sign(Sign),
     /// Show what is in an artifact, verified or not
     Inspect(Inspect),
@@ -155,6 +157,43 @@ pub(super) struct Build {
     /// How far a chunk may refer back to what comes before it, 0 to 4M [default: 1M]
     #[arg(long, value_name = "SIZE")]
     pub(super) context: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    surefoot-forge delta --from 1.0.surefoot --to 1.1.surefoot \\\n      \
+    --key KEYS/release.key -o 1.1.from-1.0.delta.surefoot\n  \
+    surefoot-forge delta --from 1.0.surefoot --from 0.9.surefoot \\\n      \
+    --to 1.1.surefoot --key KEYS/release.key -o FOLDER\n  \
+    surefoot-forge delta --estimate 1.0.surefoot 1.1.surefoot\n\n\
+    The delta is applied and compared with the new release before it gets its\n\
+    name. In a folder it is called NEW.from-VERSION.delta.surefoot: beside\n\
+    NEW.surefoot, devices that run VERSION find it by that name.")]
+pub(super) struct Delta {
+    /// The release that runs on the devices; repeat for more
+    #[arg(long, value_name = "OLD.surefoot", required_unless_present = "estimate")]
+    pub(super) from: Vec<PathBuf>,
+    /// The release to be made from it
+    #[arg(long, value_name = "NEW.surefoot", required_unless_present = "estimate")]
+    pub(super) to: Option<PathBuf>,
+    /// The delta to write; with several --from a folder
+    #[arg(short, long, value_name = "D.surefoot|DIR", required_unless_present = "estimate")]
+    pub(super) output: Option<PathBuf>,
+    /// Say what a full artifact, an adaptive download and a delta would cost, and what makes the delta
+    /// large: OLD.surefoot …, then NEW.surefoot
+    #[arg(long, value_name = "X.surefoot", num_args = 2.., conflicts_with_all = ["from", "to", "output"])]
+    pub(super) estimate: Vec<PathBuf>,
+    /// Settings to take the key from [default: surefoot-forge.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) key: KeyWords,
+    /// zstd level, 1 to 22 [default: 19]
+    #[arg(long)]
+    pub(super) level: Option<i32>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -125,6 +125,8 @@ reasons! {
     ManifestInvalid "MANIFEST_INVALID" Reject "The manifest breaks the format." "Build the artifact again with a current surefoot-forge.";
     TableInvalid "TABLE_INVALID" Reject "The chunk table contradicts the manifest or itself." "Build the artifact again with a current surefoot-forge.";
     ChunkCorrupt "CHUNK_CORRUPT" Reject "Payload bytes do not match their signed hash." "Copy or download the artifact again.";
+    DeltaInvalid "DELTA_INVALID" Reject "The delta breaks the format, or does not make the release that it names." "Make the delta again with a current surefoot-forge, or install the full artifact.";
+    DeltaBase "DELTA_BASE" Reject "The delta is made from another release than the one that runs, or what runs has changed since it was installed." "Install the full artifact, or a delta from the version that runs.";
     FileDamaged "FILE_DAMAGED" Reject "The medium's file system does not hold the file as it says." "Copy the file to the medium again, and eject it before you take it out.";
     TrailingBytes "TRAILING_BYTES" Reject "There are bytes after the artifact's end." "Copy or download the artifact again.";
     WrongProduct "WRONG_PRODUCT" Reject "The artifact is for another product." "Use an artifact for the product that `surefoot status --json` names.";

@@ -1,0 +1,70 @@
+//! The stored bytes of a delta, each block held against its signed hash before anything looks into it.
+
+use crate::artifact::Delta;
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use std::io::{ErrorKind, Read};
+
+/// How far a delta's stored blocks have been read. One block of 128 KiB is held.
+#[derive(Default)]
+pub struct Blocks {
+    /// The next one to be read.
+    next: usize,
+    block: Vec<u8>,
+    /// How much of it was handed out.
+    at: usize,
+    /// Of all blocks.
+    given: u64,
+}
+
+impl Blocks {
+    /// Stored bytes that were not handed out yet.
+    pub fn left(&self, delta: &Delta) -> u64 {
+        delta.manifest.stored.saturating_sub(self.given)
+    }
+
+    /// Fills `buf` with the next stored bytes. `input` stands where this has read to. `CHUNK_CORRUPT`
+    /// where a block is not the signed one, `DELTA_INVALID` where there are not so many, `TRUNCATED`
+    /// where the input ends, and what the input says.
+    pub fn read(&mut self, delta: &Delta, input: &mut dyn Read, buf: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            if self.at == self.block.len() {
+                self.next_block(delta, input)?;
+            }
+            let some = (self.block.len() - self.at).min(buf.len() - done);
+            buf[done..done + some].copy_from_slice(&self.block[self.at..self.at + some]);
+            self.at += some;
+            self.given += some as u64;
+            done += some;
+        }
+        Ok(())
+    }
+
+    fn next_block(&mut self, delta: &Delta, input: &mut dyn Read) -> Result<()> {
+        let Some(hash) = delta.hashes.get(self.next) else {
+            let detail = "it says that there are more stored bytes than it has";
+            return Err(Failure::new(ReasonCode::DeltaInvalid, detail));
+        };
+        self.block.resize(delta.block_len(self.next), 0);
+        self.at = self.block.len();
+        read_exactly(input, &mut self.block)?;
+        if Digest::of(&self.block) != *hash {
+            let detail = format!("stored block {} does not match its signed hash", self.next);
+            return Err(Failure::new(ReasonCode::ChunkCorrupt, detail));
+        }
+        (self.at, self.next) = (0, self.next + 1);
+        Ok(())
+    }
+}
+
+pub(super) fn read_exactly(input: &mut dyn Read, buf: &mut [u8]) -> Result<()> {
+    input.read_exact(buf).map_err(|e| {
+        // A source that knows why it failed says so itself: its Failure travels inside the io::Error.
+        let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Failure>());
+        let ended = e.kind() == ErrorKind::UnexpectedEof;
+        inner.cloned().unwrap_or_else(|| match ended {
+            true => Failure::new(ReasonCode::Truncated, "the delta ends before its last byte"),
+            false => Failure::new(ReasonCode::SourceLost, format!("reading the delta: {e}")),
+        })
+    })
+}
