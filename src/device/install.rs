@@ -15,7 +15,7 @@ use super::world::World;
 use crate::artifact::Release;
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
-use crate::install::{Depth, Reuse, check_file, forecast};
+use crate::install::{Depth, Reuse, Via, check_file, forecast};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result, State};
 use crate::source::Source;
 use crate::sys::stop::Stop;
@@ -150,6 +150,8 @@ fn bring(
         Brought::Unread(source) => offer::open(world, source)?,
     };
     let (asked, far) = (Begun::of(&ask, source.path()), distance(&source));
+    let (counter, via) = (source.counter(), if far.is_some() { Via::Adaptive } else { Via::Full });
+    let received = || counter.as_ref().map(|received| received());
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
     is_expected(ask.expected, &release)?;
@@ -164,7 +166,7 @@ fn bring(
         if !ask.dry_run {
             reorder(world, &mut journal, &ask.order)?;
         }
-        let cost = Some(Cost::of(None, far.as_deref()));
+        let cost = Some(Cost::of(None, received(), via));
         return Ok(Installed::Done(Answer { cost, ..answer }));
     }
     let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
@@ -249,7 +251,7 @@ fn bring(
     }
     moments::at(world, Moment::AfterInstall, &work, sink);
     let (report, findings) = (cargo.report, conditions);
-    let cost = Some(Cost::of(report.as_ref(), far.as_deref()));
+    let cost = Some(Cost::of(report.as_ref(), received(), via));
     Ok(Installed::Done(Answer { cost, report, findings, ..installed_answer(state, &work) }))
 }
 

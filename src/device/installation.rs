@@ -8,6 +8,7 @@ use crate::update::{Allowed, Order, Then};
 use serde::{Deserialize, Serialize};
 
 /// What `install` is asked.
+#[derive(Debug, Clone)]
 pub struct Installation {
     /// Whether it is armed at once.
     pub then: Then,

@@ -42,13 +42,12 @@ impl Near {
 
 impl Cost {
     /// Of an installation that wrote this, or found everything written already.
-    pub(super) fn of(report: Option<&Report>, far: Option<&dyn Fetch>) -> Cost {
-        let used = report.map_or(0, |report| report.fetched);
+    pub(super) fn of(report: Option<&Report>, received: Option<u64>, via: Via) -> Cost {
         Cost {
-            fetched: far.map_or(used, |far| used.max(far.received())),
+            fetched: received.unwrap_or_else(|| report.map_or(0, |report| report.fetched)),
             reused: report.map_or(0, |report| report.kept + report.copied),
             written: report.map_or(0, |report| report.written),
-            via: if far.is_some() { Via::Adaptive } else { Via::Full },
+            via,
         }
     }
 

@@ -2,15 +2,14 @@
 
 use super::part::PartOrder;
 use crate::event::Moved;
-use crate::source::{Fetch, Source};
-use std::sync::Arc;
+use crate::source::Source;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The counters of one writing.
 pub(super) struct Traffic {
     /// What counts the bytes of its answers; none where no network is involved.
-    far: Option<Arc<dyn Fetch>>,
+    received: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
     started: Instant,
     /// Stored bytes that are to be used.
     to_fetch: u64,
@@ -27,13 +26,10 @@ pub(super) struct Traffic {
 impl Traffic {
     /// Nothing has moved yet.
     pub(super) fn new(source: &Source, parts: &[PartOrder], to_fetch: u64) -> Traffic {
-        let far = match source {
-            Source::Ranges(bytes) if bytes.is_dear() => Some(Arc::clone(bytes)),
-            _ => None,
-        };
+        let received = source.counter();
         let kept = parts.iter().map(PartOrder::kept).sum();
         let [fetched, copied, written] = [0; 3].map(AtomicU64::new);
-        Traffic { far, started: Instant::now(), to_fetch, kept, fetched, copied, written }
+        Traffic { received, started: Instant::now(), to_fetch, kept, fetched, copied, written }
     }
 
     /// A chunk with so many stored bytes is decoded.
@@ -59,7 +55,7 @@ impl Traffic {
     /// How it stands now.
     pub(super) fn moved(&self) -> Moved {
         let (used, copied) = self.totals();
-        let received = self.far.as_ref().map_or(0, |far| far.received());
+        let received = self.received.as_ref().map_or(0, |received| received());
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = used.saturating_mul(1000) / millis;
         let left = self.to_fetch.saturating_sub(used);

@@ -8,7 +8,7 @@ use super::response::{History, Response, Said, Verified, Version};
 use super::table::Request;
 use crate::config::{Settings, Where, load};
 use crate::device::{self, Installation, World};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::inspect;
 use crate::model::{ReasonCode, Result};
 use crate::source::Source;
@@ -152,13 +152,22 @@ impl Client for Here<'_> {
                     hold_ok,
                     anew: retry_cancelled,
                     only: None,
-                    url,
+                    url: url.clone(),
                     expected: None,
                     then: if stage { Then::Stage } else { Then::Switch },
                     allowed: Allowed { older, reinstall, retry_rolled_back },
                     dry_run,
                 };
-                Response::Installed(device::install(world, source, ask, sink)?)
+                let done = match (device::install(world, source, ask.clone(), sink), url) {
+                    // Another file has taken its place, or the same one under another mark: what
+                    // stands of it is found by its hashes, and the rules decide about another one.
+                    (Err(failure), Some(url)) if failure.code() == ReasonCode::SourceChanged => {
+                        sink.emit(&Event::Warning { text: format!("{failure}; it is begun anew") });
+                        device::install(world, device::fetch(world, &url, wait)?, ask, sink)
+                    }
+                    (done, _) => done,
+                };
+                Response::Installed(done?)
             }
             Request::CheckUpdate => {
                 let world = world()?;

@@ -6,6 +6,7 @@ use crate::sys::files;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Where an artifact's bytes come from, opened.
 pub enum Source {
@@ -81,6 +82,22 @@ impl Source {
     /// The same, for a caller that reads them again later; `None` where that is dear or impossible.
     pub fn twice(&self) -> Option<&dyn Fetch> {
         self.ranges().filter(|bytes| !bytes.is_dear())
+    }
+
+    /// What counts the bytes of all answers, after the source is given away too; `None` where no network is
+    /// involved.
+    pub fn counter(&self) -> Option<Box<dyn Fn() -> u64 + Send + Sync>> {
+        match self {
+            Source::Ranges(bytes) if bytes.is_dear() => {
+                let bytes = Arc::clone(bytes);
+                Some(Box::new(move || bytes.received()))
+            }
+            Source::Stream(stream) => {
+                let received = stream.received()?;
+                Some(Box::new(move || received.load(Ordering::Relaxed)))
+            }
+            Source::Local(_) | Source::Ranges(_) => None,
+        }
     }
 
     /// Where another process can find the same file, and this one after a power cut.

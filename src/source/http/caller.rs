@@ -157,7 +157,10 @@ pub fn open(url: &str, net: Setup, run: &Path) -> Result<Found> {
             let (received, name) = (line.received.clone(), parsed.shown());
             Ok(Found::Parts(Arc::new(Remote { line: Mutex::new(Some(line)), received, len, name })))
         }
-        _ => Ok(Found::Whole(ByteStream::new(line))),
+        _ => {
+            let received = line.received.clone();
+            Ok(Found::Whole(ByteStream::counted(line, received)))
+        }
     }
 }
 
