@@ -4,7 +4,7 @@ use super::Fetching;
 use super::server::{Asked, File, Line, Server};
 use super::tls::{Authority, self_signed};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A server that says these words, whatever it is asked for.
 fn says(words: impl Into<Vec<u8>>) -> Server {
