@@ -81,13 +81,13 @@ impl Read for InOrder<'_> {
 
 /// The image that runs, and the one that comes: 30 KiB more near its begin, so that everything behind moves,
 /// and 100 KB of it new.
-const LEN: usize = 2_800_000;
+pub(crate) const LEN: usize = 2_800_000;
 
-fn old() -> Vec<u8> {
+pub(crate) fn old() -> Vec<u8> {
     image(3, LEN)
 }
 
-fn new() -> Vec<u8> {
+pub(crate) fn new() -> Vec<u8> {
     let mut image = old();
     image[2_000_000..2_100_000].copy_from_slice(&common::image(91, 300_000)[100_000..200_000]);
     image.splice(700_001..700_001, common::image(92, 300_000)[70_000..100_720].iter().copied());
@@ -96,7 +96,7 @@ fn new() -> Vec<u8> {
 }
 
 /// A signed artifact of this image.
-fn build(bench: &Bench, version: &str, image: &[u8], more: &[&str]) -> String {
+pub(crate) fn build(bench: &Bench, version: &str, image: &[u8], more: &[&str]) -> String {
     let [img, out] = ["img", "surefoot"].map(|kind| bench.path(&format!("{version}.{kind}")));
     std::fs::write(&img, image).unwrap();
     let key = bench.path("KEYS/release.key");
@@ -108,7 +108,7 @@ fn build(bench: &Bench, version: &str, image: &[u8], more: &[&str]) -> String {
 }
 
 /// A device that runs 1.5.0 from slot B, with its record there.
-fn running(bench: &Bench, artifact: &str) {
+pub(crate) fn running(bench: &Bench, artifact: &str) {
     bench.surefoot(&["install", artifact]).ok();
     assert_eq!(bench.reboot(&[]), "b");
     bench.surefoot(&["commit"]).ok();

@@ -1,6 +1,7 @@
 //! Fetching over a network: a web server on the loopback that misbehaves on request, against the built program. The names of the
 //! tests in `rows` begin with the number of the hostile input that they are about.
 
+mod adaptive;
 mod fetcher;
 mod links;
 mod nginx;
