@@ -10,8 +10,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is asked for first: it holds the head of an artifact, and tells whether there are parts.
-const FIRST: u64 = 64 << 10;
+/// What is asked for first: it holds header, signatures and manifest of an ordinary artifact, and tells whether
+/// there are parts. What lies behind is asked for by who knows what is missing.
+const FIRST: u64 = 2 << 10;
 
 /// Bytes that are read at once.
 const BLOCK: usize = 32 << 10;
