@@ -3,7 +3,6 @@
 use super::Fetching;
 use super::server::{Asked, File, Line, Server};
 use super::tls::{Authority, self_signed};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A server that says these words, whatever it is asked for.

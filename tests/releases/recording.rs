@@ -182,6 +182,9 @@ disk = "disk.img"
 booted = "run/booted"
 state = "state"
 hold = false
+id = "unit-7"
+id_file = "machine-id"
+tags = ["canary"]
 
 [slots]
 a = ["rootfs-a"]
