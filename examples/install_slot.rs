@@ -104,6 +104,7 @@ fn install(artifact: &Path, disk: &Path, how: &str) -> Result<()> {
         target: &target,
         reuse,
         other: None,
+        delta: None,
         sink: &Nowhere,
     })?;
     println!("written after {:?}: {report:?}", start.elapsed());

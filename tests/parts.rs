@@ -283,3 +283,22 @@ fn slots_that_the_disk_does_not_have_are_refused_by_name() {
     assert_eq!(bench.reboot(&[]), "b");
     bench.surefoot(&["commit"]).ok();
 }
+
+#[test]
+fn a_delta_makes_both_parts_from_both_parts() {
+    let bench = bench();
+    let key = bench.path("KEYS/release.key");
+    let first = release(&bench, "2.0.0", 5);
+    bench.surefoot(&["install", &first]).ok();
+    assert_eq!(bench.reboot(&[]), "b");
+    bench.surefoot(&["commit"]).ok();
+    let second = release(&bench, "2.1.0", 6);
+    let out = bench.path("d.surefoot");
+    common::forge(&["delta", "--from", &first, "--to", &second, "-o", &out, "--key", &key]).ok();
+    bench.surefoot(&["verify", &out]).ok();
+    bench.surefoot(&["install", &out]).ok();
+    holds(&bench, "a", 6);
+    assert_eq!(bench.reboot(&[]), "a");
+    bench.surefoot(&["commit"]).ok();
+    bench.surefoot(&["verify"]).ok();
+}

@@ -2,7 +2,7 @@
 //! only those pages are fetched that no older table has; the signed page hashes say which. Nothing is
 //! believed of them: the table that comes out must have the signed digest, or the whole table is read.
 
-use super::head::{Head, Header, read_header};
+use super::head::{Format, Head, Header, read_header};
 use super::input::truncated;
 use super::pages::{PAGE, Page, page_hashes, pages_in, records_to_bytes};
 use super::{Installed, Manifest, Pages, RECORD_LEN, Unverified};
@@ -113,7 +113,9 @@ impl Front {
     ) -> Result<Option<Vec<u8>>> {
         let len = u64::from(self.fields.table_len);
         let known: Vec<Vec<u8>> = known.iter().flat_map(|installed| tables(installed)).collect();
-        if len <= SMALL || known.is_empty() {
+        // A delta has a list of hashes there, and no pages.
+        let whole = self.fields.format == Format::Delta;
+        if whole || len <= SMALL || known.is_empty() {
             return Ok(None);
         }
         let Some((digest, block, manifest)) = self.page_block(input, trust)? else {

@@ -1,11 +1,11 @@
 //! The stored bytes of a delta, each block held against its signed hash before anything looks into it.
 
-use crate::artifact::Delta;
+use crate::artifact::{DELTA_BLOCK_LEN, Delta};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use std::io::{ErrorKind, Read};
 
 /// How far a delta's stored blocks have been read. One block of 128 KiB is held.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Blocks {
     /// The next one to be read.
     next: usize,
@@ -20,6 +20,11 @@ impl Blocks {
     /// Stored bytes that were not handed out yet.
     pub fn left(&self, delta: &Delta) -> u64 {
         delta.manifest.stored.saturating_sub(self.given)
+    }
+
+    /// Bytes of the input that were read: whole blocks.
+    pub fn taken(&self, delta: &Delta) -> u64 {
+        (self.next as u64 * u64::from(DELTA_BLOCK_LEN)).min(delta.manifest.stored)
     }
 
     /// Fills `buf` with the next stored bytes. `input` stands where this has read to. `CHUNK_CORRUPT`

@@ -24,8 +24,14 @@ impl Piece {
         Ok(Piece { old, at: u32::try_from(at).map_err(long)?, len_and_add })
     }
 
-    fn len(self) -> u32 {
+    /// Bytes.
+    pub fn len(self) -> u32 {
         self.len_and_add >> 1
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
     }
 
     fn adds(self) -> bool {
@@ -63,7 +69,7 @@ pub fn carry_out(
     let mut have: Range<u64> = 0..0;
     for first in 0..pieces.len() {
         let mut rest = pieces[first];
-        while rest.len() > 0 {
+        while !rest.is_empty() {
             if !have.contains(&rest.old) {
                 let start = rest.old - rest.old % block;
                 let wanted = reach(&pieces[first..], start + room);

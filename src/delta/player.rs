@@ -101,6 +101,11 @@ impl Player {
         }
     }
 
+    /// Stored bytes that were read, with those of the head: whole blocks.
+    pub fn taken(&self, delta: &Delta) -> u64 {
+        self.blocks.taken(delta)
+    }
+
     fn pass(&mut self, delta: &Delta, input: &mut dyn Read, payload: usize, to: u64) -> Result<()> {
         while self.payload < payload {
             let size = delta.manifest.payloads[self.payload].size;

@@ -9,7 +9,7 @@ use crate::boot::BootChange;
 use crate::event::{Event, Sink};
 use crate::health::Verdict;
 use crate::hooks::{Moment, Permission};
-use crate::install::{Job, Plan, Report, Reuse};
+use crate::install::{FromDelta, Job, Plan, Report, Reuse};
 use crate::model::{Against, Failing, Failure, ReasonCode, Result, SlotId};
 use crate::slot::Inactive;
 use crate::source::Source;
@@ -29,6 +29,8 @@ pub(super) struct Cargo<'a> {
     pub(super) source: Option<Source>,
     /// Whether to look for what stands already.
     pub(super) reuse: Reuse,
+    /// What makes the payload of what runs, where the source is a delta.
+    pub(super) delta: Option<FromDelta>,
     /// How long it took to read the head, milliseconds.
     pub(super) millis: u64,
     /// What was written.
@@ -135,7 +137,9 @@ impl DeviceHands<'_, '_> {
         let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
         let resumes = matches!(cargo.reuse, Reuse::Resume);
         let far = cargo.source.as_ref().and_then(distance);
-        let near = far.as_ref().and_then(|_| Near::of(self.world, self.booted));
+        let wanted = far.is_some() || cargo.delta.is_some();
+        let near = wanted.then(|| Near::of(self.world, self.booted)).flatten();
+        let rebuilt = cargo.delta.is_some();
         let job = Job {
             release: cargo.release,
             plan: cargo.plan,
@@ -143,6 +147,7 @@ impl DeviceHands<'_, '_> {
             target: &target,
             reuse: std::mem::take(&mut cargo.reuse),
             other: near.as_ref().map(Near::copied_from),
+            delta: cargo.delta.take(),
             sink: self.sink,
         };
         // Nothing is changed yet: what fails here leaves the move as it was, and what stands in
@@ -151,7 +156,7 @@ impl DeviceHands<'_, '_> {
         if resumes {
             prepared.check_missing()?;
         }
-        if let Some(far) = &far {
+        if let Some(far) = far.as_ref().filter(|_| !rebuilt) {
             let forecast = prepared.forecast().measured(far.received(), cargo.millis);
             self.sink.emit(&Event::Planned { forecast });
         }

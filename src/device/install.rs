@@ -2,11 +2,12 @@
 
 use super::answer::{Answer, Cost, Next};
 use super::departure;
+use super::from_delta;
 use super::hands::{Cargo, made_way, rest};
 use super::installation::{Installation, Installed};
 use super::look::look;
 use super::moments;
-use super::near::{Near, distance};
+use super::near::{Near, distance, via};
 use super::offer::{self, Offer};
 use super::readiness;
 use super::unfinished::{Begun, forget, is_the_same};
@@ -15,7 +16,7 @@ use super::world::World;
 use crate::artifact::Release;
 use crate::event::{Event, Sink};
 use crate::hooks::Moment;
-use crate::install::{Depth, Reuse, Via, check_file, forecast};
+use crate::install::{Depth, Reuse, check_delta, check_file, forecast};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result, State};
 use crate::source::Source;
 use crate::sys::stop::Stop;
@@ -30,6 +31,15 @@ enum Brought {
     Offered(Box<Offer>),
 }
 
+impl Brought {
+    fn source(&self) -> &Source {
+        match self {
+            Brought::Unread(source) => source,
+            Brought::Offered(offer) => &offer.source,
+        }
+    }
+}
+
 /// Brings a release. Whatever refuses it does so before the first byte that counts is touched.
 pub fn install(
     world: &World,
@@ -40,7 +50,7 @@ pub fn install(
     let conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
     world.booted()?;
     if ask.dry_run {
-        return bring(world, Brought::Unread(source), ask, conditions, None, sink);
+        return bring(world, Brought::Unread(source), ask, conditions, None, None, sink);
     }
     may_begin(world, &ask)?;
     let soon = Duration::from_millis(200);
@@ -60,9 +70,26 @@ pub fn install(
     may_begin(world, &ask)?;
     let mut begun = None;
     let telling = held.telling(sink);
-    let done = held
-        .stop
-        .over(|| bring(world, brought, ask, conditions, Some((&held, &mut begun)), &telling));
+    let instead = from_delta::full_beside(brought.source(), &ask);
+    let done = held.stop.over(|| {
+        let (first, told) = (ask.clone(), conditions.clone());
+        let done = bring(world, brought, first, told, Some((&held, &mut begun)), None, &telling);
+        // Where a delta does not help, the full artifact beside it does, and goes on with what stands.
+        match (done, instead) {
+            (Err(why), Some(full)) if from_delta::may_fall_back(why.code()) => {
+                // Where none is there, the delta is what is wrong.
+                let Ok((source, ask, name)) = from_delta::open_full(world, &full, ask) else {
+                    return Err(why);
+                };
+                let text = format!("{why}: {name} takes its place");
+                telling.emit(&Event::Warning { text });
+                let again = begun.as_ref().map(|work| work.digest);
+                let brought = Brought::Unread(source);
+                bring(world, brought, ask, conditions, Some((&held, &mut begun)), again, &telling)
+            }
+            (done, _) => done,
+        }
+    });
     match (done, held.stop.word()) {
         (Err(_), Some(word)) => Err(stopped(world, word, begun, sink)),
         (done, _) => done,
@@ -122,6 +149,7 @@ fn bring(
     ask: Installation,
     mut conditions: Vec<Condition>,
     held: Option<(&Working, &mut Option<Work>)>,
+    again: Option<Digest>,
     sink: &dyn Sink,
 ) -> Result<Installed> {
     let booted = world.booted()?;
@@ -145,12 +173,12 @@ fn bring(
         let text = format!("{} in slot {} is on trial", work.to, work.slot);
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    let Offer { release, source, millis } = match brought {
+    let Offer { release, source, millis, delta } = match brought {
         Brought::Offered(offer) => *offer,
         Brought::Unread(source) => offer::open(world, source)?,
     };
     let (asked, far) = (Begun::of(&ask, source.path()), distance(&source));
-    let (counter, via) = (source.counter(), if far.is_some() { Via::Adaptive } else { Via::Full });
+    let (counter, via) = (source.counter(), via(far.is_some(), delta.is_some()));
     let received = || counter.as_ref().map(|received| received());
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
@@ -193,11 +221,14 @@ fn bring(
         _ => None,
     };
     let resumes = before.is_some_and(|old| old.digest == digest && old.slot == work.slot);
+    let resumes = resumes || again == Some(digest);
     if !ask.dry_run {
         moments::asked(world, Moment::BeforeDownload, &work, sink)?;
     }
     // What goes on where it stopped checks the missing part, once it knows which that is.
-    if let Some(bytes) = source.twice()
+    if let (Some(bytes), Some(from)) = (source.twice(), &delta) {
+        check_delta(bytes, from, sink)?;
+    } else if let Some(bytes) = source.twice()
         && (ask.dry_run || !resumes)
     {
         check_file(bytes, &release, Depth::Stored, sink)?;
@@ -210,12 +241,16 @@ fn bring(
     };
     if ask.dry_run {
         let (slot, findings) = (work.slot, conditions);
-        let near = far.as_ref().and_then(|_| Near::of(world, booted));
+        let from_here = far.is_some() || delta.is_some();
+        let near = from_here.then(|| Near::of(world, booted)).flatten();
         let other = near.as_ref().map(Near::copied_from);
         let target = world.parts(slot)?;
         let foreseen = forecast(&release, &plan, &target, &reuse, other, sink)?;
-        let measured = far.as_ref().map(|far| foreseen.measured(far.received(), millis));
-        let cost = Cost::foreseen(measured.as_ref().unwrap_or(&foreseen), far.is_some());
+        // Ranges of an artifact: a delta is read from its begin to its end.
+        let by_ranges = far.as_ref().filter(|_| delta.is_none());
+        let measured = by_ranges.map(|far| foreseen.measured(far.received(), millis));
+        let foreseen = measured.as_ref().unwrap_or(&foreseen);
+        let cost = Cost::foreseen(foreseen, far.is_some(), delta.as_ref());
         let forecast = measured;
         return Ok(Installed::Plan { v: 1, dry_run: true, slot, cost, plan, forecast, findings });
     }
@@ -228,7 +263,7 @@ fn bring(
     };
     let source = Some(source);
     let (release, plan, report) = (&release, &plan, None);
-    let mut cargo = Cargo { release, plan, source, reuse, millis, report, replaces };
+    let mut cargo = Cargo { release, plan, source, reuse, delta, millis, report, replaces };
     asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;

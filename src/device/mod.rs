@@ -8,6 +8,7 @@ mod certificate;
 mod checks;
 mod departure;
 mod drill;
+mod from_delta;
 mod gate;
 mod hands;
 mod hold;

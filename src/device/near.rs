@@ -4,7 +4,7 @@ use super::answer::Cost;
 use super::world::World;
 use crate::artifact::Installed;
 use crate::event::Forecast;
-use crate::install::{CopiedFrom, Report, Via};
+use crate::install::{CopiedFrom, FromDelta, Report, Via};
 use crate::model::SlotId;
 use crate::slot::OpenPart;
 use crate::source::{Fetch, Source};
@@ -52,12 +52,24 @@ impl Cost {
     }
 
     /// Of one that is only foreseen: the bytes of the answers so far are counted.
-    pub(super) fn foreseen(forecast: &Forecast, far: bool) -> Cost {
+    pub(super) fn foreseen(forecast: &Forecast, far: bool, delta: Option<&FromDelta>) -> Cost {
         Cost {
-            fetched: forecast.fetched + forecast.to_fetch,
+            fetched: match delta {
+                Some(from) => from.delta.file_len(),
+                None => forecast.fetched + forecast.to_fetch,
+            },
             reused: forecast.stands + forecast.copied,
             written: forecast.copied + forecast.fetch + crate::slot::record::RECORD_LEN,
-            via: if far { Via::Adaptive } else { Via::Full },
+            via: via(far, delta.is_some()),
         }
+    }
+}
+
+/// How a release comes: from a server or not, by a delta or not.
+pub(super) fn via(far: bool, rebuilt: bool) -> Via {
+    match (rebuilt, far) {
+        (true, _) => Via::Delta,
+        (false, true) => Via::Adaptive,
+        (false, false) => Via::Full,
     }
 }

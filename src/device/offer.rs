@@ -1,11 +1,12 @@
 //! Whether an artifact would be installed here, without touching anything.
 
+use super::from_delta;
 use super::readiness;
 use super::world::{World, named};
-use crate::artifact::{Release, Unverified, check_payload, read_head, read_head_by_pages};
+use crate::artifact::{Format, Release, Unverified, check_payload, read_head, read_head_by_pages};
 use crate::boot::BootFacts;
 use crate::event::Sink;
-use crate::install::{Depth, Plan, check_file, check_length, plan};
+use crate::install::{Depth, FromDelta, Plan, check_file, check_length, delta_length, plan};
 use crate::model::{Condition, Digest, Failure, ReasonCode, Result, SlotId, Txn};
 use crate::source::{Fetch, Sequential, Source};
 use crate::trust::{Trust, Verified};
@@ -22,6 +23,19 @@ pub(super) struct Offer {
     pub(super) source: Source,
     /// How long it took to read the head, milliseconds.
     pub(super) millis: u64,
+    /// What makes the payload of what runs, where the source is a delta.
+    pub(super) delta: Option<FromDelta>,
+}
+
+impl Offer {
+    /// Whether the source has the length that is signed.
+    fn has_its_length(&self) -> Result<()> {
+        match (self.source.ranges(), &self.delta) {
+            (None, _) => Ok(()),
+            (Some(bytes), Some(from)) => delta_length(bytes, &from.delta),
+            (Some(bytes), None) => check_length(bytes, &self.release),
+        }
+    }
 }
 
 /// Reads the head of a file, or of a stream that is then at its payload.
@@ -34,7 +48,13 @@ pub(super) fn open(world: &World, mut source: Source) -> Result<Offer> {
         Source::Stream(stream) => read_head(stream).map_err(cut_short)?,
     };
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Offer { release: head.verify(&trust)?, source, millis })
+    if head.format() == Format::Delta {
+        let opened = from_delta::open(world, head, &mut source, &trust);
+        let stream = matches!(source, Source::Stream(_));
+        let (release, from) = if stream { opened.map_err(cut_short)? } else { opened? };
+        return Ok(Offer { release, source, millis, delta: Some(from) });
+    }
+    Ok(Offer { release: head.verify(&trust)?, source, millis, delta: None })
 }
 
 /// The head of what is far away: of its table only what the records of the slots do not have.
@@ -159,6 +179,12 @@ fn cancelled(what: &dyn Display) -> Failure {
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let findings = readiness::ready(world, Some(sink))?;
     let (mut offer, judgement) = look_at(world, source)?;
+    if let Some(from) = &offer.delta {
+        let whole = judgement.plan.parts.len() == offer.release.manifest.payloads.len();
+        let slot = if whole { Some(judgement.slot.other()) } else { None };
+        from_delta::check(world, (&offer.release, from), &mut offer.source, slot, sink)?;
+        return Ok(Judgement { findings, ..judgement });
+    }
     // Of what is read once only, whether the image holds a system to boot is seen when it is installed.
     if let Source::Stream(stream) = &mut offer.source {
         check_payload(&offer.release, stream, &|_| ()).map_err(cut_short)?;
@@ -176,9 +202,7 @@ pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement
 /// when one of them is installed.
 pub fn glance(world: &World, source: Source) -> Result<Judgement> {
     let (offer, judgement) = look_at(world, source)?;
-    if let Some(bytes) = offer.source.ranges() {
-        check_length(bytes, &offer.release)?;
-    }
+    offer.has_its_length()?;
     Ok(judgement)
 }
 

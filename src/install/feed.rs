@@ -2,9 +2,11 @@
 
 use super::buffers::Buffers;
 use super::check::check;
+use super::rebuild::{Play, span_len};
 use super::small;
 use super::spans::{Span, Work};
 use crate::artifact::{Chunk, check_pages};
+use crate::delta::Piece;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{ByteStream, Fetch, Source};
 use crate::sys::{AlignedBuf, spare};
@@ -22,7 +24,12 @@ pub(super) struct Ticket<'a, 's> {
     pub(super) plain: AlignedBuf,
     /// Where more can be asked for.
     pub(super) source: Option<&'s dyn Fetch>,
+    /// Whether `plain` waits for old bytes.
+    pub(super) rebuilt: bool,
 }
+
+/// Where what is made of a span goes: behind so many bytes of its buffer, and which old bytes it needs.
+pub(super) type Into<'a> = (usize, &'a mut Vec<Piece>);
 
 /// Where the stored bytes come from.
 pub(super) enum Supply<'a> {
@@ -32,6 +39,8 @@ pub(super) enum Supply<'a> {
     Wanted(Wanted<'a>),
     /// Once, in order.
     Stream(Tape<'a>),
+    /// Made of the bytes of the slot that runs, in order.
+    Delta(Play<'a>),
 }
 
 /// What is fetched over a network, as it comes.
@@ -71,6 +80,7 @@ impl<'a> Supply<'a> {
         match self {
             Supply::Ranges(_) | Supply::Wanted(_) => Ok(()),
             Supply::Stream(tape) => tape.finish(),
+            Supply::Delta(play) => play.finish(),
         }
     }
 }
@@ -124,25 +134,29 @@ impl<'a, 's> Feed<'a, 's> {
         index: usize,
         buffers: &Buffers,
         stored: &mut Vec<u8>,
+        (lead, pieces): Into<'_>,
     ) -> Result<Option<Ticket<'a, 's>>> {
         let span = &self.work.spans[index];
-        let Some(plain) = buffers.take(index) else {
+        let Some(mut plain) = buffers.take(index) else {
             return Ok(None);
         };
         let mut queue = self.queue();
         let source = match &queue.supply {
             Supply::Ranges(source) => Some(*source),
             Supply::Wanted(wanted) => Some(wanted.source),
-            Supply::Stream(_) => None,
+            Supply::Stream(_) | Supply::Delta(_) => None,
         };
         if span.copied {
-            return Ok(Some(Ticket { index, span, plain, source }));
+            return Ok(Some(Ticket { index, span, plain, source, rebuilt: false }));
         }
-        spare::resize(stored, small(span.stored.end - span.stored.start))?;
+        let rebuilt = matches!(queue.supply, Supply::Delta(_));
+        if !rebuilt {
+            spare::resize(stored, small(span.stored.end - span.stored.start))?;
+        }
         if let Supply::Ranges(bytes) = queue.supply {
             drop(queue);
             bytes.read_at(span.stored.start, stored)?;
-            return Ok(Some(Ticket { index, span, plain, source }));
+            return Ok(Some(Ticket { index, span, plain, source, rebuilt }));
         }
         let rank = self.ranks[index];
         let waiting = |queue: &mut Queue| queue.turn != rank && !queue.closed;
@@ -157,10 +171,14 @@ impl<'a, 's> Feed<'a, 's> {
                 wanted.bytes.read_exact(stored).map_err(|e| lost(first, &e))?;
             }
             Supply::Stream(tape) => tape.read(first, span.chunks.len(), stored)?,
+            Supply::Delta(play) => {
+                let out = &mut plain[lead..lead + span_len(&span.image)];
+                play.bring((self.first_chunk, span.image.start), out, pieces)?;
+            }
         }
         queue.turn += 1;
         self.turned.notify_all();
-        Ok(Some(Ticket { index, span, plain, source }))
+        Ok(Some(Ticket { index, span, plain, source, rebuilt }))
     }
 
     /// Nobody waits for a turn any more.

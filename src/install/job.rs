@@ -7,6 +7,7 @@ use super::origin::Origin;
 use super::part::PartOrder;
 use super::plan::{PartPlan, Plan};
 use super::progress::Progress;
+use super::rebuild::{FromDelta, delta_length, find_base};
 use super::reuse::{Reuse, find_standing};
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
@@ -35,6 +36,8 @@ pub struct Job<'a> {
     pub reuse: Reuse,
     /// A slot that has chunks of the release perhaps: what is dear to fetch is copied from it.
     pub other: Option<CopiedFrom<'a>>,
+    /// What makes the payload of that slot's bytes, where the source is a delta.
+    pub delta: Option<FromDelta>,
     /// Where progress goes.
     pub sink: &'a dyn Sink,
 }
@@ -51,15 +54,27 @@ pub struct Prepared<'a> {
 impl<'a> Job<'a> {
     /// Looks at what the slot holds. Changes nothing.
     pub fn prepare(self) -> Result<Prepared<'a>> {
-        let Job { release, plan, source, target, reuse, other, sink } = self;
+        let Job { release, plan, source, target, reuse, other, delta, sink } = self;
         let mut parts = parts(release, plan, target.parts())?;
         if let Some(bytes) = source.ranges() {
-            check_length(bytes, release)?;
+            match &delta {
+                Some(from) => delta_length(bytes, &from.delta)?,
+                None => check_length(bytes, release)?,
+            }
+        }
+        if let Some(from) = &delta {
+            let base = other.ok_or_else(|| {
+                let detail = "the slot that runs has no record that is accepted";
+                Failure::new(ReasonCode::DeltaBase, detail)
+            })?;
+            let payloads: Vec<usize> = plan.parts.iter().map(|part| part.payload).collect();
+            find_base(&mut parts, &payloads, &from.delta, base, sink)?;
         }
         find_standing(&mut parts, &reuse, sink)
             .map_err(|f| f.at(format_args!("slot {}", target.id())))?;
         // What comes as a stream brings all of it anyway, and a file at hand is as near as the slot.
         if let Some(other) = other
+            && delta.is_none()
             && source.ranges().is_some_and(|bytes| bytes.is_dear())
         {
             find_copies(&mut parts, other);
@@ -68,7 +83,8 @@ impl<'a> Job<'a> {
         payloads.sort_unstable();
         let record = aligned(&encode_record(&release.record(&payloads, PAYLOAD_MAX)?)?)?;
         let (table, pages) = (&release.table.chunks, release.pages());
-        let order = Order { table, pages, parts, record };
+        let firsts = release.manifest.payloads.iter().map(|p| p.first_chunk as usize).collect();
+        let order = Order { table, pages, parts, record, delta, firsts };
         Ok(Prepared { order, source, slot: target.id(), sink })
     }
 }
@@ -134,6 +150,10 @@ impl Prepared<'_> {
     /// left in the slot that an early refusal could spare.
     pub fn check_missing(&self) -> Result<()> {
         let Some(bytes) = self.source.twice() else { return Ok(()) };
+        // All of a delta was checked before: a part of it cannot be.
+        if self.order.delta.is_some() {
+            return Ok(());
+        }
         let parts = &self.order.parts;
         let missing = |part: &PartOrder, i: usize| part.origins[i] == Origin::Fetch;
         let stored = parts.iter().flat_map(|part| {

@@ -22,6 +22,7 @@ use super::small;
 use super::spans::{Places, SPAN_MAX, Span, Work};
 use super::traffic::Traffic;
 use crate::artifact::Decoder;
+use crate::delta::{Piece, WINDOW, carry_out};
 use crate::disk::BlockDevice;
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::source::Fetch;
@@ -48,7 +49,7 @@ const LONG_CONTEXT: usize = 2 << 20;
 
 /// How many workers there are: what they hold stays below the memory budget for every signed table.
 fn workers(work: &Work) -> usize {
-    if work.context > LONG_CONTEXT { WAITING_THREADS - 1 } else { WAITING_THREADS }
+    if work.context > LONG_CONTEXT || work.rebuilt { WAITING_THREADS - 1 } else { WAITING_THREADS }
 }
 
 /// Plain buffers: one in each worker's hands, as many decoded and waiting for their turn.
@@ -75,6 +76,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) origins: &'a [Origin],
     pub(super) other: Option<Other<'a>>,
     pub(super) traffic: &'a Traffic,
+    /// Bytes of the old image that a delta may read.
+    pub(super) old_len: u64,
 }
 
 impl<'a> Pipeline<'a> {
@@ -128,11 +131,15 @@ impl<'a> Pipeline<'a> {
         let mut hands = Hands::new(self.work.context)?;
         while let Some(strand) = feed.strand() {
             for index in strand {
-                let Some(mut ticket) = feed.take(index, buffers, &mut hands.stored)? else {
+                let into = (lead(self.device, &self.work.spans[index]), &mut hands.pieces);
+                let Some(mut ticket) = feed.take(index, buffers, &mut hands.stored, into)? else {
                     return Ok(());
                 };
                 self.readers.go_on()?;
-                self.bring(&mut hands, &mut ticket)?;
+                match ticket.rebuilt {
+                    true => self.rebuild(&mut hands, &mut ticket)?,
+                    false => self.bring(&mut hands, &mut ticket)?,
+                }
                 line.add(ticket.index, ticket.plain);
                 self.write(line, buffers)?;
             }
@@ -152,6 +159,38 @@ impl<'a> Pipeline<'a> {
             let image = &self.work.spans[ready.index].image;
             self.traffic.write(image.end - image.start);
             self.progress.add(image.end - image.start);
+        }
+        Ok(())
+    }
+
+    /// Brings the old bytes of a span that a delta has begun; each chunk has its hash compared.
+    fn rebuild(&self, hands: &mut Hands<'a>, ticket: &mut Ticket<'_, '_>) -> Result<()> {
+        let wrong = |detail: String| Failure::new(ReasonCode::DeltaBase, detail);
+        let span = ticket.span;
+        let lead = lead(self.device, span);
+        let own = &mut ticket.plain[lead..lead + small(span.image.end - span.image.start)];
+        let old = self.other.ok_or_else(|| wrong("there is no old image".to_owned()))?;
+        let window = match &mut hands.window {
+            Some(window) => window,
+            none => none.insert(AlignedBuf::try_new(WINDOW)?),
+        };
+        let mut read = |at: u64, buf: &mut [u8]| {
+            stop::look()?;
+            // What cannot be read there is in the full artifact.
+            let read = old.device.read_at(at, buf);
+            read.map_err(|f| wrong(format!("the slot that runs: {}", f.detail())))
+        };
+        let bounds = (self.old_len, old.device.block_size() as u64);
+        let pieces = &mut hands.pieces;
+        self.traffic.copy(pieces.iter().map(|piece| u64::from(piece.len())).sum());
+        carry_out(pieces, own, bounds, window, &mut read)?;
+        for index in span.chunks.clone() {
+            let plain = &own[self.within(span, index)];
+            if Digest::of(plain) != self.places.chunks[index].plain {
+                let detail = "does not come out as signed: the slot that runs has changed";
+                return Err(wrong(format!("chunk {index} {detail}")));
+            }
+            self.readers.remember(index, plain);
         }
         Ok(())
     }
@@ -315,12 +354,16 @@ struct Hands<'a> {
     /// Reads the slot that is written, and the one that is copied from; made when they are needed.
     slot: Option<MediumReader<'a>>,
     other: Option<MediumReader<'a>>,
+    /// Old bytes, and where a delta says that they belong.
+    window: Option<AlignedBuf>,
+    pieces: Vec<Piece>,
 }
 
 impl<'a> Hands<'a> {
     fn new(context: usize) -> Result<Hands<'a>> {
         let (decoder, held) = (Decoder::new()?, Held::new(context));
-        Ok(Hands { decoder, stored: Vec::new(), held, slot: None, other: None })
+        let (stored, pieces) = (Vec::new(), Vec::new());
+        Ok(Hands { decoder, stored, held, slot: None, other: None, window: None, pieces })
     }
 
     fn reader<'h>(

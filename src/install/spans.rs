@@ -1,7 +1,7 @@
 //! Pure: from a chunk table to what is fetched, decoded and written in one go.
 
 use super::origin::Origin;
-use crate::artifact::{Chunk, Codec, MAX_CHUNK_LEN, context_starts};
+use crate::artifact::{Chunk, MAX_CHUNK_LEN, context_starts};
 use std::ops::Range;
 
 /// The most plain bytes of one span. One direct write each: large enough that a medium takes it
@@ -65,8 +65,13 @@ impl<'a> Places<'a> {
 
     /// The first chunk of the context of chunk `index`, if it has one.
     pub(super) fn context(&self, index: usize) -> Option<usize> {
-        let with = matches!(self.chunks[index].codec, Codec::Context { .. });
-        with.then(|| self.context[index])
+        let first = self.context[index];
+        (first < index).then_some(first)
+    }
+
+    /// Nothing is decoded from what is stored in the artifact: no chunk needs another one.
+    pub(super) fn alone(&mut self) {
+        self.context = (0..self.count()).collect();
     }
 
     /// Plain bytes of the data chunks among `first..end`.
@@ -146,6 +151,8 @@ pub(super) struct Work {
     pub(super) reach: Vec<usize>,
     /// The most plain bytes that a worker holds as context besides a span.
     pub(super) context: usize,
+    /// Whether a delta brings it: then one worker less leaves room for the windows of its streams.
+    pub(super) rebuilt: bool,
 }
 
 /// Plans the writing of every chunk that does not stand. One origin for each chunk.
@@ -223,6 +230,7 @@ fn tie(places: &Places, work: &mut Work) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::Codec;
     use crate::model::{Digest, SlotId};
 
     fn chunk(plain_len: u32, codec: Codec) -> Chunk {

@@ -8,6 +8,7 @@ use super::part::PartOrder;
 use super::pipeline::{self, Pipeline};
 use super::progress::Progress;
 use super::readers::{Readers, read_back_failed};
+use super::rebuild::{FromDelta, Play, old_len};
 use super::spans::{Work, work};
 use super::traffic::Traffic;
 use super::{FIRST_BLOCK, FIRST_LEN, small};
@@ -54,16 +55,23 @@ pub(super) struct Order<'a> {
     /// In the order of the slot: the first one carries the record.
     pub(super) parts: Vec<PartOrder<'a>>,
     pub(super) record: AlignedBuf,
+    /// What makes the payload of the slot that runs, if a delta does.
+    pub(super) delta: Option<FromDelta>,
+    /// The first chunk of each payload.
+    pub(super) firsts: Vec<usize>,
 }
 
 impl Order<'_> {
     /// Writes what does not stand, destroys before and finishes after. With a stream nothing is a
     /// copy.
     pub(super) fn carry_out(self, mut source: Source, sink: &dyn Sink) -> Result<Report> {
-        let works: Vec<Work> = self.parts.iter().map(|p| work(&p.places, &p.origins)).collect();
+        let rebuilt = self.delta.is_some();
+        let works = self.parts.iter().map(|p| Work { rebuilt, ..work(&p.places, &p.origins) });
+        let works: Vec<Work> = works.collect();
         // What will certainly be needed is asked for while nothing is lost yet. The parts come one
         // after the other; what stays of each is its first 128 KiB.
         let most = works.iter().map(pipeline::memory).max().unwrap_or(0);
+        let most = most + self.delta.as_ref().map_or(0, FromDelta::memory);
         spare::room(most + self.parts.len() * small(FIRST_LEN))?;
         let wanted: Vec<Range<u64>> = self
             .in_table_order()
@@ -71,9 +79,17 @@ impl Order<'_> {
             .filter(|span| !span.copied)
             .map(|span| span.stored.clone())
             .collect();
-        let to_fetch = wanted.iter().map(|stored| stored.end - stored.start).sum();
+        let to_fetch = match &self.delta {
+            Some(from) => from.delta.file_len(),
+            None => wanted.iter().map(|stored| stored.end - stored.start).sum(),
+        };
         let traffic = Traffic::new(&source, &self.parts, to_fetch);
-        let supply = Supply::new(&mut source, self.table, self.pages, &wanted)?;
+        let supply = match &self.delta {
+            Some(from) => {
+                Supply::Delta(Play::new(&mut source, from, self.firsts.clone(), &traffic)?)
+            }
+            None => Supply::new(&mut source, self.table, self.pages, &wanted)?,
+        };
         self.destroy()?;
         let done = self.write_rest(supply, &works, &traffic, sink).and_then(|(firsts, report)| {
             self.finish(&firsts, sink)?;
@@ -99,7 +115,12 @@ impl Order<'_> {
         let mut firsts = Vec::new();
         for index in self.in_table_order() {
             let part = &self.parts[index];
-            let written = write_part(part, &works[index], supply, &progress, traffic);
+            let payload = self.firsts.iter().position(|first| *first == part.first_chunk);
+            let old_len = match (&self.delta, payload) {
+                (Some(from), Some(payload)) => old_len(part, payload, &from.delta),
+                _ => 0,
+            };
+            let written = write_part(part, &works[index], supply, (&progress, traffic), old_len);
             let (first, rest) = written.map_err(part.place(self.parts.len()))?;
             firsts.push((index, first));
             supply = rest;
@@ -179,8 +200,8 @@ fn write_part<'s>(
     part: &PartOrder,
     work: &Work,
     supply: Supply<'s>,
-    progress: &Progress,
-    traffic: &Traffic,
+    (progress, traffic): (&Progress, &Traffic),
+    old_len: u64,
 ) -> Result<(AlignedBuf, Supply<'s>)> {
     // A chunk that stands shares a block with its neighbour: if that was written, so was its edge.
     let fresh = |i: usize| part.origins.get(i).is_some_and(|o| *o != Origin::Stands);
@@ -197,6 +218,7 @@ fn write_part<'s>(
         origins: &part.origins,
         other: part.other,
         traffic,
+        old_len,
     };
     pipeline.run(part.first_chunk, supply)
 }

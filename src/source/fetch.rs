@@ -83,6 +83,11 @@ impl<'a> Sequential<'a> {
     pub fn new(bytes: &'a dyn Fetch) -> Sequential<'a> {
         Sequential { bytes, offset: 0 }
     }
+
+    /// Starts at `offset`.
+    pub fn starting_at(bytes: &'a dyn Fetch, offset: u64) -> Sequential<'a> {
+        Sequential { bytes, offset }
+    }
 }
 
 impl Read for Sequential<'_> {

@@ -59,24 +59,33 @@ pub enum Came {
     NotInstalled,
 }
 
+/// How the name of a delta ends. Only the order depends on it.
+const DELTA: &str = ".delta.surefoot";
+
 /// The newest that fits. Releases are ordered by their counter alone. Two different ones with one
 /// counter are both signed for this device, so that neither does harm; the one with the lower
 /// digest is taken, because that is the same one on every device and whatever the files are called,
-/// and it is said. A second copy of the same is passed over.
+/// and it is said. A second copy of the same is passed over. A delta that fits is taken before the full
+/// artifact, which has its chance where the delta turns out not to help.
 pub fn choose(judged: &[Judged]) -> Choice {
     let fits = |number: usize| match &judged.get(number)?.verdict {
         Verdict::Fits { release_counter, artifact, .. } => Some((*release_counter, *artifact)),
         Verdict::Refused { .. } => None,
     };
+    let whole = |n: usize| !judged[n].name.to_ascii_lowercase().ends_with(DELTA);
     let rank = |n: usize| {
-        fits(n).map(|(counter, artifact)| (Reverse(counter), artifact.0, &judged[n].name))
+        let fits = fits(n);
+        fits.map(|(counter, artifact)| (Reverse(counter), artifact.0, whole(n), &judged[n].name))
     };
     let mut order: Vec<usize> = Vec::new();
     for number in (0..judged.len()).filter(|n| fits(*n).is_some()) {
         order.insert(order.partition_point(|n| rank(*n) < rank(number)), number);
     }
     let mut before = None;
-    order.retain(|n| fits(*n) != std::mem::replace(&mut before, fits(*n)));
+    order.retain(|n| {
+        let this = fits(*n).map(|fits| (fits, whole(*n)));
+        this != std::mem::replace(&mut before, this)
+    });
     let chosen = order.first().copied();
     let text = summary(judged, &fates(judged, chosen, Came::Chosen));
     Choice { order, text }
@@ -172,6 +181,14 @@ mod tests {
         let choice = choose(&[fits("b", "2.1", 6, 3), fits("a", "2.1", 6, 3)]);
         assert_eq!(choice.order, [1]);
         assert!(choice.text.contains("b: 2.1, a copy of another one"), "{}", choice.text);
+    }
+
+    #[test]
+    fn a_delta_comes_first_and_the_full_artifact_is_its_second_chance() {
+        let full = fits("x.surefoot", "2.1", 6, 3);
+        let delta = fits("x.from-2.0.delta.surefoot", "2.1", 6, 3);
+        let choice = choose(&[full, delta, fits("y.surefoot", "2.1", 6, 3)]);
+        assert_eq!(choice.order, [1, 0]);
     }
 
     #[test]

@@ -2,4 +2,5 @@
 
 mod forge;
 mod hostile;
+mod install;
 mod stranger;

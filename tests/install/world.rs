@@ -328,6 +328,6 @@ impl Device {
         let plan = plan(release, &self.target, layout.parts(SlotId::B))?;
         let plan = &plan;
         let other = None;
-        act(Job { release, plan, source: input, target: &target, reuse, other, sink })
+        act(Job { release, plan, source: input, target: &target, reuse, other, delta: None, sink })
     }
 }

@@ -81,7 +81,12 @@ fn the_golden_artifact_installs_and_leaves_the_golden_record() {
         let record = release.record(&[0, 1], PAYLOAD_MAX).unwrap();
         let record = aligned(&encode_record(&record).unwrap()).unwrap();
         let (table, pages, parts) = (&release.table.chunks[..], release.pages(), parts.collect());
-        let report = carry_out(Order { table, pages, parts, record }, input, reuse).unwrap();
+        let report = carry_out(
+            Order { table, pages, parts, record, delta: None, firsts: Vec::new() },
+            input,
+            reuse,
+        )
+        .unwrap();
         for (index, device) in payloads.iter().zip(slot) {
             assert!(holds(device, &release.manifest.payloads[*index]), "payload {index}");
         }

@@ -144,6 +144,8 @@ impl Fixture {
             pages: &[],
             parts: vec![PartOrder::new(name("rootfs"), device, 0, places)],
             record: aligned(&encode_record(b"a record").unwrap()).unwrap(),
+            delta: None,
+            firsts: Vec::new(),
         }
     }
 

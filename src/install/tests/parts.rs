@@ -71,7 +71,9 @@ impl Two {
             PartOrder::new(name("rootfs"), &rootfs, 0, root),
         ];
         let record = aligned(&encode_record(b"a record").unwrap()).unwrap();
-        carry_out(Order { table: &self.table, pages: &[], parts, record }, input, reuse)
+        let (table, firsts) = (&self.table, Vec::new());
+        let order = Order { table, pages: &[], parts, record, delta: None, firsts };
+        carry_out(order, input, reuse)
     }
 
     fn file(&self) -> Source {
