@@ -27,6 +27,7 @@ impl ByteStream {
     }
 
     /// The same over a network; `received` counts the bytes of all answers, those that came twice too.
+    #[cfg(feature = "http")]
     pub(super) fn counted(
         bytes: impl Read + Send + 'static,
         received: Arc<AtomicU64>,
