@@ -129,6 +129,7 @@ fn ask(dry_run: bool) -> Installation {
         only: None,
         expected: None,
         url: None,
+        full: None,
         dry_run,
     }
 }

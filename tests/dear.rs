@@ -73,6 +73,7 @@ fn bring(bench: &Bench, source: &Arc<Far>, dry_run: bool) -> Result<Installed> {
         hold_ok: false,
         anew: false,
         url: None,
+        full: None,
         only: None,
         expected: None,
         dry_run,

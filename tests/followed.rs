@@ -2,11 +2,11 @@
 
 use crate::common::{Bench, Said, forge};
 use crate::kept::{Kept, until};
-use crate::net::server::{Asked, Line, Server};
+use crate::net::server::{Asked, File, Line, Server};
 use std::path::Path;
 
 /// Answers as an honest web server whose files are a folder.
-fn give(folder: &str, asked: &Asked, line: &mut dyn Line) -> std::io::Result<bool> {
+pub(crate) fn give(folder: &str, asked: &Asked, line: &mut dyn Line) -> std::io::Result<bool> {
     if asked.method == "POST" {
         line.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
         return Ok(true);
@@ -41,18 +41,25 @@ fn give(folder: &str, asked: &Asked, line: &mut dyn Line) -> std::io::Result<boo
     Ok(true)
 }
 
-struct Followed {
-    bench: Bench,
-    www: String,
-    server: Server,
+pub(crate) struct Followed {
+    pub(crate) bench: Bench,
+    pub(crate) www: String,
+    pub(crate) server: Server,
 }
 
 impl Followed {
     fn new() -> Followed {
+        Followed::on(give)
+    }
+
+    /// With a server that answers like this.
+    pub(crate) fn on(
+        answer: impl Fn(&str, &Asked, &mut dyn Line) -> std::io::Result<bool> + Send + Sync + 'static,
+    ) -> Followed {
         let bench = Bench::new();
         let www = bench.path("www");
         let folder = www.clone();
-        let server = Server::new(move |asked, line| give(&folder, asked, line));
+        let server = Server::new(move |asked, line| answer(&folder, asked, line));
         let followed = Followed { bench, www, server };
         followed.follow(&followed.server.url("/stable.channel"));
         let key = followed.bench.path("KEYS/channel.key");
@@ -69,12 +76,12 @@ impl Followed {
         std::fs::write(&config, format!("{text}\n[source]\nchannel = \"{url}\"\n")).unwrap();
     }
 
-    fn channel(&self, words: &[&str]) {
+    pub(crate) fn channel(&self, words: &[&str]) {
         let (verb, rest) = words.split_first().unwrap();
         forge(&[&["channel", verb, self.www.as_str()], rest].concat()).ok();
     }
 
-    fn publish(&self, version: &str, phase: &[&str]) {
+    pub(crate) fn publish(&self, version: &str, phase: &[&str]) {
         self.channel(&["add", &self.bench.release(version)]);
         if !phase.is_empty() {
             self.channel(&[&["phase", version], phase].concat());
@@ -82,7 +89,7 @@ impl Followed {
         self.channel(&["publish"]);
     }
 
-    fn ask(&self, words: &[&str]) -> Said {
+    pub(crate) fn ask(&self, words: &[&str]) -> Said {
         self.bench.surefoot_with(words, &[("SUREFOOT_SIM_PACE", "100")], b"")
     }
 
@@ -182,4 +189,63 @@ fn a_daemon_follows_its_channel_by_itself() {
     let _kept = Kept::with(&place.bench, &config, &[pace]);
     until("it is committed", || state("updated"));
     until("its end is told", || place.told().last().is_some_and(|end| end == "updated"));
+}
+
+#[test]
+fn a_report_that_the_server_refuses_for_good_keeps_no_other_one_back() {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static STATUS: AtomicU16 = AtomicU16::new(503);
+    let place = Followed::on(|folder, asked, line| match asked.method.as_str() {
+        "POST" => {
+            let status = STATUS.load(Ordering::SeqCst);
+            write!(line, "HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n").map(|()| true)
+        }
+        _ => give(folder, asked, line),
+    });
+    place.publish("2.0.0", &[]);
+    // What a server may take later waits.
+    for status in [503, 408, 425, 429] {
+        STATUS.store(status, Ordering::SeqCst);
+        let before = place.told().len();
+        let said = match status {
+            503 => place.ask(&["update"]).ok(),
+            _ => place.ask(&["check-update"]),
+        };
+        assert!(!said.err.contains("REPORT_REFUSED"), "{status}: {}", said.err);
+        assert_eq!(place.told()[before..], ["null"], "{status}");
+    }
+    place.bench.reboot(&[]);
+    place.bench.surefoot(&["commit"]).ok();
+    // The first one is refused for good and named, and so is the next one.
+    STATUS.store(422, Ordering::SeqCst);
+    let before = place.told().len();
+    let said = place.ask(&["check-update"]);
+    for what in ["2.0.0 has begun", "2.0.0 is installed and committed", "422", "REPORT_REFUSED"] {
+        assert!(said.err.contains(what), "{what}: {}", said.err);
+    }
+    assert_eq!(place.told()[before..], ["null", "updated"]);
+    STATUS.store(200, Ordering::SeqCst);
+    let before = place.told().len();
+    place.ask(&["check-update"]);
+    assert_eq!(place.told().len(), before, "both are gone");
+}
+
+#[test]
+fn another_file_midway_is_begun_anew_once_by_itself_too() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let asked = AtomicUsize::new(0);
+    // The mark of the artifact is another one after the second answer, as after a copy to the server.
+    let place = Followed::on(move |folder, request, line| {
+        if !request.target.ends_with(".surefoot") {
+            return give(folder, request, line);
+        }
+        let bytes = std::fs::read(format!("{folder}{}", request.target))?;
+        let etag = if asked.fetch_add(1, Ordering::SeqCst) < 2 { "\"one\"" } else { "\"two\"" };
+        File { etag, ..File::new(&bytes) }.give(request, line)
+    });
+    place.publish("2.0.0", &[]);
+    let said = place.ask(&["update"]).ok();
+    let told = format!("{}{}", said.out, said.err);
+    assert!(told.contains("begun anew") && told.contains("SOURCE_CHANGED"), "{told}");
+    assert_eq!(place.bench.status()["state"], "switching");
 }

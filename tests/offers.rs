@@ -10,7 +10,7 @@ use surefoot::config::{Where, load};
 use surefoot::device::{self, Document, Offering, Unheard, Updated, Web, World};
 use surefoot::event::Nowhere;
 use surefoot::model::{Failure, ReasonCode, Result};
-use surefoot::source::Source;
+use surefoot::source::{Source, Tries};
 use surefoot::update::{Order, Reboot};
 
 /// A web server whose files are a folder, and what was posted to it.
@@ -68,7 +68,7 @@ impl Web for Fake {
         Ok(())
     }
 
-    fn artifact(&self, url: &str) -> Result<Source> {
+    fn artifact(&self, url: &str, _: Tries) -> Result<Source> {
         self.reach().map_err(|why| why.failure)?;
         Source::open(Path::new(&self.file(url)))
     }

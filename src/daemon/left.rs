@@ -68,10 +68,8 @@ impl Left {
         let spawned = thread.spawn(move || {
             let _rings = Rings(&core.bell);
             let _turn = core.request();
-            let done = core.world().and_then(|world| {
-                let source = origin.open(&world)?;
-                device::install(&world, source, *ask, &core.hub)
-            });
+            let done =
+                core.world().and_then(|world| device::go_on(&world, &origin, *ask, &core.hub));
             if let Err(failure) = done
                 && failure.code() != ReasonCode::Cancelled
             {

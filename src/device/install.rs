@@ -1,8 +1,8 @@
 //! `install`: from an artifact to an armed slot.
 
 use super::answer::{Answer, Cost, Next};
+use super::beside;
 use super::departure;
-use super::from_delta;
 use super::hands::{Cargo, made_way, rest};
 use super::installation::{Installation, Installed};
 use super::look::look;
@@ -11,6 +11,7 @@ use super::near::{Near, distance, via};
 use super::offer::{self, Offer};
 use super::readiness;
 use super::unfinished::{Begun, forget, is_the_same};
+use super::ways::Ways;
 use super::work::{PATIENCE, Working};
 use super::world::World;
 use crate::artifact::Release;
@@ -47,10 +48,21 @@ pub fn install(
     ask: Installation,
     sink: &dyn Sink,
 ) -> Result<Installed> {
+    install_by(world, Ways::default(), source, ask, sink)
+}
+
+/// The same by any of these ways.
+pub(super) fn install_by(
+    world: &World,
+    mut ways: Ways<'_>,
+    source: Source,
+    ask: Installation,
+    sink: &dyn Sink,
+) -> Result<Installed> {
     let conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
     world.booted()?;
     if ask.dry_run {
-        return bring(world, Brought::Unread(source), ask, conditions, None, None, sink);
+        return by_ways(world, Brought::Unread(source), ask, conditions, None, &mut ways, sink);
     }
     may_begin(world, &ask)?;
     let soon = Duration::from_millis(200);
@@ -68,31 +80,50 @@ pub fn install(
     drop(first);
     // Somebody may have stopped automatic updates just before this one had its name.
     may_begin(world, &ask)?;
-    let mut begun = None;
     let telling = held.telling(sink);
-    let instead = from_delta::full_beside(brought.source(), &ask);
-    let done = held.stop.over(|| {
-        let (first, told) = (ask.clone(), conditions.clone());
-        let done = bring(world, brought, first, told, Some((&held, &mut begun)), None, &telling);
-        // Where a delta does not help, the full artifact beside it does, and goes on with what stands.
-        match (done, instead) {
-            (Err(why), Some(full)) if from_delta::may_fall_back(why.code()) => {
-                // Where none is there, the delta is what is wrong.
-                let Ok((source, ask, name)) = from_delta::open_full(world, &full, ask) else {
-                    return Err(why);
-                };
-                let text = format!("{why}: {name} takes its place");
-                telling.emit(&Event::Warning { text });
-                let again = begun.as_ref().map(|work| work.digest);
-                let brought = Brought::Unread(source);
-                bring(world, brought, ask, conditions, Some((&held, &mut begun)), again, &telling)
-            }
-            (done, _) => done,
-        }
-    });
+    let done = held
+        .stop
+        .over(|| by_ways(world, brought, ask, conditions, Some(&held), &mut ways, &telling));
     match (done, held.stop.word()) {
-        (Err(_), Some(word)) => Err(stopped(world, word, begun, sink)),
+        (Err(_), Some(word)) => Err(stopped(world, word, ways.begun, sink)),
         (done, _) => done,
+    }
+}
+
+/// Where a delta does not help, the full artifact does, and goes on with what stands.
+fn by_ways(
+    world: &World,
+    brought: Brought,
+    ask: Installation,
+    conditions: Vec<Condition>,
+    held: Option<&Working>,
+    ways: &mut Ways<'_>,
+    sink: &dyn Sink,
+) -> Result<Installed> {
+    ways.instead = beside::full_beside(brought.source(), &ask);
+    let (first, told) = (ask.clone(), conditions.clone());
+    let why = match bring(world, brought, first, told, held, ways, sink) {
+        Err(why) => why,
+        done => return done,
+    };
+    let sure = ways.instead.as_ref().is_some_and(|full| full.sure);
+    let Some(full) = ways.instead.take().filter(|_| beside::may_fall_back(why.code(), sure)) else {
+        return Err(why);
+    };
+    let (source, ask, name) = match ways.open_full(&full.origin, ask) {
+        Ok(opened) => opened,
+        // Where none is there, the delta is what is wrong.
+        Err(_) if !sure => return Err(why),
+        Err(failure) => return Err(failure),
+    };
+    sink.emit(&Event::Warning { text: format!("{why}: {name} takes its place") });
+    ways.decided = true;
+    match bring(world, Brought::Unread(source), ask, conditions, held, ways, sink) {
+        Err(other) if other.code() == ReasonCode::OtherRelease && !sure => {
+            sink.emit(&Event::Warning { text: format!("{name}: {other}") });
+            Err(why)
+        }
+        done => done,
     }
 }
 
@@ -148,8 +179,8 @@ fn bring(
     brought: Brought,
     ask: Installation,
     mut conditions: Vec<Condition>,
-    held: Option<(&Working, &mut Option<Work>)>,
-    again: Option<Digest>,
+    held: Option<&Working>,
+    ways: &mut Ways<'_>,
     sink: &dyn Sink,
 ) -> Result<Installed> {
     let booted = world.booted()?;
@@ -173,16 +204,15 @@ fn bring(
         let text = format!("{} in slot {} is on trial", work.to, work.slot);
         return Err(Failure::new(ReasonCode::TrialPending, text));
     }
-    let Offer { release, source, millis, delta } = match brought {
+    ways.counts(brought.source());
+    let mut offer = match brought {
         Brought::Offered(offer) => *offer,
-        Brought::Unread(source) => offer::open(world, source)?,
+        Brought::Unread(source) => offer::open_naming(world, source, &mut ways.makes)?,
     };
-    let (asked, far) = (Begun::of(&ask, source.path()), distance(&source));
-    let (counter, via) = (source.counter(), via(far.is_some(), delta.is_some()));
-    let received = || counter.as_ref().map(|received| received());
+    let (asked, release) = (Begun::of(&ask, offer.source.path()), &offer.release);
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
-    is_expected(ask.expected, &release)?;
+    is_expected(ask.expected, release)?;
     // What was to be gone on with may have been ended before this one had the lock.
     let goes_on = matches!(&journal.phase, Phase::Installing(work) if work.digest == digest);
     if ask.only.is_some() && !goes_on {
@@ -194,25 +224,28 @@ fn bring(
         if !ask.dry_run {
             reorder(world, &mut journal, &ask.order)?;
         }
-        let cost = Some(Cost::of(None, received(), via));
+        let via = via(distance(&offer.source).is_some(), offer.delta.is_some());
+        let cost = Some(Cost::of(None, ways.received(), via));
         return Ok(Installed::Done(Answer { cost, ..answer }));
     }
-    let (plan, work) = offer::weigh(world, &journal, &release, ask.allowed)?;
+    let (plan, work) = offer::weigh(world, &journal, release, ask.allowed)?;
     if let Phase::Staged(old) | Phase::Switching { work: old, .. } = &journal.phase
         && ask.order.automatic
         && old.digest != digest
     {
         not_before(old, &work)?;
     }
-    let work = Work { order: ask.order, ..work };
+    let work = Work { order: ask.order.clone(), ..work };
     offer::not_cancelled(&journal, &work, &work.order, ask.anew)?;
     if ask.anew {
         // Kept with the first word of this installation, so that it also goes on after a power cut.
         journal = journal.resuming(&digest);
     }
-    if let Some((held, begun)) = held {
+    // What another way has begun stands as far as it came.
+    let again = ways.begun.as_ref().is_some_and(|begun| begun.digest == digest);
+    if let Some(held) = held {
         held.announce(&work);
-        *begun = Some(work.clone());
+        ways.begun = Some(work.clone());
     }
     // What a person cancelled stands there as far as it came.
     let before = match (&journal.phase, &journal.last) {
@@ -221,10 +254,19 @@ fn bring(
         _ => None,
     };
     let resumes = before.is_some_and(|old| old.digest == digest && old.slot == work.slot);
-    let resumes = resumes || again == Some(digest);
+    let resumes = resumes || again;
+    let reuse = match world.installed(work.slot) {
+        _ if resumes => Reuse::Resume,
+        Some(standing) => Reuse::SharedWith(Box::new(standing)),
+        None => Reuse::Nothing,
+    };
     if !ask.dry_run {
         moments::asked(world, Moment::BeforeDownload, &work, sink)?;
     }
+    ways.choose(world, &ask, &mut offer, (&plan, work.slot, &reuse), sink)?;
+    let Offer { release, source, millis, delta } = offer;
+    let far = distance(&source);
+    let via = via(far.is_some(), delta.is_some());
     // What goes on where it stopped checks the missing part, once it knows which that is.
     if let (Some(bytes), Some(from)) = (source.twice(), &delta) {
         check_delta(bytes, from, sink)?;
@@ -234,11 +276,6 @@ fn bring(
         check_file(bytes, &release, Depth::Stored, sink)?;
         readiness::offers_a_system(bytes, &release, &plan)?;
     }
-    let reuse = match world.installed(work.slot) {
-        _ if resumes => Reuse::Resume,
-        Some(standing) => Reuse::SharedWith(Box::new(standing)),
-        None => Reuse::Nothing,
-    };
     if ask.dry_run {
         let (slot, findings) = (work.slot, conditions);
         let from_here = far.is_some() || delta.is_some();
@@ -250,7 +287,7 @@ fn bring(
         let by_ranges = far.as_ref().filter(|_| delta.is_none());
         let measured = by_ranges.map(|far| foreseen.measured(far.received(), millis));
         let foreseen = measured.as_ref().unwrap_or(&foreseen);
-        let cost = Cost::foreseen(foreseen, far.is_some(), delta.as_ref());
+        let cost = Cost::foreseen(foreseen, ways.elsewhere(), via, delta.as_ref());
         let forecast = measured;
         return Ok(Installed::Plan { v: 1, dry_run: true, slot, cost, plan, forecast, findings });
     }
@@ -286,7 +323,7 @@ fn bring(
     }
     moments::at(world, Moment::AfterInstall, &work, sink);
     let (report, findings) = (cargo.report, conditions);
-    let cost = Some(Cost::of(report.as_ref(), received(), via));
+    let cost = Some(Cost::of(report.as_ref(), ways.received(), via));
     Ok(Installed::Done(Answer { cost, report, findings, ..installed_answer(state, &work) }))
 }
 

@@ -23,6 +23,8 @@ pub struct Installation {
     pub anew: bool,
     /// Where the artifact is fetched from, if it is.
     pub url: Option<String>,
+    /// Where that URL is of a delta: the full artifact, where its place is known.
+    pub full: Option<String>,
     /// This artifact and no other, for one that is gone on with.
     pub only: Option<Digest>,
     /// This release and no other, where its source has said which one it is.

@@ -3,12 +3,14 @@
 
 mod aftermath;
 mod answer;
+mod beside;
 mod cancel;
 mod certificate;
 mod checks;
 mod departure;
 mod drill;
 mod from_delta;
+mod from_url;
 mod gate;
 mod hands;
 mod hold;
@@ -28,6 +30,7 @@ mod rights;
 mod unfinished;
 mod verbs;
 mod waits;
+mod ways;
 mod work;
 mod world;
 
@@ -37,6 +40,7 @@ pub use cancel::{Cancellation, cancel};
 pub use certificate::Certificate;
 pub use departure::{Departure, Why, departure, why};
 pub use drill::drill;
+pub use from_url::{go_on, install_url};
 pub use hold::{Hold, hold, unhold};
 pub use install::install;
 pub use installation::{Installation, Installed};
@@ -51,7 +55,7 @@ pub use offers::{
 pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;
 pub use rights::may_look;
-pub use unfinished::{Origin, Unfinished, fetch, unfinished};
+pub use unfinished::{Origin, Unfinished, unfinished};
 pub use verbs::{
     before_reboot, come_to_rest, commit, decide, history, reboot, rollback, shutdown, switch,
     verify_slot,

@@ -51,16 +51,23 @@ impl Cost {
         }
     }
 
-    /// Of one that is only foreseen: the bytes of the answers so far are counted.
-    pub(super) fn foreseen(forecast: &Forecast, far: bool, delta: Option<&FromDelta>) -> Cost {
+    /// Of one that is only foreseen: the bytes of the answers so far are counted, `elsewhere` those of other
+    /// sources than the one that is taken.
+    pub(super) fn foreseen(
+        forecast: &Forecast,
+        elsewhere: u64,
+        via: Via,
+        delta: Option<&FromDelta>,
+    ) -> Cost {
+        let fetched = match delta {
+            Some(from) => from.delta.file_len(),
+            None => forecast.fetched + forecast.to_fetch,
+        };
         Cost {
-            fetched: match delta {
-                Some(from) => from.delta.file_len(),
-                None => forecast.fetched + forecast.to_fetch,
-            },
+            fetched: elsewhere + fetched,
             reused: forecast.stands + forecast.copied,
             written: forecast.copied + forecast.fetch + crate::slot::record::RECORD_LEN,
-            via: via(far, delta.is_some()),
+            via,
         }
     }
 }

@@ -39,7 +39,17 @@ impl Offer {
 }
 
 /// Reads the head of a file, or of a stream that is then at its payload.
-pub(super) fn open(world: &World, mut source: Source) -> Result<Offer> {
+pub(super) fn open(world: &World, source: Source) -> Result<Offer> {
+    open_naming(world, source, &mut None)
+}
+
+/// The same; `makes` is the release that a delta says it makes, where that is signed, though it may not help
+/// here.
+pub(super) fn open_naming(
+    world: &World,
+    mut source: Source,
+    makes: &mut Option<Digest>,
+) -> Result<Offer> {
     let (trust, begun) = (world.trust()?, Instant::now());
     let head = match &mut source {
         Source::Local(file) => read_head(&mut Sequential::new(file))?,
@@ -49,7 +59,7 @@ pub(super) fn open(world: &World, mut source: Source) -> Result<Offer> {
     };
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if head.format() == Format::Delta {
-        let opened = from_delta::open(world, head, &mut source, &trust);
+        let opened = from_delta::open(world, head, &mut source, &trust, makes);
         let stream = matches!(source, Source::Stream(_));
         let (release, from) = if stream { opened.map_err(cut_short)? } else { opened? };
         return Ok(Offer { release, source, millis, delta: Some(from) });

@@ -5,7 +5,6 @@ use super::installation::Installation;
 use super::look::rested;
 use super::world::World;
 use crate::model::{Digest, Failure, ReasonCode, Result, StateFile, WithReason, printable};
-use crate::source::Source;
 use crate::sys::durable;
 use crate::update::{Allowed, Phase, Then, Work};
 use serde::{Deserialize, Serialize};
@@ -39,22 +38,6 @@ pub enum Origin {
     Url(String),
 }
 
-impl Origin {
-    /// Opens it. A URL is tried until its server answers.
-    pub fn open(&self, world: &World) -> Result<Source> {
-        match self {
-            Origin::File(path) => Source::open(path),
-            Origin::Url(url) => fetch(world, url, true),
-        }
-    }
-}
-
-/// Opens what a URL names. `patient`: tries for as long as it takes.
-pub fn fetch(world: &World, url: &str, patient: bool) -> Result<Source> {
-    let settings = &world.settings;
-    Source::fetched(url, &settings.source, &settings.run, 0, patient)
-}
-
 /// What the daemon can do about an installation that did not finish.
 pub enum Unfinished {
     /// Go on with this file or this URL.
@@ -76,7 +59,9 @@ impl Begun {
         // One that cannot be written down as text is brought again by a person.
         let path = path.filter(|path| path.to_str().is_some());
         let (stage, hold_ok) = (ask.then == Then::Stage, ask.hold_ok);
-        let url = ask.url.clone().filter(|url| !url.contains('@'));
+        // The full artifact leads to its delta again.
+        let url = ask.full.clone().or_else(|| ask.url.clone());
+        let url = url.filter(|url| !url.contains('@'));
         Begun { artifact: None, path, url, stage, hold_ok, older, reinstall, retry_rolled_back }
     }
 
@@ -139,6 +124,7 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
             Origin::Url(url) => Some(url.clone()),
             Origin::File(_) => None,
         },
+        full: None,
         expected: None,
     };
     Ok(Some(Unfinished::GoesOn(origin, Box::new(ask))))

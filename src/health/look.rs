@@ -3,7 +3,7 @@
 use super::{Check, Kind, Outcome, Seen, probe, units};
 use crate::event::{Event, Sink};
 use crate::model::{ByteLen, both_ends};
-use crate::source::{self, Setup};
+use crate::source::{self, Setup, Tries};
 use crate::sys::process::{Children, Ending, Finished, Invocation, Runner};
 use crate::sys::{host, stop, systemd};
 use std::path::Path;
@@ -85,7 +85,7 @@ impl Eyes<'_> {
         // Only TLS needs what the settings say of authorities.
         let secure = matches!(kind, Kind::Http(url) if url.starts_with("https://"));
         let net = match secure {
-            true => match Setup::of(self.source, 0, false) {
+            true => match Setup::of(self.source, 0, Tries::Minute) {
                 Ok(net) => net,
                 Err(failure) => return Outcome::CouldNot(failure.detail().to_owned()),
             },

@@ -8,7 +8,7 @@ use super::part::PartOrder;
 use super::plan::{PartPlan, Plan};
 use super::progress::Progress;
 use super::rebuild::{FromDelta, delta_length, find_base};
-use super::reuse::{Reuse, find_standing};
+use super::reuse::{Reuse, believe_standing, find_standing};
 use super::spans::Places;
 use super::write::{Order, Report, aligned};
 use crate::artifact::Release;
@@ -105,6 +105,24 @@ pub fn forecast(
         find_copies(&mut parts, other);
     }
     Ok(sums(&parts))
+}
+
+/// How many stored bytes [`forecast`] would say are to be fetched, as the records tell it: a target that
+/// has a record is not read.
+pub fn estimate(
+    release: &Release,
+    plan: &Plan,
+    target: &[OpenPart],
+    reuse: &Reuse,
+    other: Option<CopiedFrom>,
+    sink: &dyn Sink,
+) -> Result<u64> {
+    let mut parts = parts(release, plan, target)?;
+    believe_standing(&mut parts, reuse, sink)?;
+    if let Some(other) = other {
+        find_copies(&mut parts, other);
+    }
+    Ok(sums(&parts).to_fetch)
 }
 
 /// The parts as planned, each on its partition. The plan was made for this slot and this release.

@@ -43,7 +43,7 @@ fn small(len: u64) -> usize {
 pub use check::{Depth, check_file, check_length, image_head};
 pub use copies::CopiedFrom;
 pub use forecast::Via;
-pub use job::{Job, Prepared, forecast, write_slot};
+pub use job::{Job, Prepared, estimate, forecast, write_slot};
 pub use origin::Origin;
 pub use plan::{PartPlan, Plan, Target, plan};
 pub use rebuild::{FromDelta, check_delta, delta_length};

@@ -28,22 +28,10 @@ pub enum Reuse {
 /// Where each chunk of each part comes from: the slot itself, where it stands there already. Those
 /// that touch the first 128 KiB of a part never do: they are about to be destroyed (DESIGN 9.2).
 pub(super) fn find_standing(parts: &mut [PartOrder], reuse: &Reuse, sink: &dyn Sink) -> Result<()> {
-    let wanted = |part: &PartOrder| match reuse {
-        Reuse::Nothing => vec![false; part.places.count()],
-        Reuse::Resume => vec![true; part.places.count()],
-        Reuse::SharedWith(installed) => shared(part, installed),
-    };
     if matches!(reuse, Reuse::Nothing) {
         return Ok(());
     }
-    let wanted: Vec<Vec<bool>> = parts
-        .iter()
-        .map(|part| {
-            let mut wanted = wanted(part);
-            wanted[..part.places.starting_below(FIRST_LEN)].fill(false);
-            wanted
-        })
-        .collect();
+    let wanted: Vec<Vec<bool>> = parts.iter().map(|part| said_to_stand(part, reuse)).collect();
     let bytes = |(part, wanted): (&PartOrder, &Vec<bool>)| -> u64 {
         let wanted = part.places.chunks.iter().zip(wanted).filter(|(_, wanted)| **wanted);
         wanted.map(|(chunk, _)| u64::from(chunk.plain_len)).sum()
@@ -57,6 +45,34 @@ pub(super) fn find_standing(parts: &mut [PartOrder], reuse: &Reuse, sink: &dyn S
     }
     progress.end();
     Ok(())
+}
+
+/// The same for an estimate: what a record says is believed, and only what no record knows is hashed.
+pub(super) fn believe_standing(
+    parts: &mut [PartOrder],
+    reuse: &Reuse,
+    sink: &dyn Sink,
+) -> Result<()> {
+    if matches!(reuse, Reuse::Resume) {
+        return find_standing(parts, reuse, sink);
+    }
+    for part in parts {
+        let stands = said_to_stand(part, reuse);
+        let chunks = part.places.chunks.iter();
+        part.origins = chunks.zip(stands).map(|(c, stands)| Origin::of(c, stands)).collect();
+    }
+    Ok(())
+}
+
+/// Which chunks of a part are worth a look.
+fn said_to_stand(part: &PartOrder, reuse: &Reuse) -> Vec<bool> {
+    let mut wanted = match reuse {
+        Reuse::Nothing => vec![false; part.places.count()],
+        Reuse::Resume => vec![true; part.places.count()],
+        Reuse::SharedWith(installed) => shared(part, installed),
+    };
+    wanted[..part.places.starting_below(FIRST_LEN)].fill(false);
+    wanted
 }
 
 /// The chunks that the installed release has at the same offsets of the same part.

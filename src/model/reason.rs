@@ -231,6 +231,7 @@ reasons! {
     CaptivePortal "CAPTIVE_PORTAL" Retry "The network answers with a page of its own in place of the file." "Log in to this network, or use another one; where the server itself answers with a page, correct the URL.";
     RedirectRefused "REDIRECT_REFUSED" Retry "The server leads to a place that this device does not follow to." "Use the URL of the file itself; where it is right, this network answers in place of the server.";
     HttpStatus "HTTP_STATUS" Retry "The web server does not give the file." "Check the URL and the server; the message names the status of its answer.";
+    ReportRefused "REPORT_REFUSED" Reject "The server does not take this report, now or later." "Correct `[source] report`, the address that the channel names, or the server. The report is not sent again.";
     HttpAnswer "HTTP_ANSWER" Retry "The answer of the web server breaks HTTP or contradicts itself." "Correct the web server, or what stands between it and the device.";
     HttpRange "HTTP_RANGE" Retry "The web server answered with another part of the file than was asked for." "Correct the web server, or the cache that stands before it.";
     HttpEncoding "HTTP_ENCODING" Retry "The web server compresses or recodes the file." "Have it serve `*.surefoot` and `*.channel` as they are, without any `Content-Encoding`.";

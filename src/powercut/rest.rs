@@ -261,6 +261,7 @@ fn install(
     let ask = Installation {
         anew: false,
         url: None,
+        full: None,
         only: None,
         expected: None,
         then: Then::Switch,

@@ -8,10 +8,10 @@ use super::response::{History, Response, Said, Verified, Version};
 use super::table::Request;
 use crate::config::{Settings, Where, load};
 use crate::device::{self, Installation, World};
-use crate::event::{Event, Sink};
+use crate::event::Sink;
 use crate::inspect;
 use crate::model::{ReasonCode, Result};
-use crate::source::Source;
+use crate::source::{Source, Tries};
 use crate::update::{Allowed, Drill, Order, Reboot, Then};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
@@ -141,10 +141,6 @@ impl Client for Here<'_> {
                     return Err(usage(text.to_owned()));
                 }
                 let world = world()?;
-                let source = match &url {
-                    Some(url) => device::fetch(world, url, wait)?,
-                    None => artifact(source)?,
-                };
                 let policy = if automatic { world.settings.reboot } else { Reboot::Asked };
                 let reboot = reboot.unwrap_or(policy);
                 let ask = Installation {
@@ -152,22 +148,18 @@ impl Client for Here<'_> {
                     hold_ok,
                     anew: retry_cancelled,
                     only: None,
-                    url: url.clone(),
+                    url,
+                    full: None,
                     expected: None,
                     then: if stage { Then::Stage } else { Then::Switch },
                     allowed: Allowed { older, reinstall, retry_rolled_back },
                     dry_run,
                 };
-                let done = match (device::install(world, source, ask.clone(), sink), url) {
-                    // Another file has taken its place, or the same one under another mark: what
-                    // stands of it is found by its hashes, and the rules decide about another one.
-                    (Err(failure), Some(url)) if failure.code() == ReasonCode::SourceChanged => {
-                        sink.emit(&Event::Warning { text: format!("{failure}; it is begun anew") });
-                        device::install(world, device::fetch(world, &url, wait)?, ask, sink)
-                    }
-                    (done, _) => done,
-                };
-                Response::Installed(done?)
+                let tries = if wait { Tries::Endless } else { Tries::Minute };
+                Response::Installed(match ask.url {
+                    Some(_) => device::install_url(world, &*world.web(), tries, ask, sink)?,
+                    None => device::install(world, artifact(source)?, ask, sink)?,
+                })
             }
             Request::CheckUpdate => {
                 let world = world()?;

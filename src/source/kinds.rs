@@ -35,8 +35,7 @@ impl Source {
     }
 
     /// What a URL names, by a fetcher: its socket is in `run`, or it is a child of this process. `floor` is
-    /// the newest time that something signed has told, seconds since 1970; a `patient` one tries for
-    /// ever. `USAGE` for what is no URL, `NO_NETWORK` in a program without the network, else the codes
+    /// the newest time that something signed has told, seconds since 1970. `USAGE` for what is no URL, `NO_NETWORK` in a program without the network, else the codes
     /// of the network.
     #[cfg(feature = "http")]
     pub fn fetched(
@@ -44,14 +43,20 @@ impl Source {
         settings: &super::Settings,
         run: &Path,
         floor: u64,
-        patient: bool,
+        tries: super::Tries,
     ) -> Result<Source> {
-        super::http::open(url, super::Setup::of(settings, floor, patient)?, run).map(Source::from)
+        super::http::open(url, super::Setup::of(settings, floor, tries)?, run).map(Source::from)
     }
 
     /// This program has no network.
     #[cfg(not(feature = "http"))]
-    pub fn fetched(url: &str, _: &super::Settings, _: &Path, _: u64, _: bool) -> Result<Source> {
+    pub fn fetched(
+        url: &str,
+        _: &super::Settings,
+        _: &Path,
+        _: u64,
+        _: super::Tries,
+    ) -> Result<Source> {
         let text = format!("{url} is not fetched");
         Err(crate::model::Failure::new(crate::model::ReasonCode::NoNetwork, text))
     }

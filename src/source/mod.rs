@@ -20,6 +20,6 @@ pub use kinds::Source;
 pub use local::LocalFile;
 pub(crate) use serve::{answer_ranges, refuse_ranges};
 pub use settings::Settings;
-pub use setup::Setup;
+pub use setup::{Setup, Tries};
 pub use socket::RangeSocket;
 pub use stream::{ByteStream, SILENCE};

@@ -42,6 +42,19 @@ pub struct Setup {
     pub patience: Option<u64>,
     /// The first pause after a fruitless try is at most so long, milliseconds.
     pub pause: u64,
+    /// Until the file is found, nothing is asked twice.
+    pub once: bool,
+}
+
+/// How often a fruitless try is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tries {
+    /// Not at all until the file is found, and that within ten seconds: what may be missing.
+    Once,
+    /// For a minute in all.
+    Minute,
+    /// For as long as it takes.
+    Endless,
 }
 
 /// For how long fruitless tries of a person's command go on.
@@ -52,9 +65,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 impl Setup {
     /// What these settings mean. `floor` is the newest time that something signed has told, seconds
-    /// since 1970. Without `patience` the tries go on for ever. `CONFIG_INVALID` where a file that
-    /// they name cannot be read.
-    pub fn of(settings: &Settings, floor: u64, patient: bool) -> Result<Setup> {
+    /// since 1970. `CONFIG_INVALID` where a file that they name cannot be read.
+    pub fn of(settings: &Settings, floor: u64, tries: Tries) -> Result<Setup> {
         let text = |path: &Path| {
             files::foreign_text(path, CERTIFICATES_MAX).map_err(|e| {
                 let code = ReasonCode::ConfigInvalid;
@@ -88,8 +100,9 @@ impl Setup {
             stall: millis(settings.stall, 60_000),
             connections: settings.connections.unwrap_or(4),
             floor,
-            patience: (!patient).then(|| milliseconds(clock::pause(PATIENCE))),
+            patience: (tries != Tries::Endless).then(|| milliseconds(clock::pause(PATIENCE))),
             pause: milliseconds(clock::pause(PAUSE)),
+            once: tries == Tries::Once,
         })
     }
 }

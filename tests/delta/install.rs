@@ -1,18 +1,18 @@
 //! Deltas on a device: an ordinary file for install, verify, sticks and the inbox.
 
 use crate::common::{Bench, Said, forge, image, read};
-use crate::net::server::{File, Server};
+use crate::net::server::{File, Server, missing};
 
 /// Three versions of an image; a delta from 1.0.1 to 1.0.2 beside its full artifact in a folder of its own.
-struct Place {
-    bench: Bench,
-    full: String,
-    delta: String,
+pub(super) struct Place {
+    pub(super) bench: Bench,
+    pub(super) full: String,
+    pub(super) delta: String,
 }
 
-const LEN: usize = 1 << 20;
+pub(super) const LEN: usize = 1 << 20;
 
-fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
+pub(super) fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
     let mut new = bytes.to_vec();
     new.splice(300_000..300_000, *b"moved by this");
     new.truncate(LEN);
@@ -22,14 +22,20 @@ fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
+        let place = Place::factory();
+        place.bench.surefoot(&["install", &place.bench.path("from.surefoot")]).ok();
+        place.bench.reboot(&[]);
+        place.bench.surefoot(&["commit"]).ok();
+        place
+    }
+
+    /// The same where the base does not run.
+    pub(super) fn factory() -> Place {
         let bench = Bench::new();
         let (one, two) = (image(21, LEN), newer(&image(21, LEN), 77));
         let from = artifact(&bench, "from", &one, "1.0.1");
         let full = artifact(&bench, "to", &two, "1.0.2");
-        bench.surefoot(&["install", &from]).ok();
-        bench.reboot(&[]);
-        bench.surefoot(&["commit"]).ok();
         std::fs::create_dir(bench.path("D")).unwrap();
         let delta = bench.path("D/to.from-1.0.1.delta.surefoot");
         make(&bench, &from, &full, &delta);
@@ -37,25 +43,25 @@ impl Place {
     }
 
     /// The full artifact lies beside the delta.
-    fn beside(&self) {
+    pub(super) fn beside(&self) {
         std::fs::copy(&self.full, self.bench.path("D/to.surefoot")).unwrap();
     }
 
     /// One byte of the slot that runs is another.
-    fn change(&self, at: usize) {
+    pub(super) fn change(&self, at: usize) {
         let at = self.bench.slot_offset(&self.bench.booted()) + at;
         let old = self.bench.disk_bytes(at as u64, 1);
         self.bench.patch_disk(at, &[old[0] ^ 1]);
     }
 
-    fn runs(&self, version: &str) {
+    pub(super) fn runs(&self, version: &str) {
         self.bench.reboot(&[]);
         let status = self.bench.status();
         assert_eq!(status["slots"][self.bench.booted()]["version"], version, "{status}");
     }
 }
 
-fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -> String {
+pub(super) fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -> String {
     let path = |end: &str| bench.path(&format!("{name}.{end}"));
     let (img, out, key) = (path("img"), path("surefoot"), bench.path("KEYS/release.key"));
     std::fs::write(&img, bytes).unwrap();
@@ -66,13 +72,13 @@ fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -> String {
     out
 }
 
-fn make(bench: &Bench, from: &str, to: &str, out: &str) {
+pub(super) fn make(bench: &Bench, from: &str, to: &str, out: &str) {
     let key = bench.path("KEYS/release.key");
     forge(&["delta", "--from", from, "--to", to, "-o", out, "--key", &key]).ok();
 }
 
 /// The last document that it says.
-fn last(said: &Said) -> serde_json::Value {
+pub(super) fn last(said: &Said) -> serde_json::Value {
     let documents = serde_json::Deserializer::from_str(&said.out).into_iter();
     documents.last().unwrap().unwrap()
 }
@@ -96,6 +102,36 @@ fn a_delta_is_an_ordinary_file_for_verify_and_install() {
     // What runs now is not what the delta is made from.
     let said = bench.surefoot(&["install", &place.delta]).refused(65, "DELTA_BASE");
     assert!(said.err.contains("1.0.1") && said.err.contains("full artifact"), "{}", said.err);
+    bench.surefoot(&["install", &place.delta, "--dry-run"]).refused(65, "DELTA_BASE");
+}
+
+#[test]
+fn where_the_base_does_not_run_the_plan_and_the_deed_are_the_full_artifact_beside_it() {
+    let place = Place::factory();
+    let bench = &place.bench;
+    bench.surefoot(&["install", &place.delta, "--dry-run"]).refused(65, "DELTA_BASE");
+    place.beside();
+    for words in [&["--dry-run"][..], &[]] {
+        let said = bench.surefoot(&[&["install", &place.delta, "--json"], words].concat()).ok();
+        let told = format!("{}{}", said.out, said.err);
+        assert!(told.contains("DELTA_BASE") && told.contains("takes its place"), "{told}");
+        assert_eq!(last(&said)["via"], "full", "{}", said.out);
+    }
+    place.runs("1.0.2");
+}
+
+#[test]
+fn what_lies_beside_a_delta_must_be_the_release_that_it_makes() {
+    let place = Place::factory();
+    let bench = &place.bench;
+    let other = artifact(bench, "other", &image(5, LEN), "1.0.3");
+    std::fs::copy(&other, bench.path("D/to.surefoot")).unwrap();
+    for words in [&["--dry-run"][..], &[]] {
+        let said = bench.surefoot(&[&["install", &place.delta], words].concat());
+        assert!(format!("{}{}", said.out, said.err).contains("OTHER_RELEASE"), "{}", said.err);
+        said.refused(65, "DELTA_BASE");
+    }
+    assert_eq!(bench.status()["state"], "idle");
 }
 
 #[test]
@@ -135,9 +171,7 @@ fn serve(place: &Place) -> Server {
     let files = files.map(|(name, path)| (name, File::new(&read(path))));
     Server::new(move |asked, line| match files.iter().find(|(name, _)| asked.target == *name) {
         Some((_, file)) => file.give(asked, line),
-        None => {
-            line.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").map(|()| true)
-        }
+        None => missing(line),
     })
 }
 
@@ -173,9 +207,7 @@ fn over_a_network_the_full_artifact_takes_its_place() {
     let alone = File::new(&read(&place.delta));
     let server = Server::new(move |asked, line| match asked.target.ends_with(".delta.surefoot") {
         true => alone.give(asked, line),
-        false => {
-            line.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").map(|()| true)
-        }
+        false => missing(line),
     });
     let url = server.url("/to.from-1.0.1.delta.surefoot");
     place.bench.surefoot(&["install", &url]).refused(65, "DELTA_BASE");

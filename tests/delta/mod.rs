@@ -1,5 +1,6 @@
 //! Deltas: the format as a stranger writes it, what hostile ones are refused for, and `surefoot-forge delta`.
 
+mod beside;
 mod forge;
 mod hostile;
 mod install;

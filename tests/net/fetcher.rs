@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use surefoot::model::ReasonCode;
 use surefoot::source::http::{Denied, Setup, Want, document, open};
-use surefoot::source::{Settings, Source};
+use surefoot::source::{Settings, Source, Tries};
 
 /// A folder whose `fetch.sock` starts a fetcher for each connection, without anything of this process.
 struct Unit {
@@ -53,7 +53,7 @@ fn run(stream: UnixStream) {
 
 /// The usual setup, without patience.
 fn setup() -> Setup {
-    let net = Setup::of(&Settings::default().at("/nowhere".as_ref()), 0, false).unwrap();
+    let net = Setup::of(&Settings::default().at("/nowhere".as_ref()), 0, Tries::Minute).unwrap();
     Setup { patience: Some(0), ..net }
 }
 

@@ -194,3 +194,8 @@ impl File {
         Ok(true)
     }
 }
+
+/// The answer where there is no such file.
+pub(crate) fn missing(line: &mut dyn Line) -> std::io::Result<bool> {
+    line.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").map(|()| true)
+}

@@ -39,10 +39,10 @@ impl Doctor {
 
 #[cfg(feature = "http")]
 fn network(url: &str, json: bool, context: &Context) -> Printed {
-    use crate::source::{Setup, http};
+    use crate::source::{Setup, Tries, http};
     use std::fmt::Write;
     let url = http::checked(url)?;
-    let net = Setup::of(&context.settings()?.source, 0, false)?;
+    let net = Setup::of(&context.settings()?.source, 0, Tries::Minute)?;
     let steps = http::diagnose(&url, &net);
     let failed = steps.iter().find_map(|step| Some((step, step.code?)));
     let mut out = String::new();

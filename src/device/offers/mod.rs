@@ -123,3 +123,20 @@ pub enum Said {
     /// It has ended: told only after the new system was committed, or the old one has come back.
     Ended(End),
 }
+
+impl Said {
+    /// The same for people, behind the name of the release.
+    fn told(self) -> &'static str {
+        match self {
+            Said::Begun => "has begun",
+            Said::Confirmed(true) => "was agreed to",
+            Said::Confirmed(false) => "was not agreed to",
+            Said::Cancelled(true) => "was dropped",
+            Said::Cancelled(false) => "was too far to be dropped",
+            Said::Ended(End::Updated) => "is installed and committed",
+            Said::Ended(End::RolledBack) => "was rolled back",
+            Said::Ended(End::Failed) => "has failed",
+            Said::Ended(End::Stopped) => "was stopped",
+        }
+    }
+}

@@ -29,14 +29,14 @@ mod online {
     use crate::device::offers::{Document, Unheard, Web};
     use crate::model::Result;
     use crate::source::http::{Want, document};
-    use crate::source::{Setup, Source};
+    use crate::source::{Setup, Source, Tries};
 
     /// Status, the server's mark, and the body.
     type Answer = (u16, Option<String>, Vec<u8>);
 
     impl Net {
         fn ask(&self, url: &str, want: Want) -> std::result::Result<Answer, Unheard> {
-            let setup = Setup::of(&self.settings, self.floor, false)?;
+            let setup = Setup::of(&self.settings, self.floor, Tries::Minute)?;
             match document(url, want, setup, &self.run) {
                 Ok((head, bytes)) => Ok((head.status, head.etag, bytes)),
                 Err(denied) => Err(Unheard { failure: denied.failure, wait: denied.wait }),
@@ -63,8 +63,8 @@ mod online {
             self.ask(url, Want::Report { body: body.to_owned() }).map(drop)
         }
 
-        fn artifact(&self, url: &str) -> Result<Source> {
-            Source::fetched(url, &self.settings, &self.run, self.floor, false)
+        fn artifact(&self, url: &str, tries: Tries) -> Result<Source> {
+            Source::fetched(url, &self.settings, &self.run, self.floor, tries)
         }
     }
 }
@@ -74,7 +74,7 @@ mod offline {
     use super::Net;
     use crate::device::offers::{Document, Unheard, Web};
     use crate::model::{Failure, ReasonCode, Result};
-    use crate::source::Source;
+    use crate::source::{Source, Tries};
 
     fn none(url: &str) -> Failure {
         Failure::new(ReasonCode::NoNetwork, format!("{url} is not fetched"))
@@ -94,8 +94,8 @@ mod offline {
             Err(none(url).into())
         }
 
-        fn artifact(&self, url: &str) -> Result<Source> {
-            Source::fetched(url, &self.settings, &self.run, self.floor, false)
+        fn artifact(&self, url: &str, tries: Tries) -> Result<Source> {
+            Source::fetched(url, &self.settings, &self.run, self.floor, tries)
         }
     }
 }

@@ -177,7 +177,8 @@ pub(super) fn deliver(world: &World, source: &mut dyn Offers, sink: &dyn Sink) -
             Ok(_) => {}
             // A server that refuses a word will refuse it again.
             Err(why) if why.failure.code().class() == Class::Reject => {
-                let text = format!("a report was refused: {}", why.failure);
+                let (what, version) = (word.said.told(), &word.report.version);
+                let text = format!("the report that {version} {what} is dropped: {}", why.failure);
                 sink.emit(&Event::Warning { text });
             }
             Err(why) => {

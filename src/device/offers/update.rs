@@ -2,12 +2,13 @@
 
 use super::super::hands::rest;
 use super::super::installation::{Installation, Installed};
-use super::super::{come_to_rest, install};
+use super::super::{come_to_rest, install_url};
 use super::web::Web;
 use super::{ChannelSource, Offer, Offers, Polled, Unheard, outbox};
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Class, Condition, Digest, ReasonCode, Result};
+use crate::source::Tries;
 use crate::update::{Allowed, Order, Phase, Reboot, Then, Wish};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -180,9 +181,10 @@ fn bring(
     if !dry_run {
         outbox::begin(world, offer)?;
     }
-    let ask = |url: &str| Installation {
-        url: Some(url.to_owned()),
-        order: order.clone(),
+    let ask = Installation {
+        url: Some(offer.delta.as_ref().unwrap_or(&offer.url).clone()),
+        full: offer.delta.is_some().then(|| offer.url.clone()),
+        order,
         hold_ok: false,
         anew: false,
         only: None,
@@ -191,22 +193,7 @@ fn bring(
         allowed: Allowed::default(),
         dry_run,
     };
-    let from =
-        |url: &str| web.artifact(url).and_then(|source| install(world, source, ask(url), sink));
-    let done = match &offer.delta {
-        None => from(&offer.url),
-        Some(delta) => match from(delta) {
-            // The whole artifact needs nothing of what stands here.
-            Err(failure) if failure.code().class() == Class::Reject => {
-                let text = format!(
-                    "the delta does not fit here, the whole artifact is fetched: {failure}"
-                );
-                sink.emit(&Event::Warning { text });
-                from(&offer.url)
-            }
-            done => done,
-        },
-    };
+    let done = install_url(world, web, Tries::Minute, ask, sink);
     if let Err(failure) = &done
         && !dry_run
     {

@@ -2,7 +2,7 @@
 
 use super::Unheard;
 use crate::model::Result;
-use crate::source::Source;
+use crate::source::{Source, Tries};
 
 /// A small document that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,5 +32,5 @@ pub trait Web: Send + Sync {
     fn report(&self, url: &str, body: &str) -> std::result::Result<(), Unheard>;
 
     /// Opens an artifact.
-    fn artifact(&self, url: &str) -> Result<Source>;
+    fn artifact(&self, url: &str, tries: Tries) -> Result<Source>;
 }

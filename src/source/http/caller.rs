@@ -18,6 +18,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A line to a fetcher, which is killed with it where it is a child of this process.
 #[derive(Debug)]
@@ -31,13 +32,20 @@ struct Line {
     _child: Option<Caged>,
 }
 
-/// Reads that end where the work of this thread is to end.
-struct Watched<'a>(&'a UnixStream);
+/// How long the answer is waited for to what is asked for once.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// Reads that end where the work of this thread is to end, and at a time of their own.
+struct Watched<'a>(&'a UnixStream, Option<Instant>);
 
 impl Read for Watched<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         loop {
             stop::look_reading()?;
+            if self.1.is_some_and(|due| due <= Instant::now()) {
+                let text = format!("no answer within {} s", SHORT.as_secs());
+                return Err(Error::other(Failure::new(ReasonCode::Stalled, text)));
+            }
             if wait::any(&[self.0.as_fd()], Some(stop::SLICE))?.contains(&true) {
                 return self.0.read(buf);
             }
@@ -71,8 +79,9 @@ impl Line {
                 (here, Some(child.reason(ReasonCode::NoMemory, told)?))
             }
         };
+        let due = question.net.once.then(|| Instant::now() + SHORT);
         put_line(&stream, question).map_err(|e| lost(&e))?;
-        let answer: Answer = take_line(Watched(&stream), 1).map_err(|e| lost(&e))?;
+        let answer: Answer = take_line(Watched(&stream, due), 1).map_err(|e| lost(&e))?;
         match answer {
             Answer::Failed(failed) => Err(failed.into()),
             Answer::Head(head) => {
@@ -86,7 +95,7 @@ impl Line {
     fn frame(&mut self) -> std::io::Result<bool> {
         while self.left == 0 && !self.ended {
             let mut head = [0; 16];
-            let mut from = Watched(&self.stream);
+            let mut from = Watched(&self.stream, None);
             from.read_exact(&mut head)?;
             let (numbers, received) = head.split_at(8);
             let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| numbers[at + i]));
@@ -120,7 +129,7 @@ impl Read for Line {
             return Ok(0);
         }
         let most = buf.len().min(self.left);
-        let n = Watched(&self.stream).read(&mut buf[..most])?;
+        let n = Watched(&self.stream, None).read(&mut buf[..most])?;
         if n == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }

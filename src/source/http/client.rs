@@ -85,6 +85,11 @@ impl Client {
         Ok(Arc::new(Client { agent, dialer, flow }))
     }
 
+    /// Whether a file that is not found is asked for once only.
+    pub(super) fn asks_once(&self) -> bool {
+        self.dialer.setup.once
+    }
+
     pub(super) fn setup(&self) -> &Setup {
         &self.dialer.setup
     }

@@ -67,6 +67,7 @@ pub(super) fn open(client: &Arc<Client>, url: &Url) -> Result<Opened> {
         let before = client.flow.received();
         match try_open(client, url) {
             Ok(opened) => return Ok(opened),
+            Err(miss) if client.asks_once() => return Err(miss.failure),
             Err(miss) => {
                 let fruit = client.flow.received() > before;
                 client.flow.pause(miss, fruit, &AtomicBool::new(false))?;
