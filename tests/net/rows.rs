@@ -45,6 +45,18 @@ fn n02_a_trickle_is_a_stall() {
 }
 
 #[test]
+fn n02_silence_in_the_body_is_a_stall_however_long_a_head_may_take() {
+    let it = Fetching::with("stall = \"1s\"\nheader = \"1h\"");
+    let server = Server::new(|_, line| {
+        line.write_all(b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 100000\r\n\r\nS")?;
+        line.flush()?;
+        // Until the device gives up.
+        line.read(&mut [0]).map(|_| false)
+    });
+    it.refused(&server.url("/"), 69, "STALLED");
+}
+
+#[test]
 fn n02_silence_before_the_head_is_an_answer_that_did_not_come() {
     let it = Fetching::with("header = \"1s\"");
     let server = Server::new(|_, line| {

@@ -126,6 +126,19 @@ class Board:
             system.unlink()
         return out
 
+    def channel(self, artifacts, report):
+        """The files of a channel that offers these to every device, its own file last; devices post to `report`."""
+        site = self.work / "www"
+        shutil.rmtree(site, ignore_errors=True)
+        shutil.rmtree(f"{site}.work", ignore_errors=True)
+        keys = self.work / "keys"
+        bench.run(self.forge, "channel", "init", site, "--product", "surefoot-bench", "--name", "stable", "--key", keys / "channel.key",
+                  "--trust", keys / "trust.toml", "--report", report)
+        for artifact in artifacts:
+            bench.run(self.forge, "channel", "add", site, artifact)
+        bench.run(self.forge, "channel", "publish", site)
+        return sorted(site.iterdir(), key=lambda path: path.suffix == ".channel")
+
     # ---- disks -------------------------------------------------------------------------------------------------------
 
     def factory(self):
@@ -157,6 +170,7 @@ class Board:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "surefoot").mkdir(parents=True)
         for file, content, mode in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Path):
                 os.link(content, folder / file)
             else:

@@ -101,6 +101,21 @@ date -s @60 >/dev/null
 done) &
 """, 0o755), ("/etc/surefoot/surefoot.toml", CONFIGURATION.replace('steady = "*"', 'steady = ["app.service", "lan.service"]'), 0o644)]
 
+# The other end of the wire is a web server: busybox, which knows files, ranges and programs. It serves what is in the data partition.
+CHANNEL = "http://192.0.2.2/stable.channel"
+FOLLOWS = [("/etc/surefoot/surefoot.toml", CONFIGURATION.replace("[device]\n", '[device]\nid = "bench-7"\n') + f"""
+[source]
+channel = "{CHANNEL}"
+poll = "1m"
+""", 0o644), ("/usr/lib/bench/lan", (HERE / "debian/usr/lib/bench/lan").read_text()
+            .replace("-h /etc", "-h /data/www").replace("sh -e\n", "sh -e\nuntil mountpoint -q /data; do sleep 0.1; done\n"), 0o755)]
+REPORT = """\
+#!/bin/sh
+# Writes on the console what is posted, and which release has posted it.
+echo "BENCH report by=$(cat /etc/version) $(busybox head -c "$CONTENT_LENGTH")" >/dev/console
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+"""
+
 
 class Alone(unittest.TestCase):
     maxDiff = None
@@ -197,6 +212,30 @@ esac
         self.assertEqual(device.said("BENCH refused"), ["refused"])
         self.assertEqual(device.said("BENCH journal"), ["journal slot b stays"])
         self.assertRegex(device.said("BENCH why")[0], "the line runs")
+
+    def test_a_release_of_the_channel_is_fetched_tried_kept_and_reported(self):
+        """Nothing but a web server and units: one look, ranges of the artifact, a trial, and the end posted after the commit."""
+        old, new = board.artifact("2.8.5", FOLLOWS), board.artifact("3.1.0", FOLLOWS)
+        script = """\
+#!/bin/sh
+[ "$(cat /etc/version)" = 2.8.5 ] || exit 0
+until pid=$(pgrep -n -f 'surefoot fetch'); do sleep 0.3; done
+echo "fetcher $(busybox awk '/^(Uid|CapEff|NoNewPrivs)/ { printf "%s%s ", $1, $2 }' /proc/$pid/status) $(cat /proc/$pid/cgroup)"
+"""
+        site = board.channel([new], f"{CHANNEL.rsplit('/', 1)[0]}/cgi-bin/report")
+        files = [("script", script, 0o755), ("www/cgi-bin/report", REPORT, 0o755)]
+        files += [(f"www/{path.name}", path, 0o644) for path in site]
+        device = self.device(self.disk(files=files, past=[old]))
+        device.until("BENCH up version=2.8.5 surefoot.slot=b")
+        fetcher = device.until(r"BENCH fetcher Uid:(\d+) CapEff:0+ NoNewPrivs:1 .*system-surefoot.*fetch.slice/surefoot-fetch@")
+        self.assertTrue(61184 <= int(fetcher[1]) <= 65519, fetcher[0])
+        device.until("BENCH up version=3.1.0 surefoot.slot=a")
+        device.until("BENCH .* state updated")
+        device.until('BENCH report by=3.1.0 .*"end":"updated"')
+        reports = [(text.split(" ", 2)[1], json.loads(text.split(" ", 2)[2])) for text in device.said("BENCH report")]
+        print(f"\n{reports}")
+        self.assertEqual([(by, r["device"], r["version"], r["end"]) for by, r in reports],
+                         [("by=2.8.5", "bench-7", "3.1.0", None), ("by=3.1.0", "bench-7", "3.1.0", "updated")])
 
     def test_a_release_whose_service_restarts_for_ever_comes_back(self):
         device = self.device(self.disk(trial=board.artifact("2.1.0", LOOPS)))

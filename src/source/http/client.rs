@@ -78,7 +78,8 @@ impl Client {
             .timeout_send_request(Some(header))
             .timeout_send_body(Some(stall))
             .timeout_recv_response(Some(header))
-            .timeout_per_read(Some(header.max(stall)))
+            // Of a body; the head has its own limit.
+            .timeout_per_read(Some(stall))
             .build();
         let dialer = Arc::new(Dialer { setup, tls, known: Mutex::new(Known::default()) });
         let agent = Agent::with_parts(config, Lines(dialer.clone()), NoResolver);

@@ -221,7 +221,11 @@ impl Transport for Line {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = timeout.for_read();
+        // What has a limit as a whole may be silent for as long as that.
+        let timeout = match timeout.after {
+            time::Duration::Exact(_) => timeout,
+            time::Duration::NotHappening => timeout.for_read(),
+        };
         self.wait_for(timeout);
         self.fresh = true;
         let input = self.buffers.input_append_buf();
