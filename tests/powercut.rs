@@ -5,6 +5,7 @@
 
 use crate::common::{self, Bench};
 use crate::kept::until;
+use crate::net::server::{File, Server};
 
 #[test]
 fn every_image_of_a_short_run_comes_to_rest_and_the_device_stays_as_it_was() {
@@ -27,6 +28,41 @@ fn every_image_of_a_short_run_comes_to_rest_and_the_device_stays_as_it_was() {
     assert!(report["worst_boots"].as_u64() >= Some(4), "boots are used up in one story: {report}");
     assert!(bench.firm_ground() == before, "the device was changed");
     assert!(!common::exists(&keep), "nothing is kept where nothing is wrong");
+}
+
+#[test]
+fn what_a_server_or_a_delta_brings_goes_on_after_each_cut_or_begins_again() {
+    let bench = Bench::new();
+    bench.update_to("2.0.0");
+    let (base, artifact) = (bench.path("v2.0.0.surefoot"), bench.release("3.0.0"));
+    let (delta, key) = (bench.path("3.from-2.delta.surefoot"), bench.path("KEYS/release.key"));
+    let make = ["delta", "--from", &base, "--to", &artifact, "-o", &delta, "--key", &key];
+    common::forge(&make).ok();
+    let [whole, other] = [&artifact, &delta].map(|path| File::new(&common::read(path)));
+    let server = Server::new(move |asked, line| match asked.target.contains("delta") {
+        true => other.give(asked, line),
+        false => whole.give(asked, line),
+    });
+    let ways = [server.url("/x.surefoot"), delta, server.url("/x.from-2.delta.surefoot")];
+    let mut words =
+        vec!["powercut", "--artifact", &artifact, "--only", "brought", "--images", "24"];
+    words.extend(["--per-phase", "2", "--json"]);
+    ways.iter().for_each(|way| words.extend(["--also-from", way]));
+    let report = bench.sim(&words).ok().json();
+    assert_eq!(report["violations"].as_array().unwrap().len(), 0, "{report}");
+    for phase in ["first blocks destroyed", "slot body", "last phase", "arming", "commit"] {
+        assert!(report["phases"][phase]["images"].as_u64() > Some(1), "{phase}: {report}");
+    }
+    // A delta for another system, and a file that is not there, are told before anything is made.
+    let other = bench.path("3.from-1.delta.surefoot");
+    let base = bench.artifact("base", 5, 1 << 20, &["--version", "1.0.1"]);
+    common::forge(&["delta", "--from", &base, "--to", &artifact, "-o", &other, "--key", &key]).ok();
+    let run = |way: &str| {
+        bench.sim(&["powercut", "--artifact", &artifact, "--also-from", way, "--images", "1"])
+    };
+    let said = run(&other);
+    assert!(said.code != 0 && said.code != 1 && said.err.contains("DELTA_BASE"), "{}", said.err);
+    assert_eq!(run("nowhere.surefoot").code, 66);
 }
 
 #[test]

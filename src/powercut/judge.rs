@@ -24,6 +24,8 @@ const KNOWN_MAX: usize = 4096;
 /// What all images share.
 pub(super) struct Bench<'a> {
     pub(super) next: &'a Image,
+    /// The `surefoot` that goes on where a release is not brought as a file.
+    pub(super) program: &'a Path,
     /// Releases that are offered once all is at rest.
     pub(super) older: &'a [Image],
     /// The release counter of what ran before the stories.
@@ -84,6 +86,7 @@ impl Bench<'_> {
             folder,
             story,
             next: self.next,
+            program: self.program,
             rom: if how.wholly { self.rom } else { self.quick },
             boots: 0,
         };
@@ -95,6 +98,7 @@ impl Bench<'_> {
         let time = started.elapsed();
         let rested = rested.and_then(|(slot, system)| {
             device.keeps_the_order(slot, self.older, self.counter)?;
+            device.begins_again(system)?;
             Ok(Rested { system, boots: device.boots, time })
         });
         Ok(rested.and_then(|rested| device.update().map(|()| rested)))

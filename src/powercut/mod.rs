@@ -32,6 +32,7 @@ mod run;
 mod story;
 mod system;
 mod uboot;
+mod way;
 mod work;
 
 pub use report::Report;

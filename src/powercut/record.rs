@@ -10,6 +10,7 @@ use super::phase::{Map, Phases, Place, Runs, denied};
 use super::rom::Rom;
 use super::story::{Accident, Nature, Step, Story};
 use super::system::{Image, digests};
+use super::way::Way;
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
 use crate::slot::Part;
 use crate::sys::power::{CUT_STATUS, CUT_VARIABLE, LIE_VARIABLE, LOG_VARIABLE};
@@ -34,6 +35,7 @@ pub(super) struct Recorded {
     pub(super) nature: Nature,
     /// The release that it brings.
     pub(super) new: Image,
+    pub(super) way: Option<Way>,
     pub(super) history: History,
     /// Where the power starts to be cut.
     pub(super) from: usize,
@@ -55,6 +57,8 @@ pub(super) struct Recorded {
 pub(super) struct Stage<'a> {
     pub(super) program: &'a Path,
     pub(super) artifact: &'a Image,
+    /// What brings it, where that is not the artifact as a file.
+    pub(super) way: Option<&'a Way>,
     /// The trust file that a system brings along.
     pub(super) trust: Option<&'a Path>,
     pub(super) rom: &'a dyn Rom,
@@ -91,6 +95,7 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
         name: story.name,
         nature: story.nature,
         new: stage.artifact.clone(),
+        way: story.way.clone(),
         trust: Vec::new(),
         floor: 0,
         history: History::new(&files),
@@ -152,7 +157,7 @@ pub(super) fn record(stage: &Stage<'_>, folder: &Folder, story: &Story) -> Resul
         begun |= moved;
     }
     // What U-Boot itself does in these is what it does in the others.
-    if story.asks_for_the_order() {
+    if story.asks_for_the_order() || story.way.is_some() {
         recorded.boots.clear();
     }
     recorded.whole.extend(bodies(folder, &map)?);
@@ -215,7 +220,10 @@ fn run(
     command.arg("--config").arg(folder.path.join("surefoot.toml")).arg(verb);
     for word in words {
         match *word {
-            "@" => command.arg(&stage.artifact.path),
+            "@" => match stage.way {
+                Some(way) => command.arg(&way.word),
+                None => command.arg(&stage.artifact.path),
+            },
             word => command.arg(word),
         };
     }

@@ -38,6 +38,7 @@ pub(super) struct Device<'a> {
     pub(super) folder: &'a Folder,
     pub(super) story: &'a Recorded,
     pub(super) next: &'a Image,
+    pub(super) program: &'a Path,
     pub(super) rom: &'a dyn Rom,
     pub(super) boots: u32,
 }
@@ -152,9 +153,13 @@ impl Device<'_> {
                     }
                     other => other.map(|_| false),
                 },
-                State::Installing => {
-                    self.install(&world, &self.story.new.path, false).map(|()| false)
-                }
+                State::Installing => match &self.story.way {
+                    None => self.install(&world, &self.story.new.path, false).map(|()| false),
+                    Some(way) => {
+                        drop(world);
+                        patiently(|| way.install(self.program, self.folder, &[])).map(|()| false)
+                    }
+                },
                 State::Staged => patiently(|| device::switch(&world, &Nowhere)).map(|_| false),
                 State::Switching => Ok(true),
                 State::Idle | State::Updated | State::RolledBack | State::Failed => break,
@@ -190,6 +195,22 @@ impl Device<'_> {
             }
         }
         Ok((slot, system))
+    }
+
+    /// Where nothing of the update is left, the same way brings it again from the begin.
+    pub(super) fn begins_again(&mut self, system: System) -> Said<()> {
+        let Some(way) = self.story.way.as_ref().filter(|_| system == System::Old) else {
+            return Ok(());
+        };
+        patiently(|| way.install(self.program, self.folder, &[]))
+            .map_err(said("from the begin"))?;
+        let (_, system) = self.boot()?;
+        if system != System::New {
+            return Err(format!("installed from the begin, and {system:?} boots"));
+        }
+        let world = self.world()?;
+        patiently(|| device::commit(&world, None, &Nowhere)).map_err(said("committing it"))?;
+        Ok(())
     }
 
     /// Whatever was lost, nothing older than what stays is taken, and the floor is where it was.

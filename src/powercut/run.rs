@@ -11,6 +11,7 @@ use super::report::{Report, Violation};
 use super::rom::Rom;
 use super::story::{Brings, Story, stories};
 use super::system::Image;
+use super::way::Way;
 use super::work::{Case, Desk};
 use crate::artifact::read_head;
 use crate::device;
@@ -42,6 +43,8 @@ pub struct Order<'a> {
     /// Releases that must never be taken after a newer one. With them something is lost in stories of
     /// their own: a record, the state folder, and with `trust` the keys.
     pub older: &'a [PathBuf],
+    /// What brings the update in stories of their own: its URL, a delta, a delta's URL.
+    pub ways: &'a [String],
     /// The trust file after a change of keys.
     pub trust: Option<&'a Path>,
     /// The `surefoot` whose writes are recorded.
@@ -82,10 +85,14 @@ pub fn run(order: &Order<'_>, progress: Progress<'_>) -> Result<Report> {
     let next = order.next.map_or(Ok(new.clone()), |path| image(order.device, path))?;
     let older: Vec<Image> =
         order.older.iter().map(|path| image(order.device, path)).collect::<Result<_>>()?;
-    let (told, wrong) = tell(order, &scratch, &new, &older)?;
+    let ways: Vec<Way> = order.ways.iter().map(|word| Way::of(word)).collect::<Result<_>>()?;
+    let device = Folder::open(order.device)?;
+    ways.iter().try_for_each(|way| way.install(order.program, &device, &["--dry-run"]))?;
+    let (told, wrong) = tell(order, &scratch, (&new, &ways), &older)?;
     let plan = Plan::new(&told, order);
     let bench = Bench {
         next: &next,
+        program: order.program,
         older: &older,
         counter: counter(order.device)?,
         rom: order.rom,
@@ -151,7 +158,7 @@ fn is_ready(order: &Order<'_>) -> Result<()> {
 fn tell(
     order: &Order<'_>,
     scratch: &Scratch,
-    new: &Image,
+    (new, ways): (&Image, &[Way]),
     older: &[Image],
 ) -> Result<(Vec<Recorded>, Vec<Violation>)> {
     let runs = counter(order.device)?;
@@ -166,7 +173,7 @@ fn tell(
             && (order.trust.is_some() || !s.changes_keys())
             && (between.is_some() || s.brings == Brings::Artifact)
     };
-    let stories = stories().into_iter().filter(wanted).enumerate();
+    let stories = stories(ways).into_iter().filter(wanted).enumerate();
     let tell = |(n, story): (usize, Story)| {
         let path = scratch.path.join(format!("story-{n}"));
         copy_settings(order.device, &path)?;
@@ -178,7 +185,9 @@ fn tell(
             Brings::Artifact => new,
             Brings::Between => between.unwrap_or(new),
         };
-        let stage = Stage { program: order.program, artifact, trust: order.trust, rom: order.rom };
+        let way = story.way.as_ref();
+        let (program, trust, rom) = (order.program, order.trust, order.rom);
+        let stage = Stage { program, artifact, way, trust, rom };
         Ok((story.name, record(&stage, &folder, &story)))
     };
     let (mut told, mut wrong) = (Vec::new(), Vec::new());

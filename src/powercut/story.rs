@@ -1,6 +1,8 @@
 //! The stories that are told again and again with a cut in them: between them they make every kind
 //! of write that an update makes.
 
+use super::way::Way;
+
 /// What the new system does once it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -15,7 +17,7 @@ pub(super) enum Nature {
 /// One step.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// A verb, the words after it, and the exit statuses it may have. `@` is the artifact.
+    /// A verb, the words after it, and the exit statuses it may have. `@` is the artifact, or what brings it.
     Surefoot(&'static str, &'static [&'static str], &'static [i32]),
     /// The same, with the power going after so many writes.
     Cut(&'static str, &'static [&'static str], &'static str),
@@ -56,6 +58,8 @@ pub(super) struct Story {
     pub(super) name: &'static str,
     pub(super) nature: Nature,
     pub(super) brings: Brings,
+    /// What brings it, where that is not the artifact as a file.
+    pub(super) way: Option<Way>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -74,11 +78,28 @@ impl Story {
     }
 }
 
-/// All of them.
-pub(super) fn stories() -> Vec<Story> {
+/// All of them, and those of each other way.
+pub(super) fn stories(ways: &[Way]) -> Vec<Story> {
     let mut all = updates();
     all.extend(accidents());
+    all.extend(ways.iter().flat_map(brought));
     all
+}
+
+/// An update by another way, and one that goes on after a cut.
+fn brought(way: &Way) -> [Story; 2] {
+    use Step::{Boot, Cut, FromHere, Surefoot};
+    let update = [FromHere, Surefoot("install", &["@"], DONE), Boot, Surefoot("commit", &[], DONE)];
+    let told = |name, steps: &[Step]| Story {
+        name,
+        nature: Nature::Good,
+        brings: Brings::Artifact,
+        way: Some(way.clone()),
+        steps: steps.to_vec(),
+    };
+    let cut = [&[Cut("install", &["@"], "7:65536")][..], &update].concat();
+    let [whole, interrupted] = way.names();
+    [told(whole, &update), told(interrupted, &cut)]
 }
 
 /// What was committed is remembered, whatever of it is lost.
@@ -89,6 +110,7 @@ fn accidents() -> Vec<Story> {
         name,
         nature: Nature::Good,
         brings,
+        way: None,
         steps: steps.to_vec(),
     };
     let install = Surefoot("install", &["@"], DONE);
@@ -122,6 +144,7 @@ fn updates() -> Vec<Story> {
         name,
         nature,
         brings: Brings::Artifact,
+        way: None,
         steps: steps.to_vec(),
     };
     let commit = Surefoot("commit", &[], DONE);

@@ -34,6 +34,10 @@ pub(super) struct Powercut {
     /// lost record and a lost state folder are then told too
     #[arg(long, value_name = "Z.surefoot")]
     older: Vec<PathBuf>,
+    /// Bring the update from there too: its URL, a delta for what runs, or a delta's URL; repeat for
+    /// more. The stories' names contain "brought"
+    #[arg(long, value_name = "WORD")]
+    also_from: Vec<String>,
     /// With --older: the trust file after a change of keys. It must accept the next and the older
     /// releases, and need not accept the artifact
     #[arg(long, value_name = "TRUST.toml")]
@@ -84,6 +88,7 @@ pub(super) fn powercut(words: &Powercut) -> Result<(String, u8)> {
         artifact: &words.artifact,
         next: words.next.as_deref(),
         older: &words.older,
+        ways: &words.also_from,
         trust: words.trust.as_deref(),
         program: &program,
         images: words.images,

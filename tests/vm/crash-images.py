@@ -1,22 +1,27 @@
 #!/usr/bin/env python3
 """Every power cut of an update, judged by the real U-Boot: `surefoot-sim powercut` on two boards, and on spoilt products.
 
-    tests/vm/crash-images.py [--images N] [--per-phase N] [--seed N] [--only boards|mistakes]
+    tests/vm/crash-images.py [--images N] [--per-phase N] [--seed N] [--only boards|ways|mistakes]
     SUREFOOT_BIN=DIR   the programs; otherwise cargo builds them
 
   - boards: a board whose U-Boot counts, a stock one whose script counts, and one whose slots have a boot part. Every disk and state folder that a cut could leave
     boots in U-Boot's sandbox build, comes to rest, takes nothing older than what it committed, and takes the next update: 0 violations, at least N
     images in each phase. In some stories the keys change, a slot record or the state folder is lost.
+  - ways: the same update brought by a server on the loopback (what the slots lack is fetched), by a delta, and by a delta of that server: what was
+    begun goes on with the same words, and what is lost begins again.
   - mistakes: the product with its read-back, its flushes, the order of its first blocks and more (MISTAKES below) taken out,
     built from a copy of the source: each must show a violation here.
 Images that break a promise are kept in target/powercut-failures.
 """
 import argparse
+import functools
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -82,14 +87,19 @@ pub(crate) fn spoilt(mistake: &str) -> bool {
 """
 
 
-def system(work, version, parts):
-    """The images of a system: the root filesystem, and with `parts` the boot part, a FAT with the kernel."""
+def system(work, version, parts, like=None):
+    """The images of a system: the root filesystem, and with `parts` the boot part, a FAT with the kernel. Much of the root is `like` that of another."""
     root, boot = work / f"root-{version}", work / f"boot-{version}"
     (root / "boot").mkdir(parents=True)
     boot.mkdir()
     (boot if parts else root / "boot").joinpath("Image").write_bytes(os.urandom(20_000))
     (boot / "board.dtb").write_bytes(os.urandom(700_000))
-    (root / "data").write_bytes(os.urandom(1_500_000))
+    data = os.urandom(1_500_000)
+    if like:
+        # Moved a little, changed here and there, and new at its end.
+        data = os.urandom(20_000) + bytearray(like[:1_100_000]) + data[:380_000]
+        data = b"".join(data[at:at + 50_000] + os.urandom(3) for at in range(0, len(data) - 200, 50_003))
+    (root / "data").write_bytes(data)
     return [bench.filesystem(work / f"{version}.ext4", root, "ext4", 3)] + ([bench.filesystem(work / f"{version}.fat", boot, "fat", 1, "boot")] if parts else [])
 
 
@@ -97,8 +107,8 @@ def programs(binary, *words, **keywords):
     return bench.run(BIN / binary, *words, **keywords)
 
 
-def releases(work, parts=False):
-    """A device's keys, its first system, and its releases: 4 is the update, 5 the one after it, 2.5 and 3.5 come too late."""
+def releases(work, parts=False, like=False):
+    """A device's keys, its first system, and its releases: 4 is the update, 5 the one after it, 2.5 and 3.5 come too late. `like`: 4 is like 3."""
     work.mkdir()
     programs("surefoot-forge", "keygen", "--out", work / "keys")
     artifacts = {}
@@ -106,7 +116,7 @@ def releases(work, parts=False):
     for n, epoch, key in ((2, 2, "release"), (3, 3, "release"), (4, 4, "release"), (5, 9, "release-next"), (2.5, 9, "release-next"),
                           (3.5, 9, "release-next")):
         artifacts[n] = work / f"{n}.surefoot"
-        root, *boot = system(work, n, parts)
+        root, *boot = system(work, n, parts, (work / "root-3/data").read_bytes() if like and n == 4 else None)
         programs("surefoot-forge", "build", "--rootfs", root, *(word for image in boot for word in ("--part", f"boot={image}")), "--product", "demo", "--compatible", "demo-board", "--version",
                  f"{float(n)}.0", "--epoch", epoch, "--level", 3, "--key", work / f"keys/{key}.key", "-o", artifacts[n])
     change_keys(work / "keys/trust.toml", work / "keys/trust-2.toml")
@@ -134,6 +144,39 @@ def device(work, counter, first, artifacts):
             else:
                 programs("surefoot", "--config", path / "surefoot.toml", *words)
     return path
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """A folder, with parts of files, as any web server gives it."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        path = Path(self.directory, self.path.lstrip("/"))
+        if not path.is_file():
+            return self.send_error(404)
+        bytes, wanted = path.read_bytes(), self.headers.get("Range")
+        first, last = 0, len(bytes) - 1
+        if wanted:
+            first, end = wanted.removeprefix("bytes=").split("-")
+            first, last = int(first), min(int(end or last), last)
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", last + 1 - first)
+        self.send_header("ETag", f'"{path.stat().st_mtime_ns}"')
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(bytes)}")
+        self.end_headers()
+        self.wfile.write(bytes[first:last + 1])
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(folder):
+    """A server on the loopback; it ends with this program."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=folder))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 def powercut(path, artifacts, uboot, *words, **environment):
@@ -193,6 +236,30 @@ class Suite:
         self.verdict(not few and report["images"] >= images, f"counter {counter}: at least {images} images, {per_phase} in each of {len(phases)} phases"
                      + (f"; short: {few}" if few else ""))
 
+    def ways(self, images, per_phase):
+        work = self.work / "ways"
+        self.releases[work] = releases(work, like=True)
+        path, artifacts = self.device(work, "uboot"), self.releases[work][1]
+        delta = work / "4.from-3.0.0.delta.surefoot"
+        programs("surefoot-forge", "delta", "--from", artifacts[3], "--to", artifacts[4], "--key", work / "keys/release.key", "-o", delta)
+        server = serve(work)
+        words = [word for way in (f"{server}/4.surefoot", delta, f"{server}/{delta.name}") for word in ("--also-from", way)]
+        report, status = powercut(path, artifacts, "uboot-sandbox", *words, "--only", "brought", "--images", images, "--per-phase", per_phase,
+                                  "--seed", self.asked.seed)
+        if report is None or status not in (0, 1):
+            self.verdict(False, f"ways: surefoot-sim powercut ended with {status}")
+            return
+        self.images += report["images"]
+        self.violations += len(report["violations"])
+        for violation in report["violations"][:10]:
+            print(f"      VIOLATION {violation}")
+        self.verdict(not report["violations"], f"brought by a server, a delta, and a delta of a server: {report['images']} crash images at {report['deeds']} "
+                     f"deeds, {len(report['violations'])} violations; {report['seconds']} s")
+        phases = ("first blocks destroyed", "slot body", "last phase", "slot record", "arming", "journal", "commit")
+        few = {p: report["phases"].get(p, {"images": 0})["images"] for p in phases}
+        few = {p: n for p, n in few.items() if n < per_phase}
+        self.verdict(not few and report["images"] >= images, f"ways: at least {images} images, {per_phase} in each of {len(phases)} phases" + (f"; short: {few}" if few else ""))
+
     def mistakes(self):
         try:
             program = spoilt(self.work / "tree")
@@ -242,18 +309,20 @@ def main():
     arguments.add_argument("--images", type=int, default=50_000 if FULL else 1_000)
     arguments.add_argument("--per-phase", type=int, default=1_500 if FULL else 45)
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--only", choices=("boards", "mistakes"))
+    arguments.add_argument("--only", choices=("boards", "ways", "mistakes"))
     asked = arguments.parse_args()
     if not os.environ.get("SUREFOOT_BIN"):
         subprocess.run(["cargo", "build", "--quiet", "--locked", "--bins"], cwd=bench.TOP, check=True)
     started = time.monotonic()
     with bench.scratch("surefoot-crash-") as folder:
         suite = Suite(Path(folder), asked)
-        if asked.only != "mistakes":
+        if asked.only in (None, "ways"):
+            suite.ways(asked.images // 9, asked.per_phase // 6)
+        if asked.only in (None, "boards"):
             suite.board("uboot", "uboot-sandbox", asked.images, asked.per_phase)
             suite.board("script", "uboot-sandbox-stock", asked.images // 12, 10)
             suite.board("uboot", "uboot-sandbox", asked.images // 6, 10, suite.parts)
-        if asked.only != "boards":
+        if asked.only in (None, "mistakes"):
             suite.mistakes()
     print(f"note: {suite.images} crash images ({suite.inside} inside U-Boot's saveenv), {suite.violations} violations, "
           f"{len(suite.caught)} of {len(EVERY_MISTAKE)} spoilt products caught")
