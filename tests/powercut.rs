@@ -39,11 +39,13 @@ fn what_a_server_or_a_delta_brings_goes_on_after_each_cut_or_begins_again() {
     let make = ["delta", "--from", &base, "--to", &artifact, "-o", &delta, "--key", &key];
     common::forge(&make).ok();
     let [whole, other] = [&artifact, &delta].map(|path| File::new(&common::read(path)));
-    let server = Server::new(move |asked, line| match asked.target.contains("delta") {
-        true => other.give(asked, line),
-        false => whole.give(asked, line),
+    // No delta lies beside the artifact, and no artifact beside the delta: each is brought as itself.
+    let server = Server::new(move |asked, line| match asked.target.as_str() {
+        "/a/x.surefoot" => whole.give(asked, line),
+        "/b/x.from-2.0.0.delta.surefoot" => other.give(asked, line),
+        _ => line.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").map(|()| true),
     });
-    let ways = [server.url("/x.surefoot"), delta, server.url("/x.from-2.delta.surefoot")];
+    let ways = [server.url("/a/x.surefoot"), delta, server.url("/b/x.from-2.0.0.delta.surefoot")];
     let mut words =
         vec!["powercut", "--artifact", &artifact, "--only", "brought", "--images", "24"];
     words.extend(["--per-phase", "2", "--json"]);

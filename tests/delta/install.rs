@@ -23,17 +23,26 @@ pub(super) fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
 
 impl Place {
     pub(super) fn new() -> Place {
-        let place = Place::factory();
+        Place::of(|_| [image(21, LEN), newer(&image(21, LEN), 77)])
+    }
+
+    /// The same where the base does not run.
+    pub(super) fn factory() -> Place {
+        Place::made(|_| [image(21, LEN), newer(&image(21, LEN), 77)])
+    }
+
+    /// Of the images that are made there.
+    pub(super) fn of(images: impl FnOnce(&Bench) -> [Vec<u8>; 2]) -> Place {
+        let place = Place::made(images);
         place.bench.surefoot(&["install", &place.bench.path("from.surefoot")]).ok();
         place.bench.reboot(&[]);
         place.bench.surefoot(&["commit"]).ok();
         place
     }
 
-    /// The same where the base does not run.
-    pub(super) fn factory() -> Place {
+    fn made(images: impl FnOnce(&Bench) -> [Vec<u8>; 2]) -> Place {
         let bench = Bench::new();
-        let (one, two) = (image(21, LEN), newer(&image(21, LEN), 77));
+        let [one, two] = images(&bench);
         let from = artifact(&bench, "from", &one, "1.0.1");
         let full = artifact(&bench, "to", &two, "1.0.2");
         std::fs::create_dir(bench.path("D")).unwrap();

@@ -4,4 +4,6 @@ mod beside;
 mod forge;
 mod hostile;
 mod install;
+mod mounted;
 mod stranger;
+mod target;

@@ -83,18 +83,32 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// Old: 40,000 bytes. New: some of them, zeros, some with differences, and 5,000 of its own.
 pub(crate) fn draft() -> Draft {
-    let (old, own) = (noise(1, 40_000), noise(2, 5_000));
-    let mut differences = vec![0; 9_000];
+    draft_of(1)
+}
+
+/// The same with images that are longer than what a slot offers a bootloader first.
+pub(crate) fn larger() -> Draft {
+    draft_of(20)
+}
+
+fn draft_of(times: usize) -> Draft {
+    let (mut old, own) = (noise(1, 40_000 * times), noise(2, 5_000 * times));
+    let (begin, end, kept) = (10_000 * times, 30_000 * times, 5_000 * times);
+    // Both images begin as a filesystem does.
+    for at in [1_080, begin + 1_080] {
+        old[at..at + 2].copy_from_slice(&[0x53, 0xef]);
+    }
+    let mut differences = vec![0; 9_000 * times];
     differences[700] = 3;
     differences[8_000] = 250;
+    let far = |at: usize| i64::try_from(at).unwrap();
     let mut streams = Streams::default();
-    streams.copy(20_000, 10_000);
+    streams.copy((end - begin) as u64, far(begin));
     streams.zero(4_096);
-    streams.add(&differences, -25_000);
+    streams.add(&differences, far(kept) - far(end));
     streams.extra(&own);
-    let added = old[5_000..14_000].iter().zip(&differences).map(|(a, b)| a.wrapping_add(*b));
-    let new =
-        [raw(&old[10_000..30_000]), zeros(4_096), raw(&added.collect::<Vec<u8>>()), raw(&own)];
+    let added = old[kept..].iter().zip(&differences).map(|(a, b)| a.wrapping_add(*b));
+    let new = [raw(&old[begin..end]), zeros(4_096), raw(&added.collect::<Vec<u8>>()), raw(&own)];
     let mut to = stranger::with(new.to_vec());
     to.body = to.body.replace("version = '1.0.0'", "version = '2.0.0'");
     to.body = to.body.replace("release_counter = 5", "release_counter = 6");
@@ -123,6 +137,25 @@ pub(crate) fn frame(bytes: &[u8], window: u32, prefix: &[u8]) -> Vec<u8> {
 }
 
 impl Draft {
+    /// The image that it makes.
+    pub(crate) fn new_image(&self) -> Vec<u8> {
+        let plain = |piece: &stranger::Piece| match piece.codec {
+            2 => vec![0; piece.plain_len as usize],
+            _ => piece.stored.clone(),
+        };
+        self.to.pieces.iter().flat_map(plain).collect()
+    }
+
+    /// Another op in the place of the last one, which makes as many bytes.
+    pub(crate) fn last_from(&mut self, op: impl FnOnce(&mut Streams, usize)) {
+        let extra = std::mem::take(&mut self.streams.extra);
+        let mut last = Streams::default();
+        last.extra(&extra);
+        let kept = self.streams.lengths.len() - last.lengths.len();
+        self.streams.lengths.truncate(kept);
+        op(&mut self.streams, extra.len());
+    }
+
     /// The stored bytes.
     pub(crate) fn stored(&self) -> (Vec<u8>, usize, usize) {
         let statement = self.to.statement();

@@ -18,6 +18,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -240,10 +241,12 @@ class Suite:
         work = self.work / "ways"
         self.releases[work] = releases(work, like=True)
         path, artifacts = self.device(work, "uboot"), self.releases[work][1]
-        delta = work / "4.from-3.0.0.delta.surefoot"
+        # No delta lies beside the artifact, and no artifact beside the delta: each is brought as itself.
+        (work / "deltas").mkdir()
+        delta = work / "deltas/4.from-3.0.0.delta.surefoot"
         programs("surefoot-forge", "delta", "--from", artifacts[3], "--to", artifacts[4], "--key", work / "keys/release.key", "-o", delta)
         server = serve(work)
-        words = [word for way in (f"{server}/4.surefoot", delta, f"{server}/{delta.name}") for word in ("--also-from", way)]
+        words = [word for way in (f"{server}/4.surefoot", delta, f"{server}/deltas/{delta.name}") for word in ("--also-from", way)]
         report, status = powercut(path, artifacts, "uboot-sandbox", *words, "--only", "brought", "--images", images, "--per-phase", per_phase,
                                   "--seed", self.asked.seed)
         if report is None or status not in (0, 1):
@@ -297,7 +300,7 @@ def spoilt(tree):
         manifest = tree / "Cargo.toml"
         text = manifest.read_text().replace('[[bin]]\nname = "surefoot"\n', '[[bin]]\nname = "surefoot-spoilt"\n')
         # It runs some fifty times: not worth the time of an optimiser.
-        manifest.write_text(text.replace("[profile.dev.package.surefoot]\nopt-level = 1\n", ""))
+        manifest.write_text(re.sub(r"\[profile\.dev\.package\.surefoot\]\nopt-level = \d\n", "", text))
         subprocess.run(["cargo", "build", "--quiet", "--locked", "--bin", "surefoot-spoilt"], cwd=tree, stderr=subprocess.PIPE, text=True, check=True,
                        env=dict(os.environ, CARGO_TARGET_DIR=str(TARGET)))
         bench.keep(TARGET / "debug/surefoot-spoilt", kept)
