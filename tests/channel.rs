@@ -271,3 +271,24 @@ fn several_keys_sign_one_channel_for_devices_of_several_generations() {
     let said = desk.channel(&["publish", "--key", &format!("cmd:{program}"), "--pub", &public]);
     assert!(said.err.contains("[KEY_UNUSABLE]"), "{}", said.err);
 }
+
+#[test]
+fn options_are_drafted_published_and_taken_away() {
+    let desk = Desk::begun();
+    desk.channel(&["option", "log", "info"]).ok();
+    desk.channel(&["option", "log", "debug", "--tag", "lab"]).ok();
+    desk.channel(&["option", "log", "trace", "--device", "device-1"]).ok();
+    desk.channel(&["option", "log", "warn"]).ok();
+    desk.channel(&["publish"]).ok();
+    let lab = ["lab".parse().unwrap()];
+    let of = |id: &str, tags| desk.read().body.options_for(id, tags).remove("log");
+    assert_eq!(of("device-1", &lab).as_deref(), Some("trace"));
+    assert_eq!(of("device-2", &lab).as_deref(), Some("debug"));
+    assert_eq!(of("device-2", &[]).as_deref(), Some("warn"), "the last one counts");
+    desk.channel(&["option", "log", "--tag", "lab"]).ok();
+    desk.channel(&["publish"]).ok();
+    assert_eq!(of("device-2", &lab).as_deref(), Some("warn"));
+    assert_eq!(desk.channel(&["option", "log", "--tag", "lab"]).code, 64, "it is gone");
+    assert_ne!(desk.channel(&["option", "log", "two\nlines"]).code, 0);
+    assert_eq!(desk.read().body.options.len(), 2, "what is refused changes nothing");
+}

@@ -48,7 +48,7 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    fn new() -> Followed {
+    pub(crate) fn new() -> Followed {
         Followed::on(give)
     }
 
@@ -68,12 +68,15 @@ impl Followed {
         followed
     }
 
-    fn follow(&self, url: &str) {
+    pub(crate) fn follow(&self, url: &str) {
         let config = self.bench.path("DEV/surefoot.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         let text = text.split("\n[source]").next().unwrap().replace("id = \"device-1\"\n", "");
         let text = text.replacen("[device]\n", "[device]\nid = \"device-1\"\n", 1);
-        std::fs::write(&config, format!("{text}\n[source]\nchannel = \"{url}\"\n")).unwrap();
+        // The witness answers, so that nothing outside this host is asked.
+        let witness = format!("witness = [\"127.0.0.1:{}\"]", self.server.port);
+        let source = format!("[source]\nchannel = \"{url}\"\n{witness}\n");
+        std::fs::write(&config, format!("{text}\n{source}")).unwrap();
     }
 
     pub(crate) fn channel(&self, words: &[&str]) {
@@ -248,4 +251,34 @@ fn another_file_midway_is_begun_anew_once_by_itself_too() {
     let told = format!("{}{}", said.out, said.err);
     assert!(told.contains("begun anew") && told.contains("SOURCE_CHANGED"), "{told}");
     assert_eq!(place.bench.status()["state"], "switching");
+}
+
+#[test]
+fn options_go_both_ways() {
+    let place = Followed::new();
+    let config = place.bench.path("DEV/surefoot.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}[source.options]\nsite = \"north\"\n")).unwrap();
+    std::fs::create_dir_all(place.bench.path("DEV/run/surefoot")).unwrap();
+    place.channel(&["option", "log", "debug", "--device", "device-1"]);
+    place.channel(&["option", "log", "info", "--device", "device-2"]);
+    place.publish("2.0.0", &[]);
+    let found = place.ask(&["check-update", "--json"]).ok().json();
+    assert_eq!(found["options"], serde_json::json!({ "log": "debug" }));
+    let shown = || -> serde_json::Value {
+        serde_json::from_slice(&crate::common::read(
+            &place.bench.path("DEV/run/surefoot/options.json"),
+        ))
+        .unwrap()
+    };
+    assert_eq!(shown()["options"]["log"], "debug");
+    place.ask(&["update"]).ok();
+    let posted = place.server.asked().into_iter().find(|asked| asked.method == "POST").unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&posted.body).unwrap();
+    assert_eq!(told["options"], serde_json::json!({ "site": "north" }), "{told}");
+    // After a reboot, and without a network, what was last known counts.
+    std::fs::remove_file(place.bench.path("DEV/run/surefoot/options.json")).unwrap();
+    std::fs::rename(format!("{}/stable.channel", place.www), place.bench.path("away")).unwrap();
+    assert_eq!(place.ask(&["check-update"]).code, 69);
+    assert_eq!(shown()["options"]["log"], "debug");
 }

@@ -1,5 +1,5 @@
 //! What a channel offers, on a device: from the bytes that come to the release that runs. The network is one
-//! that a test has in its hands; tests/channel_over_http.rs has a real one.
+//! that a test has in its hands; tests/followed.rs has a real one.
 
 use crate::common::{Bench, forge};
 use std::path::Path;
@@ -10,7 +10,7 @@ use surefoot::config::{Where, load};
 use surefoot::device::{self, Document, Offering, Unheard, Updated, Web, World};
 use surefoot::event::Nowhere;
 use surefoot::model::{Failure, ReasonCode, Result};
-use surefoot::source::{Source, Tries};
+use surefoot::source::{Reached, Source, Tries};
 use surefoot::update::{Order, Reboot};
 
 /// A web server whose files are a folder, and what was posted to it.
@@ -23,10 +23,10 @@ struct Fake {
 
 impl Fake {
     fn file(&self, url: &str) -> String {
-        format!("{}/{}", self.folder, url.strip_prefix("http://h/").unwrap())
+        format!("{}/{}", self.folder, url.strip_prefix("http://255.255.255.255/").unwrap())
     }
 
-    fn reach(&self) -> std::result::Result<(), Unheard> {
+    fn has_network(&self) -> std::result::Result<(), Unheard> {
         match self.gone.load(Ordering::SeqCst) {
             false => Ok(()),
             true => Err(Unheard {
@@ -50,7 +50,7 @@ impl Web for Fake {
         etag: Option<&str>,
         limit: usize,
     ) -> std::result::Result<Document, Unheard> {
-        self.reach()?;
+        self.has_network()?;
         self.asked.lock().unwrap().push(etag.map(str::to_owned));
         let bytes = std::fs::read(self.file(url)).unwrap();
         assert!(bytes.len() <= limit);
@@ -62,15 +62,45 @@ impl Web for Fake {
     }
 
     fn report(&self, url: &str, body: &str) -> std::result::Result<(), Unheard> {
-        assert_eq!(url, "http://h/reports");
-        self.reach()?;
+        assert_eq!(url, "http://255.255.255.255/reports");
+        self.has_network()?;
         self.posted.lock().unwrap().push(serde_json::from_str(body).unwrap());
         Ok(())
     }
 
+    fn reach(&self, _: &str, _: &[String], _: bool) -> Result<Reached> {
+        Ok(Reached::default())
+    }
+
     fn artifact(&self, url: &str, _: Tries) -> Result<Source> {
-        self.reach().map_err(|why| why.failure)?;
+        self.has_network().map_err(|why| why.failure)?;
         Source::open(Path::new(&self.file(url)))
+    }
+}
+
+/// A network in which nothing answers.
+struct Silent;
+
+impl Web for Silent {
+    fn document(
+        &self,
+        _: &str,
+        _: Option<&str>,
+        _: usize,
+    ) -> std::result::Result<Document, Unheard> {
+        Err(Failure::new(ReasonCode::Unreachable, "silent").into())
+    }
+
+    fn report(&self, _: &str, _: &str) -> std::result::Result<(), Unheard> {
+        Err(Failure::new(ReasonCode::Unreachable, "silent").into())
+    }
+
+    fn reach(&self, _: &str, _: &[String], _: bool) -> Result<Reached> {
+        Ok(Reached::default())
+    }
+
+    fn artifact(&self, _: &str, _: Tries) -> Result<Source> {
+        Err(Failure::new(ReasonCode::Unreachable, "silent"))
     }
 }
 
@@ -86,7 +116,7 @@ impl Place {
         let config = bench.path("DEV/surefoot.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         let text = text.replacen("[device]\n", "[device]\nid = \"device-1\"\n", 1);
-        let source = "\n[source]\nchannel = \"http://h/stable.channel\"\n";
+        let source = "\n[source]\nchannel = \"http://255.255.255.255/stable.channel\"\n";
         std::fs::write(&config, text + source).unwrap();
         let (www, key) = (bench.path("www"), bench.path("KEYS/channel.key"));
         let words = ["--product", "demo", "--name", "stable", "--key", &key, "--report", "reports"];
@@ -115,7 +145,9 @@ impl Place {
 
     fn world(&self) -> World {
         let place = Where::File(self.bench.path("DEV/surefoot.toml").into());
-        World::open(load(&place).unwrap().settings).unwrap()
+        let mut world = World::open(load(&place).unwrap().settings).unwrap();
+        world.web = Some(Box::new(Silent));
+        world
     }
 
     fn check(&self) -> std::result::Result<Offering, ReasonCode> {
@@ -189,6 +221,25 @@ fn a_release_that_came_back_is_told_and_not_offered_again() {
     // The next one is.
     place.publish("3.0.0", &[]);
     assert_eq!(place.version().as_deref(), Some("3.0.0"));
+}
+
+#[test]
+fn both_verbs_settle_first_what_a_boot_has_decided_and_tell_it() {
+    for asks in [true, false] {
+        let place = Place::new();
+        place.publish("2.0.0", &[]);
+        place.update().unwrap();
+        // It never comes up, and the bootloader gives it up: no program has said so yet.
+        let home = (0..10).any(|_| place.bench.reboot(&["--fail"]) == "a");
+        assert!(home);
+        assert_eq!(place.web.posts(), ["begun"]);
+        match asks {
+            true => assert_eq!(place.check().unwrap().nothing(), Some(ReasonCode::NothingOffered)),
+            false => assert!(matches!(place.update(), Ok(Updated::Nothing(_)))),
+        }
+        assert_eq!(place.web.posts(), ["begun", "rolled-back"], "{asks}");
+        assert_eq!(place.bench.status()["state"], "rolled-back");
+    }
 }
 
 #[test]

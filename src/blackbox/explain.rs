@@ -133,7 +133,7 @@ fn found(facts: &Facts<'_>) -> Cause {
         }
         ReasonCode::DeadlinePassed => {
             let failing = Against::all(facts.checks.iter().filter_map(|s| match &s.outcome {
-                Outcome::Good => None,
+                Outcome::Good | Outcome::Open(_) => None,
                 Outcome::Bad(why) | Outcome::CouldNot(why) => Some(Failing::check(&s.name, why)),
             }));
             let failing = match failing.is_empty() {

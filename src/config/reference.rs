@@ -54,7 +54,7 @@ pub const TABLES: [(&str, &str); 16] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 65] = [
+pub const SETTINGS: [Setting; 68] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -109,12 +109,15 @@ pub const SETTINGS: [Setting; 65] = [
     setting("source.channel", "a URL", "none", "The channel that this device follows. Without one it updates only when something is brought to it."),
     setting("source.poll", "a duration", "what the channel says, else `1h`", "How often the daemon looks at the channel, with a tenth more or less by chance."),
     setting("source.report", "a URL", "what the channel says", "Where the device posts what came of an update."),
+    setting("source.witness", "a list of up to 4 `host:port`", "`[]`", "Other places than the server of the channel. Where that is silent after an update, an answer of one of them (also a refusal) shows that the network works."),
+    setting("source.options", "a table of up to 64 keys with texts", "`{}`", "What this device tells of itself in every report, such as `site = \"north\"`. A key has letters, digits, `-`, `_` and `.`; a value is one line of at most 1024 bytes."),
     setting("source.roots", "a path, or a list", "`/etc/ssl/certs/ca-certificates.crt`", "Files of certificates (PEM). A server is believed whose certificate one of these authorities has made."),
     setting("source.client_cert", "a path", "none", "The certificate (PEM) that this device shows to a server which asks for one."),
     setting("source.client_key", "a path", "none", "Its key (PEM)."),
     setting("source.proxy", "`http://[user:password@]host:port`", "none", "The proxy. Variables of the environment set none."),
     setting("source.no_proxy", "a list of names, or `.domain`", "`[]`", "Hosts that are reached without the proxy."),
     setting("source.rate", "a size", "no limit", "Bytes in a second that are fetched at most."),
+    setting("source.budget", "a size, at least `1MiB`", "no limit", "Bytes of answers that are fetched in a day at most. A release that the channel calls `critical` is fetched all the same."),
     setting("source.min_rate", "a size", "`100`", "Bytes in a second. A transfer that brings less over the time of `stall` has stalled."),
     setting("source.connect", "a duration", "`20s`", "How long a connection to a server may take."),
     setting("source.header", "a duration", "`60s`", "How long TLS, and how long the head of an answer may take."),

@@ -253,7 +253,7 @@ impl Keeper {
             }
             let text = match outcome {
                 Outcome::Good => String::new(),
-                Outcome::Bad(text) | Outcome::CouldNot(text) => text.clone(),
+                Outcome::Bad(text) | Outcome::CouldNot(text) | Outcome::Open(text) => text.clone(),
             };
             core.hub.emit(&Event::Check { name: name.clone(), passed, text });
         }

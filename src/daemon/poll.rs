@@ -68,7 +68,11 @@ impl Poll {
             wakes.set(Wake::Poll, clock::pause(most.mul_f64(chance())));
             return Ok(());
         }
-        let rests = !matches!(state, State::Trying | State::Installing);
+        let rests = match state {
+            State::Trying => false,
+            State::Installing => device::goes_on_by_itself(world),
+            _ => true,
+        };
         if !rests || !wakes.is_due(Wake::Poll) {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! The health checks of this device, the built-in one among them, and what passed before an update.
 
+use super::offers::signed_time;
 use super::readiness::{self, Before};
 use super::world::World;
 use crate::event::{Event, Sink};
@@ -20,7 +21,7 @@ impl World {
     /// stands alone.
     pub fn look_at_health(&self, sink: &dyn Sink) -> Vec<Seen> {
         let outcome = match self.can_update_again() {
-            Ok(()) => Outcome::Good,
+            Ok(()) => self.source_again(sink),
             // A trial that is decided by two programs at once is none that cannot update.
             Err(failure) if failure.code() == ReasonCode::Busy => {
                 Outcome::CouldNot(failure.to_string())
@@ -40,12 +41,19 @@ impl World {
     pub(super) fn look_at(&self, checks: &[Check], sink: &dyn Sink) -> Vec<Seen> {
         let (runner, remote) = (&*self.runner, self.remote.as_deref());
         let (folder, source) = (&self.settings.folder, &self.settings.source);
-        look(checks, &Eyes { folder, runner, remote, source, sink })
+        let floor = signed_time(&self.settings);
+        look(checks, &Eyes { folder, runner, remote, source, floor, sink })
     }
 
     /// What the checks say of the system that runs.
     pub fn judge(&self, sink: &dyn Sink) -> Verdict {
         let seen = self.look_at_health(sink);
+        // Where a person decides without any check, it is told here.
+        for Seen { name, outcome, .. } in seen.iter().filter(|_| self.settings.checks.is_empty()) {
+            if let Outcome::Open(why) = outcome {
+                sink.emit(&Event::Warning { text: format!("passed over: {name}: {why}") });
+            }
+        }
         weigh(&self.settings.checks, &seen, &self.baseline())
     }
 
@@ -84,6 +92,7 @@ impl World {
     pub fn take_baseline(&self, sink: &dyn Sink) -> Result<Vec<Condition>> {
         let seen = self.look_twice(sink);
         self.keep_baseline(&seen)?;
+        self.keep_reached()?;
         let told = readiness::told(&self.settings.checks, &seen, self.is_settled());
         Ok(told.into_iter().map(|found| found.condition).collect())
     }
@@ -109,7 +118,7 @@ impl World {
                 format!("the check {} fails, and this system has {left} to mend it", bad.name);
             return Err(Failure::new(ReasonCode::HealthUnknown, text));
         }
-        if let Err(failure) = self.keep_baseline(&seen) {
+        if let Err(failure) = self.keep_baseline(&seen).and_then(|()| self.keep_reached()) {
             // The one from the installation stands.
             sink.emit(&Event::Warning { text: format!("baseline: {failure}") });
         }

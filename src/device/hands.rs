@@ -178,7 +178,7 @@ impl DeviceHands<'_, '_> {
 
     fn check(&self) -> Done {
         match self.agreed(self.verdict.clone().unwrap_or_else(|| self.judge())) {
-            Verdict::Good { passed, excused } => {
+            Verdict::Good { passed, excused, open } => {
                 let mut said =
                     format!("{passed} check{} passed", if passed == 1 { "" } else { "s" });
                 if !excused.is_empty() {
@@ -186,6 +186,11 @@ impl DeviceHands<'_, '_> {
                         "; failed as before the update: {}",
                         excused.join(", ")
                     ));
+                }
+                for passed_over in open {
+                    let text = format!("passed over: {}", passed_over.text());
+                    self.sink.emit(&Event::Warning { text: text.clone() });
+                    said.push_str(&format!("; {text}"));
                 }
                 Done::Healthy(said)
             }

@@ -50,7 +50,8 @@ pub use moments::first_boot;
 pub use offer::{Judgement, glance, judge};
 pub use offers::{
     ChannelSource, Document, Later, Offer, Offering, Offers, Pending, Polled, Released, Said,
-    Unheard, Updated, Web, Word, automatic, check_update, has_words, update,
+    Unheard, Updated, Web, Word, automatic, check_update, goes_on_by_itself, has_words,
+    signed_time, update,
 };
 pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;

@@ -343,7 +343,8 @@ fn bounded(seen: Vec<Seen>) -> Vec<Seen> {
         let outcome = match outcome {
             Found::Good => Found::Good,
             Found::Bad(text) => Found::Bad(short(text)),
-            Found::CouldNot(text) => Found::CouldNot(short(text)),
+            // A program that knows no other word reads this too.
+            Found::CouldNot(text) | Found::Open(text) => Found::CouldNot(short(text)),
         };
         Seen { name: printable(&name, TEXT_MAX), units, outcome }
     };

@@ -1,5 +1,6 @@
 //! The device as the settings describe it, opened but not yet touched.
 
+use super::offers::Web;
 use super::readiness::unopened;
 use super::rights::{may_look, may_write};
 use crate::artifact::Installed;
@@ -44,6 +45,8 @@ pub struct World {
     pub runner: Box<dyn Runner>,
     /// Looks over the network, where this process has none.
     pub remote: Option<Box<dyn Remote>>,
+    /// What speaks with the network for this device, in place of its fetcher: for tests.
+    pub web: Option<Box<dyn Web>>,
     /// Whether this very process installs something just now.
     pub at_work: bool,
     /// Who asks this world for something; the user of this process where nothing else is said.
@@ -80,6 +83,7 @@ impl World {
             history,
             runner,
             remote,
+            web: None,
             at_work: false,
             asked_by: None,
             booted,

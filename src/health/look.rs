@@ -19,6 +19,8 @@ pub struct Eyes<'a> {
     pub remote: Option<&'a dyn Remote>,
     /// How the network is used.
     pub source: &'a source::Settings,
+    /// It is at least so late, seconds since 1970: for certificates, where the clock is not set.
+    pub floor: u64,
     /// Told about what could not be looked at.
     pub sink: &'a dyn Sink,
 }
@@ -85,7 +87,7 @@ impl Eyes<'_> {
         // Only TLS needs what the settings say of authorities.
         let secure = matches!(kind, Kind::Http(url) if url.starts_with("https://"));
         let net = match secure {
-            true => match Setup::of(self.source, 0, Tries::Minute) {
+            true => match Setup::of(self.source, self.floor, Tries::Minute) {
                 Ok(net) => net,
                 Err(failure) => return Outcome::CouldNot(failure.detail().to_owned()),
             },
@@ -150,7 +152,7 @@ mod tests {
         let check = Check { name: "x".into(), need: Need::Required, kind, timeout };
         let (folder, remote) = (Path::new("/"), None);
         let source = &source::Settings::default();
-        let eyes = Eyes { folder, runner: &Children, remote, source, sink: &Nowhere };
+        let eyes = Eyes { folder, runner: &Children, remote, source, floor: 0, sink: &Nowhere };
         look(&[check], &eyes).remove(0).outcome
     }
 

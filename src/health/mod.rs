@@ -32,6 +32,9 @@ pub enum Outcome {
     Bad(String),
     /// It could not be looked at, which is another thing; one line says why.
     CouldNot(String),
+    /// It could not be looked at, and that says nothing against the system: it is waited for, and passed
+    /// over at the deadline.
+    Open(String),
 }
 
 // Properties for fuzzers and tests.

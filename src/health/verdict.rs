@@ -43,7 +43,7 @@ impl Baseline {
             Outcome::Bad(_) if !settled => None,
             Outcome::Bad(_) if s.units.is_empty() => Some((s.name.clone(), Before::Passed(false))),
             Outcome::Bad(_) => Some((s.name.clone(), Before::By(s.units.clone()))),
-            Outcome::CouldNot(_) => None,
+            Outcome::CouldNot(_) | Outcome::Open(_) => None,
         });
         Baseline(known.collect())
     }
@@ -68,6 +68,8 @@ pub enum Verdict {
         passed: usize,
         /// Failed, and not needed.
         excused: Vec<String>,
+        /// Not to be looked at, and passed over where the time is over.
+        open: Vec<Failing>,
     },
     /// No check is configured: nobody has looked.
     Unchecked,
@@ -97,13 +99,14 @@ fn silent(name: &str, why: &str) -> Failing {
 
 /// Weighs what was seen. A check that said no weighs more than one that could not be run.
 pub fn weigh(checks: &[Check], seen: &[Seen], baseline: &Baseline) -> Verdict {
-    let (mut passed, mut excused) = (0, Vec::new());
+    let (mut passed, mut excused, mut open) = (0, Vec::new(), Vec::new());
     let (mut bad, mut could_not) = (Vec::new(), Vec::new());
     for one in seen {
         let known = checks.iter().find(|c| c.name == one.name);
         let needed = known.is_none_or(|c| baseline.needs(c, one));
         match &one.outcome {
             Outcome::Good => passed += 1,
+            Outcome::Open(detail) => open.push(Failing::check(&one.name, detail)),
             Outcome::Bad(detail) if needed => bad.push(Failing::check(&one.name, detail)),
             Outcome::CouldNot(detail) if needed => could_not.push((&one.name, detail)),
             _ => excused.push(one.name.clone()),
@@ -119,7 +122,7 @@ pub fn weigh(checks: &[Check], seen: &[Seen], baseline: &Baseline) -> Verdict {
             Verdict::CouldNot(Against::all(failing))
         }
         true if checks.is_empty() => Verdict::Unchecked,
-        true => Verdict::Good { passed, excused },
+        true => Verdict::Good { passed, excused, open },
     }
 }
 
@@ -164,7 +167,7 @@ mod tests {
             assert!(matches!(verdict(need, before, Outcome::Good), Verdict::Good { .. }));
         }
         let excused = verdict(Need::Required, Some(false), no());
-        assert_eq!(excused, Verdict::Good { passed: 0, excused: vec!["x".into()] });
+        assert_eq!(excused, Verdict::Good { passed: 0, excused: vec!["x".into()], open: vec![] });
     }
 
     #[test]
@@ -178,6 +181,19 @@ mod tests {
         let verdict = weigh(&checks, &[silent, seen("b", Outcome::Good)], &none);
         assert!(matches!(verdict, Verdict::CouldNot(_)));
         assert_eq!(weigh(&[], &[], &none), Verdict::Unchecked);
+    }
+
+    #[test]
+    fn what_is_open_is_nothing_against_a_system_and_hides_nothing_that_is() {
+        let checks = [check("x", Need::Required)];
+        let open = seen("again", Outcome::Open("the server is out".into()));
+        let with = |x| weigh(&checks, &[open.clone(), seen("x", x)], &Baseline::default());
+        let named = vec![Failing::check("again", "the server is out")];
+        let good = Verdict::Good { passed: 1, excused: vec![], open: named };
+        assert_eq!(with(Outcome::Good), good);
+        let Verdict::Bad(against) = with(no()) else { panic!() };
+        assert_eq!(against.text(), "x: no");
+        assert_eq!(Baseline::of(&[open], true), Baseline::default(), "nothing is known of it");
     }
 
     #[test]

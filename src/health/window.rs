@@ -46,11 +46,12 @@ impl Window {
         let pause = (FIRST * 2_u32.saturating_pow(self.looks.min(10) - 1)).min(LONGEST);
         let late = now >= patience.deadline;
         match verdict {
-            Verdict::Good { .. } => {
+            Verdict::Good { ref open, .. } => {
                 let since = *self.good_since.get_or_insert(now);
                 let stood = now.saturating_sub(since);
                 match stood >= patience.stable {
-                    true => Say::Decided(verdict),
+                    true if open.is_empty() || late => Say::Decided(verdict),
+                    true => Say::Again(pause.min(patience.deadline - now)),
                     false => Say::Again(pause.min(patience.stable - stood)),
                 }
             }
@@ -73,7 +74,7 @@ mod tests {
         Patience { stable: Duration::from_secs(30), deadline: Duration::from_secs(300) };
 
     fn good() -> Verdict {
-        Verdict::Good { passed: 1, excused: vec![] }
+        Verdict::Good { passed: 1, excused: vec![], open: vec![] }
     }
 
     fn against(detail: &str) -> Against {
@@ -121,6 +122,16 @@ mod tests {
         let (when, verdict, _) = run(silent);
         let bad = Verdict::Bad(against("could not be run: gone"));
         assert_eq!((when, verdict), (300, bad));
+    }
+
+    #[test]
+    fn what_is_open_is_waited_for_until_the_deadline_and_then_passed_over() {
+        let open = Verdict::Good { passed: 1, excused: vec![], open: against("gone").failing };
+        let (when, verdict, looks) = run(|_| open.clone());
+        assert_eq!((when, &verdict), (300, &open));
+        assert!(looks < 50, "{looks} looks");
+        let (when, verdict, _) = run(|s| if s < 100 { open.clone() } else { good() });
+        assert!((100..115).contains(&when) && verdict == good(), "{when}");
     }
 
     #[test]

@@ -81,6 +81,12 @@ impl StateFile {
     pub const CHANNEL: StateFile = kept("channel.json", 768 * KIB, Format::Document);
     /// What is still to be told to the source of updates.
     pub const OUTCOMES: StateFile = kept("outcomes.json", 256 * KIB, Format::Document);
+    /// How many bytes this day has fetched.
+    pub const BUDGET: StateFile = kept("budget.json", 4 * KIB, Format::Document);
+    /// Locked while that changes.
+    pub const BUDGET_LOCK: StateFile = kept("budget.lock", 4 * KIB, Format::Empty);
+    /// Whether the system that is left has reached the source of updates.
+    pub const REACHED: StateFile = kept("reached.json", 4 * KIB, Format::Document);
     /// Room for a few writes when the folder is full.
     pub const RESERVE: [StateFile; 8] = [
         kept("reserve.0", 32 * KIB, Format::Empty),
@@ -118,6 +124,9 @@ impl StateFile {
             StateFile::DRILL_BEGUN,
             StateFile::CHANNEL,
             StateFile::OUTCOMES,
+            StateFile::BUDGET,
+            StateFile::BUDGET_LOCK,
+            StateFile::REACHED,
             StateFile::BLACK_BOX,
             StateFile::INBOX,
             StateFile::OUTBOX,

@@ -1,6 +1,6 @@
 //! The kinds of source, and what each allows.
 
-use super::{ByteStream, Fetch, LocalFile, RangeSocket};
+use super::{ByteStream, Fetch, Fetching, LocalFile, RangeSocket};
 use crate::model::Result;
 use crate::sys::files;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,29 +34,30 @@ impl Source {
         }
     }
 
-    /// What a URL names, by a fetcher: its socket is in `run`, or it is a child of this process. `floor` is
-    /// the newest time that something signed has told, seconds since 1970. `USAGE` for what is no URL, `NO_NETWORK` in a program without the network, else the codes
-    /// of the network.
+    /// What a URL names, by a fetcher. `USAGE` for what is no URL, `NO_NETWORK` in a program without the
+    /// network, `BUDGET_SPENT` where no byte of the day is left, else the codes of the network.
     #[cfg(feature = "http")]
-    pub fn fetched(
-        url: &str,
-        settings: &super::Settings,
-        run: &Path,
-        floor: u64,
-        tries: super::Tries,
-    ) -> Result<Source> {
-        super::http::open(url, super::Setup::of(settings, floor, tries)?, run).map(Source::from)
+    pub fn fetched(url: &str, settings: &super::Settings, how: Fetching<'_>) -> Result<Source> {
+        super::http::checked(url)?;
+        let setup = super::Setup::of(settings, how.floor, how.tries)?;
+        let Some(budget) = how.budget else {
+            return super::http::open(url, setup, how.run).map(Source::from);
+        };
+        let setup = super::Setup { budget: budget.left()?, ..setup };
+        let meter = super::budget::Meter::new(budget)?;
+        match super::http::open(url, setup, how.run) {
+            Ok(found) => Ok(match Source::from(found) {
+                Source::Ranges(bytes) => Source::Ranges(super::metered::ranges(bytes, meter)),
+                Source::Stream(stream) => Source::Stream(super::metered::whole(stream, meter)),
+                local @ Source::Local(_) => local,
+            }),
+            Err(failure) => Err(meter.told(failure)),
+        }
     }
 
     /// This program has no network.
     #[cfg(not(feature = "http"))]
-    pub fn fetched(
-        url: &str,
-        _: &super::Settings,
-        _: &Path,
-        _: u64,
-        _: super::Tries,
-    ) -> Result<Source> {
+    pub fn fetched(url: &str, _: &super::Settings, _: Fetching<'_>) -> Result<Source> {
         let text = format!("{url} is not fetched");
         Err(crate::model::Failure::new(crate::model::ReasonCode::NoNetwork, text))
     }

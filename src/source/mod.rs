@@ -2,12 +2,16 @@
 //! offset, or a stream; and the signed channel that says which artifact is for which device. This room
 //! never interprets an artifact and never decides whether it is wanted.
 
+mod budget;
 pub mod channel;
 mod fetch;
 #[cfg(feature = "http")]
 pub mod http;
 mod kinds;
 mod local;
+#[cfg(feature = "http")]
+mod metered;
+mod reached;
 mod serve;
 mod settings;
 mod setup;
@@ -15,11 +19,13 @@ mod socket;
 mod stream;
 mod wire;
 
+pub use budget::Budget;
 pub use fetch::{Fetch, Sequential};
 pub use kinds::Source;
 pub use local::LocalFile;
+pub use reached::Reached;
 pub(crate) use serve::{answer_ranges, refuse_ranges};
 pub use settings::Settings;
-pub use setup::{Setup, Tries};
+pub use setup::{Fetching, Setup, Tries};
 pub use socket::RangeSocket;
 pub use stream::{ByteStream, SILENCE};

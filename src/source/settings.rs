@@ -1,7 +1,8 @@
 //! `[source]`: how this device fetches over a network.
 
-use crate::model::{duration, size};
+use crate::model::{ByteLen, duration, printable, size};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,11 @@ pub struct Settings {
     pub poll: Option<Duration>,
     /// Where reports go; wins over what the channel says.
     pub report: Option<String>,
+    /// Other places, `host:port`, whose answer shows that the network works, where the server of the
+    /// channel is silent.
+    pub witness: Vec<String>,
+    /// What this device tells of itself in every report: keys and values.
+    pub options: BTreeMap<String, String>,
     /// Files of certificates (PEM) whose servers are believed (default
     /// `/etc/ssl/certs/ca-certificates.crt`).
     #[serde(deserialize_with = "files")]
@@ -31,6 +37,9 @@ pub struct Settings {
     /// Bytes in a second that are fetched at most.
     #[serde(deserialize_with = "some_size")]
     pub rate: Option<u64>,
+    /// Bytes that are fetched in a day at most.
+    #[serde(deserialize_with = "some_size")]
+    pub budget: Option<u64>,
     /// Bytes in a second below which a transfer counts as stalled (default 100).
     #[serde(deserialize_with = "some_size")]
     pub min_rate: Option<u64>,
@@ -46,6 +55,15 @@ pub struct Settings {
     /// Connections at a time, 1 to 8 (default 4).
     pub connections: Option<u32>,
 }
+
+/// A smaller budget would be spent on what each day's first question costs.
+const BUDGET_MIN: u64 = 1 << 20;
+
+/// Places that are asked; each has its time.
+const WITNESSES: usize = 4;
+
+/// Keys, and bytes of a key and of a value.
+const OPTIONS: (usize, usize, usize) = (64, 128, 1024);
 
 /// The authorities of the system.
 const SYSTEM_ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -74,6 +92,36 @@ impl Settings {
         }
         if self.rate == Some(0) {
             wrong.push("`source.rate` must be at least one byte in a second".to_owned());
+        }
+        if let Some(budget) = self.budget.filter(|budget| *budget < BUDGET_MIN) {
+            let (budget, least) = (ByteLen(budget), ByteLen(BUDGET_MIN));
+            wrong
+                .push(format!("`source.budget` is {budget}; it must be at least {least} in a day"));
+        }
+        if self.witness.len() > WITNESSES {
+            wrong.push(format!("`source.witness` names at most {WITNESSES} places"));
+        }
+        let place = |text: &&String| {
+            let good =
+                |host: &str, port: &str| !host.is_empty() && port.parse().is_ok_and(|p: u16| p > 0);
+            !text.rsplit_once(':').is_some_and(|(host, port)| good(host, port))
+        };
+        if let Some(text) = self.witness.iter().find(place) {
+            wrong.push(format!("`source.witness`: `{}` is not `host:port`", printable(text, 80)));
+        }
+        if self.options.len() > OPTIONS.0 {
+            wrong.push(format!("`source.options` has at most {} keys", OPTIONS.0));
+        }
+        let unfit = |(key, value): &(&String, &String)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let name = !key.is_empty() && key.len() <= OPTIONS.1 && key.chars().all(plain);
+            !name || value.len() > OPTIONS.2 || value.chars().any(char::is_control)
+        };
+        if let Some((key, _)) = self.options.iter().find(unfit) {
+            let (key, (_, most, long)) = (printable(key, 80), OPTIONS);
+            wrong.push(format!(
+                "`source.options.{key}`: a key has letters, digits, `-`, `_` and `.`, at most {most}; a value is one line of at most {long} bytes"
+            ));
         }
         let limits = [self.connect, self.header, self.stall];
         if limits.into_iter().flatten().any(|limit| limit.is_zero()) {

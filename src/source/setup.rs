@@ -1,6 +1,6 @@
 //! What `[source]` means, with everything in it that a process without any file needs.
 
-use super::Settings;
+use super::{Budget, Settings};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{clock, files};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,19 @@ pub enum Tries {
     Minute,
     /// For as long as it takes.
     Endless,
+}
+
+/// How a file is fetched, beside what the settings say.
+#[derive(Debug)]
+pub struct Fetching<'a> {
+    /// The folder where the fetcher's socket is; without one a child of this process fetches.
+    pub run: &'a Path,
+    /// The newest time that something signed has told, seconds since 1970.
+    pub floor: u64,
+    /// How long it is tried.
+    pub tries: Tries,
+    /// What it is counted against.
+    pub budget: Option<Budget>,
 }
 
 /// For how long fruitless tries of a person's command go on.

@@ -20,7 +20,14 @@ pub(crate) struct Identity {
 
 impl Authority {
     pub(crate) fn new() -> Authority {
+        Authority::from_to(2020, 2200)
+    }
+
+    /// From and until these years.
+    pub(crate) fn from_to(from: i32, until: i32) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
         // Two authorities of one name would be told apart by their signatures only.
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("authority {}", NUMBER.fetch_add(1, Ordering::Relaxed));

@@ -3,19 +3,19 @@
 use crate::cli::context::{Context, refused};
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
+#[cfg(feature = "http")]
+use crate::device::signed_time;
 use crate::inspect::Diagnosis;
-use crate::model::Failure;
-#[cfg(not(feature = "http"))]
-use crate::model::ReasonCode;
+use crate::model::{Failure, ReasonCode};
 use crate::request::{Client, Daemon, Here, Request};
 use clap::Args;
 
 /// Say whether a bad update would come back on this board, and what to do if not
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Doctor {
-    /// Look at the network instead, on the way to this file
-    #[arg(long, value_name = "URL")]
-    network: Option<String>,
+    /// Look at the network instead, on the way to this file (default: the channel)
+    #[arg(long, value_name = "URL", num_args = 0..=1)]
+    network: Option<Option<String>>,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -24,7 +24,7 @@ impl Doctor {
     /// A user who may not look for himself asks the daemon.
     pub(super) fn run(self, context: &Context) -> Printed {
         if let Some(url) = &self.network {
-            return network(url, self.json.json, context);
+            return network(url.as_deref(), self.json.json, context);
         }
         let daemon =
             Daemon::find(&context.settings()?.run).filter(|_| !crate::sys::host::is_root());
@@ -38,11 +38,16 @@ impl Doctor {
 }
 
 #[cfg(feature = "http")]
-fn network(url: &str, json: bool, context: &Context) -> Printed {
+fn network(url: Option<&str>, json: bool, context: &Context) -> Printed {
     use crate::source::{Setup, Tries, http};
     use std::fmt::Write;
-    let url = http::checked(url)?;
-    let net = Setup::of(&context.settings()?.source, 0, Tries::Minute)?;
+    let settings = context.settings()?;
+    let none = || {
+        let text = "`--network` names no URL, and `[source] channel` is not set";
+        Failure::new(ReasonCode::NoChannel, text)
+    };
+    let url = http::checked(url.or(settings.source.channel.as_deref()).ok_or_else(none)?)?;
+    let net = Setup::of(&settings.source, signed_time(&settings), Tries::Minute)?;
     let steps = http::diagnose(&url, &net);
     let failed = steps.iter().find_map(|step| Some((step, step.code?)));
     let mut out = String::new();
@@ -65,6 +70,7 @@ fn network(url: &str, json: bool, context: &Context) -> Printed {
 }
 
 #[cfg(not(feature = "http"))]
-fn network(url: &str, _: bool, _: &Context) -> Printed {
-    Err(Failure::new(ReasonCode::NoNetwork, format!("{url} is not looked at")).into())
+fn network(url: Option<&str>, _: bool, _: &Context) -> Printed {
+    let text = format!("{} is not looked at", url.unwrap_or("the network"));
+    Err(Failure::new(ReasonCode::NoNetwork, text).into())
 }

@@ -5,12 +5,14 @@ use super::web::{Document, Web};
 use super::{Later, Offer, Offers, Polled, Unheard, Word};
 use crate::device::World;
 use crate::model::{Condition, ConditionKind, Digest, Failure, Identifier, ReasonCode, Result};
+use crate::source::Budget;
 use crate::source::channel::{
-    Asker, Body, Channel, MAX_CHANNEL_LEN, Unread, Waiting, choose, judge_serial, resolve,
+    Asker, Body, Channel, MAX_CHANNEL_LEN, Report, Unread, Waiting, choose, judge_serial, resolve,
 };
-use crate::sys::clock;
+use crate::sys::{clock, durable, files};
 use crate::trust::Verified;
 use crate::update::{Ended, Identity};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// More than a channel has, so that what lies in its place is named as what it is; still bounded.
@@ -38,11 +40,36 @@ impl<'a> ChannelSource<'a> {
         Ok(ChannelSource { world, web, url, id, compatible, hardware })
     }
 
+    /// The last good one.
+    fn known(&self) -> Option<Verified<Channel>> {
+        let unread = Kept::load(&self.world.settings).channel(&self.url)?;
+        unread.verify(&self.world.trust().ok()?, &self.world.settings.device.product).ok()
+    }
+
+    fn options(&self, body: &Body) -> BTreeMap<String, String> {
+        body.options_for(&self.id, &self.world.settings.device.tags)
+    }
+
+    /// Shows programs of this device what the channel has for them.
+    fn show(&self, body: &Body) {
+        let run = &self.world.settings.run;
+        let (path, options) = (run.join("options.json"), self.options(body));
+        let text = serde_json::json!({ "v": 1, "options": options }).to_string();
+        let shown = files::foreign_text(&path, 4 << 20).ok();
+        let nothing = shown.is_none() && options.is_empty();
+        if nothing || shown.as_ref() == Some(&text) || !run.is_dir() {
+            return;
+        }
+        if let Err(failure) = durable::publish(&path, text.as_bytes()) {
+            log::warn!("{failure}");
+        }
+    }
+
     /// The channel that counts now: a newer one from the server, or the one that is kept. A channel that is
     /// refused changes nothing.
     fn fetch(&self) -> std::result::Result<Verified<Channel>, Unheard> {
         let (trust, product) = (self.world.trust()?, &self.world.settings.device.product);
-        let kept = Kept::load(self.world);
+        let kept = Kept::load(&self.world.settings);
         let known = kept.channel(&self.url).and_then(|unread| unread.verify(&trust, product).ok());
         let etag = kept.etag.as_deref().filter(|_| known.is_some());
         let (bytes, etag) = match self.web.document(&self.url, etag, FETCHED_MAX)? {
@@ -100,7 +127,10 @@ impl<'a> ChannelSource<'a> {
             notes.push(Condition::of(ReasonCode::RolledBackBefore, ConditionKind::Warns, text));
         }
         let now = choice.now.map(|release| {
-            let delta = release.delta_from(&held.digest);
+            let (source, state) = (&world.settings.source, &world.settings.device.state);
+            let budget = Budget::of(source, state, release.critical);
+            let holds = |size| budget.as_ref().is_none_or(|budget| budget.holds(size));
+            let delta = release.delta_from(&held.digest).filter(|delta| holds(delta.size));
             Ok::<_, Failure>(Offer {
                 action: release.digest.to_string(),
                 by,
@@ -133,6 +163,7 @@ impl<'a> ChannelSource<'a> {
             later,
             cancelled: withdrawn.map(|release| release.digest.to_string()).collect(),
             again: body.poll.map(Duration::from_secs),
+            options: self.options(body),
             notes,
         })
     }
@@ -146,14 +177,23 @@ impl<'a> ChannelSource<'a> {
 
 impl Offers for ChannelSource<'_> {
     fn poll(&mut self) -> std::result::Result<Polled, Unheard> {
-        let channel = self.fetch()?;
+        let channel = match self.fetch() {
+            Ok(channel) => channel,
+            Err(unheard) => {
+                // After a reboot without a network too.
+                self.known().iter().for_each(|channel| self.show(&channel.body));
+                return Err(unheard);
+            }
+        };
+        self.show(&channel.body);
         super::outbox::report_to(self.world, self.reports(&channel.body))?;
         Ok(self.weigh(&channel.body)?)
     }
 
     fn tell(&mut self, word: &Word) -> std::result::Result<bool, Unheard> {
         let Some(url) = super::outbox::address(self.world) else { return Ok(false) };
-        let text = serde_json::to_string(&word.report);
+        let options = self.world.settings.source.options.clone();
+        let text = serde_json::to_string(&Report { options, ..word.report.clone() });
         let text = text.map_err(|e| Failure::new(ReasonCode::Internal, e.to_string()))?;
         self.web.report(&url, &text).map(|()| true)
     }

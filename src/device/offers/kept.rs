@@ -1,8 +1,9 @@
 //! What is kept of channels: the highest serials, and the last good one with the server's mark.
 
+use crate::config::Settings;
 use crate::device::World;
 use crate::model::{ReasonCode, Result, StateFile, WithReason, document};
-use crate::source::channel::{Channel, KeptSerial, Unread};
+use crate::source::channel::{Channel, KeptSerial, Unread, resolve};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ const NAMES: usize = 16;
 /// `channel.json`: replaced in one step when a new channel was accepted, after all checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Kept {
+pub(in crate::device) struct Kept {
     v: u32,
     /// The highest serial of each channel, the last one used last.
     pub(super) seen: Vec<KeptSerial>,
@@ -28,8 +29,8 @@ pub(super) struct Kept {
 
 impl Kept {
     /// What is kept. What cannot be read is lost: the next poll brings it anew.
-    pub(super) fn load(world: &World) -> Kept {
-        let path = StateFile::CHANNEL.within(&world.settings.device.state);
+    pub(in crate::device) fn load(settings: &Settings) -> Kept {
+        let path = StateFile::CHANNEL.within(&settings.device.state);
         let bytes = durable::read(&path, StateFile::CHANNEL.limit).ok().flatten();
         bytes.and_then(|bytes| document(&bytes)).unwrap_or_default()
     }
@@ -42,6 +43,19 @@ impl Kept {
         let pairs = self.file.as_bytes().chunks(2);
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         Unread::parse(&pairs.map(byte).collect::<Option<Vec<_>>>()?).ok()
+    }
+
+    /// Whether a release that the last good channel calls critical lies there, or a delta to one.
+    pub(in crate::device) fn is_critical(&self, world: &World, url: &str) -> bool {
+        let (product, base) = (&world.settings.device.product, &self.url);
+        let Some(unread) = self.channel(base) else { return false };
+        let Ok(channel) = world.trust().and_then(|trust| unread.verify(&trust, product)) else {
+            return false;
+        };
+        let lies_there = |link: &String| resolve(base, link).is_ok_and(|found| found == url);
+        channel.body.releases.iter().filter(|release| release.critical).any(|release| {
+            lies_there(&release.url) || release.deltas.iter().any(|delta| lies_there(&delta.url))
+        })
     }
 
     /// Keeps a channel that was accepted.
@@ -77,4 +91,9 @@ impl Kept {
         world.state_folder()?;
         durable::write(&StateFile::CHANNEL.within(&world.settings.device.state), text.as_bytes())
     }
+}
+
+/// The newest time that something signed has told this device, seconds since 1970; 0 where nothing has.
+pub fn signed_time(settings: &Settings) -> u64 {
+    Kept::load(settings).issued
 }

@@ -6,17 +6,23 @@ mod identity;
 mod kept;
 mod net;
 mod outbox;
+mod reach;
 mod update;
 mod web;
 
 pub use channel::ChannelSource;
+pub(super) use kept::Kept;
+pub use kept::signed_time;
 pub use outbox::has_words;
-pub use update::{Offering, Pending, Released, Updated, automatic, check_update, update};
+pub use update::{
+    Offering, Pending, Released, Updated, automatic, check_update, goes_on_by_itself, update,
+};
 pub use web::{Document, Web};
 
 use crate::model::{Condition, Digest, Failure, Version};
 use crate::source::channel::{End, Report};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A source of offers: the signed channel, or a server that gives each device its actions. It is asked and
@@ -59,6 +65,8 @@ pub struct Polled {
     pub again: Option<Duration>,
     /// What a person should know.
     pub notes: Vec<Condition>,
+    /// What the source has for the programs of this device: keys and values.
+    pub options: BTreeMap<String, String>,
 }
 
 /// A release that is for this device now.

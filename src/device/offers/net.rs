@@ -1,50 +1,65 @@
 //! The network of this device: the fetcher, by `[source]`.
 
-use super::Web;
-use super::kept::Kept;
+use super::{Kept, Web};
 use crate::device::World;
-use crate::source::Settings;
-use std::path::PathBuf;
+use crate::model::Result;
+use crate::source::{Budget, Fetching, Source, Tries};
 
 /// What fetches for this device.
-pub(super) struct Net {
-    settings: Settings,
-    /// Where the fetcher's socket is.
-    run: PathBuf,
-    /// The newest time that a channel was issued at.
-    floor: u64,
+pub(super) struct Net<'a> {
+    world: &'a World,
+}
+
+impl Net<'_> {
+    /// Opens what a URL names; its bytes are counted against the budget of the day, which holds back all but
+    /// what the last good channel calls critical.
+    fn open(&self, url: &str, tries: Tries) -> Result<Source> {
+        let (world, settings) = (self.world, &self.world.settings);
+        let kept = Kept::load(settings);
+        let free = kept.is_critical(world, url);
+        let budget = Budget::of(&settings.source, &settings.device.state, free);
+        if budget.is_some() {
+            world.state_folder()?;
+        }
+        let (run, floor) = (&*settings.run, kept.issued);
+        Source::fetched(url, &settings.source, Fetching { run, floor, tries, budget })
+    }
 }
 
 impl World {
     /// The network, by `[source]`.
-    pub fn web(&self) -> Box<dyn Web> {
-        let (settings, run) = (self.settings.source.clone(), self.settings.run.clone());
-        Box::new(Net { settings, run, floor: Kept::load(self).issued })
+    pub fn web(&self) -> Box<dyn Web + '_> {
+        Box::new(Net { world: self })
     }
 }
 
 #[cfg(feature = "http")]
 mod online {
     use super::Net;
-    use crate::device::offers::{Document, Unheard, Web};
+    use crate::device::offers::{Document, Unheard, Web, signed_time};
     use crate::model::Result;
-    use crate::source::http::{Want, document};
-    use crate::source::{Setup, Source, Tries};
+    use crate::source::http::{Want, document, reach};
+    use crate::source::{Budget, Reached, Settings, Setup, Source, Tries};
 
     /// Status, the server's mark, and the body.
     type Answer = (u16, Option<String>, Vec<u8>);
 
-    impl Net {
+    impl Net<'_> {
         fn ask(&self, url: &str, want: Want) -> std::result::Result<Answer, Unheard> {
-            let setup = Setup::of(&self.settings, self.floor, Tries::Minute)?;
-            match document(url, want, setup, &self.run) {
-                Ok((head, bytes)) => Ok((head.status, head.etag, bytes)),
-                Err(denied) => Err(Unheard { failure: denied.failure, wait: denied.wait }),
+            let settings = &self.world.settings;
+            let setup = Setup::of(&settings.source, signed_time(settings), Tries::Minute)?;
+            let (head, bytes) = document(url, want, setup, &settings.run)
+                .map_err(|denied| Unheard { failure: denied.failure, wait: denied.wait })?;
+            // It is asked for whatever has been spent: without it no critical release is known of.
+            if let Some(budget) = Budget::of(&settings.source, &settings.device.state, true) {
+                self.world.state_folder()?;
+                budget.count(u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
             }
+            Ok((head.status, head.etag, bytes))
         }
     }
 
-    impl Web for Net {
+    impl Web for Net<'_> {
         fn document(
             &self,
             url: &str,
@@ -63,8 +78,20 @@ mod online {
             self.ask(url, Want::Report { body: body.to_owned() }).map(drop)
         }
 
+        fn reach(&self, url: &str, witnesses: &[String], again: bool) -> Result<Reached> {
+            let settings = &self.world.settings;
+            // Whether it is there: what it is believed by does not count.
+            let bare = Settings {
+                roots: Vec::new(),
+                client_cert: None,
+                client_key: None,
+                ..settings.source.clone()
+            };
+            reach(url, witnesses, again, Setup::of(&bare, 0, Tries::Once)?, &settings.run)
+        }
+
         fn artifact(&self, url: &str, tries: Tries) -> Result<Source> {
-            Source::fetched(url, &self.settings, &self.run, self.floor, tries)
+            self.open(url, tries)
         }
     }
 }
@@ -74,13 +101,13 @@ mod offline {
     use super::Net;
     use crate::device::offers::{Document, Unheard, Web};
     use crate::model::{Failure, ReasonCode, Result};
-    use crate::source::{Source, Tries};
+    use crate::source::{Reached, Source, Tries};
 
     fn none(url: &str) -> Failure {
         Failure::new(ReasonCode::NoNetwork, format!("{url} is not fetched"))
     }
 
-    impl Web for Net {
+    impl Web for Net<'_> {
         fn document(
             &self,
             url: &str,
@@ -94,8 +121,12 @@ mod offline {
             Err(none(url).into())
         }
 
+        fn reach(&self, url: &str, _: &[String], _: bool) -> Result<Reached> {
+            Err(none(url))
+        }
+
         fn artifact(&self, url: &str, tries: Tries) -> Result<Source> {
-            Source::fetched(url, &self.settings, &self.run, self.floor, tries)
+            self.open(url, tries)
         }
     }
 }

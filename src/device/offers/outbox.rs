@@ -10,6 +10,7 @@ use crate::source::channel::{End, Report};
 use crate::sys::durable;
 use crate::update::{Ended, Outcome};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Words that wait; more push out the oldest that tells no end.
 const WORDS: usize = 64;
@@ -206,6 +207,8 @@ fn word(world: &World, begun: &Begun, said: Said, why: Option<(ReasonCode, &str)
         },
         reason: why.map(|(code, _)| code.to_string()),
         detail: why.map_or_else(String::new, |(_, detail)| detail.to_owned()),
+        // They are told as they are when it is told.
+        options: BTreeMap::new(),
     };
     Some(Word { action: begun.action.clone(), said, report })
 }

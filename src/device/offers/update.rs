@@ -11,6 +11,7 @@ use crate::model::{Class, Condition, Digest, ReasonCode, Result};
 use crate::source::Tries;
 use crate::update::{Allowed, Order, Phase, Reboot, Then, Wish};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What there is for this device.
@@ -25,6 +26,9 @@ pub struct Offering {
     /// What a person should know.
     #[serde(default)]
     pub findings: Vec<Condition>,
+    /// What the channel has for the programs of this device: keys and values.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
     /// One line for people.
     pub text: String,
 }
@@ -92,7 +96,8 @@ impl Offering {
             Some(offers) => format!("{} is for this device now.{later}", offers.version),
             None => format!("Nothing is for this device now.{later}"),
         };
-        Offering { v: 1, offers, waits, findings: polled.notes.clone(), text }
+        let (findings, options) = (polled.notes.clone(), polled.options.clone());
+        Offering { v: 1, offers, waits, findings, options, text }
     }
 
     /// Why there is nothing to be done now, if so: for the exit status.
@@ -202,6 +207,15 @@ fn bring(
     done
 }
 
+/// Whether the installation that did not finish is one that this device has begun by itself, as its source
+/// offered it: the next look goes on with it.
+pub fn goes_on_by_itself(world: &World) -> bool {
+    match world.load_journal().phase {
+        Phase::Installing(work) => work.order.automatic && outbox::was_offered(world, &work.digest),
+        _ => false,
+    }
+}
+
 /// What a device does by itself: one look, and the installation of what is for it now. Returns after how
 /// long the source wants to be asked again, where it says so.
 pub fn automatic(
@@ -216,8 +230,10 @@ pub fn automatic(
     let Some(offer) = polled.now.as_ref().filter(|offer| !outbox::was_refused(world, offer)) else {
         return Ok(again);
     };
-    // It waits already, written or armed.
-    if world.load_journal().work().is_some_and(|work| Some(work.digest) == offer.digest) {
+    // It waits already, written or armed. What is half written is gone on with.
+    let journal = world.load_journal();
+    let half = matches!(journal.phase, Phase::Installing(_));
+    if !half && journal.work().is_some_and(|work| Some(work.digest) == offer.digest) {
         return Ok(again);
     }
     let reboot = if offer.critical { Reboot::Now } else { world.settings.reboot };
@@ -228,7 +244,8 @@ pub fn automatic(
         Err(failure) => {
             let (reason, text) = (failure.code(), failure.detail().to_owned());
             sink.emit(&Event::Refused { reason, text });
-            if failure.code().class() == Class::Retry {
+            // A spent budget says nothing of the server: it is looked at as usual, for what is critical.
+            if failure.code().class() == Class::Retry && failure.code() != ReasonCode::BudgetSpent {
                 return Err(failure.into());
             }
         }

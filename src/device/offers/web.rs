@@ -2,7 +2,7 @@
 
 use super::Unheard;
 use crate::model::Result;
-use crate::source::{Source, Tries};
+use crate::source::{Reached, Source, Tries};
 
 /// A small document that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub trait Web: Send + Sync {
 
     /// Sends a report, JSON.
     fn report(&self, url: &str, body: &str) -> std::result::Result<(), Unheard>;
+
+    /// Whether a source takes connections, and what else answers: `again` as a system asks after an update,
+    /// else as the one before it does.
+    fn reach(&self, url: &str, witnesses: &[String], again: bool) -> Result<Reached>;
 
     /// Opens an artifact.
     fn artifact(&self, url: &str, tries: Tries) -> Result<Source>;

@@ -13,11 +13,11 @@ use std::io::{BufReader, Seek};
 use std::path::Path;
 use std::str::FromStr;
 
-fn usage(text: impl AsRef<str>) -> Failure {
+pub(super) fn usage(text: impl AsRef<str>) -> Failure {
     Failure::new(ReasonCode::Usage, text)
 }
 
-fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
+pub(super) fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
     text.parse().map_err(|e: String| usage(e))
 }
 
@@ -71,7 +71,7 @@ fn allowed(draft: &Draft, now: u64) -> Result<()> {
     Body::parse(text.as_bytes()).map(drop).map_err(|f| usage(f.detail()))
 }
 
-fn changed(open: &Open, text: &str) -> Result<()> {
+pub(super) fn changed(open: &Open, text: &str) -> Result<()> {
     allowed(&open.draft, 1)?;
     open.save()?;
     let dir = open.dir.display();

@@ -3,6 +3,7 @@
 
 mod change;
 mod draft;
+mod option;
 mod publish;
 mod reports;
 mod status;
@@ -30,6 +31,7 @@ pub(super) fn run(words: Words) -> Result<()> {
         Verb::Pause(words) => change::pause(&words, true),
         Verb::Resume(words) => change::pause(&words, false),
         Verb::Withdraw(words) => change::withdraw(&words),
+        Verb::Option(words) => option::option(&words),
         Verb::Publish(words) => publish::run(&words),
         Verb::Status(words) => status::run(&words),
     }

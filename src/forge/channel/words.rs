@@ -34,6 +34,8 @@ pub(super) enum Verb {
     Resume(Change),
     /// Take a release back: devices where it only waits drop it
     Withdraw(Change),
+    /// Give programs of all or some devices a value, or take it away
+    Option(OptionWords),
     /// Sign the draft and put it into the folder: artifacts first, the channel last
     Publish(Publish),
     /// Show what is published, how far each phase is, and what devices have reported
@@ -99,6 +101,28 @@ pub(super) struct Init {
     /// Where devices post what came of an update
     #[arg(long, value_name = "URL")]
     pub(super) report: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  surefoot-forge channel option www log debug --tag lab\n  \
+    surefoot-forge channel option www log --tag lab\n\n\
+    Devices show their values in /run/surefoot/options.json. A value for one device\n\
+    counts before one for a tag, and that before one for all.")]
+pub(super) struct OptionWords {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Its name
+    #[arg(value_name = "KEY")]
+    pub(super) option: String,
+    /// The value, one line; without one it is taken away
+    #[arg(value_name = "VALUE")]
+    pub(super) value: Option<String>,
+    /// Only for the device with this id
+    #[arg(long, value_name = "ID", conflicts_with = "tag")]
+    pub(super) device: Option<String>,
+    /// Only for devices that carry this tag
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -111,20 +111,24 @@ impl Asker<'_> {
     fn has_one_of(&self, tags: &[Identifier]) -> bool {
         tags.iter().any(|tag| self.tags.contains(tag))
     }
+}
 
-    fn is_meant(&self, whose: &Audience) -> bool {
-        whose.device.as_ref().is_none_or(|id| id == self.id)
-            && whose.tag.as_ref().is_none_or(|tag| self.tags.contains(tag))
+impl Audience {
+    /// Whether the device with this id and these tags is meant.
+    fn means(&self, id: &str, tags: &[Identifier]) -> bool {
+        self.device.as_ref().is_none_or(|device| device == id)
+            && self.tag.as_ref().is_none_or(|tag| tags.contains(tag))
     }
 }
 
 impl Body {
-    /// The options of a device: what names the device counts before what names a tag, and that before
+    /// The options of the device with this id and these tags: what names the device counts before what names a tag, and that before
     /// what names neither; of equals the later one counts.
-    pub fn options_for(&self, asker: &Asker<'_>) -> BTreeMap<String, String> {
+    pub fn options_for(&self, id: &str, tags: &[Identifier]) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         let rank = |whose: &Audience| (whose.device.is_some(), whose.tag.is_some());
-        let mut meant: Vec<_> = self.options.iter().filter(|o| asker.is_meant(&o.whose)).collect();
+        let mut meant: Vec<_> =
+            self.options.iter().filter(|option| option.whose.means(id, tags)).collect();
         meant.sort_by_key(|option| rank(&option.whose));
         for option in meant {
             found.insert(option.key.to_string(), option.value.clone());

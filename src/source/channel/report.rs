@@ -2,6 +2,7 @@
 
 use crate::model::{Digest, Identifier};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How an update ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,4 +57,7 @@ pub struct Report {
     /// The same for people, one line.
     #[serde(default)]
     pub detail: String,
+    /// What the device tells of itself: `[source.options]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
 }

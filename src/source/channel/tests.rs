@@ -88,6 +88,32 @@ fn a_channel_is_read_only_when_a_channel_key_has_signed_it() {
 }
 
 #[test]
+fn a_key_for_another_product_signs_no_channel_of_this_one() {
+    let only = |product: &str| {
+        let entry = |seed: u8, role: &str, scope: &str| {
+            let (id, hex) = (public(seed).id(), public(seed).to_hex());
+            format!(
+                "[[keys]]\nid = '{id}'\nrole = '{role}'\nalg = 'ed25519'\npublic = '{hex}'\n{scope}\n"
+            )
+        };
+        let scope = format!("scope = {{ products = [\"{product}\"] }}");
+        let keys = [entry(1, "root", ""), entry(2, "release", &scope), entry(3, "channel", &scope)];
+        let head = "format = 1\nname = 'acme'\nversion = 1\n[thresholds]\nroot = 1\nrelease = 1\n";
+        Trust::parse(&format!("{head}{}", keys.concat())).unwrap()
+    };
+    let by = |seed, trust: &Trust| {
+        let bytes = file(HEAD.as_bytes(), &[record(seed, Purpose::Channel, HEAD.as_bytes())]);
+        let read = Unread::parse(&bytes).unwrap().verify(trust, &name("demo"));
+        read.err().map(|f| f.code())
+    };
+    assert_eq!(by(3, &only("demo")), None);
+    assert_eq!(by(2, &only("demo")), Some(ReasonCode::KeyRole));
+    // No channel key speaks for this product, so release keys do: there is none either.
+    assert_eq!(by(3, &only("other")), Some(ReasonCode::KeyRole));
+    assert_eq!(by(2, &only("other")), Some(ReasonCode::KeyScope));
+}
+
+#[test]
 fn nothing_is_parsed_before_the_verdict() {
     let noise = b"no toml \xff at all [[[";
     let bytes = file(noise, &[record(9, Purpose::Channel, noise)]);
@@ -292,10 +318,9 @@ fn options_come_from_the_narrowest_that_is_meant() {
         &option("", "all"),
     ];
     let body = channel(&text.concat()).body;
-    let (board, canary) = (name("board"), [name("canary")]);
-    let plain = asker(&board, &[]);
-    let of = |asker: &Asker<'_>| body.options_for(asker)["log"].clone();
-    assert_eq!(of(&plain), "mine");
-    assert_eq!(of(&Asker { id: "other", ..plain.clone() }), "all");
-    assert_eq!(of(&Asker { id: "other", tags: &canary, ..plain }), "tagged");
+    let canary = [name("canary")];
+    let of = |id, tags: &[Identifier]| body.options_for(id, tags)["log"].clone();
+    assert_eq!(of("device-1", &canary), "mine");
+    assert_eq!(of("other", &[]), "all");
+    assert_eq!(of("other", &canary), "tagged");
 }

@@ -7,7 +7,7 @@ use super::question::{
 use super::url::Url;
 use super::{Denied, SOCKET};
 use crate::model::{Failure, ReasonCode, Result, WithReason, from_json};
-use crate::source::{ByteStream, Fetch};
+use crate::source::{ByteStream, Fetch, Reached};
 use crate::sys::cage::{self, Caged};
 use crate::sys::unix::send_with;
 use crate::sys::{stop, systemd, wait};
@@ -195,6 +195,20 @@ pub fn document(
     let mut bytes = Vec::new();
     line.read_to_end(&mut bytes).map_err(|e| lost(&e))?;
     Ok((head, bytes))
+}
+
+/// Whether `url` takes connections, and what else answers: [`Want::Reach`]. `SOURCE_LOST` where the fetcher
+/// does not answer.
+pub fn reach(
+    url: &str,
+    witnesses: &[String],
+    again: bool,
+    net: Setup,
+    run: &Path,
+) -> Result<Reached> {
+    let want = Want::Reach { witnesses: witnesses.to_vec(), again };
+    let (_, bytes) = document(url, want, net, run).map_err(|denied| denied.failure)?;
+    from_json(&bytes).reason(ReasonCode::SourceLost, "what the fetcher has found")
 }
 
 impl Remote {

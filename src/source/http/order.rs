@@ -31,6 +31,8 @@ struct Plan<'a> {
     ranges: &'a [Range<u64>],
     /// How much of the first one is cut off already.
     done: u64,
+    /// Bytes of one request at most.
+    most: u64,
 }
 
 impl Iterator for Plan<'_> {
@@ -47,12 +49,12 @@ impl Iterator for Plan<'_> {
             let from = piece.as_ref().map_or(start, |p| p.span.start);
             let fits = piece.as_ref().is_none_or(|p| {
                 let gap = start.checked_sub(p.span.end);
-                gap.is_some_and(|gap| gap <= GAP) && range.end - from <= PIECE
+                gap.is_some_and(|gap| gap <= GAP) && range.end - from <= self.most
             });
             if !fits {
                 break;
             }
-            let end = range.end.min(from + PIECE);
+            let end = range.end.min(from + self.most);
             let piece = piece.get_or_insert(Piece { span: start..end, wanted: Vec::new() });
             piece.span.end = end;
             piece.wanted.push(start..end);
@@ -78,13 +80,14 @@ pub(super) fn give(
     out: &mut Give<'_>,
 ) -> std::io::Result<Result<()>> {
     let stop = AtomicBool::new(false);
-    let mut one = Plan { ranges, done: 0 };
+    let most = piece(file.client().setup().budget);
+    let mut one = Plan { ranges, done: 0, most };
     let (first, more) = (one.next(), one.next().is_some());
     let Some(first) = first else { return Ok(Ok(())) };
     if !more {
         return pass_on(&first, file.piece(&first.span, &stop), out);
     }
-    let plan = Plan { ranges, done: 0 };
+    let plan = Plan { ranges, done: 0, most };
     let state = State { plan, begun: 0, given: 0, ended: false, done: BTreeMap::new() };
     let shared = (Mutex::new(state), Condvar::new());
     let lock = || shared.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,6 +106,11 @@ pub(super) fn give(
         shared.1.notify_all();
         result
     })
+}
+
+/// Bytes of one request, where so many may still be fetched: what is under way when they are spent is lost.
+fn piece(budget: Option<u64>) -> u64 {
+    budget.map_or(PIECE, |left| (left / 32).clamp(GAP, PIECE))
 }
 
 /// How many pieces are in memory at once.
@@ -199,7 +207,7 @@ mod tests {
     use super::*;
 
     fn plan(ranges: &[Range<u64>]) -> Vec<Piece> {
-        Plan { ranges, done: 0 }.collect()
+        Plan { ranges, done: 0, most: PIECE }.collect()
     }
 
     #[test]

@@ -59,6 +59,13 @@ pub enum Want {
         /// The mark of what is known already.
         etag: Option<String>,
     },
+    /// Whether it takes connections: a [`crate::source::Reached`].
+    Reach {
+        /// `host:port`, each.
+        witnesses: Vec<String>,
+        /// After an update: where it does not, it is looked what else answers. Before: where it does.
+        again: bool,
+    },
     /// Sends a report; the answer's body is of no interest.
     Report {
         /// JSON.

@@ -7,6 +7,7 @@ use super::question::{
     ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, Question, Want, frame, put_line,
     take_line, unpack,
 };
+use super::reach::reach;
 use super::resource::{Opened, Resource, Whole, open};
 use super::url::Url;
 use crate::model::{Failure, ReasonCode, Result};
@@ -40,10 +41,17 @@ fn serve(line: UnixStream) -> std::io::Result<()> {
             std::process::exit(0);
         }
     });
-    let begun = Url::parse(&question.url)
-        .map_err(|e| Failure::new(ReasonCode::Usage, e))
-        .and_then(|url| Ok((Client::new(question.net.clone())?, url)));
+    let parsed = Url::parse(&question.url).map_err(|e| Failure::new(ReasonCode::Usage, e));
+    if let (Want::Reach { witnesses, again }, Ok(url)) = (&question.want, &parsed) {
+        // What a server is asked over needs no certificates here: it is only looked whether it is there.
+        let text = serde_json::to_vec(&reach(url, witnesses, *again, &question.net))?;
+        put_line(&line, &Answer::Head(Head { url: url.shown(), ..Head::default() }))?;
+        put(&line, DATA, &text, 0)?;
+        return put(&line, END, &[], 0);
+    }
+    let begun = parsed.and_then(|url| Ok((Client::new(question.net.clone())?, url)));
     let done = begun.map(|(client, url)| match &question.want {
+        Want::Reach { .. } => Ok(()),
         Want::Artifact => artifact(&line, &client, &url),
         Want::Document { limit, etag } => {
             let ask = Ask { known: etag.as_deref(), ..Ask::default() };
