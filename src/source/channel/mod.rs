@@ -20,5 +20,8 @@ pub use phase::{place, reached};
 pub use report::{End, Report};
 pub use serial::{KeptSerial, judge_serial};
 
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
