@@ -55,4 +55,5 @@ mod told;
 mod trials;
 mod uboot_environment;
 mod uboot_environment_places;
+mod warehouse;
 mod way_back;
