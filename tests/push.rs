@@ -157,6 +157,21 @@ fn a_file_is_installed_on_a_device_and_its_words_and_status_come_back() {
 }
 
 #[test]
+fn a_delta_is_pushed_as_any_artifact_and_one_that_does_not_fit_is_named() {
+    let made = crate::delta::install::Place::new();
+    let delta = made.delta;
+    let Some(place) = place(made.bench) else { return };
+    let said = place.push(&[&delta]).ok();
+    assert!(said.out.contains("1.0.2 is in slot"), "{}", said.out);
+    let slot = place.bench.reboot(&[]);
+    assert_eq!(place.bench.status()["slots"][slot]["version"], "1.0.2");
+    place.bench.surefoot(&["commit"]).ok();
+    let said = place.push(&[&delta]);
+    assert_eq!((said.code, said.reason()), (65, Some("DELTA_BASE")), "{}", said.err);
+    assert!(said.err.contains("from 1.0.1") && said.err.contains("full artifact"), "{}", said.err);
+}
+
+#[test]
 fn what_is_missing_on_the_way_is_named() {
     let Some(place) = place(Bench::new()) else { return };
     let artifact = place.bench.release("2.0.0");

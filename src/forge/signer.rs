@@ -50,6 +50,11 @@ pub(super) fn may_sign_channels(path: &Path) -> Result<()> {
     demand_channel(SecretKey::read(path)?.role(), &path.display().to_string())
 }
 
+/// Whether a key file can be read and may sign releases.
+pub(super) fn may_sign_releases(path: &Path) -> Result<()> {
+    demand_release(SecretKey::read(path)?.role(), &path.display().to_string())
+}
+
 fn signed(
     statement: &[u8; 128],
     key: &str,

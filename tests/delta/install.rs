@@ -4,15 +4,15 @@ use crate::common::{Bench, Said, forge, image, read};
 use crate::net::server::{File, Server, missing};
 
 /// Three versions of an image; a delta from 1.0.1 to 1.0.2 beside its full artifact in a folder of its own.
-pub(super) struct Place {
-    pub(super) bench: Bench,
-    pub(super) full: String,
-    pub(super) delta: String,
+pub(crate) struct Place {
+    pub(crate) bench: Bench,
+    pub(crate) full: String,
+    pub(crate) delta: String,
 }
 
-pub(super) const LEN: usize = 1 << 20;
+pub(crate) const LEN: usize = 1 << 20;
 
-pub(super) fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
+pub(crate) fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
     let mut new = bytes.to_vec();
     new.splice(300_000..300_000, *b"moved by this");
     new.truncate(LEN);
@@ -22,17 +22,17 @@ pub(super) fn newer(bytes: &[u8], seed: u64) -> Vec<u8> {
 }
 
 impl Place {
-    pub(super) fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place::of(|_| [image(21, LEN), newer(&image(21, LEN), 77)])
     }
 
     /// The same where the base does not run.
-    pub(super) fn factory() -> Place {
+    pub(crate) fn factory() -> Place {
         Place::made(|_| [image(21, LEN), newer(&image(21, LEN), 77)])
     }
 
     /// Of the images that are made there.
-    pub(super) fn of(images: impl FnOnce(&Bench) -> [Vec<u8>; 2]) -> Place {
+    pub(crate) fn of(images: impl FnOnce(&Bench) -> [Vec<u8>; 2]) -> Place {
         let place = Place::made(images);
         place.bench.surefoot(&["install", &place.bench.path("from.surefoot")]).ok();
         place.bench.reboot(&[]);
@@ -52,25 +52,25 @@ impl Place {
     }
 
     /// The full artifact lies beside the delta.
-    pub(super) fn beside(&self) {
+    pub(crate) fn beside(&self) {
         std::fs::copy(&self.full, self.bench.path("D/to.surefoot")).unwrap();
     }
 
     /// One byte of the slot that runs is another.
-    pub(super) fn change(&self, at: usize) {
+    pub(crate) fn change(&self, at: usize) {
         let at = self.bench.slot_offset(&self.bench.booted()) + at;
         let old = self.bench.disk_bytes(at as u64, 1);
         self.bench.patch_disk(at, &[old[0] ^ 1]);
     }
 
-    pub(super) fn runs(&self, version: &str) {
+    pub(crate) fn runs(&self, version: &str) {
         self.bench.reboot(&[]);
         let status = self.bench.status();
         assert_eq!(status["slots"][self.bench.booted()]["version"], version, "{status}");
     }
 }
 
-pub(super) fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -> String {
+pub(crate) fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -> String {
     let path = |end: &str| bench.path(&format!("{name}.{end}"));
     let (img, out, key) = (path("img"), path("surefoot"), bench.path("KEYS/release.key"));
     std::fs::write(&img, bytes).unwrap();
@@ -81,13 +81,13 @@ pub(super) fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -
     out
 }
 
-pub(super) fn make(bench: &Bench, from: &str, to: &str, out: &str) {
+pub(crate) fn make(bench: &Bench, from: &str, to: &str, out: &str) {
     let key = bench.path("KEYS/release.key");
     forge(&["delta", "--from", from, "--to", to, "-o", out, "--key", &key]).ok();
 }
 
 /// The last document that it says.
-pub(super) fn last(said: &Said) -> serde_json::Value {
+pub(crate) fn last(said: &Said) -> serde_json::Value {
     let documents = serde_json::Deserializer::from_str(&said.out).into_iter();
     documents.last().unwrap().unwrap()
 }

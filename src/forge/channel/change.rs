@@ -1,5 +1,6 @@
 //! The verbs that change the draft. Nothing of it is served before `publish`.
 
+use super::deltas;
 use super::draft::{Draft, Drafted, Open, Planned, seconds};
 use super::words::{Add, Change, Init, Phase};
 use crate::artifact::{Release, check_payload, read_head};
@@ -31,6 +32,7 @@ pub(super) fn init(words: &Init) -> Result<()> {
         product: parse(&words.product)?,
         name: parse(&words.name)?,
         keys: Vec::new(),
+        delta_keys: Vec::new(),
         r#pub: None,
         trust: None,
         valid_for: seconds(&words.valid_for)?,
@@ -88,11 +90,20 @@ pub(super) fn add(words: &Add) -> Result<()> {
         let text = format!("the artifact is for product `{other}`, the channel for `{own}`");
         return Err(Failure::new(ReasonCode::WrongProduct, text));
     }
-    let digest = release.body_digest();
-    for other in open.draft.releases.iter().map(|d| &d.release) {
-        if other.digest == digest {
-            return Err(usage(format!("release {} is in the channel already", other.version)));
+    let (digest, count) = (release.body_digest(), usize::from(words.deltas_from));
+    open.draft.sign_deltas_with(&words.delta_key);
+    if let Some(at) = open.draft.releases.iter().position(|d| d.release.digest == digest) {
+        let mut known = open.draft.releases[at].release.clone();
+        if count == 0 {
+            return Err(usage(format!("release {} is in the channel already", known.version)));
         }
+        // More deltas to it.
+        deltas::add(&open, &mut known, count)?;
+        let text = format!("Release {} has {} deltas.", known.version, known.deltas.len());
+        open.draft.releases[at].release = known;
+        return changed(&open, &text);
+    }
+    for other in open.draft.releases.iter().map(|d| &d.release) {
         let shared = other.compatible.iter().any(|c| manifest.compatible.contains(c));
         if shared && other.counter == manifest.release_counter && !other.withdrawn {
             let text = "has the same release counter: devices could not tell which is newer";
@@ -131,7 +142,7 @@ pub(super) fn add(words: &Add) -> Result<()> {
     let copied = input.rewind().and_then(|()| std::io::copy(&mut input, &mut copy.file));
     copied.map_err(|e| file::failure(copy.path(), &e))?;
     copy.finish()?;
-    let release = Released {
+    let mut release = Released {
         version: manifest.version.clone(),
         counter: manifest.release_counter,
         digest,
@@ -151,6 +162,7 @@ pub(super) fn add(words: &Add) -> Result<()> {
         phases: Vec::new(),
         deltas: Vec::new(),
     };
+    deltas::add(&open, &mut release, count)?;
     let text = format!(
         "Release {} ({}, counter {}) is in the draft of {}, for every device at once.",
         release.version,

@@ -23,6 +23,9 @@ pub(super) struct Draft {
     pub(super) name: Identifier,
     /// Where the keys are: their paths, never the keys.
     pub(super) keys: Vec<String>,
+    /// Those that sign deltas, likewise.
+    #[serde(default)]
+    pub(super) delta_keys: Vec<String>,
     #[serde(default)]
     pub(super) r#pub: Option<PathBuf>,
     #[serde(default)]
@@ -162,22 +165,36 @@ fn lock(work: &Path) -> Result<FileLock> {
     FileLock::take(&work.join("lock"), Duration::from_secs(60))
 }
 
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A key as it is found from any folder.
+fn remembered(key: &str) -> String {
+    match key.strip_prefix("cmd:") {
+        Some(_) => key.to_owned(),
+        None => whole(Path::new(key)).display().to_string(),
+    }
+}
+
 impl Draft {
     /// Remembers who signs.
     pub(super) fn sign_with(&mut self, signing: &Signing) {
-        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         if !signing.key.is_empty() {
-            let named = signing.key.iter().map(|key| match key.strip_prefix("cmd:") {
-                Some(_) => key.clone(),
-                None => whole(Path::new(key)).display().to_string(),
-            });
-            self.keys = named.collect();
+            self.keys = signing.key.iter().map(|key| remembered(key)).collect();
         }
         if let Some(path) = &signing.r#pub {
             self.r#pub = Some(whole(path));
         }
         if let Some(path) = &signing.trust {
             self.trust = Some(whole(path));
+        }
+    }
+
+    /// Remembers who signs deltas.
+    pub(super) fn sign_deltas_with(&mut self, keys: &[String]) {
+        if !keys.is_empty() {
+            self.delta_keys = keys.iter().map(|key| remembered(key)).collect();
         }
     }
 

@@ -2,6 +2,7 @@
 //! for which device and when. Drafts and the paths of keys lie beside the folder, never in it.
 
 mod change;
+mod deltas;
 mod draft;
 mod option;
 mod publish;

@@ -128,9 +128,12 @@ pub(super) struct OptionWords {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  surefoot-forge channel add www demo-2.0.0.surefoot\n  \
     surefoot-forge channel add www demo-2.0.0.surefoot --min-source 1.4.0 \\\n      \
-    --tag lab --critical --notes NOTES\n\n\
+    --tag lab --critical --notes NOTES\n  \
+    surefoot-forge channel add www demo-2.0.0.surefoot --deltas-from 3 \\\n      \
+    --delta-key KEYS/release.key\n\n\
     The artifact is read to its last byte and copied; nothing is served before\n\
-    `publish`. The same file goes into several channels: beta first, then stable.")]
+    `publish`. The same file goes into several channels: beta first, then stable.\n\
+    Given once more with --deltas-from, it gets the deltas that are missing.")]
 pub(super) struct Add {
     #[command(flatten)]
     pub(super) place: Place,
@@ -150,6 +153,14 @@ pub(super) struct Add {
     /// A text file: what people should know; else the artifact's own notes
     #[arg(long, value_name = "FILE")]
     pub(super) notes: Option<PathBuf>,
+    /// Make deltas from so many of the newest earlier releases, and name them
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
+          value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(super) deltas_from: u8,
+    /// The release key that signs deltas, or cmd:PROGRAM; repeat for more. Remembered; else the
+    /// channel's own keys, where they are release keys
+    #[arg(long, value_name = "FILE|cmd:PROGRAM")]
+    pub(super) delta_key: Vec<String>,
 }
 
 #[derive(Debug, Args)]

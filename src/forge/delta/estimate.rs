@@ -72,7 +72,7 @@ fn estimate(old: &Unpacked, new: &Unpacked, near: &Path, level: i32) -> Result<E
 
 /// Bytes that a device fetches that has `old` and asks for what it has not: head, page hashes, changed
 /// pages of the table, stored chunks.
-fn adaptive(old: &Release, new: &Release) -> u64 {
+pub(super) fn adaptive(old: &Release, new: &Release) -> u64 {
     let known: HashSet<Digest> = old.table.chunks.iter().map(|chunk| chunk.plain).collect();
     let mut had = known;
     let missing = new.table.chunks.iter().filter(|c| !c.is_zero() && had.insert(c.plain));

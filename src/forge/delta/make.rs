@@ -2,7 +2,9 @@
 
 use super::super::assemble::{Payload, assemble};
 use super::super::file;
+use super::super::key_words::KeyWords;
 use super::super::progress::Progress;
+use super::super::signer;
 use super::image::Unpacked;
 use super::ops::{self, Cost};
 use super::pair::pairs;
@@ -144,8 +146,28 @@ fn compress(table: &[u8], prefix: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Makes the delta, signs it with each key that is named, proves it and gives it its name. Returns its length,
+/// and the last key.
+pub(super) fn write(
+    old: &Unpacked,
+    new: &Unpacked,
+    target: &Path,
+    level: i32,
+    keys: &[KeyWords],
+) -> Result<(u64, Option<PublicKey>)> {
+    let (mut head, made) = make(old, new, target, level)?;
+    let mut last = None;
+    for words in keys {
+        if let Some(key) = &words.key {
+            last = Some(signer::sign(&mut head, key, words)?);
+        }
+    }
+    let len = place(&head, made, (old, new), target, last.as_ref())?;
+    Ok((len, last))
+}
+
 /// Proves that the delta makes the new release, then gives it its name. Returns its length.
-pub(super) fn place(
+fn place(
     head: &Unverified,
     mut made: Made,
     releases: (&Unpacked, &Unpacked),

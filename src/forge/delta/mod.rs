@@ -6,6 +6,7 @@ mod image;
 mod make;
 mod ops;
 mod pair;
+mod series;
 mod show;
 mod stored;
 mod tree;
@@ -13,8 +14,8 @@ mod tree;
 use super::file::{self, is_standard};
 use super::say::{document, say};
 use super::settings;
-use super::signer;
 use super::words::Delta as Words;
+pub(super) use series::{Costs, Series, standing};
 pub(super) use show::{inspect, verify};
 
 use crate::model::{ByteLen, Failure, ReasonCode, Result};
@@ -52,12 +53,8 @@ pub(super) fn run(words: Words) -> Result<()> {
             false => output.to_owned(),
         };
         file::may_be_written(&target)?;
-        let (mut head, made) = make::make(&old, &new, &target, level)?;
-        let signer = match &signing.key {
-            Some(key) => Some(signer::sign(&mut head, key, &signing)?),
-            None => None,
-        };
-        let len = make::place(&head, made, (&old, &new), &target, signer.as_ref())?;
+        let keys = std::slice::from_ref(&signing);
+        let (len, signer) = make::write(&old, &new, &target, level, keys)?;
         told.push((target, old.release.manifest.version.clone(), len, signer));
     }
     let version = &new.release.manifest.version;
