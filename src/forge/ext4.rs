@@ -1,5 +1,6 @@
 //! Where the larger files of an ext4 image begin and end: places to cut it, so that a file which is the
-//! same in two releases is the same chunks in both. Nothing depends on it but how much they share: an
+//! same in two releases is the same chunks in both; and places in its tables of inodes, which are so alike
+//! inside that their content alone cuts them late. Nothing depends on it but how much they share: an
 //! image that is broken or strange is cut by its content alone.
 //!
 //! Layout: kernel.org, "ext4 Data Structures and Algorithms".
@@ -8,6 +9,9 @@ use std::io::{Read, Seek, SeekFrom};
 
 /// Files below this stay in a chunk with their neighbours.
 const LEAST: u64 = 16 << 10;
+/// A table of inodes is cut each so many bytes: one changed inode is in a chunk of that length, not of four
+/// times the average.
+const INODE_PIECE: u64 = 64 << 10;
 /// Inodes that are looked at, at the most: what an image of 32 GiB has with one for each 16 KiB.
 const INODES: u64 = 2 << 20;
 /// Extents of all files, at the most.
@@ -15,8 +19,9 @@ const EXTENTS: usize = 2 << 20;
 /// The deepest extent tree that the kernel accepts.
 const DEPTH: u16 = 5;
 
-/// The offsets at which extents of files of at least 16 KiB begin and end, ascending; none, where this is
-/// no ext4 image that can be read to its end.
+/// The offsets at which extents of files of at least 16 KiB begin and end, and each 64 KiB in the tables of
+/// inodes, but not where a table begins; ascending. None, where this is no ext4 image that can be read to
+/// its end.
 pub(super) fn cuts(image: &mut (impl Read + Seek), len: u64) -> Vec<u64> {
     let found = Ext4::open(image, len).and_then(|mut ext4| ext4.cuts());
     let mut cuts = found.unwrap_or_default();
@@ -107,6 +112,9 @@ impl<'a, R: Read + Seek> Ext4<'a, R> {
                 let some = step.min(count - first);
                 let at = table.checked_add(first * self.inode_len)?;
                 let inodes = self.read(at, some * self.inode_len)?;
+                let end = at + some * self.inode_len;
+                let pieces = (at..end).step_by(usize::try_from(INODE_PIECE).ok()?);
+                self.cuts.extend(pieces.skip(usize::from(first == 0)));
                 for inode in inodes.chunks_exact(usize::try_from(self.inode_len).ok()?) {
                     self.file(inode)?;
                 }
@@ -208,6 +216,9 @@ mod tests {
             assert!(cuts.contains(&(large * 4096)), "{cuts:?}");
             let small = image.chunks(4096).position(|b| b[..3000] == [33; 3000]).unwrap() as u64;
             assert!(!cuts.contains(&(small * 4096)));
+            // The first group's descriptor is in the second block.
+            let table = u32_at(&image, 4096 + 8).unwrap() * 4096;
+            assert!(cuts.contains(&(table + INODE_PIECE)), "{table} {cuts:?}");
         }
     }
 
