@@ -243,6 +243,22 @@ fn both_verbs_settle_first_what_a_boot_has_decided_and_tell_it() {
 }
 
 #[test]
+fn what_is_critical_waits_for_no_window_and_for_nobody_who_asks() {
+    let place = Place::new();
+    let config = place.bench.path("DEV/surefoot.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[update]\nreboot = \"asked\"\n")).unwrap();
+    let reboot = || place.world().load_journal().work().map(|work| work.order.reboot);
+    place.publish("2.0.0", &[]);
+    place.by_itself().unwrap();
+    assert_eq!(reboot(), Some(Reboot::Asked));
+    place.channel(&["add", &place.bench.release("3.0.0"), "--critical"]);
+    place.channel(&["publish"]);
+    place.by_itself().unwrap();
+    assert_eq!(reboot(), Some(Reboot::Now));
+}
+
+#[test]
 fn a_phase_that_has_not_begun_is_waited_for_and_named() {
     let place = Place::new();
     place.bench.update_to("1.5.0");

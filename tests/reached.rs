@@ -2,6 +2,7 @@
 //! network works. Everything is on the loopback; a namespace without any link is no network at all.
 
 use crate::common::{Bench, Said, run};
+use crate::kept::{Kept, configure, until};
 use crate::net::server::Server;
 use crate::net::tls::self_signed;
 use crate::skip;
@@ -119,6 +120,25 @@ fn a_server_that_nobody_believes_is_reached_all_the_same() {
 }
 
 #[test]
+fn the_default_gateway_shows_that_the_network_works_and_be_it_by_its_link_address() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/net/gateway.sh");
+    if run("unshare", &["-n", "ip", "link", "add", "near", "type", "veth"], &[], b"").code != 0 {
+        return skip::skipped("a network namespace with a link: `unshare -n` is not allowed here");
+    }
+    let said = run("unshare", &["-n", script, env!("CARGO_BIN_EXE_surefoot")], &[], b"").ok().out;
+    let answers: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let network: Vec<_> = answers.iter().map(|found| found["network"].as_str()).collect();
+    let by = [
+        Some("the gateway 10.9.0.1: refuses a connection"),
+        Some("the gateway 10.9.0.1: is on the link"),
+        None,
+    ];
+    assert_eq!(network, by, "{said}");
+    assert!(answers.iter().all(|found| found["source"] == false), "{said}");
+}
+
+#[test]
 fn each_trial_asks_anew() {
     let (server, other) = (Silent::start(), Silent::start());
     let bench = device(&format!("http://127.0.0.1:{}", server.port), other.port);
@@ -135,4 +155,22 @@ fn each_trial_asks_anew() {
     server.goes_out();
     let said = bench.surefoot(&["commit"]).ok();
     assert!(said.err.contains("passed over: can-update-again"), "{}", said.err);
+}
+
+#[test]
+fn a_daemon_waits_for_a_server_that_is_out_until_its_deadline_and_then_commits() {
+    let (server, other) = (Silent::start(), Silent::start());
+    let bench = device(&format!("http://127.0.0.1:{}", server.port), other.port);
+    configure(&bench, "[health]\nstable = \"1s\"\ndeadline = \"10m\"\n");
+    tried(&bench);
+    server.goes_out();
+    let daemon = Kept::start(&bench);
+    until("it has looked", || daemon.log().contains("can-update-again fails: the server is not"));
+    assert_eq!(daemon.status()["state"], "trying");
+    std::fs::write(bench.path("DEV/run/uptime"), "700\n").unwrap();
+    daemon.until_state("updated");
+    let events = daemon.surefoot(&["events"]).ok().out;
+    assert!(events.contains("passed over: can-update-again"), "{events}");
+    drop(daemon);
+    assert_eq!(bench.reboot(&[]), "b");
 }

@@ -73,7 +73,7 @@ impl Left {
             if let Err(failure) = done
                 && failure.code() != ReasonCode::Cancelled
             {
-                let later = failure.code() == ReasonCode::Held;
+                let later = matches!(failure.code(), ReasonCode::Held | ReasonCode::BudgetSpent);
                 waits.store(later || failure.code().class() == Class::Busy, Ordering::SeqCst);
                 let (reason, text) = (failure.code(), failure.detail().to_owned());
                 core.hub.emit(&Event::Refused { reason, text });

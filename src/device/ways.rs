@@ -12,7 +12,7 @@ use crate::artifact::Release;
 use crate::event::{Event, Nowhere, Sink};
 use crate::install::{Plan, Reuse, estimate};
 use crate::model::{Digest, Failure, ReasonCode, Result, SlotId};
-use crate::source::{Source, Tries};
+use crate::source::{Budget, Source, Tries};
 use crate::sys::stop;
 use crate::update::Work;
 
@@ -114,7 +114,8 @@ impl<'a> Ways<'a> {
             };
             let head = offer.release.head_bytes_without_table().len() as u64;
             let fetched = needs(&offer.source, &offer.release, true)? + head;
-            if fetched < from.delta.file_len()
+            let shorter = fetched < from.delta.file_len();
+            if (shorter || !fits_a_day(world, from.delta.file_len()))
                 && let Some(full) = self.look(world, (&url, false), &offer.release, sink)?
             {
                 log::info!("{}: {fetched} bytes without a delta", shown(&url));
@@ -133,7 +134,8 @@ impl<'a> Ways<'a> {
             && let Some(from) = &found.delta
         {
             let fetched = needs(&offer.source, &offer.release, false)?;
-            if from.delta.file_len() <= fetched {
+            let delta = from.delta.file_len();
+            if delta <= fetched && fits_a_day(world, delta) {
                 self.instead = Some(Instead { origin: Origin::Url(url.to_owned()), sure: true });
                 self.makes = Some(offer.release.body_digest());
                 self.takes(offer, found);
@@ -187,6 +189,14 @@ impl<'a> Ways<'a> {
             }
         }
     }
+}
+
+/// Whether a delta of this length, which is read from its begin to its end, comes within the budget of a day.
+/// The full artifact goes on over several.
+fn fits_a_day(world: &World, delta: u64) -> bool {
+    let settings = &world.settings;
+    let budget = Budget::of(&settings.source, &settings.device.state, false);
+    budget.is_none_or(|budget| budget.holds(delta))
 }
 
 /// Where a delta would lie beside the artifact of a URL, for what runs in `slot`.

@@ -272,6 +272,7 @@ mod tests {
         let budget = Budget::of(&settings, state.path(), false).unwrap();
         let count = || budget.load().spent;
         assert_eq!(budget.left().unwrap(), Some(3_200_000));
+        assert!(budget.holds(1_600_000) && !budget.holds(1_600_001));
         let mut meter = Meter::new(budget.clone()).unwrap();
         for received in (0..=1_000_000).step_by(10_000) {
             meter.came(received).unwrap();
