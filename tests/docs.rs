@@ -276,3 +276,29 @@ fn every_claim_of_security_names_a_test_that_exists() {
     }
     assert!(claims > 10, "only {claims} tests are named");
 }
+
+/// Configurations that a page shows: ```` ```toml surefoot ```` is a whole one, with the word `part` a file that is added to another.
+#[test]
+fn configurations_that_are_shown_are_read_without_a_mistake() {
+    use surefoot::config::{Where, load};
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    for page in files("md") {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in text.split("```toml surefoot").skip(1) {
+            let (info, block) = block.split_once('\n').unwrap();
+            let shown = block.split("```").next().unwrap();
+            let device = "[device]\nproduct = \"p\"\ncompatible = \"c\"\ndisk = \"d\"\n";
+            let whole = match info.trim() {
+                "part" => format!("{device}{shown}"),
+                _ => shown.to_owned(),
+            };
+            let file = folder.path().join("surefoot.toml");
+            std::fs::write(&file, whole).unwrap();
+            let loaded = load(&Where::File(file)).unwrap_or_else(|e| panic!("{page:?}: {e}"));
+            assert!(loaded.ignored.is_empty(), "{page:?}: {:?}", loaded.ignored);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2, "{seen}");
+}

@@ -6,6 +6,7 @@ use super::{Kind, Outcome};
 use crate::source::Setup;
 #[cfg(feature = "http")]
 use crate::source::http;
+use crate::source::names;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -59,17 +60,9 @@ fn connect(place: &str, due: Instant) -> Result<TcpStream, String> {
     Err(last)
 }
 
-#[cfg(feature = "http")]
 fn addresses(host: &str, port: u16, due: Instant) -> Result<Vec<SocketAddr>, String> {
-    let found = http::lookup(host, due).map_err(|failure| failure.detail().to_owned())?;
+    let found = names::lookup(host, due).map_err(|failure| failure.detail().to_owned())?;
     Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
-}
-
-/// By the C library: a program without the network knows no names of its own.
-#[cfg(not(feature = "http"))]
-fn addresses(host: &str, port: u16, _: Instant) -> Result<Vec<SocketAddr>, String> {
-    let found = std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
-    found.map(Iterator::collect).map_err(|e| e.to_string())
 }
 
 fn answered(url: &str, status: Result<u16, String>) -> Outcome {

@@ -11,6 +11,7 @@ mod kinds;
 mod local;
 #[cfg(feature = "http")]
 mod metered;
+pub mod names;
 mod reached;
 mod serve;
 mod settings;

@@ -12,7 +12,16 @@ use std::time::Duration;
 
 /// Which of these can be read, or have ended; none where the time is over first.
 pub fn any(fds: &[BorrowedFd<'_>], most: Option<Duration>) -> Result<Vec<bool>> {
-    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    ready(fds, PollFlags::POLLIN, most)
+}
+
+/// Which of these can be written to, or have failed; none where the time is over first.
+pub(super) fn writable(fds: &[BorrowedFd<'_>], most: Duration) -> Result<Vec<bool>> {
+    ready(fds, PollFlags::POLLOUT, Some(most))
+}
+
+fn ready(fds: &[BorrowedFd<'_>], flags: PollFlags, most: Option<Duration>) -> Result<Vec<bool>> {
+    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, flags)).collect();
     // Rounded up: waking before the time is up would be waking twice.
     let most = match most.map(|m| u16::try_from(m.as_millis() + 1)) {
         None => PollTimeout::NONE,

@@ -65,7 +65,7 @@ fn a_server_that_is_away_for_a_while_is_waited_for() {
     it.is_installed();
 }
 
-fn forward(from: TcpStream, to: TcpStream) {
+pub(super) fn forward(from: TcpStream, to: TcpStream) {
     let (mut a, mut b) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     let back = std::thread::spawn(move || drop(std::io::copy(&mut b, &mut a)));
     let (mut a, mut b) = (from, to);

@@ -1,8 +1,10 @@
 //! The table of hostile answers, row by row. `n07_…` is row N07 of the project's list.
 
 use super::Fetching;
+use super::links::forward;
 use super::server::{Asked, File, Line, Server};
 use super::tls::{Authority, self_signed};
+use crate::common::skip::skipped;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A server that says these words, whatever it is asked for.
@@ -184,6 +186,20 @@ fn n08_other_parts_than_were_asked_for() {
 }
 
 #[test]
+fn n08_a_part_that_is_called_a_page_is_a_part_all_the_same() {
+    // As the small servers of busybox call every part.
+    let it = Fetching::new();
+    let file = File::new(&it.bytes);
+    let server = Server::new(move |asked, line| {
+        let (head, bytes) = file.parts(asked);
+        let head = head.replace("\r\n\r\n", "\r\nContent-Type: text/html\r\n\r\n");
+        line.write_all(head.as_bytes())?;
+        line.write_all(bytes).map(|()| true)
+    });
+    it.gets(&server.url("/u.surefoot"));
+}
+
+#[test]
 fn n09_another_file_takes_its_place_midway() {
     let it = Fetching::new();
     let (one, two) = (File::new(&it.bytes), File { etag: "\"two\"", ..File::new(&it.bytes) });
@@ -314,6 +330,7 @@ fn n15_certificates_that_prove_nothing() {
         ("host", authority.identity("example.org", 2020, 2200), "another name"),
         ("authority", stranger.good(), "no authority"),
         ("self", self_signed(), "certificate"),
+        ("itself", authority.itself(), "that of an authority and no server's"),
     ] {
         let server = Server::tls(identity.server(), |_, line| {
             line.write_all(b"HTTP/1.1 200 OK\r\n\r\n").map(|()| false)
@@ -337,6 +354,56 @@ fn n15_a_server_that_speaks_no_tls() {
         }
     });
     it.refused(&format!("https://127.0.0.1:{port}/"), 69, "TLS_REFUSED");
+}
+
+/// Two servers at one name and one port, each for one address of it. Nothing where there is no IPv6.
+fn at_both(other: &Server, port: u16) -> Option<()> {
+    let listener = std::net::TcpListener::bind(("::1", port)).ok()?;
+    let to = other.port;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let Ok(to) = std::net::TcpStream::connect(("127.0.0.1", to)) else { return };
+            std::thread::spawn(move || forward(stream, to));
+        }
+    });
+    Some(())
+}
+
+#[test]
+fn n18_the_certificate_decides_which_address_of_a_name_is_the_server() {
+    let authority = Authority::new();
+    let with_root = || {
+        let it = Fetching::with("roots = \"ca.pem\"");
+        std::fs::write(it.bench.path("DEV/ca.pem"), authority.pem()).unwrap();
+        it
+    };
+    let file = File::new(&with_root().bytes);
+    let server = |good: bool| {
+        let file = file.clone();
+        let stranger = Authority::new();
+        let of = if good { &authority } else { &stranger };
+        let identity = of.identity("localhost", 2020, 2200);
+        Server::tls(identity.server(), move |asked, line| file.give(asked, line))
+    };
+    // Whichever address is tried first: it is the wrong one once.
+    for (here, there) in [(true, false), (false, true), (false, false)] {
+        let (first, second) = (server(here), server(there));
+        if at_both(&second, first.port).is_none() {
+            return skipped("this host has no IPv6 on its loopback");
+        }
+        let it = with_root();
+        let url = format!("https://localhost:{}/u.surefoot", first.port);
+        match here || there {
+            true => it.gets(&url),
+            false => {
+                let said = it.refused(&url, 69, "TLS_REFUSED");
+                assert!(said.err.contains("no authority"), "{}", said.err);
+            }
+        }
+        for (server, good) in [(first, here), (second, there)] {
+            assert_eq!(server.asked().is_empty(), !good);
+        }
+    }
 }
 
 #[test]

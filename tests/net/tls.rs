@@ -40,6 +40,11 @@ impl Authority {
         self.0.pem()
     }
 
+    /// As if it were a server's.
+    pub(crate) fn itself(&self) -> Identity {
+        Identity { certificate: self.pem(), key: self.0.key().serialize_pem() }
+    }
+
     /// For this name, from and until these years.
     pub(crate) fn identity(&self, name: &str, from: i32, until: i32) -> Identity {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();

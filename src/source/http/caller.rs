@@ -66,17 +66,30 @@ fn lost(error: &Error) -> Failure {
     Failure::new(ReasonCode::SourceLost, text)
 }
 
+/// Why there is no child that fetches.
+fn unstarted(error: &Error) -> Failure {
+    let text = "the fetcher could not be started";
+    match error.kind() {
+        // The program starts itself by its link there.
+        ErrorKind::NotFound => Failure::new(
+            ReasonCode::Io,
+            format!("{text}: /proc/self/exe: {error}; is /proc mounted?"),
+        ),
+        ErrorKind::PermissionDenied => Failure::new(ReasonCode::Io, format!("{text}: {error}")),
+        _ => Failure::new(ReasonCode::NoMemory, format!("{text}: {error}")),
+    }
+}
+
 impl Line {
     /// Asks a fetcher: the unit of this device, or a child that locks itself in.
     fn ask(run: &Path, question: &Question) -> std::result::Result<(Line, Head), Denied> {
         let (stream, child) = match UnixStream::connect(run.join(SOCKET)) {
             Ok(stream) => (stream, None),
             Err(_) => {
-                let told = "the fetcher could not be started";
-                let (here, there) = UnixStream::pair().reason(ReasonCode::NoMemory, told)?;
-                let twin = there.try_clone().reason(ReasonCode::NoMemory, told)?;
+                let (here, there) = UnixStream::pair().map_err(|e| unstarted(&e))?;
+                let twin = there.try_clone().map_err(|e| unstarted(&e))?;
                 let child = cage::start(&["fetch".to_owned()], there.into(), twin.into());
-                (here, Some(child.reason(ReasonCode::NoMemory, told)?))
+                (here, Some(child.map_err(|e| unstarted(&e))?))
             }
         };
         let due = question.net.once.then(|| Instant::now() + SHORT);
@@ -279,5 +292,18 @@ impl Fetch for Remote {
 
     fn is_dear(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_without_proc_is_not_taken_for_one_without_memory() {
+        let failure = unstarted(&ErrorKind::NotFound.into());
+        assert_eq!(failure.code(), ReasonCode::Io);
+        assert!(failure.detail().contains("/proc"), "{failure}");
+        assert_eq!(unstarted(&ErrorKind::OutOfMemory.into()).code(), ReasonCode::NoMemory);
     }
 }

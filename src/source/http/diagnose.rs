@@ -1,12 +1,13 @@
 //! What stands between this device and a file on a server, looked at step by step, for people.
 
+use super::Setup;
 use super::certificate::describe;
 use super::check::{Mark, length, part};
 use super::client::{Ask, Client};
 use super::dial::proxy_for;
 use super::url::Url;
-use super::{Setup, names};
 use crate::model::{Failure, ReasonCode, Result};
+use crate::source::names;
 use crate::sys::clock;
 use serde::Serialize;
 use std::net::{SocketAddr, TcpStream};

@@ -1,17 +1,17 @@
 //! From a host to a connection: every address is tried, through a proxy where one is set, and never
 //! nearer than a redirect may lead.
 
-use super::names::{self, NO_NAME};
 use super::question::Setup;
 use super::url::{Url, Zone};
 use crate::model::{Failure, ReasonCode, Result, printable};
+use crate::source::names::{self, NO_NAME};
 use crate::sys::net;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// For an address that is not the last one: the next may be the one that answers.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+/// An address that stays silent holds up the next one for so long (RFC 8305).
+const STAGGER: Duration = Duration::from_millis(250);
 
 /// The head of a proxy's answer.
 const PROXY_HEAD_MAX: usize = 16 << 10;
@@ -22,6 +22,8 @@ pub(super) struct Dialed {
     pub(super) stream: TcpStream,
     /// What stands before the path in a request, where the proxy reads the request.
     pub(super) prefix: Option<String>,
+    /// It leads to the server itself, which may have other addresses.
+    pub(super) direct: bool,
 }
 
 /// The proxy that `url` is reached by; none for a host that is exempt or this device itself.
@@ -40,25 +42,26 @@ pub(super) fn proxy_for(setup: &Setup, url: &Url) -> Result<Option<Url>> {
     Url::parse(text).map(Some).map_err(bad)
 }
 
-/// Connects. `nearest` is how near its address may be.
-pub(super) fn dial(setup: &Setup, url: &Url, nearest: Zone) -> Result<Dialed> {
+/// Connects. `nearest` is how near its address may be, and `but` are addresses that were tried in vain.
+pub(super) fn dial(setup: &Setup, url: &Url, nearest: Zone, but: &[IpAddr]) -> Result<Dialed> {
     let limit = Duration::from_millis(setup.connect);
     let Some(proxy) = proxy_for(setup, url)? else {
-        let stream = connect(&url.host, url.port, nearest, limit)?;
-        return Ok(Dialed { stream, prefix: None });
+        let stream = connect(&url.host, url.port, nearest, but, limit)?;
+        return Ok(Dialed { stream, prefix: None, direct: true });
     };
     // The proxy asks for the name, so that only what is written can be judged here.
     let written = url.host.parse::<IpAddr>().map_or(Zone::Public, Zone::of);
     if written < nearest || nearest > Zone::Own && url.host == "localhost" {
         return Err(too_near(&url.host));
     }
-    let stream = connect(&proxy.host, proxy.port, Zone::Own, limit)?;
+    let stream = connect(&proxy.host, proxy.port, Zone::Own, &[], limit)?;
     if !url.https {
-        return Ok(Dialed { stream, prefix: Some(format!("http://{}", url.authority())) });
+        let prefix = Some(format!("http://{}", url.authority()));
+        return Ok(Dialed { stream, prefix, direct: false });
     }
     let due = Instant::now() + Duration::from_millis(setup.header);
     tunnel(&stream, &proxy, url, due)?;
-    Ok(Dialed { stream, prefix: None })
+    Ok(Dialed { stream, prefix: None, direct: false })
 }
 
 fn too_near(host: &str) -> Failure {
@@ -67,31 +70,35 @@ fn too_near(host: &str) -> Failure {
     Failure::new(ReasonCode::RedirectRefused, text)
 }
 
-fn connect(host: &str, port: u16, nearest: Zone, limit: Duration) -> Result<TcpStream> {
+fn connect(
+    host: &str,
+    port: u16,
+    nearest: Zone,
+    but: &[IpAddr],
+    limit: Duration,
+) -> Result<TcpStream> {
     let found = names::lookup(host, Instant::now() + limit)?;
-    let allowed: Vec<IpAddr> = found.into_iter().filter(|a| Zone::of(*a) >= nearest).collect();
-    if allowed.is_empty() {
+    let far = |address: &IpAddr| Zone::of(*address) >= nearest;
+    if !found.iter().any(far) {
         return Err(too_near(host));
     }
-    let mut said = Vec::new();
-    // A short look at each, then a long one at each that had stayed silent.
-    let mut silent = allowed.clone();
-    for (round, most) in [FIRST_LOOK.min(limit), limit].into_iter().enumerate() {
-        let several = silent.len() > 1;
-        if round == 1 && !several {
-            break;
-        }
-        let most = if several { most } else { limit };
-        for address in std::mem::take(&mut silent) {
-            match TcpStream::connect_timeout(&SocketAddr::new(address, port), most) {
-                Ok(stream) => return ready(stream, host),
-                Err(e) if e.kind() == ErrorKind::TimedOut => silent.push(address),
-                Err(e) => said.push(format!("{address}: {e}")),
-            }
+    let allowed = found.into_iter().filter(|address| far(address) && !but.contains(address));
+    let places: Vec<SocketAddr> = allowed.map(|address| SocketAddr::new(address, port)).collect();
+    match net::first(&places, STAGGER, limit) {
+        Ok(stream) => ready(stream, host),
+        Err(failed) => {
+            let said: Vec<String> = failed.iter().map(|(place, e)| said(place.ip(), e)).collect();
+            let text = format!("{host} port {port}: {}", said.join("; "));
+            Err(Failure::new(ReasonCode::Unreachable, text))
         }
     }
-    said.extend(silent.iter().map(|address| format!("{address}: no answer")));
-    Err(Failure::new(ReasonCode::Unreachable, format!("{host} port {port}: {}", said.join("; "))))
+}
+
+fn said(address: IpAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::TimedOut => format!("{address}: no answer"),
+        _ => format!("{address}: {error}"),
+    }
 }
 
 fn ready(stream: TcpStream, host: &str) -> Result<TcpStream> {

@@ -10,7 +10,6 @@ mod diagnose;
 mod dial;
 mod flow;
 mod gateway;
-mod names;
 mod order;
 mod question;
 mod reach;
@@ -22,7 +21,6 @@ mod url;
 
 pub use caller::{Found, checked, document, open, reach};
 pub use diagnose::{Step, diagnose};
-pub use names::lookup;
 pub use question::{Head, Setup, Want};
 pub use serve::{run_fetcher, status};
 pub use url::Url;

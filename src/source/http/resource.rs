@@ -39,9 +39,9 @@ fn cut(url: &Url) -> Miss {
     Failure::new(ReasonCode::Unreachable, text).into()
 }
 
-/// A page is no file.
+/// A page is no file. What says which part of a file it is is none, whatever it calls itself: small servers call every part so.
 fn no_page(reply: &Reply) -> Result<()> {
-    match is_page(&reply.headers) {
+    match reply.status != 206 && is_page(&reply.headers) {
         false => Ok(()),
         true => {
             let text = format!("{}: a page came in place of the file", reply.url.shown());

@@ -106,6 +106,11 @@ pub(super) fn meaning(host: &str, error: &rustls::Error, signed: u64) -> Failure
                             does this too";
                 refused(text.to_owned())
             }
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                let text = "its certificate is that of an authority and no server's; make one for the \
+                            server, signed by that authority, and name the authority in `[source] roots`";
+                refused(text.to_owned())
+            }
             CertificateError::Revoked => refused("its certificate is revoked".to_owned()),
             other => refused(format!("its certificate: {other}")),
         },

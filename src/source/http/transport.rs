@@ -1,7 +1,7 @@
 //! The connections of the HTTP library: made by [`super::dial`], with TLS on top, and with a limit
 //! for each wait.
 
-use super::dial::{dial, lost};
+use super::dial::{Dialed, dial, lost};
 use super::question::Setup;
 use super::tls;
 use super::url::{Url, Zone};
@@ -75,24 +75,43 @@ impl Connector<()> for Lines {
         let url = Url::parse(&details.uri.to_string()).map_err(bad)?;
         let known = || self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let nearest = known().nearest.get(&url.authority()).copied().unwrap_or(Zone::Own);
-        let dialed = dial(&self.0.setup, &url, nearest).map_err(wrapped)?;
-        if let Ok(peer) = dialed.stream.peer_addr() {
-            known().peers.insert(url.authority(), peer.ip());
-        }
-        let due = Instant::now() + Duration::from_millis(self.0.setup.header);
-        let wire = Wire { stream: dialed.stream, due };
-        let end = match url.https {
-            false => End::Plain(wire),
-            true => {
-                let tls = self.secured(&url, wire).map_err(wrapped)?;
-                if let Some([first, ..]) = tls.conn.peer_certificates() {
-                    known().certificates.insert(url.authority(), first.to_vec());
-                }
-                End::Tls(Box::new(tls))
+        let (mut vain, mut why) = (Vec::new(), None);
+        loop {
+            let dialed = match dial(&self.0.setup, &url, nearest, &vain) {
+                Ok(dialed) => dialed,
+                // What TLS has said of an address that answered says more.
+                Err(failure) => return Err(wrapped(why.unwrap_or(failure))),
+            };
+            let Dialed { stream, prefix, direct } = dialed;
+            let peer = stream.peer_addr().map(|peer| peer.ip());
+            let due = Instant::now() + Duration::from_millis(self.0.setup.header);
+            let wire = Wire { stream, due };
+            let end = match url.https {
+                false => End::Plain(wire),
+                true => match self.secured(&url, wire) {
+                    Ok(tls) => {
+                        if let Some([first, ..]) = tls.conn.peer_certificates() {
+                            known().certificates.insert(url.authority(), first.to_vec());
+                        }
+                        End::Tls(Box::new(tls))
+                    }
+                    Err(failure) => {
+                        let Some(peer) = peer.ok().filter(|_| direct) else {
+                            return Err(wrapped(failure));
+                        };
+                        // Another address of the name may be that of the server.
+                        why.get_or_insert(failure);
+                        vain.push(peer);
+                        continue;
+                    }
+                },
+            };
+            if let Ok(peer) = peer {
+                known().peers.insert(url.authority(), peer);
             }
-        };
-        let buffers = LazyBuffers::new(INPUT, OUTPUT);
-        Ok(Some(Line { end, buffers, prefix: dialed.prefix, fresh: true }))
+            let buffers = LazyBuffers::new(INPUT, OUTPUT);
+            return Ok(Some(Line { end, buffers, prefix, fresh: true }));
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub fn lookup(host: &str, due: Instant) -> Result<Vec<IpAddr>> {
 }
 
 /// What a failure says where asking again brings nothing.
-pub(super) const NO_NAME: &str = "there is no such name";
+pub(in crate::source) const NO_NAME: &str = "there is no such name";
 
 fn without_asking(host: &str, hosts: &str) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
