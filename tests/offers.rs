@@ -291,7 +291,7 @@ fn a_factory_fresh_device_takes_the_newest_at_once_and_in_one_step() {
 }
 
 #[test]
-fn a_channel_that_is_refused_changes_nothing() {
+fn n22_a_channel_that_is_refused_changes_nothing() {
     let place = Place::new();
     place.publish("2.0.0", &[]);
     let old = place.served();

@@ -11,6 +11,15 @@ pub(crate) mod tls;
 
 use crate::common::{Bench, Said};
 
+/// The list of hostile answers has so many rows.
+#[test]
+fn every_row_of_the_list_has_a_test_that_begins_with_its_number() {
+    let files = [include_str!("rows.rs"), include_str!("fetcher.rs"), include_str!("../offers.rs")];
+    for row in 1..=22 {
+        assert!(files.concat().contains(&format!("\nfn n{row:02}_")), "row {row}");
+    }
+}
+
 /// A device, and a release that a server gives.
 pub(crate) struct Fetching {
     pub(crate) bench: Bench,

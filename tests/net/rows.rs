@@ -272,7 +272,7 @@ fn n11_a_redirect_to_another_host_over_tls_brings_the_file_and_no_credentials_al
     let file = File::new(&it.bytes);
     let far = authority.identity("localhost", 2020, 2200).server();
     let far = Server::tls(far, move |asked, line| file.give(asked, line));
-    let to = format!("https://localhost:{}/u.surefoot", far.port);
+    let to = format!("https://two.localhost:{}/u.surefoot", far.port);
     let words = answer(&format!("307 Moved\r\nLocation: {to}\r\nContent-Length: 0"), b"");
     let near = Server::tls(authority.good().server(), move |_, line| {
         line.write_all(&words).map(|()| false)
@@ -342,6 +342,23 @@ fn n15_certificates_that_prove_nothing() {
 }
 
 #[test]
+fn n15_a_server_that_speaks_old_tls_only() {
+    let it = Fetching::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // As a server of TLS 1.0 or 1.1 answers what offers it only newer ones: the alert `protocol_version`.
+            let _ = std::io::Read::read(&mut stream, &mut [0; 16_384]);
+            let _ = std::io::Write::write_all(&mut stream, &[21, 3, 1, 0, 2, 2, 70]);
+            let _ = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
+        }
+    });
+    let said = it.refused(&format!("https://127.0.0.1:{port}/"), 69, "TLS_REFUSED");
+    assert!(said.err.contains("no TLS of version 1.2 or 1.3"), "{}", said.err);
+}
+
+#[test]
 fn n15_a_server_that_speaks_no_tls() {
     let it = Fetching::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -372,27 +389,22 @@ fn at_both(other: &Server, port: u16) -> Option<()> {
 #[test]
 fn n18_the_certificate_decides_which_address_of_a_name_is_the_server() {
     let authority = Authority::new();
-    let with_root = || {
-        let it = Fetching::with("roots = \"ca.pem\"");
-        std::fs::write(it.bench.path("DEV/ca.pem"), authority.pem()).unwrap();
-        it
-    };
-    let file = File::new(&with_root().bytes);
-    let server = |good: bool| {
-        let file = file.clone();
-        let stranger = Authority::new();
-        let of = if good { &authority } else { &stranger };
-        let identity = of.identity("localhost", 2020, 2200);
-        Server::tls(identity.server(), move |asked, line| file.give(asked, line))
-    };
     // Whichever address is tried first: it is the wrong one once.
     for (here, there) in [(true, false), (false, true), (false, false)] {
+        let it = Fetching::with("roots = \"ca.pem\"");
+        std::fs::write(it.bench.path("DEV/ca.pem"), authority.pem()).unwrap();
+        let file = File::new(&it.bytes);
+        let server = |good: bool| {
+            let (file, stranger) = (file.clone(), Authority::new());
+            let of = if good { &authority } else { &stranger };
+            let identity = of.identity("two.localhost", 2020, 2200);
+            Server::tls(identity.server(), move |asked, line| file.give(asked, line))
+        };
         let (first, second) = (server(here), server(there));
         if at_both(&second, first.port).is_none() {
             return skipped("this host has no IPv6 on its loopback");
         }
-        let it = with_root();
-        let url = format!("https://localhost:{}/u.surefoot", first.port);
+        let url = format!("https://two.localhost:{}/u.surefoot", first.port);
         match here || there {
             true => it.gets(&url),
             false => {
@@ -466,15 +478,18 @@ fn n20_every_status_has_its_meaning() {
 fn n20_a_server_that_is_busy_for_a_moment_is_asked_again() {
     let it = Fetching::new();
     let file = File::new(&it.bytes);
-    let left = AtomicU8::new(2);
+    let left = AtomicU8::new(4);
     let server = Server::new(move |asked: &Asked, line: &mut dyn Line| {
         let busy = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-        match busy {
-            Ok(_) => {
-                line.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").map(|()| true)
-            }
-            Err(_) => file.give(asked, line),
-        }
+        // With and without a time, with and without a body.
+        let head = match busy {
+            Ok(4) => "503 Busy\r\nContent-Length: 0\r\n\r\n",
+            Ok(3) => "503 Busy\r\nRetry-After: 1\r\nContent-Length: 4\r\n\r\nbusy",
+            Ok(2) => "429 Slow\r\nContent-Length: 0\r\n\r\n",
+            Ok(_) => "429 Slow\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nslow",
+            Err(_) => return file.give(asked, line),
+        };
+        line.write_all(format!("HTTP/1.1 {head}").as_bytes()).map(|()| true)
     });
     let said = it.bench.surefoot_with(
         &["install", &server.url("/"), "--wait"],
