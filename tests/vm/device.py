@@ -219,7 +219,8 @@ esac
         script = """\
 #!/bin/sh
 [ "$(cat /etc/version)" = 2.8.5 ] || exit 0
-until pid=$(pgrep -n -f 'surefoot fetch'); do sleep 0.3; done
+for _ in $(seq 150); do ! pid=$(pgrep -n -f 'surefoot fetch') || break; sleep 1; done
+[ -n "$pid" ] || { journalctl -b -q -o short-monotonic -u 'surefoot*' -u lan.service; surefoot status; surefoot check-update; }
 echo "fetcher $(busybox awk '/^(Uid|CapEff|NoNewPrivs)/ { printf "%s%s ", $1, $2 }' /proc/$pid/status) $(cat /proc/$pid/cgroup)"
 """
         site = board.channel([new], f"{CHANNEL.rsplit('/', 1)[0]}/cgi-bin/report")

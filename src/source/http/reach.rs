@@ -3,11 +3,11 @@
 
 use super::dial::{dial, proxy_for};
 use super::gateway;
-use super::names;
 use super::question::Setup;
 use super::url::{Url, Zone};
 use crate::model::{ReasonCode, printable};
 use crate::source::Reached;
+use crate::source::names;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -97,7 +97,7 @@ pub(super) fn reach(url: &Url, witnesses: &[String], again: bool, net: &Setup) -
         Ok(Some(proxy)) => {
             let limit = u64::try_from(LIMIT.as_millis()).unwrap_or(u64::MAX);
             let (connect, header) = (net.connect.min(limit), net.header.min(limit));
-            match dial(&Setup { connect, header, ..net.clone() }, url, Zone::Own) {
+            match dial(&Setup { connect, header, ..net.clone() }, url, Zone::Own, &[]) {
                 Ok(_) => found.source = true,
                 Err(failure) => {
                     said.push(failure.detail().to_owned());
