@@ -272,7 +272,7 @@ fn n11_a_redirect_to_another_host_over_tls_brings_the_file_and_no_credentials_al
     let file = File::new(&it.bytes);
     let far = authority.identity("localhost", 2020, 2200).server();
     let far = Server::tls(far, move |asked, line| file.give(asked, line));
-    let to = format!("https://two.localhost:{}/u.surefoot", far.port);
+    let to = format!("https://localhost:{}/u.surefoot", far.port);
     let words = answer(&format!("307 Moved\r\nLocation: {to}\r\nContent-Length: 0"), b"");
     let near = Server::tls(authority.good().server(), move |_, line| {
         line.write_all(&words).map(|()| false)
