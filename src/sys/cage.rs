@@ -117,11 +117,7 @@ impl Drop for Caged {
 /// answer goes. An error means that this kernel cannot do it, and then nothing of strangers may be
 /// read. Both stay open to the end: closing is on no list either.
 pub fn enter(cage: &Cage) -> Result<(&'static File, &'static File)> {
-    // SAFETY: nothing in this process uses a descriptor above 2 any more: it has just been
-    // started, and the words it was started with say so.
-    if unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) } != 0 {
-        close_each()?;
-    }
+    close_others()?;
     let written = if cage.writes { libc::RLIM_INFINITY } else { 0 };
     for (resource, most) in [
         (Resource::RLIMIT_AS, cage.memory),
@@ -139,6 +135,16 @@ pub fn enter(cage: &Cage) -> Result<(&'static File, &'static File)> {
     // names.
     let (input, output) = unsafe { (File::from_raw_fd(0), File::from_raw_fd(1)) };
     Ok((Box::leak(Box::new(input)), Box::leak(Box::new(output))))
+}
+
+/// Closes every descriptor but 0, 1 and 2. Only for a process that has just been started for this.
+pub(super) fn close_others() -> Result<()> {
+    // SAFETY: nothing in this process uses a descriptor above 2: it has just been started, and the
+    // words it was started with say so.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) } {
+        0 => Ok(()),
+        _ => close_each(),
+    }
 }
 
 /// For kernels before 5.9.

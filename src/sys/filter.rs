@@ -109,6 +109,8 @@ pub(super) enum Rule {
     IfBits { number: c_long, argument: u32, bits: u32 },
     /// Where none of them is.
     UnlessBits { number: c_long, argument: u32, bits: u32 },
+    /// Where it is neither of these.
+    UnlessEither { number: c_long, argument: u32, values: [u32; 2] },
 }
 
 /// SECCOMP_RET_ERRNO.
@@ -130,19 +132,27 @@ fn refusals(rules: &[Rule]) -> Result<Vec<sock_filter>> {
     for rule in rules {
         let (Rule::Always { number, .. }
         | Rule::IfBits { number, .. }
-        | Rule::UnlessBits { number, .. }) = rule;
+        | Rule::UnlessBits { number, .. }
+        | Rule::UnlessEither { number, .. }) = rule;
         let number = u32::try_from(*number).map_err(Error::other)?;
+        let (refused, back) = (error(libc::EPERM), line(LOAD, NUMBER, 0, 0));
+        let look = |index| line(LOAD, argument(index), 0, 0);
+        // What one rule does not refuse, another one for the same call may.
         match *rule {
             Rule::Always { errno, .. } => {
                 lines.extend([line(IF_EQUAL, number, 0, 1), error(errno)]);
             }
-            Rule::IfBits { argument: index, bits, .. } => {
-                lines.extend([line(IF_EQUAL, number, 0, 4), line(LOAD, argument(index), 0, 0)]);
-                lines.extend([line(IF_BITS, bits, 0, 1), error(libc::EPERM), ALLOW]);
+            Rule::IfBits { argument, bits, .. } => {
+                lines.extend([line(IF_EQUAL, number, 0, 4), look(argument)]);
+                lines.extend([line(IF_BITS, bits, 0, 1), refused, back]);
             }
-            Rule::UnlessBits { argument: index, bits, .. } => {
-                lines.extend([line(IF_EQUAL, number, 0, 4), line(LOAD, argument(index), 0, 0)]);
-                lines.extend([line(IF_BITS, bits, 1, 0), error(libc::EPERM), ALLOW]);
+            Rule::UnlessBits { argument, bits, .. } => {
+                lines.extend([line(IF_EQUAL, number, 0, 4), look(argument)]);
+                lines.extend([line(IF_BITS, bits, 1, 0), refused, back]);
+            }
+            Rule::UnlessEither { argument, values: [one, two], .. } => {
+                lines.extend([line(IF_EQUAL, number, 0, 5), look(argument)]);
+                lines.extend([line(IF_EQUAL, one, 2, 0), line(IF_EQUAL, two, 1, 0), refused, back]);
             }
         }
     }

@@ -52,7 +52,7 @@ fn run(stream: UnixStream) {
 }
 
 /// The usual setup, without patience.
-fn setup() -> Setup {
+pub(super) fn setup() -> Setup {
     let net = Setup::of(&Settings::default().at("/nowhere".as_ref()), 0, Tries::Minute).unwrap();
     Setup { patience: Some(0), ..net }
 }
@@ -228,4 +228,98 @@ fn a_fetcher_ends_with_the_one_who_asked() {
     std::io::Write::write_all(&mut &here, format!("{question}\n").as_bytes()).unwrap();
     drop(here);
     assert!(child.wait().unwrap().success());
+}
+
+/// Chunks may have more words behind their length, and the last one more lines behind it. Neither has an end of its own.
+#[test]
+fn n06_what_frames_a_body_has_an_end() {
+    let (unit, net) = (Unit::new(), Setup { header: 300, stall: 300, ..setup() });
+    let server = Server::new(|asked, line| {
+        line.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let flood = asked.target.contains("flood");
+        let (begin, more): (&[u8], &[u8]) = match asked.target.contains("trailer") {
+            true => (b"2\r\nhi\r\n0\r\n", b"A: b\r\n"),
+            false => (b"2;", b"x"),
+        };
+        line.write_all(begin)?;
+        let more = if flood { more.repeat(1_000) } else { more.to_vec() };
+        // An hour at most, so that no thread turns for ever.
+        for _ in 0..36_000 {
+            line.write_all(&more)?;
+            line.flush()?;
+            if !flood {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(false)
+    });
+    for (path, code) in [
+        ("/trailer", ReasonCode::Stalled),
+        ("/chunk", ReasonCode::Stalled),
+        ("/trailer-flood", ReasonCode::HttpAnswer),
+        ("/chunk-flood", ReasonCode::HttpAnswer),
+    ] {
+        let denied = unit.document(&server.url(path), document_of(100), &net).unwrap_err();
+        // On a loaded device the flood may be as slow as a trickle.
+        let slow = denied.failure.code() == ReasonCode::Stalled;
+        assert!(denied.failure.code() == code || slow, "{path}: {}", denied.failure);
+    }
+}
+
+#[test]
+fn n20_a_date_that_is_none_ends_no_fetcher() {
+    let (unit, net) = (Unit::new(), setup());
+    let server = Server::new(|_, line| {
+        let date = "Sun, 18446744073709551615 Nov 1994 08:49:37 GMT";
+        let head = format!("HTTP/1.1 503 N\r\nRetry-After: {date}\r\nContent-Length: 0\r\n\r\n");
+        line.write_all(head.as_bytes()).map(|()| false)
+    });
+    let denied = unit.document(&server.url("/"), document_of(9), &net).unwrap_err();
+    assert_eq!((denied.failure.code(), denied.wait), (ReasonCode::HttpStatus, None));
+}
+
+/// The certificate of this device is for the server that it asks, as credentials are.
+#[test]
+fn n11_another_host_does_not_see_who_this_device_is() {
+    let unit = Unit::new();
+    let (authority, devices) = (Authority::new(), Authority::new());
+    let me = devices.identity("device-7", 2020, 2200);
+    let bytes = common::image(6, 5_000);
+    let file = File::new(&bytes);
+    let other = authority.identity("localhost", 2020, 2200).server_for(&devices);
+    let other = Server::tls(other, move |asked, line| file.give(asked, line));
+    let port = other.port;
+    let file = File::new(&bytes);
+    let home = Server::tls(authority.good().server_for(&devices), move |asked, line| {
+        if asked.target == "/x" {
+            return file.give(asked, line);
+        }
+        let to = format!("https://localhost:{port}/x");
+        let head = format!("HTTP/1.1 302 F\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        line.write_all(head.as_bytes()).map(|()| true)
+    });
+    let client = Some((me.certificate, me.key));
+    let net = Setup { roots: authority.pem(), client, ..setup() };
+    assert!(unit.open(&home.url("/x"), net.clone()).is_ok());
+    let refused = unit.open(&home.url("/far"), net).err().unwrap();
+    assert_eq!(refused.code(), ReasonCode::TlsRefused);
+    assert!(refused.detail().contains("this device's certificate"), "{refused}");
+}
+
+/// What is reached through a proxy is not as near as the proxy.
+#[test]
+fn n11_a_proxy_brings_no_far_server_nearer() {
+    let unit = Unit::new();
+    let near = Server::new(|_, line| line.write_all(b"HTTP/1.1 404 N\r\n\r\n").map(|()| false));
+    let port = near.port;
+    let proxy = Server::new(move |_, line| {
+        let to = format!("https://127.0.0.1:{port}/x");
+        let head = format!("HTTP/1.1 302 F\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        line.write_all(head.as_bytes()).map(|()| true)
+    });
+    let net = Setup { proxy: Some(proxy.url("")), ..setup() };
+    // An address of RFC 5737: nothing but the proxy is asked.
+    let refused = unit.open("http://192.0.2.1/x", net).err().unwrap();
+    assert_eq!(refused.code(), ReasonCode::RedirectRefused);
+    assert!(near.asked().is_empty());
 }

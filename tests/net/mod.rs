@@ -3,6 +3,7 @@
 
 mod adaptive;
 mod fetcher;
+mod liars;
 mod links;
 mod nginx;
 mod rows;

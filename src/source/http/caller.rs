@@ -1,12 +1,14 @@
-//! The other end of a fetcher: what this process knows of a file on a server.
+//! The other end of a fetcher: what this process knows of a file on a server. A server may have taken the
+//! fetcher over, so that nothing that it says is believed.
 
+use super::check::is_strong;
 use super::question::{
-    ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, Question, Setup, Want, pack,
-    put_line, take_line,
+    ANSWER_MAX, ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, Question, Setup, Want,
+    pack, put_line, take_line,
 };
 use super::url::Url;
 use super::{Denied, SOCKET};
-use crate::model::{Failure, ReasonCode, Result, WithReason, from_json};
+use crate::model::{Failure, ReasonCode, Result, WithReason, from_json, printable};
 use crate::source::{ByteStream, Fetch, Reached};
 use crate::sys::cage::{self, Caged};
 use crate::sys::unix::send_with;
@@ -19,6 +21,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// A fetcher reads what it is asked within this time.
+const HEARS: Duration = Duration::from_secs(120);
+
+/// What was found of a source and what stands beside it is no longer, bytes.
+const REACHED_MAX: u64 = 16 << 10;
+
+/// More bytes are no length, and no count.
+const BYTES_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A line to a fetcher, which is killed with it where it is a child of this process.
 #[derive(Debug)]
@@ -93,8 +104,10 @@ impl Line {
             }
         };
         let due = question.net.once.then(|| Instant::now() + SHORT);
+        stream.set_write_timeout(Some(HEARS)).reason(ReasonCode::Io, "the fetcher's socket")?;
         put_line(&stream, question).map_err(|e| lost(&e))?;
-        let answer: Answer = take_line(Watched(&stream, due), 1).map_err(|e| lost(&e))?;
+        let answer = take_line(Watched(&stream, due), 1, ANSWER_MAX);
+        let answer: Answer = answer.map_err(|e| lost(&e))?;
         match answer {
             Answer::Failed(failed) => Err(failed.into()),
             Answer::Head(head) => {
@@ -113,7 +126,7 @@ impl Line {
             let (numbers, received) = head.split_at(8);
             let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| numbers[at + i]));
             let received = received.try_into().map(u64::from_le_bytes).unwrap_or(0);
-            self.received.fetch_max(received, Ordering::Relaxed);
+            self.received.fetch_max(received.min(BYTES_MAX), Ordering::Relaxed);
             let len = usize::try_from(number(4)).unwrap_or(usize::MAX);
             if len > FRAME_MAX {
                 return Err(ErrorKind::InvalidData.into());
@@ -175,6 +188,7 @@ pub fn open(url: &str, net: Setup, run: &Path) -> Result<Found> {
     let question = Question { url: url.to_owned(), want: Want::Artifact, net };
     let (line, head) = Line::ask(run, &question).map_err(|denied| denied.failure)?;
     match (head.ranges, head.len) {
+        (_, Some(len)) if len > BYTES_MAX => Err(lost(&ErrorKind::InvalidData.into())),
         (true, Some(len)) => {
             let (received, name) = (line.received.clone(), parsed.shown());
             Ok(Found::Parts(Arc::new(Remote { line: Mutex::new(Some(line)), received, len, name })))
@@ -204,9 +218,20 @@ pub fn document(
     run: &Path,
 ) -> std::result::Result<(Head, Vec<u8>), Denied> {
     checked(url)?;
-    let (mut line, head) = Line::ask(run, &Question { url: url.to_owned(), want, net })?;
+    let sound = |etag: Option<String>| etag.filter(|etag| is_strong(etag));
+    let (most, want) = match want {
+        Want::Document { limit, etag } => (limit, Want::Document { limit, etag: sound(etag) }),
+        Want::Reach { .. } => (REACHED_MAX, want),
+        other => (0, other),
+    };
+    let (line, mut head) = Line::ask(run, &Question { url: url.to_owned(), want, net })?;
     let mut bytes = Vec::new();
-    line.read_to_end(&mut bytes).map_err(|e| lost(&e))?;
+    line.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| lost(&e))?;
+    if bytes.len() as u64 > most {
+        return Err(lost(&ErrorKind::InvalidData.into()).into());
+    }
+    // It is kept, and sent with the next question.
+    head.etag = sound(head.etag);
     Ok((head, bytes))
 }
 
@@ -221,7 +246,11 @@ pub fn reach(
 ) -> Result<Reached> {
     let want = Want::Reach { witnesses: witnesses.to_vec(), again };
     let (_, bytes) = document(url, want, net, run).map_err(|denied| denied.failure)?;
-    from_json(&bytes).reason(ReasonCode::SourceLost, "what the fetcher has found")
+    let found: Reached =
+        from_json(&bytes).reason(ReasonCode::SourceLost, "what the fetcher has found")?;
+    let shown = |text: &str| printable(text, 1_000);
+    let (network, said) = (found.network.as_deref().map(shown), shown(&found.said));
+    Ok(Reached { network, said, ..found })
 }
 
 impl Remote {

@@ -1,7 +1,6 @@
 //! What the head of an answer says, held against what was asked for.
 
-use super::Miss;
-use super::flow::WAIT_MAX;
+use super::{Miss, WAIT_MAX};
 use crate::model::{Failure, ReasonCode, Result, printable};
 use std::ops::Range;
 use std::time::Duration;
@@ -77,13 +76,24 @@ pub(super) fn part(headers: &HeaderMap, asked: &Range<u64>) -> Result<(Range<u64
     let end: u64 = u64::checked_add(last, 1).ok_or_else(bad)?;
     let total: u64 = total;
     // Fewer bytes than were asked for may come, others may not.
-    if start != asked.start || end <= start || end > asked.end.min(total) {
+    let fits = start == asked.start && end > start && end <= asked.end.min(total);
+    if !fits || total > i64::MAX.unsigned_abs() {
         return Err(bad());
     }
     match len {
         Some(len) if len != end - start => Err(bad()),
         _ => Ok((start..end, total)),
     }
+}
+
+/// A longer mark is not used: it is sent back with every question, and other servers refuse a long one.
+const MARK_MAX: usize = 256;
+
+/// Whether it can be sent back, and says that every byte is the same.
+pub(super) fn is_strong(tag: &str) -> bool {
+    let inner = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let plain = |inner: &str| inner.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+    tag.len() <= MARK_MAX && inner.is_some_and(plain)
 }
 
 /// What tells these bytes from others at the same URL.
@@ -101,9 +111,7 @@ impl Mark {
 
     /// The one that says that every byte is the same.
     pub(super) fn strong(&self) -> Option<&str> {
-        self.etag
-            .as_deref()
-            .filter(|tag| tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'))
+        self.etag.as_deref().filter(|tag| is_strong(tag))
     }
 
     /// Fails with `SOURCE_CHANGED` where the other one is of other bytes.
@@ -165,11 +173,15 @@ fn http_date(text: &str) -> Option<u64> {
     let number = |w: &str| w.parse::<u64>().ok();
     let month = u64::try_from(MONTHS.find(month)? / 3).ok()? + 1;
     let (day, year) = (number(day)?, number(year).filter(|y| (1970..10_000).contains(y))?);
+    let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
+    if day > 31 || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     // Days from a civil date; the year begins in March.
     let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day;
     let since = days.checked_sub(719_469)?;
-    Some(since * 86_400 + number(hour)? * 3_600 + number(minute)? * 60 + number(second)?)
+    Some(since * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
 #[cfg(test)]
@@ -204,6 +216,7 @@ mod tests {
             ("items 10-19/100", "10"),
             ("bytes +10-19/100", "10"),
             ("bytes 10-18446744073709551615/100", "10"),
+            ("bytes 10-19/18446744073709551615", "10"),
         ] {
             assert_eq!(of(range, len), Err(ReasonCode::HttpRange), "{range}");
         }
@@ -240,6 +253,10 @@ mod tests {
         let (x, y) = (mark(None, Some("x")), mark(None, Some("y")));
         assert!(x.same(&y).is_err() && x.same(&x).is_ok());
         assert_eq!((a.strong(), mark(Some("W/\"a\""), None).strong()), (Some("\"a\""), None));
+        let long = format!("\"{}\"", "x".repeat(MARK_MAX));
+        for unfit in [&long, "\"", "a", "\"a\"b\"", "\"a b\"", "\"\u{1b}\"", "\"\n\""] {
+            assert!(!is_strong(unfit), "{unfit:?}");
+        }
     }
 
     #[test]
@@ -247,6 +264,11 @@ mod tests {
         assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(http_date("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
         assert_eq!(http_date("soon"), None);
+        for place in [1, 3, 4, 5, 6] {
+            let mut words = ["Sun,", "06", "Nov", "1994", "08", "49", "37", "GMT"];
+            words[place] = "18446744073709551615";
+            assert_eq!(http_date(&words.join(" ")), None, "{words:?}");
+        }
         assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
         assert_eq!(retry_after("99999999999999999999"), Some(WAIT_MAX));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));

@@ -6,7 +6,7 @@ use super::dial::{basic, lost, proxy_for};
 use super::flow::{Flow, Trickle};
 use super::question::Setup;
 use super::tls;
-use super::transport::{Dialer, Known, Lines, NoResolver};
+use super::transport::{Dialer, Known, Lines, NoResolver, limited};
 use super::url::{Url, Zone};
 use crate::model::{Failure, ReasonCode, Result, printable};
 use std::io::Read;
@@ -57,10 +57,12 @@ pub(super) struct Reply {
 }
 
 impl Client {
-    /// By this setup. `CONFIG_INVALID` as [`tls::config`] has it.
-    pub(super) fn new(setup: Setup) -> Result<Arc<Client>> {
+    /// By this setup, for what is at this URL. `CONFIG_INVALID` as [`tls::config`] has it.
+    pub(super) fn new(setup: Setup, url: &Url) -> Result<Arc<Client>> {
         let flow = Flow::new(&setup);
         let tls = Arc::new(tls::config(&setup)?);
+        let nameless = tls::config(&Setup { client: None, ..setup.clone() })?;
+        let (home, nameless) = (url.host.clone(), Arc::new(nameless));
         let (header, stall) =
             (Duration::from_millis(setup.header), Duration::from_millis(setup.stall));
         let config = Agent::config_builder()
@@ -81,7 +83,8 @@ impl Client {
             // Of a body; the head has its own limit.
             .timeout_per_read(Some(stall))
             .build();
-        let dialer = Arc::new(Dialer { setup, tls, known: Mutex::new(Known::default()) });
+        let known = Mutex::new(Known::default());
+        let dialer = Arc::new(Dialer { setup, home, tls, nameless, known });
         let agent = Agent::with_parts(config, Lines(dialer.clone()), NoResolver);
         Ok(Arc::new(Client { agent, dialer, flow }))
     }
@@ -128,7 +131,8 @@ impl Client {
     /// Where a redirect leads to, if it may.
     fn next(&self, from: &Url, reply: &Reply, ask: &Ask<'_>) -> Result<Url> {
         let refused = |to: &str, why: &str| {
-            let text = format!("{} leads to {}: {why}", from.shown(), printable(to, 200));
+            let to = printable(to.split('?').next().unwrap_or_default(), 200);
+            let text = format!("{} leads to {to}: {why}", from.shown());
             Err(Failure::new(ReasonCode::RedirectRefused, text))
         };
         let location = reply.headers.get("location").and_then(|l| l.to_str().ok());
@@ -155,10 +159,15 @@ impl Client {
         if from.same_host(&to) {
             to.login.clone_from(&from.login);
         }
+        // Of what a proxy reaches, the peer that is known is the proxy.
+        let proxied = proxy_for(self.setup(), from)?.is_some();
         let mut known = self.known();
-        let origin = known.peers.get(&from.authority()).map_or(Zone::Public, |a| Zone::of(*a));
+        let peer = known.peers.get(&from.authority()).filter(|_| !proxied);
+        let origin = peer.map_or(Zone::written(&from.host), |a| Zone::of(*a));
         // A connection that is kept was made before this limit was there.
-        if known.peers.get(&to.authority()).is_some_and(|a| Zone::of(*a) < origin) {
+        let proxied = proxy_for(self.setup(), &to)?.is_some();
+        let reached = known.peers.get(&to.authority()).filter(|_| !proxied);
+        if reached.is_some_and(|a| Zone::of(*a) < origin) {
             drop(known);
             return refused(&to.shown(), "nearer to this device than its origin");
         }
@@ -174,7 +183,7 @@ impl Client {
     fn once(&self, url: &Url, ask: &Ask<'_>) -> Result<Reply> {
         let method = if ask.body.is_some() { "POST" } else { "GET" };
         let bare = Url { login: None, ..url.clone() };
-        let mut request = Request::builder().method(method).uri(bare.shown());
+        let mut request = Request::builder().method(method).uri(bare.asked());
         if let Some(part) = &ask.part {
             let last = part.end.saturating_sub(1);
             request = request.header("range", format!("bytes={}-{last}", part.start));
@@ -207,6 +216,7 @@ impl Client {
             url: url.clone(),
             signed: self.setup().floor,
             trickle: Trickle::new(self.setup()),
+            patience: Duration::from_millis(self.setup().header.max(self.setup().stall)),
         };
         Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, url: url.clone(), body })
     }
@@ -242,6 +252,8 @@ pub(super) struct Body {
     url: Url,
     signed: u64,
     trickle: Trickle,
+    /// For one piece of it.
+    patience: Duration,
 }
 
 impl Body {
@@ -249,7 +261,7 @@ impl Body {
     pub(super) fn read(&mut self, buf: &mut [u8], flow: &Flow) -> Result<usize> {
         let most = buf.len().min(flow.piece());
         let start = Instant::now();
-        let read = self.reader.read(&mut buf[..most]);
+        let read = limited(self.patience, || self.reader.read(&mut buf[..most]));
         let n = read.map_err(|e| told(&self.url, e.into(), self.signed))?;
         let shown =
             |f: Failure| Failure::new(f.code(), format!("{}: {}", self.url.shown(), f.detail()));

@@ -104,7 +104,7 @@ pub fn diagnose(url: &Url, net: &Setup) -> Vec<Step> {
 
 fn ask(url: &Url, net: &Setup) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    let client = Client::new(net.clone())?;
+    let client = Client::new(net.clone(), url)?;
     let asked = 0..1;
     let ask = Ask { part: Some(asked.clone()), far: true, ..Ask::default() };
     let reply = client.ask(url, &ask).map_err(|miss| miss.failure)?;

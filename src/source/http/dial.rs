@@ -29,13 +29,12 @@ pub(super) struct Dialed {
 /// The proxy that `url` is reached by; none for a host that is exempt or this device itself.
 pub(super) fn proxy_for(setup: &Setup, url: &Url) -> Result<Option<Url>> {
     let Some(text) = &setup.proxy else { return Ok(None) };
-    let own = url.host.parse().is_ok_and(|a: IpAddr| Zone::of(a) == Zone::Own);
     let exempt = |name: &String| {
         let name = name.to_ascii_lowercase();
         url.host == name.trim_start_matches('.')
             || name.starts_with('.') && url.host.ends_with(&name)
     };
-    if own || url.host == "localhost" || setup.no_proxy.iter().any(exempt) {
+    if Zone::written(&url.host) == Zone::Own || setup.no_proxy.iter().any(exempt) {
         return Ok(None);
     }
     let bad = |e| Failure::new(ReasonCode::ConfigInvalid, format!("`source.proxy`: {e}"));
@@ -50,8 +49,7 @@ pub(super) fn dial(setup: &Setup, url: &Url, nearest: Zone, but: &[IpAddr]) -> R
         return Ok(Dialed { stream, prefix: None, direct: true });
     };
     // The proxy asks for the name, so that only what is written can be judged here.
-    let written = url.host.parse::<IpAddr>().map_or(Zone::Public, Zone::of);
-    if written < nearest || nearest > Zone::Own && url.host == "localhost" {
+    if Zone::written(&url.host) < nearest {
         return Err(too_near(&url.host));
     }
     let stream = connect(&proxy.host, proxy.port, Zone::Own, &[], limit)?;

@@ -1,8 +1,8 @@
 //! What all transfers of one fetcher share: what was received, what may still be, how fast, and when
 //! a fruitless try is made again.
 
-use super::Miss;
 use super::question::Setup;
+use super::{Miss, WAIT_MAX};
 use crate::model::{Failure, ReasonCode};
 use crate::sys::net;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,9 +11,6 @@ use std::time::{Duration, Instant};
 
 /// The longest pause after a fruitless try.
 const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
-
-/// No server has this device wait for longer.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// A pause ends so soon where it is of no use any more.
 const SLICE: Duration = Duration::from_millis(100);

@@ -25,11 +25,14 @@ pub use question::{Head, Setup, Want};
 pub use serve::{run_fetcher, status};
 pub use url::Url;
 
-use crate::model::Failure;
+use crate::model::{Failure, ReasonCode};
 use std::time::Duration;
 
 /// The fetcher's socket, where it is a unit of this device.
 const SOCKET: &str = "fetch.sock";
+
+/// No server has this device wait for longer.
+const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// Why a document did not come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +51,34 @@ impl From<Failure> for Denied {
 
 impl From<question::Failed> for Denied {
     fn from(failed: question::Failed) -> Denied {
-        let wait = failed.wait.map(Duration::from_secs);
-        Denied { failure: Failure::new(failed.reason, failed.detail), wait }
+        let wait = failed.wait.map(|wait| Duration::from_secs(wait).min(WAIT_MAX));
+        let reason = if is_its_own(failed.reason) { failed.reason } else { ReasonCode::SourceLost };
+        Denied { failure: Failure::new(reason, failed.detail), wait }
     }
+}
+
+/// Whether a fetcher fails with it. It knows nothing of signatures, releases and this device, and what it
+/// says of them would count as found here.
+fn is_its_own(code: ReasonCode) -> bool {
+    matches!(
+        code,
+        ReasonCode::NameUnknown
+            | ReasonCode::Unreachable
+            | ReasonCode::ProxyRefused
+            | ReasonCode::TlsRefused
+            | ReasonCode::ClockWrong
+            | ReasonCode::CaptivePortal
+            | ReasonCode::RedirectRefused
+            | ReasonCode::HttpStatus
+            | ReasonCode::HttpAnswer
+            | ReasonCode::HttpRange
+            | ReasonCode::HttpEncoding
+            | ReasonCode::SourceChanged
+            | ReasonCode::Stalled
+            | ReasonCode::BudgetSpent
+            | ReasonCode::ConfigInvalid
+            | ReasonCode::NoMemory
+    )
 }
 
 /// A try that failed.

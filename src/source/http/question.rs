@@ -20,7 +20,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// A longer line is no question.
-pub(super) const LINE_MAX: u64 = 1 << 20;
+pub(super) const QUESTION_MAX: u64 = 1 << 20;
+
+/// A longer line is no answer.
+pub(super) const ANSWER_MAX: u64 = 64 << 10;
 
 /// What a request for ranges begins with.
 pub(super) const ASKED: [u8; 4] = *b"SFRH";
@@ -121,13 +124,15 @@ pub(super) fn put_line(mut to: impl Write, line: &impl Serialize) -> std::io::Re
     to.write_all(text.as_bytes())
 }
 
-/// Reads a line, at most `ahead` bytes of what follows it with it: 1 where that belongs to others.
+/// Reads a line of at most so many bytes, and at most `ahead` bytes of what follows it with it: 1 where
+/// that belongs to others.
 pub(super) fn take_line<T: serde::de::DeserializeOwned>(
     from: impl Read,
     ahead: usize,
+    most: u64,
 ) -> std::io::Result<T> {
     let mut line = Vec::new();
-    std::io::BufReader::with_capacity(ahead, from).take(LINE_MAX).read_until(b'\n', &mut line)?;
+    std::io::BufReader::with_capacity(ahead, from).take(most).read_until(b'\n', &mut line)?;
     from_json(&line).map_err(|e| std::io::Error::other(e.to_string()))
 }
 

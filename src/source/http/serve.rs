@@ -4,8 +4,8 @@ use super::check::{Mark, broken, is_page, length};
 use super::client::{Ask, Client};
 use super::order;
 use super::question::{
-    ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, Question, Want, frame, put_line,
-    take_line, unpack,
+    ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, QUESTION_MAX, Question, Want, frame,
+    put_line, take_line, unpack,
 };
 use super::reach::reach;
 use super::resource::{Opened, Resource, Whole, open};
@@ -32,7 +32,7 @@ pub fn run_fetcher(words: &[String]) -> Option<bool> {
 
 /// Answers one question. An error means that the one who asked is gone.
 fn serve(line: UnixStream) -> std::io::Result<()> {
-    let question: Question = take_line(&line, FRAME_MAX)?;
+    let question: Question = take_line(&line, FRAME_MAX, QUESTION_MAX)?;
     let watched = line.try_clone()?;
     let (bell, _never) = UnixStream::pair()?;
     // In the middle of a pause it ends too, when nobody waits for it.
@@ -49,7 +49,7 @@ fn serve(line: UnixStream) -> std::io::Result<()> {
         put(&line, DATA, &text, 0)?;
         return put(&line, END, &[], 0);
     }
-    let begun = parsed.and_then(|url| Ok((Client::new(question.net.clone())?, url)));
+    let begun = parsed.and_then(|url| Ok((Client::new(question.net.clone(), &url)?, url)));
     let done = begun.map(|(client, url)| match &question.want {
         Want::Reach { .. } => Ok(()),
         Want::Artifact => artifact(&line, &client, &url),
@@ -232,7 +232,7 @@ pub fn status(url: &str, net: &super::Setup, limit: std::time::Duration) -> Resu
     };
     let (sender, answer) = std::sync::mpsc::channel();
     let asked = url.shown();
-    let client = Client::new(net)?;
+    let client = Client::new(net, &url)?;
     spare::thread("status", move || sender.send(client.status(&url)))?;
     let late = |_| Failure::new(ReasonCode::Timeout, format!("{asked}: no answer in time"));
     answer.recv_timeout(limit).map_err(late)?

@@ -8,6 +8,7 @@ use super::url::{Url, Zone};
 use crate::model::{Failure, ReasonCode};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Error as IoError, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -28,7 +29,11 @@ const OUTPUT: usize = 8 << 10;
 #[derive(Debug)]
 pub(super) struct Dialer {
     pub(super) setup: Setup,
+    /// The host that was asked for: only there this device shows its certificate.
+    pub(super) home: String,
     pub(super) tls: Arc<ClientConfig>,
+    /// For all other hosts.
+    pub(super) nameless: Arc<ClientConfig>,
     pub(super) known: Mutex<Known>,
 }
 
@@ -41,6 +46,23 @@ pub(super) struct Known {
     pub(super) certificates: BTreeMap<String, Vec<u8>>,
     /// How near it may be, for where a redirect has led to.
     pub(super) nearest: BTreeMap<String, Zone>,
+}
+
+/// Bytes from the wire for one piece of a body: what frames it (chunks, and what follows the last
+/// one) has no length of its own.
+const FRAMES_MAX: usize = 4 * INPUT;
+
+thread_local! {
+    /// Until when this thread reads one piece of a body, and how many bytes may still come for it.
+    static PIECE: Cell<Option<(Instant, usize)>> = const { Cell::new(None) };
+}
+
+/// Carries out one read of a body. It ends in so long, whatever comes that is no part of the body.
+pub(super) fn limited<T>(most: Duration, read: impl FnOnce() -> T) -> T {
+    PIECE.set(Some((Instant::now() + most, FRAMES_MAX)));
+    let done = read();
+    PIECE.set(None);
+    done
 }
 
 /// A failure of ours on its way through the library.
@@ -120,7 +142,8 @@ impl Lines {
         let told = |e: &rustls::Error| tls::meaning(&url.host, e, self.0.setup.floor);
         let name = ServerName::try_from(url.host.clone())
             .map_err(|e| Failure::new(ReasonCode::TlsRefused, format!("{}: {e}", url.host)))?;
-        let client = ClientConnection::new(self.0.tls.clone(), name).map_err(|e| told(&e))?;
+        let config = if url.host == self.0.home { &self.0.tls } else { &self.0.nameless };
+        let client = ClientConnection::new(config.clone(), name).map_err(|e| told(&e))?;
         let mut stream = StreamOwned::new(client, wire);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(|e| match tls_error(&e) {
@@ -246,6 +269,11 @@ impl Transport for Line {
             time::Duration::NotHappening => timeout.for_read(),
         };
         self.wait_for(timeout);
+        let piece = PIECE.get();
+        if let Some((due, _)) = piece {
+            let wire = self.wire();
+            wire.due = wire.due.min(due);
+        }
         self.fresh = true;
         let input = self.buffers.input_append_buf();
         let read = match &mut self.end {
@@ -258,6 +286,11 @@ impl Transport for Line {
         };
         let n = read.map_err(|e| timed(e, timeout))?;
         self.buffers.input_appended(n);
+        if let Some((due, left)) = piece {
+            let text = "the body is wrapped in more than itself";
+            let unfit = || wrapped(Failure::new(ReasonCode::HttpAnswer, text));
+            PIECE.set(Some((due, left.checked_sub(n).ok_or_else(unfit)?)));
+        }
         Ok(n > 0)
     }
 

@@ -1,7 +1,7 @@
 //! Addresses on web servers: what is accepted, and where a redirect may lead.
 
 use crate::model::printable;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A longer one is none.
 const URL_MAX: usize = 2048;
@@ -52,7 +52,8 @@ impl Url {
         // What is behind it is for browsers.
         let location = location.split('#').next().unwrap_or_default();
         let own = |target: String| Url::parse(&format!("{}{target}", self.origin()));
-        if location.contains("://") {
+        let scheme = location.split_once("://").map(|(scheme, _)| scheme);
+        if scheme.is_some_and(|scheme| !scheme.contains(['/', '?'])) {
             return Url::parse(location);
         }
         if let Some(rest) = location.strip_prefix("//") {
@@ -66,6 +67,9 @@ impl Url {
             return Err("it leads to no http:// or https://".to_owned());
         }
         let path = self.target.split('?').next().unwrap_or("/");
+        if location.starts_with('?') {
+            return own(format!("{path}{location}"));
+        }
         let folder = &path[..path.rfind('/').map_or(0, |at| at + 1)];
         own(format!("{folder}{location}"))
     }
@@ -84,8 +88,15 @@ impl Url {
         format!("{}://{}", if self.https { "https" } else { "http" }, self.authority())
     }
 
-    /// Without credentials: what is asked for, printed and remembered.
+    /// For people and logs: without credentials, and without what stands behind `?`, which may let anybody
+    /// in who has read it.
     pub fn shown(&self) -> String {
+        let asked = self.asked();
+        asked.split_once('?').map_or(asked.clone(), |(bare, _)| format!("{bare}?…"))
+    }
+
+    /// What is asked for: without credentials.
+    pub(super) fn asked(&self) -> String {
         let usual = self.port == if self.https { 443 } else { 80 };
         let port = if usual { String::new() } else { format!(":{}", self.port) };
         let scheme = if self.https { "https" } else { "http" };
@@ -94,8 +105,7 @@ impl Url {
 
     /// Whether credentials may be sent there: over TLS, or without leaving this device.
     pub fn may_carry_login(&self) -> bool {
-        let address = self.host.parse::<IpAddr>();
-        self.https || self.host == "localhost" || address.is_ok_and(|a| Zone::of(a) == Zone::Own)
+        self.https || Zone::written(&self.host) == Zone::Own
     }
 
     /// Whether both are on the same host, reached in the same way.
@@ -141,7 +151,8 @@ fn is_name(host: &str) -> bool {
     let bare = host.strip_suffix('.').unwrap_or(host);
     let last = bare.rsplit('.').next().unwrap_or_default();
     let number = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
-    let address = bare.parse::<std::net::Ipv4Addr>().is_ok();
+    // An address with a dot behind it is read as an address by some and as a name by others.
+    let address = host.parse::<Ipv4Addr>().is_ok();
     bare.len() <= 253 && bare.split('.').all(label) && (address || !number)
 }
 
@@ -159,15 +170,25 @@ pub(super) enum Zone {
 }
 
 impl Zone {
+    /// Of a host as it is written, before its name is asked for.
+    pub(super) fn written(host: &str) -> Zone {
+        let bare = host.trim_end_matches('.');
+        match host.parse() {
+            Ok(address) => Zone::of(address),
+            Err(_) if bare == "localhost" || bare.ends_with(".localhost") => Zone::Own,
+            Err(_) => Zone::Public,
+        }
+    }
+
     /// Of an address.
     pub(super) fn of(address: IpAddr) -> Zone {
         let v4 = match address {
             IpAddr::V4(v4) => v4,
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            IpAddr::V6(v6) => match within(v6) {
+                _ if v6.is_loopback() || v6.is_unspecified() => return Zone::Own,
                 Some(v4) => v4,
-                None if v6.is_loopback() || v6.is_unspecified() => return Zone::Own,
                 None if v6.is_unicast_link_local() => return Zone::Link,
-                None if v6.is_unique_local() => return Zone::Private,
+                None if v6.is_unique_local() || is_local_site(v6) => return Zone::Private,
                 None => return Zone::Public,
             },
         };
@@ -180,6 +201,25 @@ impl Zone {
             () => Zone::Public,
         }
     }
+}
+
+/// The address of the other family that is reached by this one: mapped, compatible and translated ones
+/// (RFC 4291, 2765), NAT64 (RFC 6052), 6to4 (RFC 3056) and Teredo (RFC 4380).
+fn within(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let four = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => four(high, low),
+        [0x2001, 0, .., high, low] => four(!high, !low),
+        _ => None,
+    }
+}
+
+/// NAT64 within one network (RFC 8215), and what was for one site (RFC 3879).
+fn is_local_site(v6: Ipv6Addr) -> bool {
+    matches!(v6.segments(), [0x64, 0xff9b, 1, ..] | [0xfec0..=0xfeff, ..])
 }
 
 #[cfg(test)]
@@ -229,6 +269,7 @@ mod tests {
             "http://2130706433/",
             "http://0x7f.1/",
             "http://1.2.3/",
+            "http://127.0.0.1./",
             "http://a..b/",
             "http://a/\u{e4}",
             "http://user@a/",
@@ -243,10 +284,13 @@ mod tests {
     #[test]
     fn a_location_is_read_from_where_it_was_said() {
         let from = Url::parse("https://a:444/x/y?z").unwrap();
-        let to = |l: &str| from.join(l).map(|u| u.shown());
+        let to = |l: &str| from.join(l).map(|u| u.asked());
+        assert_eq!(from.shown(), "https://a:444/x/y?…");
         assert_eq!(to("w"), Ok("https://a:444/x/w".to_owned()));
         assert_eq!(to("/w#f"), Ok("https://a:444/w".to_owned()));
         assert_eq!(to("//b/w"), Ok("https://b/w".to_owned()));
+        assert_eq!(to("/w?of=http://b/"), Ok("https://a:444/w?of=http://b/".to_owned()));
+        assert_eq!(to("?w"), Ok("https://a:444/x/y?w".to_owned()));
         assert_eq!(to("http://b/"), Ok("http://b/".to_owned()));
         for bad in ["file:///x", "javascript:x", "", "gopher://x/", "http://"] {
             assert!(from.join(bad).is_err(), "{bad}");
@@ -264,5 +308,23 @@ mod tests {
             assert_eq!(zone(private), Zone::Private, "{private}");
         }
         assert_eq!([zone("1.1.1.1"), zone("172.32.0.1"), zone("2001:db8::1")], [Zone::Public; 3]);
+        // An address that hides in another one is as near as itself.
+        for (own, private, public) in [
+            ("64:ff9b::127.0.0.1", "64:ff9b::10.1.2.3", "64:ff9b::1.1.1.1"),
+            ("::127.0.0.1", "::10.1.2.3", "::1.1.1.1"),
+            ("::ffff:0:127.0.0.1", "::ffff:0:10.1.2.3", "::ffff:0:1.1.1.1"),
+            ("2002:7f00:1::", "2002:a01:203::1", "2002:101:101::1"),
+            ("2001::80ff:fffe", "2001::f5fe:fdfc", "2001::fefe:fefe"),
+        ] {
+            assert_eq!(
+                [zone(own), zone(private), zone(public)],
+                [Zone::Own, Zone::Private, Zone::Public],
+                "{own}"
+            );
+        }
+        assert_eq!([zone("64:ff9b:1::1.1.1.1"), zone("fec0::1")], [Zone::Private; 2]);
+        let written = |host| Zone::written(host);
+        assert_eq!(["localhost", "localhost.", "a.localhost"].map(written), [Zone::Own; 3]);
+        assert_eq!(["10.1.2.3", "localhost.org"].map(written), [Zone::Private, Zone::Public]);
     }
 }
