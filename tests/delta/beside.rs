@@ -124,6 +124,20 @@ fn where_none_is_or_anything_odd_it_is_asked_for_once_and_nothing_is_waited_for(
 }
 
 #[test]
+fn an_answer_that_does_not_come_is_not_waited_for() {
+    let place = Place::new();
+    // It would be silent for longer than any limit of a fetch.
+    let silent: Answer = Box::new(|_, _| {
+        std::thread::sleep(std::time::Duration::from_secs(600));
+        Ok(false)
+    });
+    let web = Web::new(&place.full, |_| silent);
+    let said = web.install(&place.bench, &["--dry-run"]).ok();
+    assert_eq!((&last(&said)["via"], web.deltas()), (&"adaptive".into(), 1), "{}", said.out);
+    assert!(Web::told(&said).contains("no answer within 10 s"), "{}", said.err);
+}
+
+#[test]
 fn a_device_without_a_record_of_what_runs_asks_for_none() {
     let place = Place::factory();
     let web = Web::new(&place.full, Web::file(&place.delta));

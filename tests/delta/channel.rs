@@ -6,6 +6,7 @@ use crate::common::{Said, forge, image};
 use crate::followed::Followed;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use surefoot::sys::power::CUT_VARIABLE;
 
 /// Releases 1.0.1 to 1.0.5, each a little different from the one before.
 fn releases(place: &Followed) -> Vec<String> {
@@ -116,6 +117,24 @@ fn where_the_delta_of_an_offer_does_not_help_the_artifact_is_fetched() {
     let told = format!("{}{}", said.out, said.err);
     assert!(told.contains("DELTA_BASE") && told.contains("takes its place"), "{told}");
     assert_eq!(last(&said)["via"], "adaptive", "{told}");
+    let slot = place.bench.reboot(&[]);
+    assert_eq!(place.bench.status()["slots"][slot]["version"], "1.0.5");
+    place.bench.surefoot(&["commit"]).ok();
+    place.bench.surefoot(&["verify"]).ok();
+}
+
+#[test]
+fn the_power_may_go_during_an_update_by_delta() {
+    let (place, all) = published();
+    runs(&place, &all[3]);
+    for cut in [4, 9, 14] {
+        let plug = format!("{cut}:700");
+        let said = place.bench.surefoot_with(&["update"], &[(CUT_VARIABLE, &plug)], b"");
+        assert_eq!(said.code, 99, "cut {cut}: {}", said.err);
+        let slot = place.bench.reboot(&[]);
+        assert_eq!(place.bench.status()["slots"][&slot]["version"], "1.0.4", "cut {cut}");
+    }
+    place.ask(&["update", "--json"]).ok();
     let slot = place.bench.reboot(&[]);
     assert_eq!(place.bench.status()["slots"][slot]["version"], "1.0.5");
     place.bench.surefoot(&["commit"]).ok();
