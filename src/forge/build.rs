@@ -2,7 +2,7 @@
 
 use super::assemble::{Payload, assemble};
 use super::average::{Measured, average};
-use super::ext4;
+use super::cuts;
 use super::file;
 use super::image::{self, For};
 use super::order::order;
@@ -195,7 +195,7 @@ fn pack_images(
                 Some(_) => For::Anything,
             };
             let mut image = image::open(path, wanted, near)?;
-            let cuts = ext4::cuts(&mut image.file, image.len);
+            let cuts = cuts::cuts(&mut image.file, image.len);
             image.file.rewind().map_err(|e| file::failure(path, &e))?;
             total += image.len;
             measured.push(Measured {

@@ -1,61 +1,58 @@
-//! Where the larger files of an ext4 image begin and end: places to cut it, so that a file which is the
-//! same in two releases is the same chunks in both; and places in its tables of inodes, which are so alike
-//! inside that their content alone cuts them late. Nothing depends on it but how much they share: an
-//! image that is broken or strange is cut by its content alone.
+//! What an ext4 image says of itself: its groups, its inodes and their extents, without a mount. An image that is
+//! broken or strange is none.
 //!
 //! Layout: kernel.org, "ext4 Data Structures and Algorithms".
 
-use std::io::{Read, Seek, SeekFrom};
-
-/// Files below this stay in a chunk with their neighbours.
-const LEAST: u64 = 16 << 10;
-/// A table of inodes is cut each so many bytes: one changed inode is in a chunk of that length, not of four
-/// times the average.
-const INODE_PIECE: u64 = 64 << 10;
-/// Inodes that are looked at, at the most: what an image of 32 GiB has with one for each 16 KiB.
-const INODES: u64 = 2 << 20;
-/// Extents of all files, at the most.
-const EXTENTS: usize = 2 << 20;
+/// Extents of one file, at the most.
+const EXTENTS: usize = 4 << 20;
 /// The deepest extent tree that the kernel accepts.
-const DEPTH: u16 = 5;
+const DEPTH: u64 = 5;
 
-/// The offsets at which extents of files of at least 16 KiB begin and end, and each 64 KiB in the tables of
-/// inodes, but not where a table begins; ascending. None, where this is no ext4 image that can be read to
-/// its end.
-pub(super) fn cuts(image: &mut (impl Read + Seek), len: u64) -> Vec<u64> {
-    let found = Ext4::open(image, len).and_then(|mut ext4| ext4.cuts());
-    let mut cuts = found.unwrap_or_default();
-    cuts.sort_unstable();
-    cuts.dedup();
-    cuts
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u16::from_le_bytes(*bytes.get(at..at + 2)?.first_chunk()?).into())
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let found = bytes.get(at..at + 2)?.first_chunk()?;
-    Some(u16::from_le_bytes(*found).into())
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u32::from_le_bytes(*bytes.get(at..at + 4)?.first_chunk()?).into())
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let found = bytes.get(at..at + 4)?.first_chunk()?;
-    Some(u32::from_le_bytes(*found).into())
-}
-
-struct Ext4<'a, R> {
-    image: &'a mut R,
+/// An image, and the function that reads it at a place.
+pub(super) struct Ext4<R> {
+    read: R,
     len: u64,
-    block: u64,
-    inodes: u64,
-    inodes_per_group: u64,
-    inode_len: u64,
+    /// Bytes of a block.
+    pub(super) block: u64,
+    pub(super) inodes: u64,
+    pub(super) inodes_per_group: u64,
+    /// Bytes of an inode.
+    pub(super) inode_len: u64,
     descriptor_len: u64,
     descriptors: u64,
-    cuts: Vec<u64>,
 }
 
-impl<'a, R: Read + Seek> Ext4<'a, R> {
-    fn open(image: &'a mut R, len: u64) -> Option<Ext4<'a, R>> {
+/// The inodes of one group.
+pub(super) struct Group {
+    /// Where they begin, bytes.
+    pub(super) inodes: u64,
+    /// None of them is in use.
+    pub(super) unused: bool,
+}
+
+/// A run of whole blocks of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// Where it stands in the file, blocks.
+    pub(super) of_file: u64,
+    /// Where it stands in the image, bytes.
+    pub(super) at: u64,
+    pub(super) len: u64,
+}
+
+impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
+    /// Reads the superblock of an image of `len` bytes; `None` where it is of no ext4 image.
+    pub(super) fn open(len: u64, read: R) -> Option<Ext4<R>> {
         let mut ext4 = Ext4 {
-            image,
+            read,
             len,
             block: 1024,
             inodes: 0,
@@ -63,16 +60,14 @@ impl<'a, R: Read + Seek> Ext4<'a, R> {
             inode_len: 128,
             descriptor_len: 32,
             descriptors: 0,
-            cuts: Vec::new(),
         };
-        let superblock = ext4.read(1024, 1024)?;
+        let superblock = ext4.bytes(1024, 1024)?;
         let s = &superblock[..];
         if u16_at(s, 56)? != 0xef53 {
             return None;
         }
-        let log = u32_at(s, 24).filter(|log| *log <= 6)?;
-        ext4.block = 1024 << log;
-        ext4.inodes = u32_at(s, 0)?.min(INODES);
+        ext4.block = 1024 << u32_at(s, 24).filter(|log| *log <= 6)?;
+        ext4.inodes = u32_at(s, 0)?;
         ext4.inodes_per_group = u32_at(s, 40).filter(|n| *n > 0)?;
         if u32_at(s, 76)? > 0 {
             ext4.inode_len = u16_at(s, 88).filter(|n| (128..=4096).contains(n))?;
@@ -85,166 +80,63 @@ impl<'a, R: Read + Seek> Ext4<'a, R> {
         Some(ext4)
     }
 
-    fn read(&mut self, at: u64, len: u64) -> Option<Vec<u8>> {
+    /// `None` for what lies outside of the image.
+    pub(super) fn bytes(&mut self, at: u64, len: u64) -> Option<Vec<u8>> {
         if at.checked_add(len)? > self.len {
             return None;
         }
         let mut bytes = vec![0; usize::try_from(len).ok()?];
-        self.image.seek(SeekFrom::Start(at)).ok()?;
-        self.image.read_exact(&mut bytes).ok()?;
+        (self.read)(at, &mut bytes)?;
         Some(bytes)
     }
 
-    fn cuts(&mut self) -> Option<Vec<u64>> {
-        for group in 0..self.inodes.div_ceil(self.inodes_per_group) {
-            let at = self.descriptors + group * self.descriptor_len;
-            let descriptor = self.read(at, self.descriptor_len)?;
-            // INODE_UNINIT: there is none in this group.
-            if u16_at(&descriptor, 18)? & 1 != 0 {
-                continue;
-            }
-            let high = if self.descriptor_len >= 64 { u32_at(&descriptor, 40)? } else { 0 };
-            let table = (high << 32 | u32_at(&descriptor, 8)?).checked_mul(self.block)?;
-            let count = self.inodes_per_group.min(self.inodes - group * self.inodes_per_group);
-            // In pieces: a table can be as long as its image.
-            let step = (1 << 20) / self.inode_len;
-            for first in (0..count).step_by(usize::try_from(step).ok()?) {
-                let some = step.min(count - first);
-                let at = table.checked_add(first * self.inode_len)?;
-                let inodes = self.read(at, some * self.inode_len)?;
-                let end = at + some * self.inode_len;
-                let pieces = (at..end).step_by(usize::try_from(INODE_PIECE).ok()?);
-                self.cuts.extend(pieces.skip(usize::from(first == 0)));
-                for inode in inodes.chunks_exact(usize::try_from(self.inode_len).ok()?) {
-                    self.file(inode)?;
-                }
-            }
-        }
-        Some(std::mem::take(&mut self.cuts))
+    pub(super) fn group(&mut self, number: u64) -> Option<Group> {
+        let at = self.descriptors.checked_add(number.checked_mul(self.descriptor_len)?)?;
+        let descriptor = self.bytes(at, self.descriptor_len)?;
+        let high = if self.descriptor_len >= 64 { u32_at(&descriptor, 40)? } else { 0 };
+        let inodes = (high << 32 | u32_at(&descriptor, 8)?).checked_mul(self.block)?;
+        // INODE_UNINIT.
+        Some(Group { inodes, unused: u16_at(&descriptor, 18)? & 1 != 0 })
     }
 
-    /// The extents of one inode, if it is a larger file that is in use and has some.
-    fn file(&mut self, inode: &[u8]) -> Option<()> {
-        let regular = u16_at(inode, 0)? & 0xf000 == 0x8000 && u16_at(inode, 26)? > 0;
-        let size = u32_at(inode, 108)? << 32 | u32_at(inode, 4)?;
-        let extents = u32_at(inode, 32)? & 0x80000 != 0;
-        if regular && extents && size >= LEAST {
-            self.extents(inode.get(40..100)?, DEPTH)?;
+    /// The runs of an inode, in any order; none where its bytes stand in it, or in a block map as ext2 has.
+    pub(super) fn runs(&mut self, inode: &[u8]) -> Option<Vec<Run>> {
+        let mut runs = Vec::new();
+        if u32_at(inode, 32)? & 0x80000 != 0 {
+            self.node(inode.get(40..100)?, DEPTH, &mut runs)?;
         }
-        Some(())
+        Some(runs)
     }
 
     /// One node of an extent tree; each level below must say that it is one.
-    fn extents(&mut self, node: &[u8], most: u16) -> Option<()> {
+    fn node(&mut self, node: &[u8], most: u64, runs: &mut Vec<Run>) -> Option<()> {
         let (count, depth) = (usize::try_from(u16_at(node, 2)?).ok()?, u16_at(node, 6)?);
-        if u16_at(node, 0)? != 0xf30a || depth > most.into() || self.cuts.len() > 2 * EXTENTS {
+        if u16_at(node, 0)? != 0xf30a || depth > most || runs.len() > EXTENTS {
             return None;
         }
         for n in 0..count {
             let entry = node.get(12 + 12 * n..24 + 12 * n)?;
             if depth > 0 {
                 let at = u16_at(entry, 8)? << 32 | u32_at(entry, 4)?;
-                let child = self.read(at.checked_mul(self.block)?, self.block)?;
+                let child = self.bytes(at.checked_mul(self.block)?, self.block)?;
                 if u16_at(&child, 6)? + 1 != depth {
                     return None;
                 }
-                self.extents(&child, most.checked_sub(1)?)?;
+                self.node(&child, most.checked_sub(1)?, runs)?;
                 continue;
             }
-            let len = u16_at(entry, 4)?;
+            let blocks = u16_at(entry, 4)?;
             // Above this it is room that reads as zeros.
-            if len > 0x8000 {
+            if blocks > 0x8000 || blocks == 0 {
                 continue;
             }
-            let start = (u16_at(entry, 6)? << 32 | u32_at(entry, 8)?).checked_mul(self.block)?;
-            let end = start.checked_add(len * self.block)?;
-            if end > self.len {
+            let at = (u16_at(entry, 6)? << 32 | u32_at(entry, 8)?).checked_mul(self.block)?;
+            let run = Run { of_file: u32_at(entry, 0)?, at, len: blocks * self.block };
+            if at.checked_add(run.len)? > self.len {
                 return None;
             }
-            self.cuts.extend([start, end]);
+            runs.push(run);
         }
         Some(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Cursor;
-    use std::process::Command;
-
-    /// An image by mke2fs: a large file, one in many pieces, and small ones.
-    fn image(words: &[&str]) -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
-        std::fs::create_dir(&root).unwrap();
-        let noise: Vec<u8> =
-            (0..100_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
-        std::fs::write(root.join("large"), &noise).unwrap();
-        for n in 0..50 {
-            std::fs::write(root.join(format!("small{n}")), vec![n; 3000]).unwrap();
-        }
-        // Holes make extents: more than the four that an inode has room for.
-        let mut pieces = vec![0; 200 * 8192];
-        pieces.chunks_mut(8192).for_each(|piece| piece[..4096].fill(7));
-        std::fs::write(root.join("pieces"), &pieces).unwrap();
-        let path = folder.path().join("image");
-        let made = Command::new("mke2fs")
-            .args(["-q", "-t", "ext4", "-b", "4096"])
-            .args(words)
-            .arg("-d")
-            .args([root.as_os_str(), path.as_os_str()])
-            .arg("16M")
-            .status();
-        assert!(made.unwrap().success());
-        std::fs::read(path).unwrap()
-    }
-
-    fn cuts_of(image: &[u8]) -> Vec<u64> {
-        cuts(&mut Cursor::new(image), image.len() as u64)
-    }
-
-    #[test]
-    fn larger_files_are_found_where_they_stand_and_smaller_ones_are_not() {
-        for words in [&[][..], &["-O", "^64bit"], &["-O", "^metadata_csum,^has_journal"]] {
-            let image = image(words);
-            let cuts = cuts_of(&image);
-            assert!(cuts.windows(2).all(|pair| pair[0] < pair[1]));
-            let begins = (0..100_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).take(4096);
-            let begins: Vec<u8> = begins.collect();
-            let large = image.chunks(4096).position(|block| block == begins).unwrap() as u64;
-            assert!(cuts.contains(&(large * 4096)), "{cuts:?}");
-            let small = image.chunks(4096).position(|b| b[..3000] == [33; 3000]).unwrap() as u64;
-            assert!(!cuts.contains(&(small * 4096)));
-            // The first group's descriptor is in the second block.
-            let table = u32_at(&image, 4096 + 8).unwrap() * 4096;
-            assert!(cuts.contains(&(table + INODE_PIECE)), "{table} {cuts:?}");
-        }
-    }
-
-    #[test]
-    fn a_broken_image_is_cut_by_its_content() {
-        let good = image(&[]);
-        assert!(cuts_of(&good[..1 << 20]).is_empty(), "cut short");
-        assert!(cuts_of(&[0; 4096]).is_empty());
-        assert!(cuts_of(&[]).is_empty());
-        let (mut state, mut bad) = (9u64, good.clone());
-        // Any byte of the superblock, the descriptors and the inodes may be anything.
-        for _ in 0..300 {
-            let mut changed = Vec::new();
-            for _ in 0..3 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let at = match state >> 62 {
-                    0 => 1024 + (state >> 20) as usize % 1024,
-                    1 => 4096 + (state >> 20) as usize % 64,
-                    _ => (state >> 20) as usize % (2 << 20),
-                };
-                changed.push((at, bad[at]));
-                bad[at] = state.to_be_bytes()[1];
-            }
-            let cuts = cuts_of(&bad);
-            assert!(cuts.iter().all(|cut| *cut <= bad.len() as u64));
-            changed.into_iter().rev().for_each(|(at, byte)| bad[at] = byte);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the writer cuts is frozen: a cut that moves costs every device one full download.
 
-use super::ext4;
+use super::cuts;
 use crate::artifact::{Codec, Cutter, Decoder, History, Piece, read_head};
 use crate::model::Digest;
 use crate::trust::Trust;
@@ -31,7 +31,7 @@ fn the_images_of_the_golden_artifact_are_cut_where_they_were() {
             }
             image.extend(plain);
         }
-        let cuts = ext4::cuts(&mut Cursor::new(&image), image.len() as u64);
+        let cuts = cuts::cuts(&mut Cursor::new(&image), image.len() as u64);
         files += cuts.len();
         let mut cutter = Cutter::new(&image[..], average).at(cuts);
         let pieces = std::iter::from_fn(|| cutter.next_piece().unwrap()).map(|piece| match piece {

@@ -5,6 +5,7 @@ mod assemble;
 mod average;
 mod build;
 mod channel;
+mod cuts;
 mod delta;
 mod ext4;
 mod file;

@@ -5,6 +5,7 @@ mod brought;
 mod channel;
 mod forge;
 mod hostile;
+mod images;
 pub(crate) mod install;
 mod mounted;
 mod stranger;

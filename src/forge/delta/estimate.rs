@@ -2,6 +2,7 @@
 
 use super::super::say::{document, say};
 use super::image::{Unpacked, unpack};
+use super::layout::{PACKED_BLOCKS, PACKED_TABLES};
 use super::make::make;
 use super::ops::Cost;
 use crate::artifact::{RECORD_LEN, Release};
@@ -93,6 +94,12 @@ fn why(cost: &Cost) -> &'static str {
         || begins(&[0xfd, b'7', b'z', b'X', b'Z'])
         || begins(b"BZh");
     match cost {
+        _ if cost.name == PACKED_BLOCKS => {
+            "a small change changes its compressed block to the end; store blocks as they are (`mksquashfs -noD -noF`, erofs without -z): the artifact compresses them"
+        }
+        _ if cost.name == PACKED_TABLES => {
+            "what moves has another place in them, and they are compressed; store them as they are (`mksquashfs -noI`)"
+        }
         _ if packed => {
             "it is compressed, so that a small change changes all that follows; store it as LZ4 or as it is"
         }

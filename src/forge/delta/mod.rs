@@ -3,6 +3,7 @@
 
 mod estimate;
 mod image;
+mod layout;
 mod make;
 mod ops;
 mod pair;

@@ -1,6 +1,7 @@
 //! Which bytes of the old image each part of the new one is compared with.
 
 use super::image::{Extent, Image, size};
+use super::layout::{areas, within};
 use super::tree::{self, Found};
 use crate::artifact::Chunk;
 use crate::model::{Digest, Result};
@@ -26,7 +27,7 @@ pub(super) struct Pair {
 }
 
 /// Pairs of all bytes of the new image that are not zeros, by the files of an ext4 image where both are
-/// one, else by the chunks that both have and then by place.
+/// one, else by the chunks that both have and then by place, each part of a read-only image for itself.
 pub(super) fn pairs(
     (old, old_chunks): (&Image, &[Chunk]),
     (new, new_chunks): (&Image, &[Chunk]),
@@ -115,13 +116,12 @@ fn by_chunks(
         new_known.push(*place);
         known.insert(other.at, *other);
     }
-    let rest = Pair {
-        name: "bytes of the image".to_owned(),
-        new: data_outside(new, new_known)?,
-        old: data_outside(old, known.into_values().collect())?,
-        same: false,
-    };
-    split(rest, &mut pairs);
+    let (ours, theirs) =
+        (data_outside(new, new_known)?, data_outside(old, known.into_values().collect())?);
+    for (old_area, area) in areas(old, new) {
+        let (new, old) = (within(&ours, area), within(&theirs, old_area));
+        split(Pair { name: area.name.to_owned(), new, old, same: false }, &mut pairs);
+    }
     Ok(pairs)
 }
 
