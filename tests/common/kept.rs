@@ -86,8 +86,6 @@ impl Kept {
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         assert!(self.runs(), "it ended by itself: {}", self.log());
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
     }
 
     pub(crate) fn connect(&self, socket: &str) -> UnixStream {
@@ -175,7 +173,11 @@ impl Drop for Kept {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("the daemon said:\n{}", self.log());
+            return;
         }
+        // A program that the daemon was just starting has its sockets until it runs.
+        let listens = |socket: &str| UnixStream::connect(self.folder.join(socket)).is_ok();
+        until("nothing listens", || !listens("status.sock") && !listens("control.sock"));
     }
 }
 
