@@ -1,6 +1,7 @@
 //! A channel on a web server of the loopback, against the built program: by hand, and by a daemon.
 
 use crate::common::{Bench, Said, forge};
+use crate::delta::install::last;
 use crate::kept::{Kept, until};
 use crate::net::server::{Asked, File, Line, Server};
 use std::path::Path;
@@ -207,7 +208,7 @@ fn a_report_that_the_server_refuses_for_good_keeps_no_other_one_back() {
     });
     place.publish("2.0.0", &[]);
     // What a server may take later waits.
-    for status in [503, 408, 425, 429] {
+    for status in [503, 401, 403, 407, 408, 425, 429] {
         STATUS.store(status, Ordering::SeqCst);
         let before = place.told().len();
         let said = match status {
@@ -235,7 +236,8 @@ fn a_report_that_the_server_refuses_for_good_keeps_no_other_one_back() {
 
 #[test]
 fn another_file_midway_is_begun_anew_once_by_itself_too() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    static CHANGES: AtomicBool = AtomicBool::new(false);
     let asked = AtomicUsize::new(0);
     // The mark of the artifact is another one after the second answer, as after a copy to the server.
     let place = Followed::on(move |folder, request, line| {
@@ -243,12 +245,18 @@ fn another_file_midway_is_begun_anew_once_by_itself_too() {
             return give(folder, request, line);
         }
         let bytes = std::fs::read(format!("{folder}{}", request.target))?;
-        let etag = if asked.fetch_add(1, Ordering::SeqCst) < 2 { "\"one\"" } else { "\"two\"" };
+        let changed = CHANGES.load(Ordering::SeqCst) && asked.fetch_add(1, Ordering::SeqCst) >= 2;
+        let etag = if changed { "\"two\"" } else { "\"one\"" };
         File { etag, ..File::new(&bytes) }.give(request, line)
     });
     place.publish("2.0.0", &[]);
-    let said = place.ask(&["update"]).ok();
+    let plan = last(&place.ask(&["update", "--dry-run", "--json"]).ok());
+    CHANGES.store(true, Ordering::SeqCst);
+    let said = place.ask(&["update", "--json"]).ok();
     let told = format!("{}{}", said.out, said.err);
+    // What came twice counts twice.
+    let fetched = |document: &serde_json::Value| document["fetched"].as_u64().unwrap();
+    assert!(fetched(&last(&said)) > fetched(&plan), "{told}: {plan}");
     assert!(told.contains("begun anew") && told.contains("SOURCE_CHANGED"), "{told}");
     assert_eq!(place.bench.status()["state"], "switching");
 }

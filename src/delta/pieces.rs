@@ -64,6 +64,10 @@ pub fn carry_out(
     window: &mut [u8],
     read: &mut dyn FnMut(u64, &mut [u8]) -> Result<()>,
 ) -> Result<()> {
+    if pieces.iter().any(|piece| piece.end() > len) {
+        let detail = "an op reads behind the old image";
+        return Err(Failure::new(ReasonCode::DeltaInvalid, detail));
+    }
     pieces.sort_unstable_by_key(|piece| piece.old);
     let room = window.len() as u64;
     let mut have: Range<u64> = 0..0;
@@ -74,12 +78,8 @@ pub fn carry_out(
                 let start = rest.old - rest.old % block;
                 let wanted = reach(&pieces[first..], start + room);
                 let end = wanted.next_multiple_of(block).min(start + room).min(len);
-                let Some(some) = end.checked_sub(start).filter(|_| end > rest.old) else {
-                    let detail = "an op reads behind the old image";
-                    return Err(Failure::new(ReasonCode::DeltaInvalid, detail));
-                };
                 // At most the window, so it fits.
-                let some = usize::try_from(some).unwrap_or(0);
+                let some = usize::try_from(end - start).unwrap_or(0);
                 read(start, &mut window[..some])?;
                 have = start..end;
             }

@@ -5,7 +5,7 @@ use super::stream::{Numbers, Stream, invalid};
 use super::{Blocks, LEAST_OLD};
 use crate::artifact::Delta;
 use crate::model::{Failure, ReasonCode, Result};
-use crate::sys::spare;
+use crate::sys::{spare, stop};
 use std::io::Read;
 
 /// Decoded bytes of one batch, all four streams together, at the most: how much a writer puts into one.
@@ -15,6 +15,8 @@ pub const STORED_BATCH_MAX: usize = BATCH_MAX + (64 << 10);
 
 /// Bytes that are decoded at once where nobody wants them.
 const PASSED: usize = 64 << 10;
+/// And bytes that are passed at once.
+const DROPPED: u64 = 8 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -109,12 +111,23 @@ impl Player {
     fn pass(&mut self, delta: &Delta, input: &mut dyn Read, payload: usize, to: u64) -> Result<()> {
         while self.payload < payload {
             let size = delta.manifest.payloads[self.payload].size;
-            self.run(delta, input, size - self.at, None)?;
+            self.drop_until(delta, input, size)?;
             (self.payload, self.at, self.old) = (self.payload + 1, 0, 0);
         }
-        let more = to.checked_sub(self.at).filter(|_| self.payload == payload);
-        let more = more.ok_or_else(|| invalid("a place that was passed is asked for"))?;
-        self.run(delta, input, more, None)
+        if self.payload != payload || to < self.at {
+            return Err(invalid("a place that was passed is asked for"));
+        }
+        self.drop_until(delta, input, to)
+    }
+
+    /// Passes bytes of the payload at hand. It has as many as its signers say, needed here or not, so that
+    /// the work may be told to stop meanwhile.
+    fn drop_until(&mut self, delta: &Delta, input: &mut dyn Read, to: u64) -> Result<()> {
+        while self.at < to {
+            stop::look()?;
+            self.run(delta, input, (to - self.at).min(DROPPED), None)?;
+        }
+        Ok(())
     }
 
     /// Makes `len` bytes.
@@ -131,7 +144,10 @@ impl Player {
                 Some(op) => op,
                 None => self.next_op(delta, input)?,
             };
-            let most = if into.is_some() { u64::MAX } else { PASSED as u64 };
+            let most = match kind {
+                Kind::Add | Kind::Extra if into.is_none() => PASSED as u64,
+                _ => u64::MAX,
+            };
             let step = left.min(len - done).min(most);
             self.step(
                 kind,

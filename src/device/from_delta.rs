@@ -1,7 +1,7 @@
 //! A delta as a source: whether the release that it is made from runs here, and whether all of it is right.
 
 use super::world::World;
-use crate::artifact::{Installed, Release, Unverified};
+use crate::artifact::{Delta, DeltaPayload, Installed, Release, Unverified};
 use crate::delta::{check_blocks, nothing_follows, rebuild, release_head, same_release};
 use crate::disk::BlockDevice;
 use crate::event::Sink;
@@ -38,6 +38,7 @@ pub(super) fn open(
             Failure::new(ReasonCode::DeltaBase, detail).with_next(next(&from.version.to_string()))
         );
     };
+    reads_what_runs(&delta, running)?;
     let table = table(running);
     let (head, blocks) = match source {
         Source::Stream(stream) => release_head(&delta, stream, table.as_deref())?,
@@ -89,6 +90,22 @@ pub(super) fn check(
         }
     }
     nothing_follows(&mut input)
+}
+
+/// The old images are those of the manifest that `from` names. `DELTA_INVALID` where they have other lengths: ops
+/// may read as far as is said.
+fn reads_what_runs(delta: &Delta, running: &Installed) -> Result<()> {
+    let old = |n: u32| running.manifest.payloads.get(n as usize);
+    let all = &delta.manifest.payloads;
+    let right =
+        |p: &DeltaPayload| p.from.is_none_or(|n| old(n).map(|o| o.size) == Some(p.from_size));
+    match all.iter().all(right) {
+        true => Ok(()),
+        false => {
+            let detail = "it reads other images than its base has";
+            Err(Failure::new(ReasonCode::DeltaInvalid, detail))
+        }
+    }
 }
 
 fn next(version: &str) -> String {

@@ -21,12 +21,13 @@ pub fn install_url(
     ask: Installation,
     sink: &dyn Sink,
 ) -> Result<Installed> {
-    match from_url(world, web, tries, ask.clone(), sink) {
+    let mut ways = Ways::over(Some((web, tries)));
+    match from_url(world, (web, tries), &mut ways, ask.clone(), sink) {
         // Another file has taken its place, or the same one under another mark: what stands of it is
         // found by its hashes, and the rules decide about another one.
         Err(failure) if failure.code() == ReasonCode::SourceChanged => {
             sink.emit(&Event::Warning { text: format!("{failure}; it is begun anew") });
-            from_url(world, web, tries, ask, sink)
+            from_url(world, (web, tries), &mut ways.anew(), ask, sink)
         }
         done => done,
     }
@@ -34,8 +35,8 @@ pub fn install_url(
 
 fn from_url(
     world: &World,
-    web: &dyn Web,
-    tries: Tries,
+    (web, tries): (&dyn Web, Tries),
+    ways: &mut Ways<'_>,
     mut ask: Installation,
     sink: &dyn Sink,
 ) -> Result<Installed> {
@@ -57,7 +58,7 @@ fn from_url(
             }
         },
     };
-    install_by(world, Ways::over(Some((web, tries))), source, ask, sink)
+    install_by(world, ways, source, ask, sink)
 }
 
 /// Goes on with an installation that did not finish. A server is asked until it answers.

@@ -48,13 +48,13 @@ pub fn install(
     ask: Installation,
     sink: &dyn Sink,
 ) -> Result<Installed> {
-    install_by(world, Ways::default(), source, ask, sink)
+    install_by(world, &mut Ways::default(), source, ask, sink)
 }
 
 /// The same by any of these ways.
 pub(super) fn install_by(
     world: &World,
-    mut ways: Ways<'_>,
+    ways: &mut Ways<'_>,
     source: Source,
     ask: Installation,
     sink: &dyn Sink,
@@ -62,7 +62,7 @@ pub(super) fn install_by(
     let conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
     world.booted()?;
     if ask.dry_run {
-        return by_ways(world, Brought::Unread(source), ask, conditions, None, &mut ways, sink);
+        return by_ways(world, Brought::Unread(source), ask, conditions, None, ways, sink);
     }
     may_begin(world, &ask)?;
     let soon = Duration::from_millis(200);
@@ -81,11 +81,10 @@ pub(super) fn install_by(
     // Somebody may have stopped automatic updates just before this one had its name.
     may_begin(world, &ask)?;
     let telling = held.telling(sink);
-    let done = held
-        .stop
-        .over(|| by_ways(world, brought, ask, conditions, Some(&held), &mut ways, &telling));
+    let done =
+        held.stop.over(|| by_ways(world, brought, ask, conditions, Some(&held), ways, &telling));
     match (done, held.stop.word()) {
-        (Err(_), Some(word)) => Err(stopped(world, word, ways.begun, sink)),
+        (Err(_), Some(word)) => Err(stopped(world, word, ways.begun.take(), sink)),
         (done, _) => done,
     }
 }

@@ -43,6 +43,11 @@ impl<'a> Ways<'a> {
         Ways { web, ..Ways::default() }
     }
 
+    /// The same begun anew: nothing but the bytes that came so far is kept.
+    pub(super) fn anew(self) -> Ways<'a> {
+        Ways { counters: self.counters, ..Ways::over(self.web) }
+    }
+
     /// A source was opened, and is read from now on.
     pub(super) fn counts(&mut self, source: &Source) {
         self.current = self.counters.len();
@@ -61,14 +66,14 @@ impl<'a> Ways<'a> {
         self.received().unwrap_or(0).saturating_sub(own)
     }
 
-    /// Opens the full artifact, and what is asked of it: the release that the delta makes, and no other. Its
-    /// name for people, without what a URL may hide.
+    /// Opens the full artifact, and what is asked of it: the release that was offered, else the one that the
+    /// delta makes, and no other. Its name for people, without what a URL may hide.
     pub(super) fn open_full(
         &self,
         full: &Origin,
         ask: Installation,
     ) -> Result<(Source, Installation, String)> {
-        let ask = Installation { expected: self.makes.or(ask.expected), full: None, ..ask };
+        let ask = Installation { expected: ask.expected.or(self.makes), full: None, ..ask };
         match full {
             Origin::File(path) => Ok((Source::open(path)?, ask, path.display().to_string())),
             Origin::Url(url) => {

@@ -70,6 +70,7 @@ fn is_larger_file(inode: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ext4::tangled;
     use super::*;
     use std::io::Cursor;
     use std::process::Command;
@@ -121,6 +122,12 @@ mod tests {
             let table = u32_at(&image, 4096 + 8).unwrap() * 4096;
             assert!(cuts.contains(&(table + INODE_PIECE)), "{table} {cuts:?}");
         }
+    }
+
+    #[test]
+    fn a_tree_of_extents_that_leads_to_itself_ends() {
+        assert_eq!(cuts_of(&tangled(1, 1, 1, true)), [5 << 12, 6 << 12]);
+        assert!(cuts_of(&tangled(4, 340, 1, true)).is_empty());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 /// Extents of one file, at the most.
 const EXTENTS: usize = 4 << 20;
+/// The runs of all inodes have at most so many times the bytes of the image: some files share blocks.
+const SHARED: u64 = 4;
 /// The deepest extent tree that the kernel accepts.
 const DEPTH: u64 = 5;
 
@@ -28,6 +30,10 @@ pub(super) struct Ext4<R> {
     pub(super) inode_len: u64,
     descriptor_len: u64,
     descriptors: u64,
+    /// Nodes of extent trees that may still come: each has a block of its own.
+    nodes: u64,
+    /// Bytes of runs that may still come.
+    data: u64,
 }
 
 /// The inodes of one group.
@@ -60,6 +66,8 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
             inode_len: 128,
             descriptor_len: 32,
             descriptors: 0,
+            nodes: 0,
+            data: len.saturating_mul(SHARED),
         };
         let superblock = ext4.bytes(1024, 1024)?;
         let s = &superblock[..];
@@ -67,6 +75,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
             return None;
         }
         ext4.block = 1024 << u32_at(s, 24).filter(|log| *log <= 6)?;
+        ext4.nodes = len / ext4.block;
         ext4.inodes = u32_at(s, 0)?;
         ext4.inodes_per_group = u32_at(s, 40).filter(|n| *n > 0)?;
         if u32_at(s, 76)? > 0 {
@@ -105,6 +114,8 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
         if u32_at(inode, 32)? & 0x80000 != 0 {
             self.node(inode.get(40..100)?, DEPTH, &mut runs)?;
         }
+        let len: u64 = runs.iter().map(|run| run.len).sum();
+        self.data = self.data.checked_sub(len).filter(|_| len <= self.len)?;
         Some(runs)
     }
 
@@ -118,6 +129,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
             let entry = node.get(12 + 12 * n..24 + 12 * n)?;
             if depth > 0 {
                 let at = u16_at(entry, 8)? << 32 | u32_at(entry, 4)?;
+                self.nodes = self.nodes.checked_sub(1)?;
                 let child = self.bytes(at.checked_mul(self.block)?, self.block)?;
                 if u16_at(&child, 6)? + 1 != depth {
                     return None;
@@ -139,4 +151,40 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
         }
         Some(())
     }
+}
+
+/// An image of twelve blocks whose root folder, and whose file with the inode 11, have a tree of extents of
+/// three levels with so many entries in each node: all of them lead to the same block below. Those of the
+/// leaf are data, or room that reads as zeros.
+#[cfg(test)]
+pub(super) fn tangled(root: u16, inner: u16, leaf: u16, data: bool) -> Vec<u8> {
+    let mut image = vec![0; 12 << 12];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    // Superblock: inodes, 4 KiB blocks, inodes in a group, magic.
+    for (at, word) in [(0, 16u32), (24, 2), (40, 16), (56, 0xef53)] {
+        put(1024 + at, &word.to_le_bytes());
+    }
+    // The table of inodes is the third block.
+    put(4096 + 8, &2u32.to_le_bytes());
+    let node = |count: u16, depth: u16, entry: [u8; 12]| {
+        let head = [0xf30a, count, 340, depth, 0, 0].map(u16::to_le_bytes).concat();
+        [head, entry.repeat(count.into())].concat()
+    };
+    let below = |block: u8| [0, 0, 0, 0, block, 0, 0, 0, 0, 0, 0, 0];
+    let [low, high] = if data { [1, 0] } else { [1, 0x80] };
+    for (inode, mode) in [(2, 0x4000u16), (11, 0x8000)] {
+        let at = (2 << 12) + 128 * (inode - 1);
+        for (place, bytes) in [
+            (0, &mode.to_le_bytes()[..]),
+            (4, &[0, 0, 1]),
+            (26, &[1]),
+            (32, &0x80000u32.to_le_bytes()),
+            (40, &node(root, 2, below(3))),
+        ] {
+            put(at + place, bytes);
+        }
+    }
+    put(3 << 12, &node(inner, 1, below(4)));
+    put(4 << 12, &node(leaf, 0, [0, 0, 0, 0, low, high, 0, 0, 5, 0, 0, 0]));
+    image
 }

@@ -1,7 +1,7 @@
 //! Deltas by channel: `surefoot-forge channel add --deltas-from` makes and names them, and devices that run one
 //! of their bases update by them.
 
-use super::install::{LEN, artifact, last, newer};
+use super::install::{LEN, artifact, last, make, newer};
 use crate::common::{Said, forge, image};
 use crate::followed::Followed;
 use std::collections::BTreeMap;
@@ -121,6 +121,29 @@ fn where_the_delta_of_an_offer_does_not_help_the_artifact_is_fetched() {
     assert_eq!(place.bench.status()["slots"][slot]["version"], "1.0.5");
     place.bench.surefoot(&["commit"]).ok();
     place.bench.surefoot(&["verify"]).ok();
+}
+
+#[test]
+fn what_a_delta_says_it_makes_is_not_what_was_offered() {
+    let (place, all) = published();
+    runs(&place, &all[3]);
+    // All that is signed, but neither offered nor published: a release, and a delta to it, under the names of
+    // those that are.
+    let bench = &place.bench;
+    let later = artifact(bench, "later", &newer(&image(21, LEN), 9), "1.0.9");
+    let delta = bench.path("later.delta");
+    make(bench, &all[3], &later, &delta);
+    let name = deltas(&place.www).into_keys().find(|name| from_of(name) == "1.0.4").unwrap();
+    let full = format!("{}.surefoot", name.split(".from-").next().unwrap());
+    for (file, name) in [(&delta, &name), (&later, &full)] {
+        std::fs::remove_file(format!("{}/{name}", place.www)).unwrap();
+        std::fs::copy(file, format!("{}/{name}", place.www)).unwrap();
+    }
+    let other = if bench.booted() == "a" { "b" } else { "a" };
+    let before = bench.slot_bytes(other);
+    place.ask(&["update"]).refused(65, "OTHER_RELEASE");
+    assert!(bench.slot_bytes(other) == before, "something was written");
+    assert_ne!(bench.status()["state"], "switching");
 }
 
 #[test]

@@ -4,10 +4,14 @@ use super::stranger::{Draft, draft, judge, number, signed};
 use crate::artifact::stranger::trust;
 use crate::common::rounds;
 use sha2::{Digest, Sha256};
+use surefoot::artifact::read_head;
+use surefoot::delta::{Player, release_head};
+use surefoot::model::Failure;
 use surefoot::model::ReasonCode::{
     self, ChunkCorrupt, DeltaBase, DeltaInvalid, HeaderInvalid, SignatureInvalid, TrailingBytes,
     Truncated, UpdaterTooOld,
 };
+use surefoot::sys::stop::Stop;
 
 #[track_caller]
 fn refused(bytes: &[u8], draft: &Draft, code: ReasonCode) {
@@ -51,6 +55,20 @@ fn ops_outside_old_or_new_are_refused() {
         d.streams.copy(15, 0);
         d.streams.zero(38_096 - 15);
     });
+}
+
+#[test]
+fn bytes_that_are_passed_end_with_the_work() {
+    let (draft, trust) = (draft(), trust(1));
+    let bytes = draft.bytes();
+    let mut input = &bytes[..];
+    let delta = read_head(&mut input).unwrap().verify_delta(&trust).unwrap();
+    let (_, blocks) = release_head(&delta, &mut input, Some(&draft.from.table())).unwrap();
+    let mut player = Player::new(&delta, blocks).unwrap();
+    let stop = Stop::default();
+    stop.set(Failure::new(ReasonCode::Cancelled, "by a person"));
+    let pass = || player.bring(&delta, &mut input, (0, 30_000), &mut [], &mut Vec::new());
+    assert_eq!(stop.over(pass).unwrap_err().code(), ReasonCode::Cancelled);
 }
 
 #[test]

@@ -110,6 +110,11 @@ fn ops_outside_old_or_new_reach_no_slot() {
     refuses("a seek past the end of old", |d| {
         d.last_from(|s, len| s.copy(len as u64, i64::from(u32::MAX)));
     });
+    // The length of old is what its manifest says, whatever the delta does.
+    refuses("a seek past the end of old, which is called longer", |d| {
+        d.body = vec![("from_size = 800000".to_owned(), format!("from_size = {}", i64::MAX))];
+        d.last_from(|s, len| s.copy(len as u64, i64::from(u32::MAX)));
+    });
     refuses("a seek before the begin of old", |d| {
         d.last_from(|s, len| s.copy(len as u64, i64::MIN))
     });

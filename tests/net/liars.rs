@@ -107,6 +107,7 @@ fn a_first_line_without_an_end_is_no_answer() {
 fn a_fetcher_has_no_word_on_what_it_does_not_know() {
     for code in [
         ReasonCode::SignatureInvalid,
+        ReasonCode::ReportRefused,
         ReasonCode::AlreadyInstalled,
         ReasonCode::Cancelled,
         ReasonCode::Interrupted,

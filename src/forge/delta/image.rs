@@ -3,7 +3,8 @@
 use super::super::file;
 use super::super::progress::Progress;
 use crate::artifact::{Chunk, Decoder, History, Release, read_head};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
@@ -30,9 +31,31 @@ impl Extent {
 }
 
 impl Image {
+    #[cfg(test)]
+    pub(super) fn of(file: File, len: u64) -> Image {
+        Image { file, len }
+    }
+
     pub(super) fn read(&self, at: u64, buf: &mut [u8]) -> Result<()> {
         let read = self.file.read_exact_at(buf, at);
         read.map_err(|e| Failure::new(ReasonCode::Io, format!("an unpacked image: {e}")))
+    }
+
+    /// The digest of the bytes of all these runs, back to back. A file may be longer than memory.
+    pub(super) fn digest(&self, runs: &[Extent]) -> Result<Digest> {
+        const STEP: u64 = 1 << 20;
+        let (mut hash, mut block) = (Sha256::new(), Vec::new());
+        for run in runs {
+            let mut at = run.at;
+            while at < run.end() {
+                let step = STEP.min(run.end() - at);
+                block.resize(size(step), 0);
+                self.read(at, &mut block)?;
+                hash.update(&block);
+                at += step;
+            }
+        }
+        Ok(Digest(hash.finalize().into()))
     }
 
     /// The bytes of all these runs, back to back.

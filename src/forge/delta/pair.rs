@@ -4,7 +4,7 @@ use super::image::{Extent, Image, size};
 use super::layout::{areas, within};
 use super::tree::{self, Found};
 use crate::artifact::Chunk;
-use crate::model::{Digest, Result};
+use crate::model::Result;
 use std::collections::HashMap;
 
 /// The unit in which zeros and metadata are looked for, bytes.
@@ -62,13 +62,13 @@ fn by_files(
 ) -> Result<Vec<Pair>> {
     let (mut by_hash, mut by_path, mut by_mask) = (HashMap::new(), HashMap::new(), HashMap::new());
     for (n, file) in theirs.iter().enumerate() {
-        by_hash.insert(Digest::of(&old.bytes(&file.runs)?).0, n);
+        by_hash.insert(old.digest(&file.runs)?.0, n);
         by_path.insert(file.path.as_str(), n);
         by_mask.entry(masked(&file.path)).or_insert_with(Vec::new).push(n);
     }
     let mut pairs = Vec::new();
     for file in ours {
-        let same = by_hash.get(&Digest::of(&new.bytes(&file.runs)?).0).copied();
+        let same = by_hash.get(&new.digest(&file.runs)?.0).copied();
         let near = |found: &Vec<usize>| {
             let ours = len_of(&file.runs);
             found.iter().copied().min_by_key(|n| len_of(&theirs[*n].runs).abs_diff(ours))

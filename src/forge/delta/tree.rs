@@ -9,6 +9,8 @@ use std::collections::HashSet;
 const ENTRIES: usize = 4 << 20;
 /// A folder is at most so long, bytes.
 const FOLDER: u64 = 256 << 20;
+/// All paths together, bytes.
+const PATHS: usize = 256 << 20;
 
 /// A regular file.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ enum Node {
 
 fn walk<R: FnMut(u64, &mut [u8]) -> Option<()>>(ext4: &mut Ext4<R>) -> Option<Vec<Found>> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    let mut waiting = vec![(2u64, String::new())];
+    let (mut waiting, mut paths) = (vec![(2u64, String::new())], PATHS);
     while let Some((inode, path)) = waiting.pop() {
         // A second name of the same file has the same bytes.
         if !seen.insert(inode) || seen.len() > ENTRIES {
@@ -49,7 +51,10 @@ fn walk<R: FnMut(u64, &mut [u8]) -> Option<()>>(ext4: &mut Ext4<R>) -> Option<Ve
                     bytes.chunks(size(ext4.block)).try_for_each(|b| entries(b, &mut names))?;
                 }
                 names.sort_unstable_by(|a, b| b.1.cmp(&a.1));
-                waiting.extend(names.into_iter().map(|(n, name)| (n, format!("{path}/{name}"))));
+                for (inode, name) in names {
+                    paths = paths.checked_sub(path.len() + 1 + name.len())?;
+                    waiting.push((inode, format!("{path}/{name}")));
+                }
             }
         }
     }
@@ -100,4 +105,24 @@ fn entries(block: &[u8], names: &mut Vec<(u64, String)>) -> Option<()> {
         at += len;
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::ext4::tangled;
+    use super::*;
+    use std::io::Write;
+
+    fn found(bytes: &[u8]) -> Option<Vec<Found>> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        files(&Image::of(file, bytes.len() as u64))
+    }
+
+    #[test]
+    fn a_tree_of_extents_that_leads_to_itself_ends() {
+        assert!(found(&tangled(1, 1, 1, true)).is_some());
+        assert!(found(&tangled(4, 340, 1, false)).is_none(), "more nodes than blocks");
+        assert!(found(&tangled(1, 1, 340, true)).is_none(), "longer than its image");
+    }
 }

@@ -109,7 +109,9 @@ impl Line {
         let answer = take_line(Watched(&stream, due), 1, ANSWER_MAX);
         let answer: Answer = answer.map_err(|e| lost(&e))?;
         match answer {
-            Answer::Failed(failed) => Err(failed.into()),
+            Answer::Failed(failed) => {
+                Err(Denied::said(failed, matches!(question.want, Want::Report { .. })))
+            }
             Answer::Head(head) => {
                 let received = Arc::new(AtomicU64::new(0));
                 Ok((Line { stream, received, left: 0, ended: false, _child: child }, head))
@@ -140,7 +142,7 @@ impl Line {
                     let failed: Failed =
                         from_json(&text).map_err(|e| Error::other(e.to_string()))?;
                     self.ended = true;
-                    return Err(Error::other(Denied::from(failed).failure));
+                    return Err(Error::other(Denied::said(failed, false).failure));
                 }
                 _ => return Err(ErrorKind::InvalidData.into()),
             }

@@ -133,8 +133,9 @@ impl Mark {
     }
 }
 
-/// What an answer without the file means.
-pub(super) fn denied(url: &str, status: u16, headers: &HeaderMap) -> Miss {
+/// What an answer without the file means, or, with `report`, one that does not take a report. Most answers of
+/// 4xx to a report are the same the next time; those that a certificate, credentials or a proxy change are not.
+pub(super) fn denied(url: &str, (status, report): (u16, bool), headers: &HeaderMap) -> Miss {
     let wait = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(retry_after);
     let miss = |code, text: &str, again| {
         let said =
@@ -147,9 +148,10 @@ pub(super) fn denied(url: &str, status: u16, headers: &HeaderMap) -> Miss {
         407 => miss(ReasonCode::ProxyRefused, ": the proxy wants credentials", false),
         511 => miss(ReasonCode::CaptivePortal, ": this network wants a login first", false),
         401 | 403 => miss(code, ": the server gives it to others only", false),
+        408 | 425 | 429 | 500..=599 => miss(code, ": the server cannot answer now", true),
+        400..=499 if report => miss(ReasonCode::ReportRefused, "", false),
         404 | 410 => miss(code, ": it is not there", false),
         416 => miss(ReasonCode::HttpRange, ": there is no such part", false),
-        408 | 425 | 429 | 500..=599 => miss(code, ": the server cannot answer now", true),
         _ => miss(code, "", false),
     }
 }
@@ -272,9 +274,12 @@ mod tests {
         assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
         assert_eq!(retry_after("99999999999999999999"), Some(WAIT_MAX));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        let busy = denied("u", 503, &heads(&[("retry-after", "7")]));
+        let busy = denied("u", (503, false), &heads(&[("retry-after", "7")]));
         assert!(busy.again && busy.wait == Some(Duration::from_secs(7)));
-        assert!(!denied("u", 404, &heads(&[])).again);
-        assert_eq!(denied("u", 511, &heads(&[])).failure.code(), ReasonCode::CaptivePortal);
+        assert!(!denied("u", (404, false), &heads(&[])).again);
+        assert_eq!(
+            denied("u", (511, false), &heads(&[])).failure.code(),
+            ReasonCode::CaptivePortal
+        );
     }
 }

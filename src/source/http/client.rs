@@ -121,7 +121,10 @@ impl Client {
             match reply.status {
                 200..=299 | 304 => return Ok(reply),
                 301 | 302 | 303 | 307 | 308 => at = self.next(&at, &reply, ask)?,
-                status => return Err(denied(&at.shown(), status, &reply.headers)),
+                status => {
+                    let report = ask.body.is_some();
+                    return Err(denied(&at.shown(), (status, report), &reply.headers));
+                }
             }
         }
         let text = format!("{}: more than {REDIRECTS_MAX} redirects", url.shown());

@@ -49,10 +49,13 @@ impl From<Failure> for Denied {
     }
 }
 
-impl From<question::Failed> for Denied {
-    fn from(failed: question::Failed) -> Denied {
+impl Denied {
+    /// What a fetcher says; `report`: when it was to send one.
+    fn said(failed: question::Failed, report: bool) -> Denied {
         let wait = failed.wait.map(|wait| Duration::from_secs(wait).min(WAIT_MAX));
-        let reason = if is_its_own(failed.reason) { failed.reason } else { ReasonCode::SourceLost };
+        let refused = report && failed.reason == ReasonCode::ReportRefused;
+        let known = refused || is_its_own(failed.reason);
+        let reason = if known { failed.reason } else { ReasonCode::SourceLost };
         Denied { failure: Failure::new(reason, failed.detail), wait }
     }
 }

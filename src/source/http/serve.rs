@@ -175,7 +175,7 @@ fn small(
     ask: &Ask<'_>,
     limit: u64,
 ) -> std::result::Result<(Head, Vec<u8>), super::Miss> {
-    let mut reply = client.ask(url, ask).map_err(|miss| refused(ask, miss))?;
+    let mut reply = client.ask(url, ask)?;
     let mark = Mark::of(&reply.headers)?;
     let (status, shown) = (reply.status, reply.url.shown());
     let address = client.peer(&reply.url).map(|a| a.to_string());
@@ -206,16 +206,6 @@ fn small(
         if n == 0 {
             return Ok((head, bytes));
         }
-    }
-}
-
-/// A report that a server has not taken and would not take later: an answer that no other try changes.
-fn refused(ask: &Ask<'_>, miss: super::Miss) -> super::Miss {
-    match miss.failure.code() {
-        ReasonCode::HttpStatus if ask.body.is_some() && !miss.again => {
-            Failure::new(ReasonCode::ReportRefused, miss.failure.detail()).into()
-        }
-        _ => miss,
     }
 }
 
