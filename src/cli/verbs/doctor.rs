@@ -46,9 +46,10 @@ fn network(url: Option<&str>, json: bool, context: &Context) -> Printed {
         let text = "`--network` names no URL, and `[source] channel` is not set";
         Failure::new(ReasonCode::NoChannel, text)
     };
-    let url = http::checked(url.or(settings.source.channel.as_deref()).ok_or_else(none)?)?;
+    let url = url.or(settings.source.channel.as_deref()).ok_or_else(none)?;
+    http::checked(url)?;
     let net = Setup::of(&settings.source, signed_time(&settings), Tries::Minute)?;
-    let steps = http::diagnose(&url, &net);
+    let steps = http::looked_at(url, &net, &settings.run);
     let failed = steps.iter().find_map(|step| Some((step, step.code?)));
     let mut out = String::new();
     if json {
@@ -60,8 +61,7 @@ fn network(url: Option<&str>, json: bool, context: &Context) -> Printed {
             (None, false) => "note",
             (None, true) => "ok  ",
         };
-        let text = crate::model::printable(&step.text, 1_000);
-        let _ = writeln!(out, "{mark}  {:<9} {text}", step.topic);
+        let _ = writeln!(out, "{mark}  {:<9} {}", step.topic, step.text);
         if !step.next.is_empty() {
             let _ = writeln!(out, "      {:<9} -> {}", "", step.next);
         }

@@ -28,6 +28,9 @@ const HEARS: Duration = Duration::from_secs(120);
 /// What was found of a source and what stands beside it is no longer, bytes.
 const REACHED_MAX: u64 = 16 << 10;
 
+/// Some ten steps, one for each address of a name among them.
+const DIAGNOSED_MAX: u64 = 256 << 10;
+
 /// More bytes are no length, and no count.
 const BYTES_MAX: u64 = i64::MAX.unsigned_abs();
 
@@ -224,6 +227,7 @@ pub fn document(
     let (most, want) = match want {
         Want::Document { limit, etag } => (limit, Want::Document { limit, etag: sound(etag) }),
         Want::Reach { .. } => (REACHED_MAX, want),
+        Want::Diagnose => (DIAGNOSED_MAX, want),
         other => (0, other),
     };
     let (line, mut head) = Line::ask(run, &Question { url: url.to_owned(), want, net })?;

@@ -1,29 +1,33 @@
 //! What stands between this device and a file on a server, looked at step by step, for people.
 
 use super::Setup;
+use super::believed;
+use super::caller::document;
 use super::certificate::describe;
 use super::check::{Mark, length, part};
 use super::client::{Ask, Client};
 use super::dial::proxy_for;
+use super::question::Want;
 use super::url::Url;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, WithReason, from_json, printable};
 use crate::source::names;
 use crate::sys::clock;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What it was.
-    pub topic: &'static str,
+    /// What it was, one word.
+    pub topic: String,
     /// What was found.
     pub text: String,
     /// What to do; empty where there is nothing to do.
     pub next: String,
     /// What fetching ends with for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ReasonCode>,
 }
 
@@ -32,17 +36,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Step {
     fn good(topic: &'static str, text: String) -> Step {
-        Step { topic, text, next: String::new(), code: None }
+        Step { topic: topic.to_owned(), text, next: String::new(), code: None }
     }
 
     fn bad(topic: &'static str, failure: &Failure) -> Step {
         let (text, next) = (failure.detail().to_owned(), failure.next().to_owned());
-        Step { topic, text, next, code: Some(failure.code()) }
+        Step { topic: topic.to_owned(), text, next, code: Some(failure.code()) }
     }
 }
 
+/// What the fetcher finds on the way to this file: the process that would fetch it, with no more rights.
+pub fn looked_at(url: &str, net: &Setup, run: &Path) -> Vec<Step> {
+    let found = document(url, Want::Diagnose, net.clone(), run)
+        .map_err(|denied| denied.failure)
+        .and_then(|(_, bytes)| {
+            from_json::<Vec<Step>>(&bytes).reason(ReasonCode::SourceLost, "the fetcher's answer")
+        });
+    let mut steps = match found {
+        Ok(steps) => steps,
+        Err(failure) => vec![Step::bad("fetcher", &failure)],
+    };
+    for step in &mut steps {
+        step.topic = printable(&step.topic, 20);
+        (step.text, step.next) = (printable(&step.text, 1_000), printable(&step.next, 1_000));
+        step.code = step.code.map(believed);
+    }
+    steps
+}
+
 /// Looks at everything on the way to this file; it is asked for once.
-pub fn diagnose(url: &Url, net: &Setup) -> Vec<Step> {
+pub(super) fn diagnose(url: &Url, net: &Setup) -> Vec<Step> {
     let mut steps = Vec::new();
     let scheme = Step::good("url", url.shown());
     steps.push(match url.https {

@@ -20,7 +20,7 @@ mod transport;
 mod url;
 
 pub use caller::{Found, checked, document, open, reach};
-pub use diagnose::{Step, diagnose};
+pub use diagnose::{Step, looked_at};
 pub use question::{Head, Setup, Want};
 pub use serve::{run_fetcher, status};
 pub use url::Url;
@@ -54,16 +54,15 @@ impl Denied {
     fn said(failed: question::Failed, report: bool) -> Denied {
         let wait = failed.wait.map(|wait| Duration::from_secs(wait).min(WAIT_MAX));
         let refused = report && failed.reason == ReasonCode::ReportRefused;
-        let known = refused || is_its_own(failed.reason);
-        let reason = if known { failed.reason } else { ReasonCode::SourceLost };
+        let reason = if refused { failed.reason } else { believed(failed.reason) };
         Denied { failure: Failure::new(reason, failed.detail), wait }
     }
 }
 
-/// Whether a fetcher fails with it. It knows nothing of signatures, releases and this device, and what it
+/// What a fetcher may fail with. It knows nothing of signatures, releases and this device, and what it
 /// says of them would count as found here.
-fn is_its_own(code: ReasonCode) -> bool {
-    matches!(
+fn believed(code: ReasonCode) -> ReasonCode {
+    let own = matches!(
         code,
         ReasonCode::NameUnknown
             | ReasonCode::Unreachable
@@ -81,7 +80,8 @@ fn is_its_own(code: ReasonCode) -> bool {
             | ReasonCode::BudgetSpent
             | ReasonCode::ConfigInvalid
             | ReasonCode::NoMemory
-    )
+    );
+    if own { code } else { ReasonCode::SourceLost }
 }
 
 /// A try that failed.

@@ -69,6 +69,8 @@ pub enum Want {
         /// After an update: where it does not, it is looked what else answers. Before: where it does.
         again: bool,
     },
+    /// What stands on the way to it, for people: a list of [`super::Step`].
+    Diagnose,
     /// Sends a report; the answer's body is of no interest.
     Report {
         /// JSON.

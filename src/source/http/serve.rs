@@ -2,6 +2,7 @@
 
 use super::check::{Mark, broken, is_page, length};
 use super::client::{Ask, Client};
+use super::diagnose::diagnose;
 use super::order;
 use super::question::{
     ASKED, Answer, DATA, END, FAILED, FRAME_MAX, Failed, Head, QUESTION_MAX, Question, Want, frame,
@@ -42,16 +43,24 @@ fn serve(line: UnixStream) -> std::io::Result<()> {
         }
     });
     let parsed = Url::parse(&question.url).map_err(|e| Failure::new(ReasonCode::Usage, e));
-    if let (Want::Reach { witnesses, again }, Ok(url)) = (&question.want, &parsed) {
+    let found = match (&question.want, &parsed) {
         // What a server is asked over needs no certificates here: it is only looked whether it is there.
-        let text = serde_json::to_vec(&reach(url, witnesses, *again, &question.net))?;
+        (Want::Reach { witnesses, again }, Ok(url)) => {
+            Some((url, serde_json::to_vec(&reach(url, witnesses, *again, &question.net))?))
+        }
+        (Want::Diagnose, Ok(url)) => {
+            Some((url, serde_json::to_vec(&diagnose(url, &question.net))?))
+        }
+        _ => None,
+    };
+    if let Some((url, text)) = found {
         put_line(&line, &Answer::Head(Head { url: url.shown(), ..Head::default() }))?;
-        put(&line, DATA, &text, 0)?;
+        text.chunks(FRAME_MAX).try_for_each(|c| put(&line, DATA, c, 0))?;
         return put(&line, END, &[], 0);
     }
     let begun = parsed.and_then(|url| Ok((Client::new(question.net.clone(), &url)?, url)));
     let done = begun.map(|(client, url)| match &question.want {
-        Want::Reach { .. } => Ok(()),
+        Want::Reach { .. } | Want::Diagnose => Ok(()),
         Want::Artifact => artifact(&line, &client, &url),
         Want::Document { limit, etag } => {
             let ask = Ask { known: etag.as_deref(), ..Ask::default() };
