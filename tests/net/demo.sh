@@ -52,10 +52,12 @@ for version in 1 2; do
     [ "$(debugfs -R 'cat /usr/local/bin/app' "with-app$version.ext4" 2>/dev/null | sha256sum)" = "$(sha256sum <app$version)" ]
 done
 run surefoot-forge keygen --out KEYS
-mkdir www
+mkdir -p www/deltas
 build with-app1.ext4 1.0.0 www/demo-1.surefoot
 build with-app2.ext4 2.0.0 www/demo-2.surefoot
-run surefoot-forge delta --from www/demo-1.surefoot --to www/demo-2.surefoot --key KEYS/release.key -o www/demo-2.from-1.0.0.delta.surefoot
+run surefoot-forge delta --from www/demo-1.surefoot --to www/demo-2.surefoot --key KEYS/release.key -o www/deltas/demo-2.from-1.0.0.delta.surefoot
+
+tell "It lies in a folder of its own here: beside the artifact a device would find it by its name, and take it by itself."
 
 chapter "2. A device that runs the first one"
 run surefoot-sim new dev --rootfs with-app1.ext4 --trust KEYS/trust.toml --slot-size 400M
@@ -91,7 +93,7 @@ tell "The link has done this meanwhile: $(tail -n 1 log.link)"
 chapter "5. The same device once more, with the delta"
 rm -rf dev && mv kept dev
 link_up "$folder/www" "$folder/log" $rate --delay 150 --cut 60000 --refuse 5 --flap 4:1
-over delta.json surefoot install "$link_url/demo-2.from-1.0.0.delta.surefoot" --wait --json
+over delta.json surefoot install "$link_url/deltas/demo-2.from-1.0.0.delta.surefoot" --wait --json
 delta=$(fetched delta.json delta) delta_took=$took
 link_still
 show '^slot a \(trial' surefoot-sim reboot dev

@@ -67,17 +67,23 @@ class Link:
 
     def serve(self, listener):
         for number in range(1, 1 << 30):
-            near, _ = listener.accept()
-            self.counted("connections")
-            if self.asked.refuse and number % self.asked.refuse == 0 or not self.up.is_set():
+            try:
+                self.take(number, listener.accept()[0])
+            except OSError:
+                # The one who called is gone already, or the server is: the next one may fare better.
                 self.counted("resets")
-                reset(near)
-                continue
-            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-            far = socket.create_connection(place(self.asked.to))
-            cut = self.asked.cut and int(self.asked.cut * random.uniform(0.5, 1.5))
-            for one in (Way(self, near, far, None, None), Way(self, far, near, cut, self.paced)):
-                one.start()
+
+    def take(self, number, near):
+        self.counted("connections")
+        if self.asked.refuse and number % self.asked.refuse == 0 or not self.up.is_set():
+            self.counted("resets")
+            reset(near)
+            return
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        far = socket.create_connection(place(self.asked.to))
+        cut = self.asked.cut and int(self.asked.cut * random.uniform(0.5, 1.5))
+        for one in (Way(self, near, far, None, None), Way(self, far, near, cut, self.paced)):
+            one.start()
 
 
 class Way:
