@@ -238,6 +238,11 @@ fn reports_say_how_far_a_release_has_come_and_whether_to_pause_it() {
         (&found["unreadable_reports"], &found["releases"][0]["should_pause"]),
         (&1.into(), &false.into())
     );
+    // An end in the second of its beginning, in a file that is read first.
+    std::fs::write(format!("{reports}/at-once.json"), report(9, now - 3600, Some("updated")))
+        .unwrap();
+    assert_eq!(status(&[])["releases"][0]["reports"]["updated"], 9);
+    std::fs::remove_file(format!("{reports}/at-once.json")).unwrap();
     // Two devices that began and say nothing are as bad as two that failed.
     let silent = status(&["--silent", "30m"]);
     assert_eq!(silent["releases"][0]["reports"]["silent"], 2);
@@ -291,4 +296,17 @@ fn options_are_drafted_published_and_taken_away() {
     assert_eq!(desk.channel(&["option", "log", "--tag", "lab"]).code, 64, "it is gone");
     assert_ne!(desk.channel(&["option", "log", "two\nlines"]).code, 0);
     assert_eq!(desk.read().body.options.len(), 2, "what is refused changes nothing");
+}
+
+#[test]
+fn folders_above_what_is_served_can_be_read_and_the_drafts_cannot() {
+    use std::os::unix::fs::PermissionsExt;
+    let desk = Desk::new();
+    let (www, key) = (desk.at("srv/site/www"), desk.at("KEYS/channel.key"));
+    let words = ["--product", "demo", "--name", "stable", "--key", &key];
+    forge(&[&["channel", "init", &www], &words[..]].concat()).ok();
+    let mode = |path: &str| std::fs::metadata(desk.at(path)).unwrap().permissions().mode() & 0o777;
+    std::fs::create_dir(desk.at("usual")).unwrap();
+    assert_eq!((mode("srv"), mode("srv/site")), (mode("usual"), mode("usual")));
+    assert_eq!((mode("srv/site/www"), mode("srv/site/www.work")), (mode("usual"), 0o700));
 }

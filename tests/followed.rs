@@ -290,3 +290,30 @@ fn options_go_both_ways() {
     assert_eq!(place.ask(&["check-update"]).code, 69);
     assert_eq!(shown()["options"]["log"], "debug");
 }
+
+#[test]
+fn what_was_left_half_written_and_has_no_server_any_more_holds_up_no_look() {
+    // The artifact ends in its middle, and then its server is out for ever.
+    let place = Followed::on(|folder, asked, line| {
+        let first = asked.range(usize::MAX).map_or(0, |part| part.start);
+        if !asked.target.ends_with("v2.0.0.surefoot") || first == 0 {
+            return give(folder, asked, line);
+        }
+        line.write_all(b"HTTP/1.1 503 Out\r\nContent-Length: 0\r\n\r\n")?;
+        Ok(true)
+    });
+    let config = place.bench.path("DEV/surefoot.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("[source]\n", "[source]\npoll = \"10s\"\n");
+    std::fs::write(&config, text).unwrap();
+    place.channel(&["publish"]);
+    let artifact = place.bench.release("2.0.0");
+    std::fs::copy(&artifact, format!("{}/v2.0.0.surefoot", place.www)).unwrap();
+    let url = place.server.url("/v2.0.0.surefoot");
+    assert_eq!(place.ask(&["install", &url]).code, 69);
+    assert_eq!(place.bench.status()["state"], "installing");
+    place.publish("3.0.0", &[]);
+    let _kept = Kept::with(&place.bench, &config, &[("SUREFOOT_SIM_PACE", "100")]);
+    until("the channel's release is armed", || place.bench.status()["state"] == "switching");
+    assert_eq!(place.bench.status()["slots"]["b"]["version"], "3.0.0");
+}

@@ -1,7 +1,7 @@
 //! What is done about an installation that a daemon has found half done at its start.
 
 use super::core::{Core, Rings};
-use crate::device::{self, Unfinished, World};
+use crate::device::{self, Origin, Unfinished, World};
 use crate::event::{Event, Sink};
 use crate::model::{Class, ReasonCode, Result, WithReason};
 use std::sync::Arc;
@@ -60,6 +60,8 @@ impl Left {
                 return Ok(Then::Nothing);
             }
         };
+        // What the channel has brought is gone on with by its next look.
+        let far = matches!(origin, Origin::Url(_)) && !device::goes_on_by_itself(world);
         let waits = Arc::new(AtomicBool::new(false));
         *self = Left::WentOn(Instant::now(), waits.clone());
         let core = core.clone();
@@ -74,6 +76,7 @@ impl Left {
                 && failure.code() != ReasonCode::Cancelled
             {
                 let later = matches!(failure.code(), ReasonCode::Held | ReasonCode::BudgetSpent);
+                let later = later || far && is_outage(failure.code());
                 waits.store(later || failure.code().class() == Class::Busy, Ordering::SeqCst);
                 let (reason, text) = (failure.code(), failure.detail().to_owned());
                 core.hub.emit(&Event::Refused { reason, text });
@@ -82,4 +85,9 @@ impl Left {
         spawned.reason(ReasonCode::Io, "going on with an installation")?;
         Ok(Then::Later(AGAIN))
     }
+}
+
+/// Whether a server may well give the rest later.
+fn is_outage(code: ReasonCode) -> bool {
+    matches!(code, ReasonCode::Unreachable | ReasonCode::Stalled | ReasonCode::SourceLost)
 }

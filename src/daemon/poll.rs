@@ -70,7 +70,8 @@ impl Poll {
         }
         let rests = match state {
             State::Trying => false,
-            State::Installing => device::goes_on_by_itself(world),
+            // Half written, and no process writes: who was to bring the rest may never come back.
+            State::Installing => world.is_free(),
             _ => true,
         };
         if !rests || !wakes.is_due(Wake::Poll) {
@@ -78,8 +79,7 @@ impl Poll {
         }
         wakes.clear(Wake::Poll);
         let heard = Arc::new(Mutex::new(None));
-        self.heard = Some(heard.clone());
-        let core = core.clone();
+        let (core, told_here) = (core.clone(), heard.clone());
         let thread = std::thread::Builder::new().name("offers".to_owned());
         let spawned = thread.spawn(move || {
             let _rings = Rings(&core.bell);
@@ -88,9 +88,12 @@ impl Poll {
                 .world()
                 .map_err(Unheard::from)
                 .and_then(|world| device::automatic(&world, &*world.web(), &core.hub));
-            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+            *told_here.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
         });
-        spawned.map(drop).reason(ReasonCode::NoMemory, "a look at the channel")
+        // Without a thread nothing would ever be heard: a later turn sets the time anew.
+        spawned.reason(ReasonCode::NoMemory, "a look at the channel")?;
+        self.heard = Some(heard);
+        Ok(())
     }
 
     /// How long to wait after a look.

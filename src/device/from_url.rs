@@ -61,7 +61,8 @@ fn from_url(
     install_by(world, ways, source, ask, sink)
 }
 
-/// Goes on with an installation that did not finish. A server is asked until it answers.
+/// Goes on with an installation that did not finish. A server is asked until it answers; where a channel is
+/// followed only for a minute, for looks at that must have their turn: it may be what names another server.
 pub fn go_on(
     world: &World,
     origin: &Origin,
@@ -70,6 +71,12 @@ pub fn go_on(
 ) -> Result<Installed> {
     match origin {
         Origin::File(path) => install(world, Source::open(path)?, ask, sink),
-        Origin::Url(_) => install_url(world, &*world.web(), Tries::Endless, ask, sink),
+        Origin::Url(_) => {
+            let tries = match world.settings.source.channel {
+                Some(_) => Tries::Minute,
+                None => Tries::Endless,
+            };
+            install_url(world, &*world.web(), tries, ask, sink)
+        }
     }
 }

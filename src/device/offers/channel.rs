@@ -81,6 +81,10 @@ impl<'a> ChannelSource<'a> {
         };
         let found = Unread::parse(&bytes)?.verify(&trust, product)?;
         judge_serial(&found, &kept.seen)?;
+        if !kept.knows(&found) {
+            // Before it is kept: a cut between the two does it again.
+            super::outbox::forgive(self.world)?;
+        }
         kept.accept(self.world, &found, (&self.url, etag), &bytes)?;
         Ok(found)
     }
@@ -167,12 +171,6 @@ impl<'a> ChannelSource<'a> {
             notes,
         })
     }
-
-    /// Where reports go: what the configuration says, or the channel.
-    pub(super) fn reports(&self, body: &Body) -> Option<String> {
-        let configured = self.world.settings.source.report.clone();
-        configured.or_else(|| resolve(&self.url, body.report.as_ref()?).ok())
-    }
 }
 
 impl Offers for ChannelSource<'_> {
@@ -186,7 +184,7 @@ impl Offers for ChannelSource<'_> {
             }
         };
         self.show(&channel.body);
-        super::outbox::report_to(self.world, self.reports(&channel.body))?;
+        super::outbox::report_to(self.world, channel.body.report.clone())?;
         Ok(self.weigh(&channel.body)?)
     }
 

@@ -2,8 +2,8 @@
 
 use crate::config::Settings;
 use crate::device::World;
-use crate::model::{ReasonCode, Result, StateFile, WithReason, document};
-use crate::source::channel::{Channel, KeptSerial, Unread, resolve};
+use crate::model::{ReasonCode, Result, StateFile, WithReason};
+use crate::source::channel::{Channel, KeptSerial, Unread, resolve, without_login};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub(in crate::device) struct Kept {
     v: u32,
     /// The highest serial of each channel, the last one used last.
     pub(super) seen: Vec<KeptSerial>,
-    /// Where the last good one came from.
+    /// Where the last good one came from, without credentials.
     pub(super) url: String,
     /// The server's mark for it.
     pub(super) etag: Option<String>,
@@ -32,12 +32,13 @@ impl Kept {
     pub(in crate::device) fn load(settings: &Settings) -> Kept {
         let path = StateFile::CHANNEL.within(&settings.device.state);
         let bytes = durable::read(&path, StateFile::CHANNEL.limit).ok().flatten();
-        bytes.and_then(|bytes| document(&bytes)).unwrap_or_default()
+        // The file in it is longer than any text that people are shown, and nothing of it is shown.
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     /// The last good channel, where it came from `url`.
     pub(super) fn channel(&self, url: &str) -> Option<Unread> {
-        if self.url != url || !self.file.is_ascii() {
+        if self.url != without_login(url) || !self.file.is_ascii() {
             return None;
         }
         let pairs = self.file.as_bytes().chunks(2);
@@ -52,10 +53,17 @@ impl Kept {
         let Ok(channel) = world.trust().and_then(|trust| unread.verify(&trust, product)) else {
             return false;
         };
+        let url = without_login(url);
         let lies_there = |link: &String| resolve(base, link).is_ok_and(|found| found == url);
         channel.body.releases.iter().filter(|release| release.critical).any(|release| {
             lies_there(&release.url) || release.deltas.iter().any(|delta| lies_there(&delta.url))
         })
+    }
+
+    /// Whether this very publication was accepted before.
+    pub(super) fn knows(&self, channel: &Channel) -> bool {
+        let mut seen = self.seen.iter();
+        seen.any(|kept| kept.name == channel.body.name && kept.digest == channel.digest)
     }
 
     /// Keeps a channel that was accepted.
@@ -79,7 +87,7 @@ impl Kept {
         let kept = Kept {
             v: 1,
             seen,
-            url: url.to_owned(),
+            url: without_login(url),
             etag,
             issued: self.issued.max(body.issued),
             file: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),

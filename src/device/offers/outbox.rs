@@ -5,8 +5,10 @@
 use super::{Offer, Offers, Said, Word};
 use crate::device::World;
 use crate::event::{Event, Sink};
-use crate::model::{Class, Digest, Failure, ReasonCode, Result, StateFile, WithReason, document};
-use crate::source::channel::{End, Report};
+use crate::model::{
+    Class, Digest, Failure, ReasonCode, Result, StateFile, WithReason, document, printable,
+};
+use crate::source::channel::{End, Report, resolve};
 use crate::sys::durable;
 use crate::update::{Ended, Outcome};
 use serde::{Deserialize, Serialize};
@@ -18,19 +20,22 @@ const WORDS: usize = 64;
 const OPEN: usize = 8;
 /// Actions that were refused for good.
 const REFUSED: usize = 16;
+/// As many characters of a detail are told: all words together stay below what the file may have.
+const DETAIL: usize = 500;
 
 /// `outcomes.json`: replaced in one step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Outbox {
     v: u32,
-    /// Where the channel wants reports.
+    /// Where the channel wants reports, as it stands there.
     report: Option<String>,
     /// Actions that were begun.
     open: Vec<Begun>,
     /// What is to be told, oldest first.
     words: Vec<Word>,
-    /// Actions whose artifact can never be installed: not begun again by themselves.
+    /// Actions whose artifact could not be accepted: not begun again by themselves while nothing new is
+    /// published.
     refused: Vec<String>,
 }
 
@@ -43,6 +48,9 @@ struct Begun {
     digest: Digest,
     /// How often this release had ended here before.
     before: usize,
+    /// When it was begun, in seconds since 1970.
+    #[serde(default)]
+    at: u64,
 }
 
 fn load(world: &World) -> Outbox {
@@ -81,7 +89,9 @@ impl Outbox {
 
 /// Where reports go: what the configuration says, or what the channel has said last.
 pub(super) fn address(world: &World) -> Option<String> {
-    world.settings.source.report.clone().or_else(|| load(world).report)
+    let source = &world.settings.source;
+    let told = || resolve(source.channel.as_deref()?, &load(world).report?).ok();
+    source.report.clone().or_else(told)
 }
 
 /// Remembers where the channel wants reports.
@@ -105,6 +115,7 @@ pub(super) fn begin(world: &World, offer: &Offer) -> Result<()> {
         version: offer.version.to_string(),
         digest,
         before,
+        at: world.now(),
     };
     let word = word(world, &begun, Said::Begun, None);
     change(world, |outbox| {
@@ -137,7 +148,13 @@ pub fn has_words(world: &World) -> bool {
     !outbox.words.is_empty() || !outbox.open.is_empty()
 }
 
-/// Whether an action was refused for good.
+/// What was refused may be begun again: the channel was published anew, and what lay on a server or in a cache
+/// before it may be whole now.
+pub(super) fn forgive(world: &World) -> Result<()> {
+    change(world, |outbox| outbox.refused.clear())
+}
+
+/// Whether an action was refused, and nothing was published since.
 pub(super) fn was_refused(world: &World, offer: &Offer) -> bool {
     load(world).refused.contains(&offer.action)
 }
@@ -198,7 +215,8 @@ fn word(world: &World, begun: &Begun, said: Said, why: Option<(ReasonCode, &str)
         device: world.device_id().ok()?,
         product: world.settings.device.product.clone(),
         channel: begun.by.clone(),
-        at: world.now(),
+        // A device without a battery ends in 1970 what it has begun today.
+        at: world.now().max(begun.at),
         version: begun.version.clone(),
         digest: Some(begun.digest),
         end: match said {
@@ -206,7 +224,7 @@ fn word(world: &World, begun: &Begun, said: Said, why: Option<(ReasonCode, &str)
             _ => None,
         },
         reason: why.map(|(code, _)| code.to_string()),
-        detail: why.map_or_else(String::new, |(_, detail)| detail.to_owned()),
+        detail: why.map_or_else(String::new, |(_, detail)| printable(detail, DETAIL)),
         // They are told as they are when it is told.
         options: BTreeMap::new(),
     };

@@ -9,6 +9,7 @@ use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Class, Condition, Digest, ReasonCode, Result};
 use crate::source::Tries;
+use crate::source::channel::without_login;
 use crate::update::{Allowed, Order, Phase, Reboot, Then, Wish};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub struct Released {
     pub digest: Option<Digest>,
     /// Bytes of the whole artifact.
     pub size: u64,
-    /// Where it is.
+    /// Where it is, without credentials.
     pub url: String,
     /// It waits for no window.
     pub critical: bool,
@@ -80,7 +81,7 @@ impl Offering {
             release_counter: offer.counter,
             digest: offer.digest,
             size: offer.size,
-            url: offer.url.clone(),
+            url: without_login(&offer.url),
             critical: offer.critical,
             notes: offer.notes.clone(),
         });
@@ -233,6 +234,12 @@ pub fn automatic(
     // It waits already, written or armed. What is half written is gone on with.
     let journal = world.load_journal();
     let half = matches!(journal.phase, Phase::Installing(_));
+    // What a person has left half written goes on with the same release or makes way for a newer one: who
+    // was to bring the rest may never come back.
+    let theirs = journal.work().filter(|work| half && !work.order.automatic);
+    if theirs.is_some_and(|work| work.to.release_counter > offer.counter) {
+        return Ok(again);
+    }
     if !half && journal.work().is_some_and(|work| Some(work.digest) == offer.digest) {
         return Ok(again);
     }

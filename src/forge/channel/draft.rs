@@ -86,9 +86,10 @@ impl Open {
     /// A new channel. `USAGE` where one is there already.
     pub(super) fn new(dir: &Path, draft: Draft) -> Result<Open> {
         let work = work_of(dir)?;
+        // First what is served: folders above both are for everybody who reads it.
+        std::fs::create_dir_all(dir).map_err(|e| file::failure(dir, &e))?;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&work);
         made.map_err(|e| file::failure(&work, &e))?;
-        std::fs::create_dir_all(dir).map_err(|e| file::failure(dir, &e))?;
         let lock = lock(&work)?;
         if work.join("draft.json").exists() {
             let text = format!("{} has a channel already", dir.display());
@@ -206,6 +207,8 @@ impl Draft {
     /// The body that would be published at `now`, and the draft that goes with it. `before` is what is
     /// published: a plan that has begun goes on, and a pause moves what it held back.
     pub(super) fn body(&self, now: u64, before: Option<&Body>) -> (Body, Draft) {
+        // A host whose clock is behind the last one's begins no phase before its publication.
+        let now = now.max(before.map_or(0, |b| b.issued));
         let mut next = self.clone();
         next.serial = before.map_or(0, |b| b.serial).max(self.serial) + 1;
         for drafted in &mut next.releases {
@@ -218,7 +221,7 @@ impl Draft {
             product: next.product.clone(),
             name: next.name.clone(),
             serial: next.serial,
-            issued: now.max(before.map_or(0, |b| b.issued)),
+            issued: now,
             valid_for: next.valid_for,
             poll: next.poll,
             report: next.report.clone(),
@@ -276,5 +279,32 @@ pub(super) fn seconds(text: &str) -> Result<u64> {
     match time.as_secs() {
         0 => Err(Failure::new(ReasonCode::Usage, format!("`{text}` is no time"))),
         seconds => Ok(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_begins_no_phase_before_its_publication() {
+        let digest = "11".repeat(32);
+        let draft = serde_json::json!({
+            "v": 1, "product": "demo", "name": "stable", "keys": [], "valid_for": 60, "serial": 1,
+            "releases": [{
+                "plan": [{ "percent": 5, "after": 0 }, { "percent": 100, "after": 21_600 }],
+                "release": {
+                    "version": "2.0.0", "counter": 2, "digest": digest, "compatible": ["board"],
+                    "url": "x.surefoot", "size": 1,
+                },
+            }],
+        });
+        let draft: Draft = serde_json::from_value(draft).unwrap();
+        let empty = Draft { releases: Vec::new(), ..draft.clone() };
+        let (before, _) = empty.body(2_000_000_000, None);
+        let (body, next) = draft.body(1_900_000_000, Some(&before));
+        let begins: Vec<_> = body.releases[0].phases.iter().map(|phase| phase.at).collect();
+        assert_eq!(begins, [2_000_000_000, 2_000_021_600]);
+        assert_eq!((body.issued, next.releases[0].started), (2_000_000_000, Some(2_000_000_000)));
     }
 }

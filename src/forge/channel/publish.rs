@@ -18,6 +18,11 @@ pub(super) fn run(words: &Publish) -> Result<()> {
     let mut open = Open::of(&words.place)?;
     usable_keys(&open.draft)?;
     let now = clock::unix_seconds();
+    if !clock::is_set(now) {
+        // Every phase would have begun long ago for each device.
+        let text = "the clock of this host is not set, and phases count from it";
+        return Err(Failure::new(ReasonCode::Usage, text).with_next("Set the clock."));
+    }
     let before = open.published()?;
     let (body, next) = open.draft.body(now, before.as_ref());
     let bytes = signed(&body, &next)?;

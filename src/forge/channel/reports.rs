@@ -64,6 +64,9 @@ pub(super) fn read(folder: &Path, product: &str) -> Result<Reports> {
             }
         }
     }
+    let all = reports.by_device.values_mut().flat_map(|releases| releases.values_mut());
+    // Of one second the end comes last.
+    all.for_each(|of| of.sort_by_key(|report| (report.at, report.end.is_some())));
     Ok(reports)
 }
 
@@ -73,10 +76,8 @@ impl Reports {
             return;
         }
         let Some(digest) = report.digest else { return };
-        let of =
-            self.by_device.entry(report.device.clone()).or_default().entry(digest).or_default();
-        of.push(report);
-        of.sort_by_key(|report| report.at);
+        let releases = self.by_device.entry(report.device.clone()).or_default();
+        releases.entry(digest).or_default().push(report);
     }
 
     /// How many devices have ever reported.

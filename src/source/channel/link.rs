@@ -56,6 +56,17 @@ fn split(url: &str) -> Option<(&str, &str, &str)> {
     Some((scheme, &rest[..end], &rest[end..]))
 }
 
+/// An address as it may be shown and kept: without credentials.
+pub fn without_login(url: &str) -> String {
+    match split(url) {
+        Some((scheme, authority, path)) => {
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            format!("{scheme}://{host}{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
 /// The address that `link`, as it stands in the channel at `base`, means. `CHANNEL_INVALID` where either is
 /// none.
 pub fn resolve(base: &str, link: &str) -> Result<String> {
@@ -92,6 +103,8 @@ mod tests {
         }
         assert_eq!(resolve("http://h", "x").unwrap(), "http://h/x");
         assert!(resolve("/etc/x", "x").is_err());
+        assert_eq!(without_login("https://u:p@h:1/a@b?c"), "https://h:1/a@b?c");
+        assert_eq!(without_login("reports"), "reports");
     }
 
     #[test]

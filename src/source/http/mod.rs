@@ -72,6 +72,7 @@ fn believed(code: ReasonCode) -> ReasonCode {
             | ReasonCode::CaptivePortal
             | ReasonCode::RedirectRefused
             | ReasonCode::HttpStatus
+            | ReasonCode::ReportRefused
             | ReasonCode::HttpAnswer
             | ReasonCode::HttpRange
             | ReasonCode::HttpEncoding
