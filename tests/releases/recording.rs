@@ -220,6 +220,22 @@ file = "run/metrics.prom"
 folder = "state/inbox"
 
 [source]
+channel = "https://updates.example.com/stable.channel"
+poll = "30m"
+report = "https://updates.example.com/report"
+witness = ["192.0.2.1:443"]
+options = { site = "north" }
+roots = "roots.pem"
+client_cert = "client.pem"
+client_key = "client.key"
+proxy = "http://proxy.example.com:3128"
+no_proxy = [".example.net"]
+rate = "256KiB"
+budget = "50MiB"
+min_rate = "100"
+connect = "20s"
+header = "60s"
+stall = "60s"
 connections = 2
 
 [inhibit]
@@ -293,7 +309,10 @@ fn what_would_be_recorded_uses_every_key() {
         text.split("struct Written {").nth(1).unwrap().split("\n}").next().unwrap().to_owned()
     });
     let rooms = rooms.iter().flat_map(|r| r.lines().filter(|l| !l.contains('#')).map(str::trim));
-    let keys = fragment.lines().filter_map(|l| l.strip_prefix("    pub ")).chain(rooms);
+    let source = code("src/source/settings.rs").unwrap();
+    let source = source.split("struct Settings {").nth(1).unwrap().split("\n}").next().unwrap();
+    let public = fragment.lines().chain(source.lines());
+    let keys = public.filter_map(|l| l.strip_prefix("    pub ")).chain(rooms);
     let keys = keys.filter_map(|l| l.split(':').next()).filter(|k| !k.is_empty());
     let mut seen = 0;
     for key in keys {
