@@ -13,6 +13,8 @@ gateway addr add 10.9.0.1/24 dev far
 ip link set near up
 gateway link set far up
 ip route add default via 10.9.0.1
+# A new link carries nothing for a while, for longer under load.
+until [[ $( (exec 3<>/dev/tcp/10.9.0.1/53) 2>&1) == *refused* ]]; do sleep 0.2; done
 ask() {
     ip neigh flush dev near
     python3 - "$1" <<'PYTHON'
