@@ -72,7 +72,6 @@ fn believed(code: ReasonCode) -> ReasonCode {
             | ReasonCode::CaptivePortal
             | ReasonCode::RedirectRefused
             | ReasonCode::HttpStatus
-            | ReasonCode::ReportRefused
             | ReasonCode::HttpAnswer
             | ReasonCode::HttpRange
             | ReasonCode::HttpEncoding
