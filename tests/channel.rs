@@ -182,6 +182,7 @@ fn what_devices_would_refuse_is_refused_here() {
     bad(&["phase", "2.0.0", "--percent", "5,101"], 64, "USAGE");
     bad(&["phase", "2.0.0", "--percent", "50,20"], 64, "USAGE");
     bad(&["phase", "2.0.0", "--percent", "5", "--every", "0s"], 64, "USAGE");
+    bad(&["phase", "2.0.0", "--percent", "5", "--every", "6"], 64, "USAGE");
     bad(&["pause", "9.0.0"], 64, "USAGE");
     bad(&["publish", "--key", &desk.at("KEYS/root.key")], 65, "KEY_ROLE");
     // The trust file names a channel key: a release key does not count.
@@ -309,4 +310,93 @@ fn folders_above_what_is_served_can_be_read_and_the_drafts_cannot() {
     std::fs::create_dir(desk.at("usual")).unwrap();
     assert_eq!((mode("srv"), mode("srv/site")), (mode("usual"), mode("usual")));
     assert_eq!((mode("srv/site/www"), mode("srv/site/www.work")), (mode("usual"), 0o700));
+}
+
+#[test]
+fn a_file_that_was_lost_is_named_and_put_back() {
+    let desk = Desk::begun();
+    let artifact = desk.release("2.0.0");
+    desk.channel(&["add", &artifact]).ok();
+    let lose = |name: &str| std::fs::remove_file(desk.at(name)).unwrap();
+    let url = desk.status(&[])["missing"].clone();
+    assert_eq!(url, serde_json::json!([]));
+    // Not published yet: it is a draft again.
+    let draft = std::fs::read_to_string(desk.at("www.work/draft.json")).unwrap();
+    let draft: serde_json::Value = serde_json::from_str(&draft).unwrap();
+    let name = draft["releases"][0]["release"]["url"].as_str().unwrap().to_owned();
+    lose(&format!("www.work/{name}"));
+    desk.channel(&["add", &artifact]).ok();
+    assert_eq!(desk.served(), Vec::<String>::new());
+    desk.channel(&["publish"]).ok();
+    let (served, serial) = (desk.served(), desk.read().body.serial);
+    // Published: it is named, and served again at once.
+    for cut in [false, true] {
+        lose(&format!("www/{name}"));
+        if cut {
+            std::fs::write(desk.at(&format!("www/{name}")), b"half").unwrap();
+        }
+        assert_eq!(desk.status(&[])["missing"], serde_json::json!([name]));
+        assert!(desk.channel(&["status"]).ok().out.contains(&format!("MISSING: {name}")));
+        let said = desk.channel(&["publish"]);
+        assert_eq!(said.code, 66, "{}", said.err);
+        assert!(said.err.contains("channel add"), "{}", said.err);
+        desk.channel(&["add", &artifact]).ok();
+        assert_eq!((desk.served(), desk.read().body.serial), (served.clone(), serial));
+        let bytes = std::fs::read(desk.at(&format!("www/{name}"))).unwrap();
+        assert!(bytes == std::fs::read(&artifact).unwrap());
+    }
+    assert_eq!(desk.channel(&["add", &artifact]).code, 64, "nothing is lost");
+    // What is withdrawn is asked for by no device.
+    desk.channel(&["withdraw", "2.0.0"]).ok();
+    lose(&format!("www/{name}"));
+    desk.channel(&["publish"]).ok();
+    assert!(desk.one().withdrawn);
+    assert_eq!(desk.status(&[])["missing"], serde_json::json!([]));
+}
+
+#[test]
+fn a_verb_that_would_change_nothing_says_so() {
+    let desk = Desk::begun();
+    let artifact = desk.release("2.0.0");
+    desk.channel(&["add", &artifact]).ok();
+    let refused = |words: &[&str], why: &str| {
+        let said = desk.channel(words);
+        assert!(said.code == 64 && said.err.contains(why), "{words:?}: {}", said.err);
+    };
+    refused(&["resume", "2.0.0"], "is not paused");
+    desk.channel(&["pause", "2.0.0"]).ok();
+    desk.channel(&["withdraw", "2.0.0"]).ok();
+    for verb in ["pause", "resume"] {
+        refused(&[verb, "2.0.0"], "is withdrawn");
+    }
+    refused(&["phase", "2.0.0", "--percent", "5"], "is withdrawn");
+    refused(&["add", &artifact], "is withdrawn");
+}
+
+#[test]
+fn a_channel_begins_only_with_what_devices_can_follow() {
+    let desk = Desk::new();
+    forge(&["keygen", "--out", &desk.at("OTHER")]).ok();
+    let (key, other) = (desk.at("KEYS/channel.key"), desk.at("OTHER/channel.key"));
+    let trust = desk.at("KEYS/trust.toml");
+    let init = |key: &str, more: &[&str]| {
+        let words = ["init", "--product", "demo", "--name", "stable", "--key", key];
+        desk.channel(&[&words[..], more].concat())
+    };
+    for (more, why) in [
+        (["--report", "nonsense"], "`nonsense` is no address"),
+        (["--report", "ftp://h/x"], "`ftp://h/x` is no address"),
+        (["--poll", "5"], "`5` has no unit"),
+        (["--valid-for", "30"], "`30` has no unit"),
+    ] {
+        let said = init(&key, &more);
+        assert!(said.code == 64 && said.err.contains(why), "{more:?}: {}", said.err);
+    }
+    let said = init(&other, &["--trust", &trust]);
+    assert_eq!(said.code, 65, "{}", said.err);
+    assert!(!std::path::Path::new(&desk.at("www.work")).exists(), "nothing was begun");
+    init(&key, &["--trust", &trust, "--report", "https://h.example/r", "--poll", "5m"]).ok();
+    let said = desk.channel(&["add", &desk.release("2.0.0"), "--key", &other]);
+    assert_eq!(said.code, 65, "{}", said.err);
+    desk.channel(&["add", &desk.release("2.0.0")]).ok();
 }

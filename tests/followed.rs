@@ -64,7 +64,8 @@ impl Followed {
         let followed = Followed { bench, www, server };
         followed.follow(&followed.server.url("/stable.channel"));
         let key = followed.bench.path("KEYS/channel.key");
-        let words = ["--product", "demo", "--name", "stable", "--key", &key, "--report", "reports"];
+        let words =
+            ["--product", "demo", "--name", "stable", "--key", &key, "--report", "/reports"];
         forge(&[&["channel", "init", &followed.www], &words[..]].concat()).ok();
         followed
     }
@@ -316,4 +317,30 @@ fn what_was_left_half_written_and_has_no_server_any_more_holds_up_no_look() {
     let _kept = Kept::with(&place.bench, &config, &[("SUREFOOT_SIM_PACE", "100")]);
     until("the channel's release is armed", || place.bench.status()["state"] == "switching");
     assert_eq!(place.bench.status()["slots"]["b"]["version"], "3.0.0");
+}
+
+#[test]
+fn both_verbs_say_what_was_dropped_and_name_a_release_that_came_back_once() {
+    let place = Followed::new();
+    for (verb, version) in [("check-update", "2.0.0"), ("update", "2.0.1")] {
+        place.publish(version, &[]);
+        place.ask(&["update"]).ok();
+        place.channel(&["withdraw", version]);
+        place.channel(&["publish"]);
+        let said = place.ask(&[verb]);
+        let told = format!("{version} was withdrawn by channel stable and is dropped.");
+        assert!(said.code == 3 && said.out.contains(&told), "{verb}: {}{}", said.out, said.err);
+        assert_eq!(place.bench.status()["state"], "idle");
+    }
+    place.publish("3.0.0", &[]);
+    place.ask(&["update"]).ok();
+    assert_eq!(place.bench.reboot(&[]), "b");
+    place.bench.surefoot(&["rollback", "--reason", "dark"]).ok();
+    assert_eq!(place.bench.reboot(&[]), "a");
+    for verb in ["check-update", "update"] {
+        let said = place.ask(&[verb]);
+        let told = format!("{}{}", said.out, said.err);
+        assert_eq!(told.matches("was tried here and rolled back").count(), 1, "{verb}: {told}");
+        assert!(told.contains("surefoot install http") && told.contains("--retry-rolled-back"));
+    }
 }

@@ -96,3 +96,24 @@ fn each_accepted_time_and_size_is_usable_by_every_verb() {
         assert_eq!(sound(bench.surefoot(words), "a word").code, 64, "{words:?}");
     }
 }
+
+#[test]
+fn an_address_that_names_no_host_of_the_web_is_refused_with_its_key() {
+    let bench = Bench::new();
+    let config = bench.path("DEV/surefoot.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    for (key, value) in
+        [("channel", "127.0.0.1:8802/x"), ("channel", "/srv/x"), ("report", "banana")]
+    {
+        std::fs::write(&config, format!("{good}\n[source]\n{key} = \"{value}\"\n")).unwrap();
+        let said = bench.surefoot(&["config", "check"]);
+        assert_eq!(said.code, 78, "{}{}", said.out, said.err);
+        let told = format!("`source.{key}` is `{value}`");
+        assert!(said.out.contains(&told), "{}", said.out);
+    }
+    let url = "[source]\nchannel = \"https://h.example:8443/s.channel\"\n";
+    std::fs::write(&config, format!("{good}\n{url}")).unwrap();
+    bench.surefoot(&["config", "check"]).ok();
+    std::fs::write(&config, format!("{good}\n[source]\nchannel = \"/srv/x\"\n")).unwrap();
+    bench.surefoot(&["check-update"]).refused(78, "CONFIG_INVALID");
+}

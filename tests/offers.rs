@@ -11,7 +11,7 @@ use surefoot::device::{self, Document, Offering, Unheard, Updated, Web, World};
 use surefoot::event::Nowhere;
 use surefoot::model::{Failure, ReasonCode, Result};
 use surefoot::source::{Reached, Source, Tries};
-use surefoot::update::{Order, Reboot};
+use surefoot::update::{Ended, Order, Reboot};
 
 /// A web server whose files are a folder, and what was posted to it.
 struct Fake {
@@ -119,7 +119,8 @@ impl Place {
         let source = "\n[source]\nchannel = \"http://255.255.255.255/stable.channel\"\n";
         std::fs::write(&config, text + source).unwrap();
         let (www, key) = (bench.path("www"), bench.path("KEYS/channel.key"));
-        let words = ["--product", "demo", "--name", "stable", "--key", &key, "--report", "reports"];
+        let words =
+            ["--product", "demo", "--name", "stable", "--key", &key, "--report", "/reports"];
         forge(&[&["channel", "init", &www], &words[..]].concat()).ok();
         let web = Fake {
             folder: www,
@@ -216,7 +217,11 @@ fn a_release_that_came_back_is_told_and_not_offered_again() {
     place.bench.reboot(&[]);
     let offering = place.check().unwrap();
     assert_eq!(offering.nothing(), Some(ReasonCode::NothingOffered));
-    assert!(offering.findings.iter().any(|f| f.code == ReasonCode::RolledBackBefore));
+    let mut found = offering.findings.iter();
+    let back = found.find(|f| f.code == ReasonCode::RolledBackBefore).unwrap();
+    let next = "`surefoot install http://255.255.255.255/";
+    assert!(back.remedy.contains(next), "{}", back.remedy);
+    assert!(back.remedy.contains(" --retry-rolled-back`"), "{}", back.remedy);
     assert_eq!(place.web.posts(), ["begun", "rolled-back"]);
     // The next one is.
     place.publish("3.0.0", &[]);
@@ -356,8 +361,20 @@ fn what_is_withdrawn_while_it_waits_is_dropped() {
     assert_eq!(place.bench.status()["state"], "switching");
     place.channel(&["withdraw", "2.0.0"]);
     place.channel(&["publish"]);
-    assert_eq!(place.check().unwrap().nothing(), Some(ReasonCode::NothingOffered));
-    assert_ne!(place.bench.status()["state"], "switching");
+    let offering = place.check().unwrap();
+    assert_eq!(offering.nothing(), Some(ReasonCode::NothingOffered));
+    let dropped = "was withdrawn by channel stable and is dropped.";
+    assert!(
+        offering.text.contains("2.0.0") && offering.text.contains(dropped),
+        "{}",
+        offering.text
+    );
+    // It ends as what a person has cancelled, and nothing has failed.
+    let status = place.bench.status();
+    let last = place.world().load_journal().last.unwrap();
+    assert_eq!(status["state"], "idle", "{status}");
+    assert_eq!((last.outcome, last.reason), (Ended::Cancelled, Some(ReasonCode::Cancelled)));
+    assert_eq!(last.detail, "withdrawn by channel stable");
     assert_eq!(place.bench.reboot(&[]), "a");
     let _ = place.check();
     assert_eq!(place.web.posts(), ["begun", "stopped"]);

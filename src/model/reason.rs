@@ -182,7 +182,7 @@ reasons! {
     HookLater "HOOK_LATER" Busy "A program of the integrator asked to wait." "`surefoot why` says which and when it is asked next; or run the same command again later.";
     Timeout "TIMEOUT" Denied "The awaited state was not reached in time." "The device goes on by itself: `surefoot status` says where it stands.";
     Busy "BUSY" Busy "Another update holds the lock." "Wait for it to end, or see `surefoot status`.";
-    Cancelled "CANCELLED" Busy "The installation was cancelled." "Nothing to do. What was written is kept: `surefoot install` goes on with it, and nothing else begins it again.";
+    Cancelled "CANCELLED" Busy "The installation was cancelled, or its channel withdrew the release." "Nothing to do. What was written is kept: `surefoot install` goes on with it, and nothing else begins it again.";
     Superseded "SUPERSEDED" Busy "Another release took its place before it was tried." "Nothing to do.";
     Interrupted "INTERRUPTED" Retry "The updater was told to end while it installed." "Run the same command again; it goes on where it stopped. The daemon does so by itself where it can.";
     // How an update ended.

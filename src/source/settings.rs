@@ -1,5 +1,6 @@
 //! `[source]`: how this device fetches over a network.
 
+use super::channel::{names_host, without_login};
 use crate::model::{ByteLen, duration, printable, size};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -97,6 +98,14 @@ impl Settings {
             let (budget, least) = (ByteLen(budget), ByteLen(BUDGET_MIN));
             wrong
                 .push(format!("`source.budget` is {budget}; it must be at least {least} in a day"));
+        }
+        for (key, url) in [("channel", &self.channel), ("report", &self.report)] {
+            if let Some(url) = url.as_ref().filter(|url| !names_host(url)) {
+                let url = printable(&without_login(url), 80);
+                wrong.push(format!(
+                    "`source.{key}` is `{url}`; it begins with http:// or https:// and names a host"
+                ));
+            }
         }
         if self.witness.len() > WITNESSES {
             wrong.push(format!("`source.witness` names at most {WITNESSES} places"));

@@ -8,6 +8,7 @@ use crate::model::{Condition, ConditionKind, Digest, Failure, Identifier, Reason
 use crate::source::Budget;
 use crate::source::channel::{
     Asker, Body, Channel, MAX_CHANNEL_LEN, Report, Unread, Waiting, choose, judge_serial, resolve,
+    without_login,
 };
 use crate::sys::{clock, durable, files};
 use crate::trust::Verified;
@@ -128,7 +129,14 @@ impl<'a> ChannelSource<'a> {
                 "{} was tried here and rolled back; the channel still offers it",
                 back.version
             );
-            notes.push(Condition::of(ReasonCode::RolledBackBefore, ConditionKind::Warns, text));
+            let url = resolve(&self.url, &back.url)?;
+            let remedy = format!(
+                "Wait for another release. To try the same one again: `surefoot install {} \
+                 --retry-rolled-back`.",
+                without_login(&url)
+            );
+            let code = ReasonCode::RolledBackBefore;
+            notes.push(Condition::new(code, ConditionKind::Warns, text, remedy));
         }
         let now = choice.now.map(|release| {
             let (source, state) = (&world.settings.source, &world.settings.device.state);

@@ -161,7 +161,12 @@ pub(super) fn was_refused(world: &World, offer: &Offer) -> bool {
 
 /// Whether what has this digest came from a source of offers.
 pub(super) fn was_offered(world: &World, digest: &Digest) -> bool {
-    load(world).open.iter().any(|begun| begun.digest == *digest)
+    offered_by(world, digest).is_some()
+}
+
+/// The source of offers that what has this digest came from: `channel stable`.
+pub(super) fn offered_by(world: &World, digest: &Digest) -> Option<String> {
+    load(world).open.into_iter().find(|begun| begun.digest == *digest).map(|begun| begun.by)
 }
 
 /// Queues the ends of what was begun, as far as the journal knows them.

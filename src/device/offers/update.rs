@@ -1,5 +1,6 @@
 //! `check-update` and `update`: what a source of offers has for this device, and installing it.
 
+use super::super::cancel::told;
 use super::super::hands::rest;
 use super::super::installation::{Installation, Installed};
 use super::super::{come_to_rest, install_url};
@@ -7,7 +8,7 @@ use super::web::Web;
 use super::{ChannelSource, Offer, Offers, Polled, Unheard, outbox};
 use crate::device::World;
 use crate::event::{Event, Sink};
-use crate::model::{Class, Condition, Digest, ReasonCode, Result};
+use crate::model::{Class, Condition, Digest, Failure, ReasonCode, Result};
 use crate::source::Tries;
 use crate::source::channel::without_login;
 use crate::update::{Allowed, Order, Phase, Reboot, Then, Wish};
@@ -75,7 +76,7 @@ pub enum Updated {
 }
 
 impl Offering {
-    fn of(polled: &Polled) -> Offering {
+    fn of(polled: &Polled, dropped: Option<&str>) -> Offering {
         let offers = polled.now.as_ref().map(|offer| Released {
             version: offer.version.to_string(),
             release_counter: offer.counter,
@@ -93,9 +94,10 @@ impl Offering {
         let later = waits
             .as_ref()
             .map_or_else(String::new, |w| format!(" {} waits: {}.", w.version, w.why));
+        let dropped = dropped.map_or_else(String::new, |what| format!("{what} "));
         let text = match &offers {
-            Some(offers) => format!("{} is for this device now.{later}", offers.version),
-            None => format!("Nothing is for this device now.{later}"),
+            Some(offers) => format!("{dropped}{} is for this device now.{later}", offers.version),
+            None => format!("{dropped}Nothing is for this device now.{later}"),
         };
         let (findings, options) = (polled.notes.clone(), polled.options.clone());
         Offering { v: 1, offers, waits, findings, options, text }
@@ -111,25 +113,28 @@ impl Offering {
     }
 }
 
-/// Settles what a boot has decided, tells what waits to be told, and looks once.
+/// Settles what a boot has decided, tells what waits to be told, and looks once. Returns also one sentence
+/// about what was dropped.
 fn look(
     world: &World,
     source: &mut dyn Offers,
     sink: &dyn Sink,
-) -> std::result::Result<Polled, Unheard> {
+) -> std::result::Result<(Polled, Option<String>), Unheard> {
     world.booted()?;
     come_to_rest(world, sink)?;
     outbox::settle(world)?;
     outbox::deliver(world, source, sink)?;
     let polled = source.poll()?;
+    let mut dropped = None;
     for action in &polled.cancelled {
-        drop_where_it_waits(world, action, sink)?;
+        dropped = drop_where_it_waits(world, action, sink)?.or(dropped);
     }
-    Ok(polled)
+    Ok((polled, dropped))
 }
 
-/// What was taken back and only waits, written or armed, is dropped.
-fn drop_where_it_waits(world: &World, action: &str, sink: &dyn Sink) -> Result<()> {
+/// What was taken back and only waits, written or armed, is cancelled: its source has said so, and nothing
+/// is wrong with this device. Returns a sentence about it.
+fn drop_where_it_waits(world: &World, action: &str, sink: &dyn Sink) -> Result<Option<String>> {
     let waits = |world: &World| match world.load_journal().phase {
         Phase::Staged(work) | Phase::Switching { work, .. } => Some(work),
         _ => None,
@@ -137,21 +142,26 @@ fn drop_where_it_waits(world: &World, action: &str, sink: &dyn Sink) -> Result<(
     let is_it =
         |digest: &Digest| digest.to_string() == action && outbox::was_offered(world, digest);
     if !waits(world).is_some_and(|work| is_it(&work.digest)) {
-        return Ok(());
+        return Ok(None);
     }
     let _lock = world.lock("update")?;
-    let Some(work) = waits(world).filter(|work| is_it(&work.digest)) else { return Ok(()) };
-    let why = format!("{} was withdrawn by its source", work.to);
-    rest(world, world.load_journal(), &Wish::Rollback(why.clone()), None, sink)?;
-    sink.emit(&Event::Cancelled { version: work.to.to_string(), text: why });
-    outbox::settle(world)
+    let Some(work) = waits(world).filter(|work| is_it(&work.digest)) else { return Ok(None) };
+    let by = outbox::offered_by(world, &work.digest).unwrap_or_default();
+    let why = format!("withdrawn by {by}");
+    let wish = Wish::Cancel { why: why.clone(), begun: Some(work.clone()) };
+    if let Some(code) = rest(world, world.load_journal(), &wish, None, sink)?.refused {
+        return Err(Failure::new(code, code.meaning()));
+    }
+    told(&work, &why, sink);
+    outbox::settle(world)?;
+    Ok(Some(format!("{} was {why} and is dropped.", work.to)))
 }
 
 /// What there is for this device now, and later. Installs nothing.
 pub fn check_update(world: &World, web: &dyn Web, sink: &dyn Sink) -> Result<Offering> {
     let mut source = ChannelSource::of(world, web)?;
-    let polled = look(world, &mut source, sink).map_err(|why| why.failure)?;
-    Ok(Offering::of(&polled))
+    let (polled, dropped) = look(world, &mut source, sink).map_err(|why| why.failure)?;
+    Ok(Offering::of(&polled, dropped.as_deref()))
 }
 
 /// Installs what is for this device now, as `order` says.
@@ -163,11 +173,14 @@ pub fn update(
     sink: &dyn Sink,
 ) -> Result<Updated> {
     let mut source = ChannelSource::of(world, web)?;
-    let polled = look(world, &mut source, sink).map_err(|why| why.failure)?;
+    let (polled, dropped) = look(world, &mut source, sink).map_err(|why| why.failure)?;
+    let Some(offer) = &polled.now else {
+        // The answer has the notes.
+        return Ok(Updated::Nothing(Offering::of(&polled, dropped.as_deref())));
+    };
     for note in &polled.notes {
         sink.emit(&Event::Warning { text: note.text.clone() });
     }
-    let Some(offer) = &polled.now else { return Ok(Updated::Nothing(Offering::of(&polled))) };
     let installed = bring(world, web, offer, dry_run, order, sink);
     if !dry_run {
         // Nobody waits for a report.
@@ -225,7 +238,7 @@ pub fn automatic(
     sink: &dyn Sink,
 ) -> std::result::Result<Option<Duration>, Unheard> {
     let mut source = ChannelSource::of(world, web)?;
-    let polled = look(world, &mut source, sink)?;
+    let (polled, _) = look(world, &mut source, sink)?;
     // The beginning of a phase is not looked for: its devices would all come at once.
     let again = polled.again;
     let Some(offer) = polled.now.as_ref().filter(|offer| !outbox::was_refused(world, offer)) else {

@@ -2,14 +2,15 @@
 
 use super::deltas;
 use super::draft::{Draft, Drafted, Open, Planned, seconds};
+use super::publish::{accepted, bring, usable_keys};
 use super::words::{Add, Change, Init, Phase};
 use crate::artifact::{Release, check_payload, read_head};
+use crate::forge::file;
 use crate::forge::order::order;
 use crate::forge::progress::Progress;
 use crate::forge::say::say;
-use crate::forge::{file, signer};
 use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result};
-use crate::source::channel::{Body, Released};
+use crate::source::channel::{Body, Released, names_host};
 use std::io::{BufReader, Seek};
 use std::path::Path;
 use std::str::FromStr;
@@ -45,9 +46,15 @@ pub(super) fn init(words: &Init) -> Result<()> {
     if draft.name.as_str().starts_with('.') {
         return Err(usage("a channel's name does not begin with a dot"));
     }
+    let beside = |report: &&String| !report.starts_with('/') && !names_host(report);
+    if let Some(report) = words.report.as_ref().filter(beside) {
+        let text = "is no address for reports: write http://… or https://…, or /PATH on the server of the channel";
+        return Err(usage(format!("`{report}` {text}")));
+    }
     draft.sign_with(&words.place.signing);
     allowed(&draft, 1)?;
     usable_keys(&draft)?;
+    accepted(&draft)?;
     let open = Open::new(&words.place.dir, draft)?;
     open.save()?;
     let dir = open.dir.display();
@@ -58,12 +65,6 @@ pub(super) fn init(words: &Init) -> Result<()> {
         open.draft.product,
         open.work.display()
     ))
-}
-
-/// Keys that are files are looked at before anything is signed with them.
-pub(super) fn usable_keys(draft: &Draft) -> Result<()> {
-    let mut files = draft.keys.iter().filter(|key| !key.starts_with("cmd:"));
-    files.try_for_each(|key| signer::may_sign_channels(Path::new(key)))
 }
 
 /// Whether devices would read what the draft says.
@@ -82,6 +83,7 @@ pub(super) fn changed(open: &Open, text: &str) -> Result<()> {
 
 pub(super) fn add(words: &Add) -> Result<()> {
     let mut open = Open::of(&words.place)?;
+    accepted(&open.draft)?;
     let mut input = file::open(&words.artifact)?;
     let (release, len) = whole(&open.draft, &words.artifact, &input)?;
     let manifest = &release.manifest;
@@ -94,6 +96,12 @@ pub(super) fn add(words: &Add) -> Result<()> {
     open.draft.sign_deltas_with(&words.delta_key);
     if let Some(at) = open.draft.releases.iter().position(|d| d.release.digest == digest) {
         let mut known = open.draft.releases[at].release.clone();
+        if known.withdrawn {
+            return Err(gone(&known.version));
+        }
+        if open.whole(&known.url, known.size).is_none() {
+            return put_back(&open, &known, &mut input);
+        }
         if count == 0 {
             return Err(usage(format!("release {} is in the channel already", known.version)));
         }
@@ -138,10 +146,7 @@ pub(super) fn add(words: &Add) -> Result<()> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
     let version: String = manifest.version.as_str().chars().map(plain).collect();
     let name = format!("{}-{version}-{}.surefoot", manifest.product, digest.short());
-    let mut copy = file::Replacement::of(&open.work.join(&name))?;
-    let copied = input.rewind().and_then(|()| std::io::copy(&mut input, &mut copy.file));
-    copied.map_err(|e| file::failure(copy.path(), &e))?;
-    copy.finish()?;
+    copied(&open, &name, &mut input)?;
     let mut release = Released {
         version: manifest.version.clone(),
         counter: manifest.release_counter,
@@ -179,6 +184,41 @@ pub(super) fn add(words: &Add) -> Result<()> {
     changed(&open, &text)
 }
 
+/// Copies an artifact to the drafts, on the medium.
+fn copied(open: &Open, name: &str, input: &mut std::fs::File) -> Result<()> {
+    let mut copy = file::Replacement::of(&open.work.join(name))?;
+    let copied = input.rewind().and_then(|()| std::io::copy(input, &mut copy.file));
+    copied.map_err(|e| file::failure(copy.path(), &e))?;
+    copy.finish()
+}
+
+/// A file that was lost, or cut, is there again: where devices are told of it, in the folder that is served.
+fn put_back(open: &Open, release: &Released, input: &mut std::fs::File) -> Result<()> {
+    copied(open, &release.url, input)?;
+    let served = open.published()?.is_some_and(|body| {
+        body.releases.iter().any(|shown| shown.digest == release.digest && !shown.withdrawn)
+    });
+    if !served {
+        return changed(open, &format!("The lost file of release {} is back.", release.version));
+    }
+    bring(open, &release.url, release.size)?;
+    open.save()?;
+    let (version, place) = (&release.version, open.dir.join(&release.url));
+    say(&format!("The lost file of release {version} is back: {}\n", place.display()))
+}
+
+fn gone(version: impl std::fmt::Display) -> Failure {
+    let text = format!("release {version} is withdrawn, and that is for good");
+    usage(text).with_next("Build another release, with a greater version, and add that.")
+}
+
+/// The drafted releases of a version that are not withdrawn. `USAGE` where there is none.
+fn standing<'a>(open: &'a mut Open, version: &str) -> Result<Vec<&'a mut Drafted>> {
+    let mut found = open.releases(version)?;
+    found.retain(|drafted| !drafted.release.withdrawn);
+    if found.is_empty() { Err(gone(version)) } else { Ok(found) }
+}
+
 /// Reads an artifact to its last byte: what is published must install.
 fn whole(draft: &Draft, path: &Path, input: &std::fs::File) -> Result<(Release, u64)> {
     let mut input = BufReader::with_capacity(1 << 20, input);
@@ -206,7 +246,7 @@ pub(super) fn phase(words: &Phase) -> Result<()> {
         .zip(&words.percent)
         .map(|(n, percent)| Planned { percent: *percent, after: n.saturating_mul(every) })
         .collect();
-    for drafted in open.releases(&words.version)? {
+    for drafted in standing(&mut open, &words.version)? {
         (drafted.plan, drafted.started) = (plan.clone(), None);
         drafted.release.first.clone_from(&first);
     }
@@ -222,7 +262,11 @@ pub(super) fn phase(words: &Phase) -> Result<()> {
 
 pub(super) fn pause(words: &Change, paused: bool) -> Result<()> {
     let mut open = Open::of(&words.place)?;
-    for drafted in open.releases(&words.version)? {
+    let found = standing(&mut open, &words.version)?;
+    if !paused && found.iter().all(|drafted| !drafted.release.paused) {
+        return Err(usage(format!("release {} is not paused", words.version)));
+    }
+    for drafted in found {
         drafted.release.paused = paused;
     }
     let what = if paused { "is paused" } else { "goes on" };

@@ -126,6 +126,20 @@ impl Open {
         durable::write_strictly(&self.work.join("draft.json"), text.as_bytes())
     }
 
+    /// Where a file of a release lies whole, before its publication or after it.
+    pub(super) fn whole(&self, name: &str, size: u64) -> Option<PathBuf> {
+        let mut places = [self.work.join(name), self.dir.join(name)].into_iter();
+        places.find(|path| path.metadata().is_ok_and(|found| found.len() == size))
+    }
+
+    /// The files of `releases` that devices may ask for and that lie whole nowhere here.
+    pub(super) fn lost(&self, releases: &[Released]) -> Vec<String> {
+        let offered = releases.iter().filter(|release| !release.withdrawn);
+        let files = offered.flat_map(Released::files);
+        let lost = files.filter(|(name, size)| self.whole(name, *size).is_none());
+        lost.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// The file that devices fetch.
     pub(super) fn channel_file(&self) -> PathBuf {
         self.dir.join(format!("{}.channel", self.draft.name))
@@ -273,8 +287,13 @@ impl Drafted {
     }
 }
 
-/// A time as people write it, in seconds; not none at all.
+/// A time as people write it, in seconds; not none at all. The unit is written: `6` may mean hours or days.
 pub(super) fn seconds(text: &str) -> Result<u64> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        let why =
+            format!("`{text}` has no unit; write s, m, h or d behind it, for example `{text}h`");
+        return Err(Failure::new(ReasonCode::Usage, why));
+    }
     let time = parse_duration(text).map_err(|e| Failure::new(ReasonCode::Usage, e))?;
     match time.as_secs() {
         0 => Err(Failure::new(ReasonCode::Usage, format!("`{text}` is no time"))),

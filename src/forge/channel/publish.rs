@@ -1,18 +1,18 @@
 //! `publish`: artifacts first, the channel last, each in one step. Whatever a cut leaves can be served: a
 //! channel names nothing that is not there yet.
 
-use super::change::usable_keys;
 use super::draft::{Draft, Open};
 use super::words::Publish;
 use crate::forge::say::{document, say};
 use crate::forge::{file, signer};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
-use crate::source::channel::{Body, Unread, write_channel};
+use crate::source::channel::{Body, Released, Unread, write_channel};
 use crate::sys::clock;
 use crate::trust::{Purpose, Statement};
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 pub(super) fn run(words: &Publish) -> Result<()> {
     let mut open = Open::of(&words.place)?;
@@ -26,8 +26,8 @@ pub(super) fn run(words: &Publish) -> Result<()> {
     let before = open.published()?;
     let (body, next) = open.draft.body(now, before.as_ref());
     let bytes = signed(&body, &next)?;
-    for name in body.releases.iter().flat_map(|r| r.deltas.iter().map(|d| &d.url).chain([&r.url])) {
-        bring(&open, name)?;
+    for (name, size) in body.releases.iter().filter(|r| !r.withdrawn).flat_map(Released::files) {
+        bring(&open, name, size)?;
     }
     let mut file = file::Replacement::of(&open.channel_file())?;
     let readable = file.file.set_permissions(std::fs::Permissions::from_mode(0o644));
@@ -74,22 +74,41 @@ fn signed(body: &Body, draft: &Draft) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Puts an artifact that is not public yet into the folder.
-fn bring(open: &Open, name: &str) -> Result<()> {
+/// Keys that are files are looked at before anything is signed with them.
+pub(super) fn usable_keys(draft: &Draft) -> Result<()> {
+    let mut files = draft.keys.iter().filter(|key| !key.starts_with("cmd:"));
+    files.try_for_each(|key| signer::may_sign_channels(Path::new(key)))
+}
+
+/// Whether devices with the trust file would accept what the keys sign, as far as that is known: a program that
+/// signs is asked at `publish` only.
+pub(super) fn accepted(draft: &Draft) -> Result<()> {
+    let known = !draft.keys.is_empty() && draft.keys.iter().all(|key| !key.starts_with("cmd:"));
+    if draft.trust.is_none() || !known {
+        return Ok(());
+    }
+    let next = "Name keys that this trust file accepts for channels with `--key`.";
+    signed(&draft.body(1, None).0, draft).map(drop).map_err(|f| f.with_next(next))
+}
+
+/// Puts an artifact that is not public yet into the folder. `NO_SUCH_FILE` where none lies whole anywhere.
+pub(super) fn bring(open: &Open, name: &str, size: u64) -> Result<()> {
     let (from, to) = (open.work.join(name), open.dir.join(name));
-    if !from.exists() {
-        return match to.exists() {
-            true => Ok(()),
-            false => {
-                let text = format!(
-                    "{} is in neither {} nor {}",
-                    name,
-                    open.dir.display(),
-                    open.work.display()
-                );
-                Err(Failure::new(ReasonCode::NoSuchFile, text))
-            }
+    if open.whole(name, size).is_none() {
+        let (dir, work) = (open.dir.display(), open.work.display());
+        let text = format!("{name} lies whole in neither {dir} nor {work}");
+        let next = match name.ends_with(".delta.surefoot") {
+            true => format!(
+                "`surefoot-forge channel add {dir} X.surefoot --deltas-from N` makes the delta again."
+            ),
+            false => format!(
+                "`surefoot-forge channel add {dir} X.surefoot` with the same artifact puts it back; `surefoot-forge channel withdraw {dir} VERSION` does without it."
+            ),
         };
+        return Err(Failure::new(ReasonCode::NoSuchFile, text).with_next(next));
+    }
+    if !from.exists() {
+        return Ok(());
     }
     let readable = std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o644));
     readable.map_err(|e| file::failure(&from, &e))?;

@@ -33,6 +33,13 @@ pub(super) fn run(words: &Status) -> Result<()> {
         .iter()
         .map(|release| line(release, now, found.as_ref(), silent, words.pause_above))
         .collect();
+    let mut missing = open.lost(&drafted.releases);
+    // What is served is asked for by devices, whatever the drafts say.
+    let served = published.iter().flat_map(|body| body.releases.iter().filter(|r| !r.withdrawn));
+    let gone = served.flat_map(Released::files).filter(|(name, _)| !open.dir.join(name).exists());
+    missing.extend(gone.map(|(name, _)| name.to_owned()));
+    missing.sort();
+    missing.dedup();
     let stale = published.as_ref().is_some_and(|p| p.stale_from() <= now);
     if words.json {
         return say(&document(&json!({
@@ -41,6 +48,7 @@ pub(super) fn run(words: &Status) -> Result<()> {
                 "serial": p.serial, "issued": p.issued, "stale_from": p.stale_from(), "stale": stale,
             })),
             "unpublished_changes": changed,
+            "missing": missing,
             "devices": found.as_ref().map(Reports::devices),
             "unreadable_reports": found.as_ref().map(|f| f.unreadable),
             "releases": lines.iter().map(Line::json).collect::<Vec<_>>(),
@@ -69,7 +77,15 @@ pub(super) fn run(words: &Status) -> Result<()> {
         format!("{} devices have reported{bad}.\n", found.devices())
     });
     let lines: String = lines.iter().map(Line::text).collect();
-    say(&format!("{head}{changed}{lines}{devices}"))
+    let missing: String = missing.iter().map(|name| format!("MISSING: {name}\n")).collect();
+    let advice = match missing.is_empty() {
+        true => String::new(),
+        false => format!(
+            "next: surefoot-forge channel add {} X.surefoot, with the same artifact, puts its file back\n",
+            open.dir.display()
+        ),
+    };
+    say(&format!("{head}{changed}{lines}{devices}{missing}{advice}"))
 }
 
 /// Whether the two say something else, apart from when they say it.

@@ -98,7 +98,8 @@ pub(super) struct Init {
     /// How often devices look, where their configuration says nothing
     #[arg(long, value_name = "TIME")]
     pub(super) poll: Option<String>,
-    /// Where devices post what came of an update
+    /// Where devices post what came of an update: http://… or https://…, or /PATH on the server
+    /// of the channel
     #[arg(long, value_name = "URL")]
     pub(super) report: Option<String>,
 }
@@ -133,7 +134,8 @@ pub(super) struct OptionWords {
     --delta-key KEYS/release.key\n\n\
     The artifact is read to its last byte and copied; nothing is served before\n\
     `publish`. The same file goes into several channels: beta first, then stable.\n\
-    Given once more with --deltas-from, it gets the deltas that are missing.")]
+    Given once more, a file that was lost from the folder is put back; with\n\
+    --deltas-from it gets the deltas that are missing.")]
 pub(super) struct Add {
     #[command(flatten)]
     pub(super) place: Place,

@@ -225,6 +225,13 @@ impl Body {
 }
 
 impl Released {
+    /// Its files by their addresses, with their lengths: the artifact, then its deltas.
+    #[cfg(feature = "forge")]
+    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        let deltas = self.deltas.iter().map(|delta| (delta.url.as_str(), delta.size));
+        std::iter::once((self.url.as_str(), self.size)).chain(deltas)
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
         check(&self.url)?;
         if self.compatible.is_empty() || self.size == 0 {

@@ -56,6 +56,21 @@ fn split(url: &str) -> Option<(&str, &str, &str)> {
     Some((scheme, &rest[..end], &rest[end..]))
 }
 
+/// Whether an address names a host that http or https reaches: `https://HOST[:PORT]/PATH`, with credentials or
+/// without.
+pub fn names_host(url: &str) -> bool {
+    let Some((scheme, authority, _)) = split(url) else { return false };
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (host, None),
+    };
+    let reached = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let plain = url.len() <= MAX_LEN && url.bytes().all(|b| b.is_ascii_graphic());
+    web && plain && !host.is_empty() && reached
+}
+
 /// An address as it may be shown and kept: without credentials.
 pub fn without_login(url: &str) -> String {
     match split(url) {
@@ -105,6 +120,23 @@ mod tests {
         assert!(resolve("/etc/x", "x").is_err());
         assert_eq!(without_login("https://u:p@h:1/a@b?c"), "https://h:1/a@b?c");
         assert_eq!(without_login("reports"), "reports");
+    }
+
+    #[test]
+    fn an_address_that_is_followed_names_a_host() {
+        let good = [
+            "http://h",
+            "https://u:p@h:8443/a?b",
+            "HTTP://h/x",
+            "http://[::1]",
+            "http://[::1]:80/",
+        ];
+        let bad = ["127.0.0.1:8802/x", "/srv/x", "banana", "ftp://h/x", "http://", "https://:80/x"];
+        assert!(good.iter().all(|url| names_host(url)));
+        assert!(bad.iter().all(|url| !names_host(url)));
+        assert!(
+            ["http://h:0/x", "http://h:x/", "http://h/a b", ""].iter().all(|url| !names_host(url))
+        );
     }
 
     #[test]

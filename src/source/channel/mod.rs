@@ -15,7 +15,7 @@ pub use choose::{Asker, Choice, Waiting, choose};
 #[cfg(feature = "forge")]
 pub use envelope::write_channel;
 pub use envelope::{Channel, MAX_BODY_LEN, MAX_CHANNEL_LEN, Unread};
-pub use link::{resolve, without_login};
+pub use link::{names_host, resolve, without_login};
 pub use phase::{place, reached};
 pub use report::{End, Report};
 pub use serial::{KeptSerial, judge_serial};
