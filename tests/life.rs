@@ -266,6 +266,13 @@ fn a_dry_run_touches_nothing(on: On) {
         "{}",
         said.out
     );
+    assert!(said.out.contains("to read from the artifact"), "{}", said.out);
+    for word in ["HTTP://127.0.0.1/x", "ftp://127.0.0.1/x", "localhost:80/x"] {
+        let said = bench.surefoot(&["install", word, "--dry-run"]).refused(64, "USAGE");
+        assert!(said.err.contains("a URL begins with http:// or https://"), "{}", said.err);
+    }
+    let said = bench.surefoot(&["verify", "http://127.0.0.1/x"]).refused(64, "USAGE");
+    assert!(said.err.contains("curl -sf URL | surefoot verify -"), "{}", said.err);
     let plan = bench.surefoot(&["install", &artifact, "--dry-run", "--json"]).ok().json();
     assert_eq!((&plan["dry_run"], &plan["slot"]), (&true.into(), &"b".into()));
     assert!(common::read(&bench.path("DEV/disk.img")) == disk);

@@ -1,6 +1,7 @@
 //! What a request that changed something answers.
 
-use crate::install::{Report, Via};
+use crate::event::Via;
+use crate::install::Report;
 use crate::model::{Condition, REASON_MAX, SlotId, State, printable};
 use crate::update::Work;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The driver's hands on a real device.
 
 use super::look::look;
-use super::near::{Near, distance};
+use super::near::{Ahead, Near, distance};
 use super::world::World;
 use super::{memory, moments, readiness};
 use crate::artifact::Release;
@@ -136,14 +136,14 @@ impl DeviceHands<'_, '_> {
         let claims = self.world.boot.look()?.claims;
         let target = Inactive::prove(&self.world.disk, &self.world.layout, self.booted, &claims)?;
         let resumes = matches!(cargo.reuse, Reuse::Resume);
-        let far = cargo.source.as_ref().and_then(distance);
-        let wanted = far.is_some() || cargo.delta.is_some();
+        let source = cargo.source.take().ok_or_else(internal)?;
+        let ahead = Ahead::of(&source, cargo.release, cargo.delta.as_ref(), cargo.millis);
+        let wanted = distance(&source).is_some() || cargo.delta.is_some();
         let near = wanted.then(|| Near::of(self.world, self.booted)).flatten();
-        let rebuilt = cargo.delta.is_some();
         let job = Job {
             release: cargo.release,
             plan: cargo.plan,
-            source: cargo.source.take().ok_or_else(internal)?,
+            source,
             target: &target,
             reuse: std::mem::take(&mut cargo.reuse),
             other: near.as_ref().map(Near::copied_from),
@@ -156,8 +156,8 @@ impl DeviceHands<'_, '_> {
         if resumes {
             prepared.check_missing()?;
         }
-        if let Some(far) = far.as_ref().filter(|_| !rebuilt) {
-            let forecast = prepared.forecast().measured(far.received(), cargo.millis);
+        if let Some(ahead) = &ahead {
+            let forecast = ahead.foresees(prepared.forecast());
             self.sink.emit(&Event::Planned { forecast });
         }
         memory::before_writing(self.world, self.booted)?;

@@ -7,7 +7,7 @@ use super::hands::{Cargo, made_way, rest};
 use super::installation::{Installation, Installed};
 use super::look::look;
 use super::moments;
-use super::near::{Near, distance, via};
+use super::near::{Ahead, Near, distance, via};
 use super::offer::{self, Offer};
 use super::readiness;
 use super::unfinished::{Begun, forget, is_the_same};
@@ -282,12 +282,10 @@ fn bring(
         let other = near.as_ref().map(Near::copied_from);
         let target = world.parts(slot)?;
         let foreseen = forecast(&release, &plan, &target, &reuse, other, sink)?;
-        // Ranges of an artifact: a delta is read from its begin to its end.
-        let by_ranges = far.as_ref().filter(|_| delta.is_none());
-        let measured = by_ranges.map(|far| foreseen.measured(far.received(), millis));
-        let foreseen = measured.as_ref().unwrap_or(&foreseen);
-        let cost = Cost::foreseen(foreseen, ways.elsewhere(), via, delta.as_ref());
-        let forecast = measured;
+        let ahead = Ahead::of(&source, &release, delta.as_ref(), millis);
+        let forecast = ahead.map(|ahead| ahead.foresees(foreseen));
+        let sums = forecast.as_ref().unwrap_or(&foreseen);
+        let cost = Cost::foreseen(sums, ways.elsewhere(), via, delta.as_ref());
         return Ok(Installed::Plan { v: 1, dry_run: true, slot, cost, plan, forecast, findings });
     }
     moments::asked(world, Moment::BeforeInstall, &work, sink)?;

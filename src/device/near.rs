@@ -3,8 +3,9 @@
 use super::answer::Cost;
 use super::world::World;
 use crate::artifact::Installed;
-use crate::event::Forecast;
-use crate::install::{CopiedFrom, FromDelta, Report, Via};
+use crate::artifact::Release;
+use crate::event::{Forecast, Via};
+use crate::install::{CopiedFrom, FromDelta, Report};
 use crate::model::SlotId;
 use crate::slot::OpenPart;
 use crate::source::{Fetch, Source};
@@ -59,16 +60,48 @@ impl Cost {
         via: Via,
         delta: Option<&FromDelta>,
     ) -> Cost {
-        let fetched = match delta {
-            Some(from) => from.delta.file_len(),
-            None => forecast.fetched + forecast.to_fetch,
-        };
+        let coming = forecast.fetched + forecast.to_fetch;
+        let fetched = delta.map_or(coming, |from| from.delta.file_len());
         Cost {
             fetched: elsewhere + fetched,
             reused: forecast.stands + forecast.copied,
             written: forecast.copied + forecast.fetch + crate::slot::record::RECORD_LEN,
             via,
         }
+    }
+}
+
+/// A source over a network, for what is foreseen of it after it is given away.
+pub(super) struct Ahead {
+    received: Box<dyn Fn() -> u64 + Send + Sync>,
+    via: Via,
+    /// Bytes of the file, where all of it comes.
+    whole: u64,
+    millis: u64,
+}
+
+impl Ahead {
+    /// `None` where no network is involved; `millis` the time in which the head came.
+    pub(super) fn of(
+        source: &Source,
+        release: &Release,
+        delta: Option<&FromDelta>,
+        millis: u64,
+    ) -> Option<Ahead> {
+        let received = source.counter()?;
+        let via = via(distance(source).is_some(), delta.is_some());
+        let whole = delta.map_or_else(|| release.artifact_len(), |from| from.delta.file_len());
+        Some(Ahead { received, via, whole, millis })
+    }
+
+    /// With what the slot needs.
+    pub(super) fn foresees(&self, needs: Forecast) -> Forecast {
+        let received = (self.received)();
+        let needs = match self.via {
+            Via::Adaptive => needs,
+            via => needs.in_order(via, self.whole, received),
+        };
+        needs.measured(received, self.millis)
     }
 }
 

@@ -40,7 +40,7 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             Event::PhaseEnded { phase: Phase::Compare, done: 1_048_576, moved: None },
         ),
         (
-            "An installation over a network is about to write, and nothing is changed yet. Image bytes: `stands` are in the slot already, `copied` come from the slot that runs, `zeros` from nowhere, `fetch` over the network, as `to_fetch` stored bytes. `fetched` bytes of answers came so far, for the head of the artifact; `rate` is bytes a second as those came, and `seconds` what `to_fetch` takes at that rate, both only where it is known.",
+            "An installation over a network is about to write, and nothing is changed yet. Image bytes: `stands` are in the slot already, `copied` come from the slot that runs, `zeros` from nowhere, `fetch` over the network, as `to_fetch` stored bytes. `via` is `adaptive`, `full` (all of the artifact comes) or `delta` (`fetch` is made from the slot that runs and the delta). `fetched` bytes of answers came so far, for the head of the artifact; `rate` is bytes a second as those came, and `seconds` what `to_fetch` takes at that rate, both only where it is known.",
             Event::Planned {
                 forecast: Forecast {
                     stands: 0,

@@ -7,7 +7,7 @@ mod moved;
 
 pub use examples::examples;
 pub use id::Told;
-pub use moved::{Forecast, Moved};
+pub use moved::{Forecast, Moved, Via};
 
 use crate::model::{Against, ReasonCode, SlotId, State, Version, from_value, line_document};
 use serde::{Deserialize, Serialize};

@@ -3,19 +3,6 @@
 use super::origin::Origin;
 use super::part::PartOrder;
 use crate::event::Forecast;
-use serde::{Deserialize, Serialize};
-
-/// How a release came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Via {
-    /// All of the artifact: a file, a stream.
-    Full,
-    /// What the device has not, by ranges of the artifact over a network.
-    Adaptive,
-    /// A delta between two releases.
-    Delta,
-}
 
 /// Where the bytes of parts come from whose origins are known.
 pub(super) fn sums(parts: &[PartOrder]) -> Forecast {

@@ -42,7 +42,6 @@ fn small(len: u64) -> usize {
 
 pub use check::{Depth, check_file, check_length, image_head};
 pub use copies::CopiedFrom;
-pub use forecast::Via;
 pub use job::{Job, Prepared, estimate, forecast, write_slot};
 pub use origin::Origin;
 pub use plan::{PartPlan, Plan, Target, plan};

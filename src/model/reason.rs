@@ -224,9 +224,9 @@ reasons! {
     NoUpdater "NO_UPDATER" Config "There is no surefoot to be run on the device." "Install it there, or say where it is: `--remote PROGRAM`.";
     SourceLost "SOURCE_LOST" Retry "The source ended or failed while it was read." "Run the same command again; it goes on where it stopped.";
     NameUnknown "NAME_UNKNOWN" Retry "No address was found for the name of a server." "Check the name in the URL, and the name servers of the device: `/etc/resolv.conf`.";
-    Unreachable "UNREACHABLE" Retry "A server does not answer, or the connection to it broke." "Check the link of the device with `surefoot doctor --network`, then run the same command again; it goes on where it stopped.";
+    Unreachable "UNREACHABLE" Retry "A server does not answer, or the connection to it broke." "Check the link of the device with `surefoot doctor --network URL`, then run the same command again; it goes on where it stopped.";
     ProxyRefused "PROXY_REFUSED" Retry "The proxy does not let the request pass." "Check `[source] proxy`, and the credentials in it.";
-    TlsRefused "TLS_REFUSED" Retry "The server could not prove who it is, or does not accept this device." "Compare `[source] roots` with the server's certificate: `surefoot doctor --network`.";
+    TlsRefused "TLS_REFUSED" Retry "The server could not prove who it is, or does not accept this device." "Compare `[source] roots` with the server's certificate: `surefoot doctor --network URL`.";
     ClockWrong "CLOCK_WRONG" Retry "The clock of the device is not set, and the server's certificate is good at another time." "Set the clock of the device, or wait until it has the time from the network.";
     CaptivePortal "CAPTIVE_PORTAL" Retry "The network answers with a page of its own in place of the file." "Log in to this network, or use another one; where the server itself answers with a page, correct the URL.";
     RedirectRefused "REDIRECT_REFUSED" Retry "The server leads to a place that this device does not follow to." "Use the URL of the file itself; where it is right, this network answers in place of the server.";

@@ -70,7 +70,7 @@ fn it_is_taken_and_its_plan_is_shown_first() {
     let place = Place::new();
     let web = Web::new(&place.full, Web::file(&place.delta));
     let plan = last(&web.install(&place.bench, &["--dry-run"]).ok());
-    assert_eq!((&plan["via"], plan.get("forecast")), (&"delta".into(), None), "{plan}");
+    assert_eq!((&plan["via"], &plan["forecast"]["via"]), (&"delta".into(), &"delta".into()));
     let before = web.sent.swap(0, Ordering::Relaxed);
     let answer = last(&web.install(&place.bench, &[]).ok());
     assert_eq!(answer["via"], "delta", "{answer}");

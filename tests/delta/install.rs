@@ -191,8 +191,17 @@ fn over_a_network_a_delta_is_fetched_and_nothing_else() {
     let url = server.url("/x/to.from-1.0.1.delta.surefoot");
     let plan = last(&place.bench.surefoot(&["install", &url, "--dry-run", "--json"]).ok());
     assert_eq!(plan["via"], "delta", "{plan}");
-    assert!(plan.get("forecast").is_none(), "{plan}");
-    let answer = last(&place.bench.surefoot(&["install", &url, "--json"]).ok());
+    let number = |name: &str| plan["forecast"][name].as_u64().unwrap();
+    let file = std::fs::metadata(&place.delta).unwrap().len();
+    assert_eq!((number("fetched") + number("to_fetch"), &plan["fetched"]), (file, &file.into()));
+    let text = place.bench.surefoot(&["install", &url, "--dry-run"]).ok().out;
+    assert!(text.contains("(via delta)") && text.contains("over the network"), "{text}");
+    assert!(!text.contains("to read from the artifact"), "{text}");
+    let said = place.bench.surefoot(&["install", &url, "--json"]).ok();
+    let first: serde_json::Value =
+        serde_json::Deserializer::from_str(&said.out).into_iter().next().unwrap().unwrap();
+    assert_eq!((&first["event"], &first["via"]), (&"planned".into(), &"delta".into()));
+    let answer = last(&said);
     assert_eq!(answer["via"], "delta", "{answer}");
     let full = std::fs::metadata(&place.full).unwrap().len();
     assert!(answer["fetched"].as_u64().unwrap() < full / 2, "{answer}");

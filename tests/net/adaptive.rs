@@ -43,6 +43,10 @@ fn what_is_fetched_is_what_the_server_has_sent() {
     let whole = common::read(&artifact).len() as u64;
     for (parts, via) in [(true, "adaptive"), (false, "full")] {
         let (server, sent) = counting(&artifact, parts);
+        let plan = bench.surefoot(&["install", &server.url("/x.surefoot"), "--dry-run"]).ok().out;
+        assert!(plan.contains(&format!("(via {via})")), "{plan}");
+        assert!(plan.contains("over the network") && !plan.contains("to read from"), "{plan}");
+        sent.store(0, Ordering::Relaxed);
         let said = install(&bench, &server.url("/x.surefoot"), &[]).ok();
         let told = documents(&said);
         let last = told.last().unwrap();
@@ -51,19 +55,33 @@ fn what_is_fetched_is_what_the_server_has_sent() {
             (&via.into(), &sent.load(Ordering::Relaxed).into())
         );
         let fetched = last["fetched"].as_u64().unwrap();
+        assert_eq!((&told[0]["event"], &told[0]["via"]), (&"planned".into(), &via.into()));
         match parts {
             true => {
-                assert_eq!(told[0]["event"], "planned", "{}", said.out);
                 assert!(
                     fetched < whole / 2 && last["reused"].as_u64() > Some(LEN as u64 / 3),
                     "{last}"
                 );
             }
-            false => assert_eq!((told.len(), fetched), (1, whole), "{}", said.out),
+            false => assert_eq!((told.len(), fetched), (2, whole), "{}", said.out),
         }
         assert!(bench.slot_bytes("a")[..LEN] == new()[..]);
         bench.surefoot(&["rollback"]).ok();
     }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_no_silence() {
+    let bench = Bench::new();
+    running(&bench, &build(&bench, "1.5.0", &old(), &[]));
+    // Nothing listens there.
+    let url = "http://127.0.0.1:1/x.surefoot";
+    let pace = [("SUREFOOT_SIM_PACE", "20")];
+    let said = bench.surefoot_with(&["install", url], &pace, b"").refused(69, "UNREACHABLE");
+    assert!(said.err.contains("waiting for 127.0.0.1"), "{}", said.err);
+    assert!(said.err.contains("surefoot doctor --network URL"), "{}", said.err);
+    let said = bench.surefoot(&["doctor", "--network", url]).refused(69, "UNREACHABLE");
+    assert!(!format!("{}{}", said.out, said.err).contains("doctor --network"), "{}", said.err);
 }
 
 #[test]

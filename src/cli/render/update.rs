@@ -2,26 +2,36 @@
 
 use super::finding::findings;
 use crate::device::{Installed, Judgement, Offering};
-use crate::event::Forecast;
-use crate::install::SlotVerdict;
+use crate::event::{Forecast, Via};
+use crate::install::{Plan, SlotVerdict};
 use crate::model::{ByteLen, Identifier, SlotId};
 
 pub(super) fn installed(installed: &Installed) -> String {
     match installed {
         Installed::Done(done) => format!("{}\n", done.text),
         Installed::Plan { slot, plan, forecast: foreseen, findings: known, .. } => format!(
-            "Would install {} (counter {}) into slot {slot}:\n  \
-             {} to read from the artifact in {} chunks\n  \
+            "Would install {} (counter {}) into slot {slot}:\n{}  \
              {} to write and read back, {} of zeros to make sure of\n\
              {}Nothing was touched.\n{}",
             plan.version,
             plan.release_counter,
-            ByteLen(plan.stored),
-            plan.chunks,
+            read(plan, foreseen.is_some()),
             ByteLen(plan.carried),
             ByteLen(plan.image.saturating_sub(plan.carried)),
             foreseen.as_ref().map_or_else(String::new, forecast),
             findings(known),
+        ),
+    }
+}
+
+/// What is read of an artifact that is at hand; over a network the forecast says what comes.
+fn read(plan: &Plan, network: bool) -> String {
+    match network {
+        true => String::new(),
+        false => format!(
+            "  {} to read from the artifact in {} chunks\n",
+            ByteLen(plan.stored),
+            plan.chunks
         ),
     }
 }
@@ -38,14 +48,24 @@ pub(super) fn forecast(forecast: &Forecast) -> String {
         ),
         _ => String::new(),
     };
+    let copied = match forecast.via {
+        Via::Adaptive => {
+            format!("  {} are copied from the slot that runs\n", ByteLen(forecast.copied))
+        }
+        Via::Full | Via::Delta => String::new(),
+    };
+    let how = match forecast.via {
+        Via::Adaptive => "are fetched (via adaptive)",
+        Via::Full => "are fetched with the whole artifact (via full)",
+        Via::Delta => "are made from the slot that runs (via delta)",
+    };
     format!(
         "Bytes of the image:\n  \
-         {} stand in the slot\n  \
-         {} are copied from the slot that runs\n  \
+         {} stand in the slot\n\
+         {copied}  \
          {} are zeros\n  \
-         {} are fetched: {} over the network\n{time}",
+         {} {how}: {} over the network\n{time}",
         ByteLen(forecast.stands),
-        ByteLen(forecast.copied),
         ByteLen(forecast.zeros),
         ByteLen(forecast.fetch),
         ByteLen(forecast.to_fetch),

@@ -66,7 +66,16 @@ fn network(url: Option<&str>, json: bool, context: &Context) -> Printed {
             let _ = writeln!(out, "      {:<9} -> {}", "", step.next);
         }
     }
-    refused(out, failed.map(|(step, code)| Failure::new(code, &step.text)))
+    refused(
+        out,
+        failed.map(|(step, code)| {
+            let failure = Failure::new(code, &step.text);
+            match step.next.is_empty() {
+                true => failure,
+                false => failure.with_next(&step.next),
+            }
+        }),
+    )
 }
 
 #[cfg(not(feature = "http"))]

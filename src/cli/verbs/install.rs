@@ -5,10 +5,12 @@ use crate::cli::end::Printed;
 use crate::cli::json::Json;
 use crate::cli::printed::print;
 use crate::device;
+use crate::model::{Failure, ReasonCode, Result};
 use crate::request::Request;
 use crate::source::Source;
 use crate::update::Reboot;
 use clap::{Args, ValueHint};
+use std::path::Path;
 
 /// Verify an artifact, write it to the slot that does not run, and arm it
 #[derive(Debug, Args)]
@@ -56,9 +58,7 @@ pub(in crate::cli) struct Install {
 impl Install {
     pub(super) fn run(self, context: &Context) -> Printed {
         let reboots = self.reboot && !self.dry_run;
-        let schemes = ["http://", "https://"];
-        let url =
-            schemes.iter().any(|s| self.artifact.starts_with(s)).then(|| self.artifact.clone());
+        let url = is_url(&self.artifact)?.then(|| self.artifact.clone());
         let fetched = url.is_some();
         let request = Request::Install {
             stage: self.stage,
@@ -86,5 +86,18 @@ impl Install {
             device::reboot(world, &context.sink)?;
             Ok(String::new())
         })
+    }
+}
+
+/// Whether a word is a URL that is fetched. `USAGE` for what looks like another URL and is no file.
+pub(super) fn is_url(word: &str) -> Result<bool> {
+    if ["http://", "https://"].iter().any(|scheme| word.starts_with(scheme)) {
+        return Ok(true);
+    }
+    let place = word.split_once('/').and_then(|(place, _)| place.split_once(':'));
+    let port = place.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    match (word.contains("://") || port) && !Path::new(word).exists() {
+        true => Err(Failure::new(ReasonCode::Usage, "a URL begins with http:// or https://")),
+        false => Ok(false),
     }
 }

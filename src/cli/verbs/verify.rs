@@ -1,9 +1,10 @@
 //! `surefoot verify`.
 
+use super::install::is_url;
 use crate::cli::context::{Context, refused};
 use crate::cli::end::Printed;
 use crate::cli::json::Json;
-use crate::model::{ReasonCode, SlotId};
+use crate::model::{Failure, ReasonCode, SlotId};
 use crate::request::{Request, Verified};
 use crate::source::Source;
 use clap::{Args, ValueHint};
@@ -28,6 +29,11 @@ impl Verify {
             None => None,
             Some((_, Ok(slot))) => Some(slot),
             Some((path, Err(_))) => {
+                if is_url(path)? {
+                    let text = "`verify` takes a slot, a file or `-`, and no URL";
+                    let next = "Fetch it with another program: `curl -sf URL | surefoot verify -`.";
+                    return Err(Failure::new(ReasonCode::Usage, text).with_next(next).into());
+                }
                 let request = Request::Judge { head: false };
                 let source = Some(Source::named(path)?);
                 let answer = client.send(request, source, &context.sink)?;

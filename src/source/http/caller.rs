@@ -12,7 +12,7 @@ use crate::model::{Failure, ReasonCode, Result, WithReason, from_json, printable
 use crate::source::{ByteStream, Fetch, Reached};
 use crate::sys::cage::{self, Caged};
 use crate::sys::unix::send_with;
-use crate::sys::{stop, systemd, wait};
+use crate::sys::{clock, stop, systemd, wait};
 use std::io::{Error, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -39,6 +39,8 @@ const BYTES_MAX: u64 = i64::MAX.unsigned_abs();
 struct Line {
     stream: UnixStream,
     received: Arc<AtomicU64>,
+    /// Which host it leads to, for people.
+    host: String,
     /// How much of a frame is left.
     left: usize,
     /// Nothing follows any more.
@@ -49,11 +51,37 @@ struct Line {
 /// How long the answer is waited for to what is asked for once.
 const SHORT: Duration = Duration::from_secs(10);
 
-/// Reads that end where the work of this thread is to end, and at a time of their own.
-struct Watched<'a>(&'a UnixStream, Option<Instant>);
+/// Nothing has come for so long when it is told for the first time, and how long until it is told again.
+const QUIET: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+
+/// Nothing comes from a fetcher, which tries again by itself; a person is told.
+struct Quiet {
+    since: Instant,
+    next: Duration,
+}
+
+impl Quiet {
+    fn begins(now: Instant) -> Quiet {
+        Quiet { since: now, next: clock::pause(QUIET[0]) }
+    }
+
+    /// Seconds of silence, where it is time to tell.
+    fn told(&mut self, now: Instant) -> Option<u64> {
+        let quiet = now.saturating_duration_since(self.since);
+        (quiet >= self.next).then(|| {
+            self.next = quiet + QUIET[1];
+            quiet.as_secs()
+        })
+    }
+}
+
+/// Reads that end where the work of this thread is to end, and at a time of their own. The host is what is
+/// waited for.
+struct Watched<'a>(&'a UnixStream, Option<Instant>, &'a str);
 
 impl Read for Watched<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let mut quiet = Quiet::begins(Instant::now());
         loop {
             stop::look_reading()?;
             if self.1.is_some_and(|due| due <= Instant::now()) {
@@ -65,6 +93,9 @@ impl Read for Watched<'_> {
             }
             // It is the fetcher that has the limits.
             systemd::waits();
+            if let Some(seconds) = quiet.told(Instant::now()) {
+                log::warn!("waiting for {}: nothing has come for {seconds} s", self.2);
+            }
         }
     }
 }
@@ -109,7 +140,8 @@ impl Line {
         let due = question.net.once.then(|| Instant::now() + SHORT);
         stream.set_write_timeout(Some(HEARS)).reason(ReasonCode::Io, "the fetcher's socket")?;
         put_line(&stream, question).map_err(|e| lost(&e))?;
-        let answer = take_line(Watched(&stream, due), 1, ANSWER_MAX);
+        let host = Url::parse(&question.url).map_or_else(|_| String::new(), |url| url.host);
+        let answer = take_line(Watched(&stream, due, &host), 1, ANSWER_MAX);
         let answer: Answer = answer.map_err(|e| lost(&e))?;
         match answer {
             Answer::Failed(failed) => {
@@ -117,7 +149,7 @@ impl Line {
             }
             Answer::Head(head) => {
                 let received = Arc::new(AtomicU64::new(0));
-                Ok((Line { stream, received, left: 0, ended: false, _child: child }, head))
+                Ok((Line { stream, received, host, left: 0, ended: false, _child: child }, head))
             }
         }
     }
@@ -126,7 +158,7 @@ impl Line {
     fn frame(&mut self) -> std::io::Result<bool> {
         while self.left == 0 && !self.ended {
             let mut head = [0; 16];
-            let mut from = Watched(&self.stream, None);
+            let mut from = Watched(&self.stream, None, &self.host);
             from.read_exact(&mut head)?;
             let (numbers, received) = head.split_at(8);
             let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| numbers[at + i]));
@@ -160,7 +192,7 @@ impl Read for Line {
             return Ok(0);
         }
         let most = buf.len().min(self.left);
-        let n = Watched(&self.stream, None).read(&mut buf[..most])?;
+        let n = Watched(&self.stream, None, &self.host).read(&mut buf[..most])?;
         if n == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -176,6 +208,7 @@ struct Remote {
     received: Arc<AtomicU64>,
     len: u64,
     name: String,
+    host: String,
 }
 
 /// What a URL has led to.
@@ -195,8 +228,9 @@ pub fn open(url: &str, net: Setup, run: &Path) -> Result<Found> {
     match (head.ranges, head.len) {
         (_, Some(len)) if len > BYTES_MAX => Err(lost(&ErrorKind::InvalidData.into())),
         (true, Some(len)) => {
-            let (received, name) = (line.received.clone(), parsed.shown());
-            Ok(Found::Parts(Arc::new(Remote { line: Mutex::new(Some(line)), received, len, name })))
+            let (received, name, host) = (line.received.clone(), parsed.shown(), parsed.host);
+            let line = Mutex::new(Some(line));
+            Ok(Found::Parts(Arc::new(Remote { line, received, len, name, host })))
         }
         _ => {
             let received = line.received.clone();
@@ -317,8 +351,15 @@ impl Fetch for Remote {
             .and_then(|n| (&line.stream).write_all(&ASKED[n..]))
             .and_then(|()| (&line.stream).write_all(&pack(ranges)));
         sent.map_err(|e| lost(&e))?;
-        let received = self.received.clone();
-        Ok(Some(Box::new(Line { stream: here, received, left: 0, ended: false, _child: None })))
+        let (received, host) = (self.received.clone(), self.host.clone());
+        Ok(Some(Box::new(Line {
+            stream: here,
+            received,
+            host,
+            left: 0,
+            ended: false,
+            _child: None,
+        })))
     }
 
     fn received(&self) -> u64 {
@@ -333,6 +374,14 @@ impl Fetch for Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_is_told_after_a_while_and_then_seldom() {
+        let begin = Instant::now();
+        let mut quiet = Quiet::begins(begin);
+        let seconds = (0..30).filter(|n| quiet.told(begin + Duration::from_secs(*n)).is_some());
+        assert_eq!(seconds.collect::<Vec<_>>(), [3, 13, 23]);
+    }
 
     #[test]
     fn a_system_without_proc_is_not_taken_for_one_without_memory() {

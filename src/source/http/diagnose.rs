@@ -40,7 +40,13 @@ impl Step {
     }
 
     fn bad(topic: &'static str, failure: &Failure) -> Step {
-        let (text, next) = (failure.detail().to_owned(), failure.next().to_owned());
+        // What leads to this very look is no advice here.
+        let next = match failure.code() {
+            ReasonCode::Unreachable => "Check the link, the address and the server.",
+            ReasonCode::TlsRefused => "Compare `[source] roots` with the server's certificate.",
+            _ => failure.next(),
+        };
+        let (text, next) = (failure.detail().to_owned(), next.to_owned());
         Step { topic: topic.to_owned(), text, next, code: Some(failure.code()) }
     }
 }
