@@ -56,7 +56,8 @@ impl<'a> Ways<'a> {
 
     /// Bytes of all answers; `None` where there is no network.
     pub(super) fn received(&self) -> Option<u64> {
-        let all = || self.counters.iter().map(|received| received()).sum();
+        let fruitless = self.web.map_or(0, |(web, _)| web.fruitless());
+        let all = || fruitless + self.counters.iter().map(|received| received()).sum::<u64>();
         (!self.counters.is_empty()).then(all)
     }
 

@@ -40,18 +40,27 @@ impl Source {
     pub fn fetched(url: &str, settings: &super::Settings, how: Fetching<'_>) -> Result<Source> {
         super::http::checked(url)?;
         let setup = super::Setup::of(settings, how.floor, how.tries)?;
+        let refused = |denied: super::http::Denied| {
+            how.fruitless.fetch_add(denied.received, std::sync::atomic::Ordering::Relaxed);
+            (denied.failure, denied.received)
+        };
         let Some(budget) = how.budget else {
-            return super::http::open(url, setup, how.run).map(Source::from);
+            let found = super::http::open(url, setup, how.run);
+            return found.map(Source::from).map_err(|denied| refused(denied).0);
         };
         let setup = super::Setup { budget: budget.left()?, ..setup };
-        let meter = super::budget::Meter::new(budget)?;
+        let mut meter = super::budget::Meter::new(budget)?;
         match super::http::open(url, setup, how.run) {
             Ok(found) => Ok(match Source::from(found) {
                 Source::Ranges(bytes) => Source::Ranges(super::metered::ranges(bytes, meter)),
                 Source::Stream(stream) => Source::Stream(super::metered::whole(stream, meter)),
                 local @ Source::Local(_) => local,
             }),
-            Err(failure) => Err(meter.told(failure)),
+            Err(denied) => {
+                let (failure, received) = refused(denied);
+                meter.came(received)?;
+                Err(meter.told(failure))
+            }
         }
     }
 

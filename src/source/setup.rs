@@ -5,6 +5,7 @@ use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{clock, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A longer file of certificates is none: those of a system are a quarter of it.
@@ -68,6 +69,8 @@ pub struct Fetching<'a> {
     pub tries: Tries,
     /// What it is counted against.
     pub budget: Option<Budget>,
+    /// Where the bytes of answers are added that have brought no file.
+    pub fruitless: &'a AtomicU64,
 }
 
 /// For how long fruitless tries of a person's command go on.

@@ -99,6 +99,15 @@ fn where_none_is_or_anything_odd_it_is_asked_for_once_and_nothing_is_waited_for(
         assert_eq!((&last(&said)["via"], web.deltas()), (&"adaptive".into(), 1), "{text}");
         assert_eq!(Web::told(&said).contains("does not help"), odd, "{text}: {}", said.err);
     }
+    // A page that says so has come, and counts.
+    let fetched = |text| {
+        let web = Web::new(&place.full, Web::says(text));
+        let said = web.install(&place.bench, &["--dry-run"]).ok();
+        last(&said)["fetched"].as_u64().unwrap()
+    };
+    let bare = fetched("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let page = fetched("HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot here\n");
+    assert_eq!(page, bare + 9);
     // Another delta in its place, or the artifact itself.
     let bench = &place.bench;
     let (other, wrong) = (bench.path("other.delta"), bench.path("wrong.delta"));

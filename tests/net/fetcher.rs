@@ -35,7 +35,7 @@ impl Unit {
     }
 
     fn open(&self, url: &str, net: Setup) -> surefoot::model::Result<Source> {
-        open(url, net, self.folder.path()).map(Source::from)
+        open(url, net, self.folder.path()).map(Source::from).map_err(|denied| denied.failure)
     }
 }
 

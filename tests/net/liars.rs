@@ -46,7 +46,7 @@ impl Liar {
     }
 
     fn open(&self) -> Result<Found, Failure> {
-        open("http://127.0.0.1:1/", setup(), self.folder.path())
+        open("http://127.0.0.1:1/", setup(), self.folder.path()).map_err(|denied| denied.failure)
     }
 }
 

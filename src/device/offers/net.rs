@@ -4,10 +4,13 @@ use super::{Kept, Web};
 use crate::device::World;
 use crate::model::Result;
 use crate::source::{Budget, Fetching, Source, Tries};
+use std::sync::atomic::AtomicU64;
 
 /// What fetches for this device.
 pub(super) struct Net<'a> {
     world: &'a World,
+    /// Bytes of answers that have brought no file.
+    fruitless: AtomicU64,
 }
 
 impl Net<'_> {
@@ -21,15 +24,15 @@ impl Net<'_> {
         if budget.is_some() {
             world.state_folder()?;
         }
-        let (run, floor) = (&*settings.run, kept.issued);
-        Source::fetched(url, &settings.source, Fetching { run, floor, tries, budget })
+        let (run, floor, fruitless) = (&*settings.run, kept.issued, &self.fruitless);
+        Source::fetched(url, &settings.source, Fetching { run, floor, tries, budget, fruitless })
     }
 }
 
 impl World {
     /// The network, by `[source]`.
     pub fn web(&self) -> Box<dyn Web + '_> {
-        Box::new(Net { world: self })
+        Box::new(Net { world: self, fruitless: AtomicU64::new(0) })
     }
 }
 
@@ -40,6 +43,7 @@ mod online {
     use crate::model::Result;
     use crate::source::http::{Want, document, reach};
     use crate::source::{Budget, Reached, Settings, Setup, Source, Tries};
+    use std::sync::atomic::Ordering;
 
     /// Status, the server's mark, and the body.
     type Answer = (u16, Option<String>, Vec<u8>);
@@ -88,6 +92,10 @@ mod online {
                 ..settings.source.clone()
             };
             reach(url, witnesses, again, Setup::of(&bare, 0, Tries::Once)?, &settings.run)
+        }
+
+        fn fruitless(&self) -> u64 {
+            self.fruitless.load(Ordering::Relaxed)
         }
 
         fn artifact(&self, url: &str, tries: Tries) -> Result<Source> {

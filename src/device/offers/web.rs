@@ -37,4 +37,9 @@ pub trait Web: Send + Sync {
 
     /// Opens an artifact.
     fn artifact(&self, url: &str, tries: Tries) -> Result<Source>;
+
+    /// Bytes of the answers so far that have brought no file: pages in place of it.
+    fn fruitless(&self) -> u64 {
+        0
+    }
 }

@@ -221,12 +221,12 @@ pub enum Found {
 
 /// Opens what a URL names. `USAGE` for what is no URL or would send credentials in the clear; else the
 /// codes of the network.
-pub fn open(url: &str, net: Setup, run: &Path) -> Result<Found> {
+pub fn open(url: &str, net: Setup, run: &Path) -> std::result::Result<Found, Denied> {
     let parsed = checked(url)?;
     let question = Question { url: url.to_owned(), want: Want::Artifact, net };
-    let (line, head) = Line::ask(run, &question).map_err(|denied| denied.failure)?;
+    let (line, head) = Line::ask(run, &question)?;
     match (head.ranges, head.len) {
-        (_, Some(len)) if len > BYTES_MAX => Err(lost(&ErrorKind::InvalidData.into())),
+        (_, Some(len)) if len > BYTES_MAX => Err(lost(&ErrorKind::InvalidData.into()).into()),
         (true, Some(len)) => {
             let (received, name, host) = (line.received.clone(), parsed.shown(), parsed.host);
             let line = Mutex::new(Some(line));

@@ -22,6 +22,9 @@ const REDIRECTS_MAX: usize = 5;
 /// The head of an answer, bytes.
 const HEAD_MAX: usize = 64 << 10;
 
+/// Of a page that is not the file; what is behind it is not waited for, bytes.
+const PAGE_MAX: usize = 64 << 10;
+
 const AGENT: &str = concat!("surefoot/", env!("CARGO_PKG_VERSION"));
 
 /// Asks servers, over connections that it keeps.
@@ -117,7 +120,10 @@ impl Client {
     pub(super) fn ask(&self, url: &Url, ask: &Ask<'_>) -> std::result::Result<Reply, Miss> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let reply = self.once(&at, ask)?;
+            let mut reply = self.once(&at, ask)?;
+            if !matches!(reply.status, 200..=299 | 304) {
+                self.pass_over(&mut reply.body);
+            }
             match reply.status {
                 200..=299 | 304 => return Ok(reply),
                 301 | 302 | 303 | 307 | 308 => at = self.next(&at, &reply, ask)?,
@@ -129,6 +135,17 @@ impl Client {
         }
         let text = format!("{}: more than {REDIRECTS_MAX} redirects", url.shown());
         Err(Failure::new(ReasonCode::RedirectRefused, text).into())
+    }
+
+    /// Reads the page of an answer that is not the file: it has come, and counts.
+    fn pass_over(&self, body: &mut Body) {
+        let (mut block, mut left) = ([0; 4 << 10], PAGE_MAX);
+        while left > 0 {
+            match body.read(&mut block, &self.flow) {
+                Ok(n) if n > 0 => left = left.saturating_sub(n),
+                _ => return,
+            }
+        }
     }
 
     /// Where a redirect leads to, if it may.

@@ -34,6 +34,9 @@ const SOCKET: &str = "fetch.sock";
 /// No server has this device wait for longer.
 const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
+/// A fetcher that has failed is believed no more bytes than these: sums of it stay numbers.
+const RECEIVED_MAX: u64 = 1 << 40;
+
 /// Why a document did not come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
@@ -41,11 +44,13 @@ pub struct Denied {
     pub failure: Failure,
     /// How long the server wants not to be asked again, at the least.
     pub wait: Option<Duration>,
+    /// Bytes of the bodies that came all the same.
+    pub received: u64,
 }
 
 impl From<Failure> for Denied {
     fn from(failure: Failure) -> Denied {
-        Denied { failure, wait: None }
+        Denied { failure, wait: None, received: 0 }
     }
 }
 
@@ -55,7 +60,8 @@ impl Denied {
         let wait = failed.wait.map(|wait| Duration::from_secs(wait).min(WAIT_MAX));
         let refused = report && failed.reason == ReasonCode::ReportRefused;
         let reason = if refused { failed.reason } else { believed(failed.reason) };
-        Denied { failure: Failure::new(reason, failed.detail), wait }
+        let received = failed.received.min(RECEIVED_MAX);
+        Denied { failure: Failure::new(reason, failed.detail), wait, received }
     }
 }
 

@@ -110,12 +110,15 @@ pub(super) struct Failed {
     pub(super) detail: String,
     /// Seconds for which the server wants not to be asked again.
     pub(super) wait: Option<u64>,
+    /// Bytes of all bodies so far.
+    #[serde(default)]
+    pub(super) received: u64,
 }
 
 impl Failed {
-    pub(super) fn of(failure: &Failure, wait: Option<Duration>) -> Failed {
+    pub(super) fn of(failure: &Failure, wait: Option<Duration>, received: u64) -> Failed {
         let (reason, detail) = (failure.code(), failure.detail().to_owned());
-        Failed { reason, detail, wait: wait.map(|w| w.as_secs()) }
+        Failed { reason, detail, wait: wait.map(|w| w.as_secs()), received }
     }
 }
 

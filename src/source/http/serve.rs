@@ -73,13 +73,16 @@ fn serve(line: UnixStream) -> std::io::Result<()> {
     });
     match done {
         Ok(served) => served,
-        Err(failure) => put_line(&line, &Answer::Failed(Failed::of(&failure, None))),
+        Err(failure) => put_line(&line, &Answer::Failed(Failed::of(&failure, None, 0))),
     }
 }
 
 fn artifact(line: &UnixStream, client: &Arc<Client>, url: &Url) -> std::io::Result<()> {
     match open(client, url) {
-        Err(failure) => put_line(line, &Answer::Failed(Failed::of(&failure, None))),
+        Err(failure) => {
+            let received = client.flow.received();
+            put_line(line, &Answer::Failed(Failed::of(&failure, None, received)))
+        }
         Ok(Opened::Whole(whole, head)) => {
             put_line(line, &Answer::Head(head))?;
             stream(line, client, whole)
@@ -112,7 +115,7 @@ fn end(line: &UnixStream, client: &Client, done: Result<()>) -> std::io::Result<
     match done {
         Ok(()) => put(line, END, &[], received),
         Err(failure) => {
-            let text = serde_json::to_vec(&Failed::of(&failure, None))?;
+            let text = serde_json::to_vec(&Failed::of(&failure, None, received))?;
             put(line, FAILED, &text[..text.len().min(FRAME_MAX)], received)
         }
     }
@@ -167,7 +170,10 @@ fn document(
     limit: u64,
 ) -> std::io::Result<()> {
     match small(client, url, ask, limit) {
-        Err(miss) => put_line(line, &Answer::Failed(Failed::of(&miss.failure, miss.wait))),
+        Err(miss) => {
+            let received = client.flow.received();
+            put_line(line, &Answer::Failed(Failed::of(&miss.failure, miss.wait, received)))
+        }
         Ok((head, bytes)) => {
             put_line(line, &Answer::Head(head))?;
             let received = client.flow.received();
