@@ -24,6 +24,7 @@ const HEAD_MAX: usize = 64 << 10;
 
 /// Of a page that is not the file; what is behind it is not waited for, bytes.
 const PAGE_MAX: usize = 64 << 10;
+const PAGE_TIME: Duration = Duration::from_secs(2);
 
 const AGENT: &str = concat!("surefoot/", env!("CARGO_PKG_VERSION"));
 
@@ -140,7 +141,9 @@ impl Client {
     /// Reads the page of an answer that is not the file: it has come, and counts.
     fn pass_over(&self, body: &mut Body) {
         let (mut block, mut left) = ([0; 4 << 10], PAGE_MAX);
-        while left > 0 {
+        let start = Instant::now();
+        // A page that trickles keeps the code of its answer back for no longer.
+        while left > 0 && start.elapsed() < PAGE_TIME {
             match body.read(&mut block, &self.flow) {
                 Ok(n) if n > 0 => left = left.saturating_sub(n),
                 _ => return,
