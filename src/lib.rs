@@ -45,5 +45,7 @@ pub mod forge;
 pub mod powercut;
 #[cfg(feature = "sim")]
 pub mod provision;
+#[cfg(any(feature = "forge", feature = "sim"))]
+pub mod rootfs;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -3,7 +3,7 @@
 //! inside that their content alone cuts them late. Nothing depends on it but how much they share: an
 //! image that is broken or strange is cut by its content alone.
 
-use super::ext4::{Ext4, u16_at, u32_at};
+use crate::rootfs::ext4::{Ext4, u16_at, u32_at};
 use std::io::{Read, Seek, SeekFrom};
 
 /// Files below this stay in a chunk with their neighbours.
@@ -70,8 +70,8 @@ fn is_larger_file(inode: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ext4::tangled;
     use super::*;
+    use crate::rootfs::ext4::tangled;
     use std::io::Cursor;
     use std::process::Command;
 

@@ -7,7 +7,6 @@ mod build;
 mod channel;
 mod cuts;
 mod delta;
-mod ext4;
 mod file;
 #[cfg(test)]
 mod golden;

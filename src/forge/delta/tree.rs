@@ -1,14 +1,10 @@
 //! The files of an ext4 image with their paths and the places of their bytes, without a mount. An image
 //! that is broken or strange has no files here, and is compared as bytes.
 
-use super::super::ext4::{Ext4, Run, u16_at, u32_at};
 use super::image::{Extent, Image, size};
+use crate::rootfs::ext4::{ENTRIES, Ext4, FOLDER, Run, entries, u16_at};
 use std::collections::HashSet;
 
-/// Files and folders, at the most.
-const ENTRIES: usize = 4 << 20;
-/// A folder is at most so long, bytes.
-const FOLDER: u64 = 256 << 20;
 /// All paths together, bytes.
 const PATHS: usize = 256 << 20;
 
@@ -62,10 +58,7 @@ fn walk<R: FnMut(u64, &mut [u8]) -> Option<()>>(ext4: &mut Ext4<R>) -> Option<Ve
 }
 
 fn node<R: FnMut(u64, &mut [u8]) -> Option<()>>(ext4: &mut Ext4<R>, inode: u64) -> Option<Node> {
-    let index = inode.checked_sub(1).filter(|n| *n < ext4.inodes)?;
-    let (group, place) = (index / ext4.inodes_per_group, index % ext4.inodes_per_group);
-    let table = ext4.group(group)?.inodes;
-    let bytes = ext4.bytes(table.checked_add(place * ext4.inode_len)?, ext4.inode_len)?;
+    let bytes = ext4.inode(inode)?;
     // What stands in the inode itself, or in an old block map, is compared as bytes.
     let runs = ext4.runs(&bytes)?;
     Some(match u16_at(&bytes, 0)? & 0xf000 {
@@ -89,28 +82,10 @@ fn in_order(mut runs: Vec<Run>) -> Vec<Extent> {
     joined
 }
 
-/// The entries of one block of a folder.
-fn entries(block: &[u8], names: &mut Vec<(u64, String)>) -> Option<()> {
-    let mut at = 0;
-    while at + 8 <= block.len() {
-        let (inode, len) = (u32_at(block, at)?, size(u16_at(block, at + 4)?));
-        let name_len = usize::from(*block.get(at + 6)?);
-        if len < 8 || names.len() > ENTRIES {
-            return Some(());
-        }
-        let name = block.get(at + 8..at + 8 + name_len)?;
-        if inode != 0 && name_len > 0 && name != b"." && name != b".." {
-            names.push((inode, String::from_utf8_lossy(name).into_owned()));
-        }
-        at += len;
-    }
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::super::ext4::tangled;
     use super::*;
+    use crate::rootfs::ext4::tangled;
     use std::io::Write;
 
     fn found(bytes: &[u8]) -> Option<Vec<Found>> {

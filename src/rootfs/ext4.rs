@@ -9,25 +9,31 @@ const EXTENTS: usize = 4 << 20;
 const SHARED: u64 = 4;
 /// The deepest extent tree that the kernel accepts.
 const DEPTH: u64 = 5;
+/// Entries of all folders, at the most.
+pub(crate) const ENTRIES: usize = 4 << 20;
+/// A folder is at most so long, bytes.
+pub(crate) const FOLDER: u64 = 256 << 20;
+/// The inode flag EXTENTS.
+pub(crate) const HAS_EXTENTS: u64 = 0x80000;
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u16::from_le_bytes(*bytes.get(at..at + 2)?.first_chunk()?).into())
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u32::from_le_bytes(*bytes.get(at..at + 4)?.first_chunk()?).into())
 }
 
 /// An image, and the function that reads it at a place.
-pub(super) struct Ext4<R> {
+pub(crate) struct Ext4<R> {
     read: R,
     len: u64,
     /// Bytes of a block.
-    pub(super) block: u64,
-    pub(super) inodes: u64,
-    pub(super) inodes_per_group: u64,
+    pub(crate) block: u64,
+    pub(crate) inodes: u64,
+    pub(crate) inodes_per_group: u64,
     /// Bytes of an inode.
-    pub(super) inode_len: u64,
+    pub(crate) inode_len: u64,
     descriptor_len: u64,
     descriptors: u64,
     /// Nodes of extent trees that may still come: each has a block of its own.
@@ -37,26 +43,26 @@ pub(super) struct Ext4<R> {
 }
 
 /// The inodes of one group.
-pub(super) struct Group {
+pub(crate) struct Group {
     /// Where they begin, bytes.
-    pub(super) inodes: u64,
+    pub(crate) inodes: u64,
     /// None of them is in use.
-    pub(super) unused: bool,
+    pub(crate) unused: bool,
 }
 
 /// A run of whole blocks of a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Where it stands in the file, blocks.
-    pub(super) of_file: u64,
+    pub(crate) of_file: u64,
     /// Where it stands in the image, bytes.
-    pub(super) at: u64,
-    pub(super) len: u64,
+    pub(crate) at: u64,
+    pub(crate) len: u64,
 }
 
 impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
     /// Reads the superblock of an image of `len` bytes; `None` where it is of no ext4 image.
-    pub(super) fn open(len: u64, read: R) -> Option<Ext4<R>> {
+    pub(crate) fn open(len: u64, read: R) -> Option<Ext4<R>> {
         let mut ext4 = Ext4 {
             read,
             len,
@@ -90,7 +96,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
     }
 
     /// `None` for what lies outside of the image.
-    pub(super) fn bytes(&mut self, at: u64, len: u64) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&mut self, at: u64, len: u64) -> Option<Vec<u8>> {
         if at.checked_add(len)? > self.len {
             return None;
         }
@@ -99,7 +105,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
         Some(bytes)
     }
 
-    pub(super) fn group(&mut self, number: u64) -> Option<Group> {
+    pub(crate) fn group(&mut self, number: u64) -> Option<Group> {
         let at = self.descriptors.checked_add(number.checked_mul(self.descriptor_len)?)?;
         let descriptor = self.bytes(at, self.descriptor_len)?;
         let high = if self.descriptor_len >= 64 { u32_at(&descriptor, 40)? } else { 0 };
@@ -108,10 +114,18 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
         Some(Group { inodes, unused: u16_at(&descriptor, 18)? & 1 != 0 })
     }
 
+    /// The bytes of an inode; 2 is the root folder's.
+    pub(crate) fn inode(&mut self, number: u64) -> Option<Vec<u8>> {
+        let index = number.checked_sub(1).filter(|n| *n < self.inodes)?;
+        let (group, place) = (index / self.inodes_per_group, index % self.inodes_per_group);
+        let table = self.group(group)?.inodes;
+        self.bytes(table.checked_add(place.checked_mul(self.inode_len)?)?, self.inode_len)
+    }
+
     /// The runs of an inode, in any order; none where its bytes stand in it, or in a block map as ext2 has.
-    pub(super) fn runs(&mut self, inode: &[u8]) -> Option<Vec<Run>> {
+    pub(crate) fn runs(&mut self, inode: &[u8]) -> Option<Vec<Run>> {
         let mut runs = Vec::new();
-        if u32_at(inode, 32)? & 0x80000 != 0 {
+        if u32_at(inode, 32)? & HAS_EXTENTS != 0 {
             self.node(inode.get(40..100)?, DEPTH, &mut runs)?;
         }
         let len: u64 = runs.iter().map(|run| run.len).sum();
@@ -153,11 +167,29 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Ext4<R> {
     }
 }
 
+/// The entries of one block of a folder, without itself and the one above: inode and name.
+pub(crate) fn entries(block: &[u8], names: &mut Vec<(u64, String)>) -> Option<()> {
+    let mut at = 0;
+    while at + 8 <= block.len() {
+        let (inode, len) = (u32_at(block, at)?, usize::try_from(u16_at(block, at + 4)?).ok()?);
+        let name_len = usize::from(*block.get(at + 6)?);
+        if len < 8 || names.len() > ENTRIES {
+            return Some(());
+        }
+        let name = block.get(at + 8..at + 8 + name_len)?;
+        if inode != 0 && name_len > 0 && name != b"." && name != b".." {
+            names.push((inode, String::from_utf8_lossy(name).into_owned()));
+        }
+        at += len;
+    }
+    Some(())
+}
+
 /// An image of twelve blocks whose root folder, and whose file with the inode 11, have a tree of extents of
 /// three levels with so many entries in each node: all of them lead to the same block below. Those of the
 /// leaf are data, or room that reads as zeros.
 #[cfg(test)]
-pub(super) fn tangled(root: u16, inner: u16, leaf: u16, data: bool) -> Vec<u8> {
+pub(crate) fn tangled(root: u16, inner: u16, leaf: u16, data: bool) -> Vec<u8> {
     let mut image = vec![0; 12 << 12];
     let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
     // Superblock: inodes, 4 KiB blocks, inodes in a group, magic.
