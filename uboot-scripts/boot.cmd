@@ -94,10 +94,24 @@ fi
 for sf_slot in ${sf_first} ${sf_second}; do
     sf_ready=
     sf_trial=
+    sf_twin=
+    sf_place=
     if test "x${upgrade_available}" = "x1" && test "x${sf_slot}" = "x${sf_named}"; then
         sf_trial=1
     fi
+    # By name; where the table has no names (MBR), by the number that the environment has.
+    sf_given=${surefoot_part_a}
+    if test "x${sf_slot}" = "xb"; then
+        sf_given=${surefoot_part_b}
+    fi
+    setenv surefoot_tmp
     if part number ${sf_type} ${sf_disk} rootfs-${sf_slot} surefoot_tmp; then
+        sf_given=
+    fi
+    if test -n "${sf_given}"; then
+        setenv surefoot_tmp ${sf_given}
+    fi
+    if test -n "${surefoot_tmp}"; then
         sf_rootfs=${surefoot_tmp}
         # The kernel and what belongs to it come from the slot's boot part if it has one; such a part is mounted on /boot.
         sf_part=${surefoot_tmp}
@@ -142,12 +156,37 @@ for sf_slot in ${sf_first} ${sf_second}; do
         setenv surefoot_tmp
         if part uuid ${sf_type} ${sf_disk}:${sf_rootfs} surefoot_tmp; then
             sf_root=PARTUUID=${surefoot_tmp}
+            # Another card or eMMC may have been written from the same image, and the kernel would take whichever it finds
+            # first. Then the root filesystem is named by its place: mmcblk has the number that U-Boot gives the card.
+            sf_uuid=${surefoot_tmp}
+            for sf_i in 0 1 2 3; do
+                if test "x${sf_type}" = "xmmc" && test "x${sf_disk}" != "x${sf_i}"; then
+                    setenv surefoot_tmp
+                    if part uuid mmc ${sf_i}:${sf_rootfs} surefoot_tmp; then
+                        if test "x${surefoot_tmp}" = "x${sf_uuid}"; then
+                            sf_twin=${sf_i}
+                        fi
+                    fi
+                fi
+            done
+            if test -n "${sf_twin}"; then
+                echo "surefoot: mmc ${sf_twin} has the same partitions as mmc ${sf_disk}"
+                for sf_i in 1 2 3 4 5 6 7 8 9; do
+                    if test "x${sf_rootfs}" = "x0x${sf_i}" || test "x${sf_rootfs}" = "x${sf_i}"; then
+                        sf_root=/dev/mmcblk${sf_disk}p${sf_i}
+                        sf_place=mmc:${sf_disk}
+                    fi
+                done
+            fi
         else
             sf_ready=
         fi
     fi
     if test -n "${sf_ready}"; then
         setenv bootargs "root=${sf_root} ro rootwait surefoot.slot=${sf_slot} surefoot.script=1 ${surefoot_args}"
+        if test -n "${sf_place}"; then
+            setenv bootargs "${bootargs} surefoot.disk=${sf_place}"
+        fi
         if test -n "${sf_trial}"; then
             # Last on the line, so that they win: a panic and a userspace that never comes are failed boots too.
             if test -n "${surefoot_panic}"; then

@@ -5,7 +5,7 @@ use super::environment::{Flash, Variables};
 use crate::boot::uboot::FwEnvConfig;
 use crate::config::{Where, load};
 use crate::disk::Window;
-use crate::disk::{BlockDevice, open_image_writable, read_table};
+use crate::disk::{BlockDevice, TableKind, open_image_writable, read_table};
 use crate::model::{BOOT_PARTITION, Failure, PART_ROOTFS, ReasonCode, Result, SlotId, WithReason};
 use crate::provision::{Counter, SCRIPT_FILE, read_boot_file};
 use crate::slot::{SlotNames, filesystem, kernel_part};
@@ -175,7 +175,8 @@ impl Disk {
     /// Its partitions by number. `broken` names a slot whose kernel cannot be loaded in this boot.
     pub(super) fn partitions(&self, broken: Option<SlotId>) -> Result<BTreeMap<u32, Content>> {
         let mut partitions = BTreeMap::new();
-        for partition in read_table(self.image.as_ref())?.partitions {
+        let table = read_table(self.image.as_ref())?;
+        for partition in table.partitions {
             let slot = [SlotId::A, SlotId::B].into_iter().find(|slot| {
                 let parts = self.slots.of(*slot);
                 let kernel = kernel_part(parts.iter().map(|name| &name.part));
@@ -187,7 +188,9 @@ impl Disk {
                 None => None,
             };
             let mut files = BTreeMap::new();
-            if partition.name == BOOT_PARTITION {
+            // A table without names has it in the first place.
+            let unnamed = table.kind == TableKind::Mbr && partition.number == 1;
+            if partition.name == BOOT_PARTITION || unnamed && slot.is_none() {
                 let window = Window::new(self.image.clone(), partition.start, partition.len)?;
                 let script = read_boot_file(&window, SCRIPT_FILE);
                 files.extend(script.ok().map(|bytes| (SCRIPT_FILE.to_owned(), bytes)));

@@ -2,7 +2,7 @@
 
 use super::record::RECORD_LEN;
 use super::{FIRST_LEN, PartName, SlotNames};
-use crate::disk::{Partition, PartitionTable};
+use crate::disk::{Partition, PartitionTable, TableKind};
 use crate::model::{
     BOOT_PARTITION, Failure, Identifier, PART_BOOT, PART_ROOTFS, ReasonCode, Result, SlotId,
 };
@@ -72,10 +72,29 @@ impl Layout {
     /// Refuses slots that a boot script sees differently: it finds partitions by their names and not
     /// by `[slots]`. It loads itself from `boot`, the kernel of slot a from `boot-a` where the disk
     /// has one, and its root filesystem from `rootfs-a`. An update of anything else would write what
-    /// the running slot needs, or leave an old kernel before a new root. `LAYOUT_INVALID`.
-    pub fn agrees_with_boot_script(&self, table: &PartitionTable) -> Result<()> {
+    /// the running slot needs, or leave an old kernel before a new root. Where the table has no names
+    /// (MBR) the script goes by the numbers, in hexadecimal, that `variable` of the bootloader has.
+    /// `LAYOUT_INVALID`.
+    pub fn agrees_with_boot_script(
+        &self,
+        table: &PartitionTable,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<()> {
         let invalid = |why: String| Err(Failure::new(ReasonCode::LayoutInvalid, why));
         for slot in [SlotId::A, SlotId::B] {
+            let name = format!("surefoot_part_{slot}");
+            let mut roots =
+                self.parts(slot).iter().filter(|part| part.name.as_str() == PART_ROOTFS);
+            if table.kind == TableKind::Mbr
+                && let Some(Part { partition, .. }) = roots.next()
+                && let Some(number) = variable(&name)
+                && u32::from_str_radix(number.trim_start_matches("0x"), 16) != Ok(partition.number)
+            {
+                return invalid(format!(
+                    "the boot script takes partition {number} for slot {slot}, as `{name}` says, and `slots.{slot}` names {}",
+                    partition.name
+                ));
+            }
             let mut whys = self.parts(slot).iter().filter_map(|part| contradiction(slot, part));
             if let Some(why) = whys.next() {
                 return invalid(why);

@@ -122,19 +122,52 @@ fn a_partition_that_a_boot_script_takes_for_something_else_is_no_part() {
         (vec!["rootfs-a"], vec!["rootfs-b"], "boot-a"),
     ] {
         let layout = Layout::find(&table, &names(&a, &b)).unwrap();
-        let failure = layout.agrees_with_boot_script(&table).unwrap_err();
+        let failure = layout.agrees_with_boot_script(&table, |_| None).unwrap_err();
         assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{a:?} {b:?}: {failure}");
         assert!(failure.detail().contains(told), "{a:?} {b:?}: {failure}");
     }
     let both = names(&["boot-a", "rootfs-a"], &["boot-b", "rootfs-b"]);
-    Layout::find(&table, &both).unwrap().agrees_with_boot_script(&table).unwrap();
+    Layout::find(&table, &both).unwrap().agrees_with_boot_script(&table, |_| None).unwrap();
     // Without boot parts on the disk, and with names of an own boot script.
     let mut plain = table.clone();
     plain.partitions[2].name = "system_1".to_owned();
     plain.partitions[3].name = "system_2".to_owned();
     for other in [SlotNames::default(), names(&["system_1"], &["system_2"])] {
-        Layout::find(&plain, &other).unwrap().agrees_with_boot_script(&plain).unwrap();
+        Layout::find(&plain, &other).unwrap().agrees_with_boot_script(&plain, |_| None).unwrap();
     }
+}
+
+/// Without names the script goes by numbers: an update of another partition would never be booted.
+#[test]
+fn a_disk_without_names_is_what_the_boot_script_has_the_numbers_of() {
+    let mut disk = vec![0; 30000 * 512];
+    disk[440..444].copy_from_slice(&0xdead_beef_u32.to_le_bytes());
+    for (at, kind, start) in [(446, 0x0c, 2048_u32), (462, 0x83, 10240), (478, 0x83, 18432)] {
+        disk[at + 4] = kind;
+        disk[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+        disk[at + 12..at + 16].copy_from_slice(&8192_u32.to_le_bytes());
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let table = read_table(&FakeDevice::new(disk)).unwrap();
+    let slots = names(&["rootfs=mbr:deadbeef-2"], &["rootfs=mbr:deadbeef-3"]);
+    let layout = Layout::find(&table, &slots).unwrap();
+    let judge = |a: &str, b: &str| {
+        let variable = |name: &str| match name {
+            "surefoot_part_a" => Some(a.to_owned()),
+            "surefoot_part_b" => Some(b.to_owned()),
+            other => panic!("{other}"),
+        };
+        layout.agrees_with_boot_script(&table, variable)
+    };
+    judge("2", "3").unwrap();
+    judge("0x2", "03").unwrap();
+    for (a, b) in [("3", "2"), ("2", "2"), ("2", "4"), ("two", "3")] {
+        let failure = judge(a, b).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::LayoutInvalid);
+        assert!(failure.detail().contains("surefoot_part_"), "{failure}");
+    }
+    // An own script that needs none.
+    layout.agrees_with_boot_script(&table, |_| None).unwrap();
 }
 
 #[test]

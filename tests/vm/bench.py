@@ -255,10 +255,10 @@ class Boot:
                 "default_environment": "using default environment" in self.output}
 
 
-def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None, fail=None, timeout=30, folder=None):
+def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None, fail=None, timeout=30, folder=None, twin=None):
     """One run: a whole boot, or `commands` after the environment is loaded (no autoboot then, and nothing is counted).
 
-    `image` is changed as a real boot would change it. If the script falls to the prompt the run ends there.
+    `image` is changed as a real boot would change it; `twin` is the card in the second place. If the script falls to the prompt the run ends there.
     """
     build = target("uboot-sandbox-stock" if stock else "uboot-sandbox")
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
@@ -270,6 +270,8 @@ def sandbox(image, commands=None, stock=False, modern=False, cut=None, torn=None
         made = scratch("surefoot-sandbox-")
         folder = made.name
         os.symlink(Path(image).resolve(), Path(folder, "disk.img"))
+        if twin:
+            os.symlink(Path(twin).resolve(), Path(folder, "twin.img"))
     command = [build / "u-boot", "-d", build / "bench.dtb"]
     if commands is not None:
         command += ["-c", commands]

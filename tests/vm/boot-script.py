@@ -195,6 +195,43 @@ class BootScript(unittest.TestCase):
         self.assertEqual((boot.slot, boot.sha256), ("a", hashlib.sha256(KERNEL["b"]).hexdigest()), boot.output)
 
     @each()
+    def test_a_second_card_with_the_same_partitions_is_told_and_root_is_named_by_its_place(self, device):
+        for slot, number in (("a", 2), ("b", 3)):
+            d = device(surefoot_slot=slot)
+            twin = work / "twin.img"
+            bench.run("cp", "--sparse=always", d.image, twin)
+            boot = d.boot(twin=twin)
+            self.boots(boot, slot)
+            self.assertEqual(boot.args, f"root=/dev/mmcblk0p{number} ro rootwait surefoot.slot={slot} surefoot.script=1 {ARGS} surefoot.disk=mmc:0")
+            self.assertIn("mmc 1 has the same partitions as mmc 0", boot.output)
+            self.assertTrue(d.untouched())
+            # A card that was written from another image is no twin.
+            bench.run("sgdisk", "-G", twin)
+            self.assertTrue(d.boot(twin=twin).args.startswith("root=PARTUUID="))
+
+    @each()
+    def test_a_disk_without_names_is_booted_by_the_numbers_of_the_environment(self, device):
+        for slot, number in (("a", "02"), ("b", "03")):
+            d = device(surefoot_slot=slot, surefoot_part_boot="1", surefoot_part_a="2", surefoot_part_b="3")
+            bench.run("sgdisk", "-m", "1:2:3:4", d.image)
+            with open(d.image, "r+b") as disk:
+                disk.seek(440)
+                disk.write(bytes.fromhex("efbeadde"))
+            bench.env_write(d.image, [bench.env_pack({**d.factory, "surefoot_slot": slot}, s) for s in (1, 0)])
+            boot = d.boot()
+            self.boots(boot, slot)
+            self.assertEqual(boot.args, f"root=PARTUUID=deadbeef-{number} ro rootwait surefoot.slot={slot} surefoot.script=1 {ARGS}")
+            d.arm("b" if slot == "a" else "a", bootlimit="1")
+            self.boots(d.boot(), "b" if slot == "a" else "a", trial=True)
+            self.boots(d.boot(), slot)
+            self.gave_up(d, slot)
+
+    @each()
+    def test_names_win_over_the_numbers_of_the_environment(self, device):
+        d = device(surefoot_slot="b", surefoot_part_boot="4", surefoot_part_a="3", surefoot_part_b="2")
+        self.boots(d.boot(), "b")
+
+    @each()
     def test_a_missing_or_garbage_slot_means_a_then_b(self, device):
         for value in (None, "", "c", "A", "ab", "-n", "b ", "a b", '"', "$", "0"):
             with self.subTest(value=value):
@@ -661,6 +698,10 @@ MISTAKES = [
     ("boot.cmd", "load ${sf_type} ${sf_disk}:${sf_part} ${fdt_addr_r}", "load ${sf_type} ${sf_disk}:${sf_rootfs} ${fdt_addr_r}"),
     ("boot.cmd", "test -e ${sf_type} ${sf_disk}:${sf_part}", "test -e ${sf_type} ${sf_disk}:${sf_rootfs}"),
     ("boot.cmd", "    setenv bootargs\n", ""),
+    ("boot.cmd", "            setenv surefoot_tmp ${sf_given}\n", "            setenv surefoot_tmp ${surefoot_part_a}\n"),
+    ("boot.cmd", "        sf_given=\n", "        sf_given=${sf_given}\n"),
+    ("boot.cmd", 'if test "x${surefoot_tmp}" = "x${sf_uuid}"; then', 'if test -n "${sf_uuid}"; then'),
+    ("boot.cmd", "                        sf_root=/dev/mmcblk${sf_disk}p${sf_i}\n", ""),
     ("boot.cmd", "    setenv kernel_comp_size\n", ""),
     ("boot.cmd", "setenv surefoot_tmp\nsetenv filesize\n", "setenv surefoot_tmp\n"),
     ("boot.cmd", "        if test -n \"${sf_trial}\" && test -n \"${surefoot_wdt}\"; then\n            wdt stop", "        if test -n \"\"; then\n            wdt stop"),

@@ -140,7 +140,9 @@ fn booted(world: &World, _: Before) -> Vec<Condition> {
 /// The slots are those of the boot script, and the other one can be held alone and written.
 fn disk(world: &World, _: Before) -> Vec<Condition> {
     let table = world.disk.table();
-    let mut out = failed(table.and_then(|table| world.layout.agrees_with_boot_script(&table)));
+    let variable = |name: &str| world.boot.variable(name);
+    let agrees = table.and_then(|table| world.layout.agrees_with_boot_script(&table, variable));
+    let mut out = failed(agrees);
     out.extend(held(world));
     out
 }
