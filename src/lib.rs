@@ -31,6 +31,7 @@ pub mod update;
 pub mod config;
 // Floor 7
 pub mod device;
+pub mod firstboot;
 pub mod inspect;
 // Floor 8
 pub mod request;

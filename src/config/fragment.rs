@@ -105,7 +105,7 @@ pub struct Device {
     pub compatible: Option<Identifier>,
     /// Where the hardware revision is read, if payloads depend on it.
     pub hardware: Option<HardwareSource>,
-    /// The disk: a block device, or an image file.
+    /// The disk: a block device, an image file, or `auto` (default): the one that the running root is on.
     pub disk: Option<PathBuf>,
     /// Image mode: the file whose first line is the slot that runs.
     pub booted: Option<PathBuf>,

@@ -19,10 +19,11 @@ impl Loaded {
         };
         let (bootloader, described) = settings.bootloader.described_by();
         let mut named: Vec<(String, PathBuf)> = vec![
-            ("device.disk".to_owned(), settings.device.disk.clone()),
             ("trust.file".to_owned(), settings.trust_file.clone()),
             (bootloader.to_owned(), described.to_owned()),
         ];
+        let disk = settings.device.disk.named();
+        named.extend(disk.map(|disk| ("device.disk".to_owned(), disk.to_owned())));
         named.extend(
             settings
                 .hooks

@@ -58,7 +58,7 @@ pub const SETTINGS: [Setting; 68] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
-    setting("device.disk", "a path", "", "The disk: a block device, or an image file."),
+    setting("device.disk", "a path, or `auto`", "`auto`", "The disk: a block device, or an image file. `auto` is the one that the running root filesystem is on, whatever the kernel calls it."),
     setting("device.booted", "a path", "the kernel is asked", "For an image file only: the file whose first line is the slot that runs."),
     setting("device.state", "a folder", "`/data/surefoot`", "The folder that outlives updates. It is not on a slot."),
     setting("device.hold", "`true` or `false`", "`false`", "Automatic updates are stopped: a developer's device."),

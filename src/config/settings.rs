@@ -7,7 +7,7 @@ use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
 use crate::model::{Failure, Identifier, ReasonCode, StateFile};
-use crate::slot::{HardwareSource, SlotNames};
+use crate::slot::{DiskPlace, HardwareSource, SlotNames};
 use crate::source;
 use crate::update::{Reboot, Rules};
 use std::path::{Path, PathBuf};
@@ -62,8 +62,8 @@ pub struct DeviceSettings {
     pub compatible: Identifier,
     /// Where the hardware revision is read.
     pub hardware: Option<HardwareSource>,
-    /// A block device or an image file.
-    pub disk: PathBuf,
+    /// A block device or an image file, or the disk that runs.
+    pub disk: DiskPlace,
     /// Image mode: the file that names the running slot.
     pub booted: Option<PathBuf>,
     /// The state folder.
@@ -87,7 +87,6 @@ impl Settings {
         let needed = [
             (merged.device.product.is_none(), "device.product"),
             (merged.device.compatible.is_none(), "device.compatible"),
-            (merged.device.disk.is_none(), "device.disk"),
         ];
         for (_, key) in needed.into_iter().filter(|(missing, _)| *missing) {
             refuse(format!("`{key}` is not set"));
@@ -122,8 +121,8 @@ impl Settings {
         let trial = rules(&merged.trial, &mut refuse);
         merged.source.mistakes().into_iter().for_each(&mut refuse);
         let device = merged.device;
-        let (Some(product), Some(compatible), Some(disk), true) =
-            (device.product, device.compatible, device.disk, wrong.is_empty())
+        let (Some(product), Some(compatible), true) =
+            (device.product, device.compatible, wrong.is_empty())
         else {
             return Err(wrong);
         };
@@ -135,7 +134,7 @@ impl Settings {
                 product,
                 compatible,
                 hardware: device.hardware,
-                disk: folder.join(disk),
+                disk: DiskPlace::read(device.disk, folder),
                 booted: device.booted.map(|p| folder.join(p)),
                 state,
                 hold: device.hold.unwrap_or(false),

@@ -44,7 +44,9 @@ pub(super) fn leave_unsettled() -> bool {
 /// is over.
 fn is_lost(settings: Option<&Settings>, failing: Duration) -> bool {
     // What only plays a device on this machine has nothing to reboot.
-    let plays = settings.is_some_and(|s| s.device.booted.is_some() || s.device.disk.is_file());
+    let plays = settings.is_some_and(|s| {
+        s.device.booted.is_some() || s.device.disk.named().is_some_and(Path::is_file)
+    });
     let run = settings.map_or(Path::new(RUN), |s| &s.run);
     let patience = settings.map_or_else(Patience::default, |s| s.patience);
     systemd::is_notified()

@@ -15,7 +15,9 @@ pub fn may_look(settings: &Settings) -> Result<()> {
         .map(|kept| kept.within(state))
         .collect();
     let (_, bootloader) = settings.bootloader.described_by();
-    let all = [settings.device.disk.as_path(), bootloader, &settings.trust_file, state];
+    // Where the disk cannot be found, that is told when it is opened.
+    let disk = settings.device.disk.path().unwrap_or_default();
+    let all = [disk.as_path(), bootloader, &settings.trust_file, state];
     let kept = kept.iter().chain(settings.device.booted.as_ref()).map(PathBuf::as_path);
     for path in all.into_iter().chain(kept) {
         if is_hidden(path) {

@@ -63,7 +63,7 @@ impl World {
 
     fn opened(settings: Settings) -> Result<World> {
         may_look(&settings)?;
-        let disk = Arc::new(Disk::open(&settings.device.disk)?);
+        let disk = Arc::new(settings.device.disk.open()?);
         let layout = Layout::find(&disk.table()?, &settings.slots)?;
         let boot = settings.bootloader.open(Some(disk.clone()))?;
         let booted = find_booted(&settings, &disk, &layout);
@@ -290,7 +290,9 @@ pub(crate) fn find_booted(settings: &Settings, disk: &Disk, layout: &Layout) -> 
         None => {
             let line = mounts::kernel_command_line()
                 .reason(ReasonCode::BootedUnknown, "the kernel's command line")?;
-            slot::booted_on_device(&line, &slot::root_on(disk)?, layout)
+            let booted = slot::booted_on_device(&line, &slot::root_on(disk)?, layout)?;
+            disk.number().map_or(Ok(()), |number| slot::refuse_twin(number, &line))?;
+            Ok(booted)
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// world what this process runs programs with.
 pub fn doctor(settings: Settings, equip: impl Fn(&mut World), sink: &dyn Sink) -> Diagnosis {
     let mut out = Diagnosis::new();
-    let disk = match Disk::open(&settings.device.disk) {
+    let disk = match settings.device.disk.open() {
         Ok(disk) => Arc::new(disk),
         Err(failure) => {
             out.block("disk", &failure);

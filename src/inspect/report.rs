@@ -7,7 +7,6 @@ use super::status::status;
 use crate::blackbox;
 use crate::config::{Loaded, Settings, Where, load};
 use crate::device::{World, history, postmortem, rested};
-use crate::disk::Disk;
 use crate::event::Nowhere;
 use crate::hooks::Log;
 use crate::model::{
@@ -102,7 +101,7 @@ fn refused(failure: &Failure) -> Value {
 }
 
 fn bootloader(settings: &Settings) -> Result<Value> {
-    let disk = Disk::open(&settings.device.disk).ok().map(Arc::new);
+    let disk = settings.device.disk.open().ok().map(Arc::new);
     let told = settings.bootloader.open(disk)?.describe()?;
     let chosen = told.copies.iter().position(|copy| copy.chosen);
     let copies = told.copies.iter().map(|copy| match &copy.dead {
@@ -117,7 +116,7 @@ fn bootloader(settings: &Settings) -> Result<Value> {
 }
 
 fn partitions(settings: &Settings) -> Result<Value> {
-    let disk = Disk::open(&settings.device.disk)?;
+    let disk = settings.device.disk.open()?;
     let table = disk.table()?;
     let rows: Vec<_> = table
         .partitions
@@ -127,7 +126,7 @@ fn partitions(settings: &Settings) -> Result<Value> {
         })
         .collect();
     // A path need not be text, and `json!` would end the program at one that is none.
-    let disk = settings.device.disk.display().to_string();
+    let disk = disk.path().display().to_string();
     Ok(json!({ "disk": words(&disk), "table": rows, "warnings": table.warnings }))
 }
 

@@ -252,6 +252,10 @@ pub struct KernelPartition {
     pub device: DeviceNumber,
     /// Its node: `/dev/mmcblk0p2`.
     pub node: PathBuf,
+    /// Its number in the table: the 2 of `mmcblk0p2`.
+    pub number: u64,
+    /// Its name in the table, where it has one.
+    pub name: Option<String>,
     /// Offset in the disk, bytes.
     pub start: u64,
     /// Length, bytes.
@@ -266,13 +270,15 @@ fn number_in(path: &Path) -> Option<u64> {
 }
 
 fn partition_in(folder: &Path) -> Option<KernelPartition> {
-    number_in(&folder.join("partition"))?;
+    let number = number_in(&folder.join("partition"))?;
     let text = |name: &str| files::kernel_text(folder.join(name)).ok();
     let uevent = text("uevent")?;
-    let node = uevent.lines().find_map(|l| l.strip_prefix("DEVNAME="))?;
+    let said = |key: &str| uevent.lines().find_map(|l| l.strip_prefix(key));
     Some(KernelPartition {
         device: text("dev")?.parse().ok()?,
-        node: Path::new("/dev").join(node),
+        node: Path::new("/dev").join(said("DEVNAME=")?),
+        number,
+        name: said("PARTNAME=").map(str::to_owned),
         start: number_in(&folder.join("start"))?.checked_mul(SYSFS_SECTOR)?,
         len: number_in(&folder.join("size"))?.checked_mul(SYSFS_SECTOR)?,
     })
@@ -304,6 +310,21 @@ pub fn partitions_of(disk: DeviceNumber) -> Vec<KernelPartition> {
     };
     let folders = entries.filter_map(|e| e.ok()).map(|e| e.path());
     folders.filter_map(|f| partition_in(&f)).collect()
+}
+
+/// The node of a whole disk: `/dev/mmcblk0`.
+pub fn node_of(disk: DeviceNumber) -> Option<PathBuf> {
+    let uevent = files::kernel_text(disk.sysfs().join("uevent")).ok()?;
+    let node = uevent.lines().find_map(|l| l.strip_prefix("DEVNAME="))?;
+    Some(Path::new("/dev").join(node))
+}
+
+/// Every disk of this machine that has partitions.
+pub fn disks() -> Vec<DeviceNumber> {
+    let entries = std::fs::read_dir("/sys/block").into_iter().flatten().filter_map(|e| e.ok());
+    let numbers = entries.filter_map(|e| files::kernel_text(e.path().join("dev")).ok());
+    let numbers = numbers.filter_map(|text| text.parse().ok());
+    numbers.filter(|disk| !partitions_of(*disk).is_empty()).collect()
 }
 
 /// The disk a partition lies on and the partition's place in it; `None` for a whole disk.

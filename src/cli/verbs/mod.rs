@@ -8,6 +8,7 @@ mod drill;
 mod events;
 mod hold;
 mod install;
+mod links;
 mod local;
 mod push;
 mod report;
@@ -73,5 +74,6 @@ verbs! {
     Stick(stick) answers;
     Blackbox(local) silent;
     Probe(daemon) silent;
+    Links(links) silent;
     Config(config) below;
 }

@@ -143,8 +143,8 @@ fn queue(settings: &Settings) -> Result<Option<FileLock>> {
 
 /// A device that runs from a disk on USB sees that as a stick too.
 fn is_our_own(settings: &Settings, stick: &Stick) -> bool {
-    let own = blk::Identity::of(&settings.device.disk);
-    own.is_ok_and(|own| own == stick.identity())
+    let own = settings.device.disk.path().ok().and_then(|disk| blk::Identity::of(&disk).ok());
+    own == Some(stick.identity())
 }
 
 /// Whether a stick was taken out in this boot: before that all may have been in from its start,
