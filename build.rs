@@ -1,4 +1,5 @@
-//! Options for the linker, for the profile `device` only (docs/decisions/small-on-the-device.md).
+//! The paths of packaging/paths for `model::paths`; and options for the linker, for the profile `device` only
+//! (docs/decisions/small-on-the-device.md).
 
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,7 @@ const WITHOUT_UNWIND_TABLES: &str = "SECTIONS { /DISCARD/ : { \
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    paths();
     // No other profile is optimised for size; cargo does not tell its name, nor what it does at a panic.
     if variable("OPT_LEVEL") != "z" || variable("CARGO_CFG_TARGET_OS") != "linux" {
         return;
@@ -23,6 +25,22 @@ fn main() {
     let is_static = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|f| f == "crt-static");
     if is_static && variable("CARGO_CFG_TARGET_ENV") == "gnu" && relocates_packed() {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// Each NAME=VALUE of packaging/paths, or of the file that `SUREFOOT_PATHS` names, as a variable for `env!`.
+fn paths() {
+    println!("cargo:rerun-if-env-changed=SUREFOOT_PATHS");
+    let named = variable("SUREFOOT_PATHS");
+    let file = if named.is_empty() { "packaging/paths" } else { &named };
+    println!("cargo:rerun-if-changed={file}");
+    let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (name, value) = line.split_once('=').unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+        let good = !name.is_empty() && value.starts_with('/') && value.chars().all(plain);
+        assert!(good && !value.ends_with('/'), "{file}: {line}: NAME=/plain/path is needed");
+        println!("cargo:rustc-env=SUREFOOT_PATH_{name}={value}");
     }
 }
 

@@ -9,6 +9,8 @@
 
 #[path = "architecture/graph.rs"]
 mod graph;
+#[path = "architecture/paths.rs"]
+mod paths;
 #[path = "architecture/scan.rs"]
 mod scan;
 #[path = "architecture/table.rs"]
@@ -50,6 +52,45 @@ fn sources() -> Vec<(PathBuf, String)> {
     assert!(out.len() > 40, "only {} source files found", out.len());
     out.sort();
     out
+}
+
+/// Every file below these folders and of these names that makes or names a path of a device; the pictures of devices in tests/ do as a
+/// device's owner does, and docs tell the usual values.
+fn with_paths() -> Vec<(PathBuf, String)> {
+    let mut out: Vec<(PathBuf, String)> =
+        sources().into_iter().map(|(path, text)| (Path::new("src").join(path), text)).collect();
+    let mut folders: Vec<PathBuf> =
+        ["systemd", "packaging", "buildroot", "yocto-layer", "uboot-scripts"]
+            .map(|f| root().join(f))
+            .into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                out.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+            }
+        }
+    }
+    out.retain(|(path, _)| path != Path::new("packaging/paths"));
+    out
+}
+
+#[test]
+fn a_path_of_a_device_is_spelled_in_one_place() {
+    let values = paths::values(&std::fs::read_to_string(root().join("packaging/paths")).unwrap());
+    let faults: Vec<String> =
+        with_paths().iter().flat_map(|(path, text)| paths::spelled(path, text, &values)).collect();
+    assert!(faults.is_empty(), "packaging/paths is the place for these:\n{}", faults.join("\n"));
+    let found = |name: &str, text: &str| paths::spelled(Path::new(name), text, &values).len();
+    assert_eq!(found("a.rs", "let x = \"/data/surefoot\";"), 1);
+    assert_eq!(found("a.service", "ReadWritePaths=-/data\nExecStart=/usr/bin/surefoot daemon"), 2);
+    assert_eq!(found("a.sh", "cp x \"$root/etc/fw_env.config\"\nls /run/surefoot/y"), 2);
+    assert_eq!(
+        found("a.rs", "// in /data\nlet x = \"/database\";\n#[cfg(test)]\nmod tests {\n\"/data\""),
+        0
+    );
 }
 
 /// What is wrong with the uses of one file. `path` is relative to `src/`.

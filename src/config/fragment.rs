@@ -109,13 +109,13 @@ pub struct Device {
     pub disk: Option<PathBuf>,
     /// Image mode: the file whose first line is the slot that runs.
     pub booted: Option<PathBuf>,
-    /// The folder that outlives updates (default `/data/surefoot`).
+    /// The folder that outlives updates (default [`STATE`](crate::model::paths::STATE)).
     pub state: Option<PathBuf>,
     /// A developer's device: automatic updates are stopped (default no).
     pub hold: Option<bool>,
     /// What it is told apart from others by; wins over `id_file`.
     pub id: Option<String>,
-    /// The file whose first line says that (default `/etc/machine-id`).
+    /// The file whose first line says that (default [`MACHINE_ID`](crate::model::paths::MACHINE_ID)).
     pub id_file: Option<PathBuf>,
     /// What a channel may choose devices by.
     pub tags: Option<Vec<Identifier>>,
@@ -135,7 +135,7 @@ pub struct Slots {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Trust {
-    /// The trust file (default `/usr/share/surefoot/trust.toml`).
+    /// The trust file (default [`TRUST`](crate::model::paths::TRUST)).
     pub file: Option<PathBuf>,
 }
 
@@ -146,7 +146,7 @@ pub struct Boot {
     /// Which bootloader it is (default `uboot`).
     #[serde(deserialize_with = "some_word")]
     pub loader: Option<Loader>,
-    /// Where the environment is described (default `/etc/fw_env.config`).
+    /// Where the environment is described (default [`FW_ENV_CONFIG`](crate::model::paths::FW_ENV_CONFIG)).
     pub fw_env_config: Option<PathBuf>,
     /// Whether a single-copy environment, which one torn write loses, is good enough.
     pub accept_single_copy: Option<bool>,
@@ -178,8 +178,8 @@ pub struct Metrics {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Daemon {
-    /// Where its sockets and its status are (default `run/surefoot`, from the root or from the
-    /// folder of a configuration that was named).
+    /// Where its sockets and its status are (default [`RUN`](crate::model::paths::RUN), from
+    /// the root or from the folder of a configuration that was named).
     pub folder: Option<PathBuf>,
 }
 

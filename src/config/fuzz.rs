@@ -15,10 +15,8 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (a, b) = text.split_once('\u{c}').unwrap_or((text, ""));
     let read = |texts: &[&str]| {
-        let files: Vec<Text> = texts
-            .iter()
-            .map(|t| Text { file: "/etc/surefoot/x.toml".into(), text: (*t).to_owned() })
-            .collect();
+        let files: Vec<Text> =
+            texts.iter().map(|t| Text { file: "/x.toml".into(), text: (*t).to_owned() }).collect();
         understand(&files, Vec::new(), "/".as_ref())
     };
     for path in ["device.product", "health.check.0.name", "hook.1.colour", "a.b", ""] {

@@ -3,7 +3,7 @@
 use super::line::line_of;
 use super::mistakes::in_file;
 use super::{Fragment, Settings};
-use crate::model::{Failure, ReasonCode, Result, printable};
+use crate::model::{Failure, ReasonCode, Result, paths, printable};
 use crate::sys::{files, host};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ pub fn examine(place: &Where) -> Result<Examined> {
             let text = format!("user {} may not read {}", host::user(), folder.display());
             return Err(Failure::new(ReasonCode::NotAllowed, text));
         }
-        let text = "no *.toml in /etc/surefoot, /usr/lib/surefoot or /run/surefoot";
+        let text = format!("no *.toml in {}, {} or {}", paths::ETC, paths::LIB, paths::RUN);
         return Err(Failure::new(ReasonCode::ConfigMissing, text));
     };
     // Relative paths: the named file's folder, or the root of the system's folders.
@@ -201,7 +201,7 @@ fn absolute_folder(file: &Path) -> Result<PathBuf> {
 }
 
 fn folders(root: &Path) -> [PathBuf; 3] {
-    ["usr/lib/surefoot", "etc/surefoot", "run/surefoot"].map(|folder| root.join(folder))
+    [paths::LIB, paths::ETC, paths::RUN].map(|folder| paths::within(root, folder))
 }
 
 /// The files that count, in the order in which they win; and the ones that a person may have

@@ -6,7 +6,7 @@ use crate::boot::{Bootloader, GIVE_BACK_MAX, Loader};
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
-use crate::model::{Failure, Identifier, ReasonCode, StateFile};
+use crate::model::{Failure, Identifier, ReasonCode, StateFile, paths};
 use crate::slot::{DiskPlace, HardwareSource, SlotNames};
 use crate::source;
 use crate::update::{Reboot, Rules};
@@ -126,7 +126,8 @@ impl Settings {
         else {
             return Err(wrong);
         };
-        let state = path(device.state, "/data/surefoot");
+        let state = path(device.state, paths::STATE);
+        let usual_run = paths::within(folder, paths::RUN);
         let inbox =
             merged.inbox.folder.map_or_else(|| StateFile::INBOX.within(&state), |f| folder.join(f));
         Ok(Settings {
@@ -139,14 +140,14 @@ impl Settings {
                 state,
                 hold: device.hold.unwrap_or(false),
                 id: device.id,
-                id_file: path(device.id_file, "/etc/machine-id"),
+                id_file: path(device.id_file, paths::MACHINE_ID),
                 tags: device.tags.unwrap_or_default(),
             },
             slots,
-            trust_file: path(merged.trust.file, "/usr/share/surefoot/trust.toml"),
+            trust_file: path(merged.trust.file, paths::TRUST),
             bootloader: match merged.boot.loader.unwrap_or_default() {
                 Loader::Uboot => Bootloader::Uboot {
-                    config: path(merged.boot.fw_env_config, "/etc/fw_env.config"),
+                    config: path(merged.boot.fw_env_config, paths::FW_ENV_CONFIG),
                     accept_single_copy: merged.boot.accept_single_copy.unwrap_or(false),
                 },
                 #[cfg(any(test, feature = "sim"))]
@@ -161,7 +162,7 @@ impl Settings {
             reboot: merged.update.reboot.unwrap_or(Reboot::Window),
             hooks: merged.hook,
             inhibit: merged.inhibit.at(folder),
-            run: path(merged.daemon.folder, "run/surefoot"),
+            run: merged.daemon.folder.map_or(usual_run, |f| folder.join(f)),
             metrics: merged.metrics.file.map(|file| folder.join(file)),
             stick: merged.stick.enabled.unwrap_or(true),
             stick_report: merged.stick.report.unwrap_or(true),

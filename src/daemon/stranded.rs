@@ -5,15 +5,13 @@ use super::core::Core;
 use crate::config::Settings;
 use crate::device;
 use crate::health::Patience;
+use crate::model::paths;
 use crate::sys::{host, mounts, systemd};
 use std::path::Path;
 use std::time::Duration;
 
 /// What the boot script puts on the kernel's command line of a trial, and only there.
 const MARK: &str = "watchdog.open_timeout=180";
-
-/// Where the mark of a decided trial is, unless the settings say otherwise (`Core::mark_decided`).
-const RUN: &str = "/run/surefoot";
 
 /// What is told of it.
 const WHY: &str = "this system can decide nothing; this boot of its trial has failed";
@@ -47,7 +45,8 @@ fn is_lost(settings: Option<&Settings>, failing: Duration) -> bool {
     let plays = settings.is_some_and(|s| {
         s.device.booted.is_some() || s.device.disk.named().is_some_and(Path::is_file)
     });
-    let run = settings.map_or(Path::new(RUN), |s| &s.run);
+    // Where the mark of a decided trial is, unless the settings say otherwise (`Core::mark_decided`).
+    let run = settings.map_or(Path::new(paths::RUN), |s| &s.run);
     let patience = settings.map_or_else(Patience::default, |s| s.patience);
     systemd::is_notified()
         && !plays
@@ -90,6 +89,6 @@ mod tests {
         assert!(include_str!("../../uboot-scripts/boot.cmd").contains(&format!(" {MARK}\"")));
         let guard = include_str!("../../systemd/surefoot-guard.service");
         assert!(guard.contains(&format!("ConditionKernelCommandLine={MARK}\n")));
-        assert!(guard.contains(&format!("ConditionPathExists=!{RUN}/decided\n")));
+        assert!(guard.contains("ConditionPathExists=!@RUN@/decided\n"));
     }
 }

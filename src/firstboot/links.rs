@@ -2,7 +2,7 @@
 //! partitions, and never those of another disk, whatever identifiers it carries.
 
 use crate::model::{
-    BOOT_PARTITION, Failure, PART_BOOT, PART_ROOTFS, ReasonCode, Result, SlotId, WithReason,
+    BOOT_PARTITION, Failure, PART_BOOT, PART_ROOTFS, ReasonCode, Result, SlotId, WithReason, paths,
 };
 use crate::slot;
 use crate::sys::blk::Identity;
@@ -13,7 +13,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// Where the links are, below `/dev`.
-const FOLDER: &str = "surefoot";
+fn folder() -> &'static str {
+    paths::LINKS.trim_start_matches("/dev/")
+}
 
 /// The link to the whole disk.
 const DISK: &str = "disk";
@@ -58,11 +60,11 @@ pub fn name_of(node: &Path) -> Option<String> {
     let number = DeviceNumber::from_rdev(number);
     let (disk, _) = slot::running().ok()?;
     if number == disk {
-        return Some(format!("{FOLDER}/{DISK}"));
+        return Some(format!("{}/{DISK}", folder()));
     }
     let partitions = partitions_of(disk);
     let (name, _) = named(&partitions).into_iter().find(|(_, p)| p.device == number)?;
-    Some(format!("{FOLDER}/{name}"))
+    Some(format!("{}/{name}", folder()))
 }
 
 /// Makes all links below `dev`, for a system without udev, and takes away those that are not right any
@@ -70,7 +72,7 @@ pub fn name_of(node: &Path) -> Option<String> {
 pub fn link(dev: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let (disk, node) = slot::running()?;
     let partitions = partitions_of(disk);
-    let folder = dev.join(FOLDER);
+    let folder = dev.join(folder());
     let io = |what: &str| format!("{what} {}", folder.display());
     fs::create_dir_all(&folder).reason(ReasonCode::Io, io("making"))?;
     let found = named(&partitions).into_iter().map(|(name, p)| (name, p.node.clone()));

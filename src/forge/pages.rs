@@ -2,7 +2,7 @@
 //! can ship. All of it is made from the programs' own grammars and the list of settings.
 
 use crate::config::reference::{SETTINGS, Setting, TABLES, place};
-use crate::model::{ReasonCode, Result, WithReason};
+use crate::model::{ReasonCode, Result, WithReason, paths};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::roff::{Roff, bold, roman};
 use std::fmt::Write;
@@ -77,9 +77,10 @@ fn needed(setting: &Setting) -> &'static str {
 
 /// The reference of the settings as Markdown.
 pub fn reference() -> String {
-    let mut out = String::from(
+    let [lib, etc, run] = [paths::LIB, paths::ETC, paths::RUN];
+    let mut out = format!(
         "# Configuration\n\nFor integrators: every setting of `surefoot.toml`. This page is made from the code.\n\n\
-        The program reads `*.toml` in `/usr/lib/surefoot`, `/etc/surefoot` and `/run/surefoot`, each folder in the order\n\
+        The program reads `*.toml` in `{lib}`, `{etc}` and `{run}`, each folder in the order\n\
         of the names; what is read later wins. `trust.toml` in these folders is no configuration. `--config FILE` reads\n\
         this file and no other. Tables are merged, lists of named entries by their names, and anything else is replaced:\n\
         an empty list takes away what an earlier file has said.\n\n\
@@ -109,9 +110,10 @@ fn manual() -> String {
     page.control("TH", ["surefoot.toml", "5", "", concat!("surefoot ", env!("CARGO_PKG_VERSION"))]);
     page.control("SH", ["NAME"]).text([roman("surefoot.toml - the settings of surefoot(1)")]);
     page.control("SH", ["DESCRIPTION"]).text([roman(
-        "The program reads *.toml in /usr/lib/surefoot, /etc/surefoot and /run/surefoot; what is read later wins. \
+        concat!("The program reads *.toml in ", env!("SUREFOOT_PATH_LIB"), ", ", env!("SUREFOOT_PATH_ETC"), " and ",
+            env!("SUREFOOT_PATH_RUN"), "; what is read later wins. \
          A duration is a number with s, m, h or d; a size is a number of bytes, or one with K, M or G. \
-         surefoot config check names every mistake.",
+         surefoot config check names every mistake."),
     )]);
     for (table, what) in TABLES {
         page.control("SH", [table]).text([roman(plain(what))]);

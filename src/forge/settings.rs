@@ -3,7 +3,7 @@
 use super::say::say;
 use super::words::{Build, KeyWords};
 use super::{file, key};
-use crate::model::{Failure, PART_ROOTFS, ReasonCode, Result, WithReason};
+use crate::model::{Failure, PART_ROOTFS, ReasonCode, Result, WithReason, paths};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ pub(super) fn init(path: &Path) -> Result<()> {
         let detail = format!("{} is there already", path.display());
         return Err(Failure::new(ReasonCode::Usage, detail));
     }
-    key::create(path, 0o644, TEMPLATE.as_bytes())?;
+    key::create(path, 0o644, TEMPLATE.replace("@TRUST@", paths::TRUST).as_bytes())?;
     say(&format!(
         "Wrote {}.\nnext: edit it, then: surefoot-forge build --version 1.0.0 -o X.surefoot\n",
         path.display()
@@ -194,7 +194,7 @@ rootfs = "rootfs.ext4"           # the image: ext4, squashfs, erofs …, or one 
 
 key = "KEYS/release.key"         # or "cmd:/usr/local/bin/sign-with-token"; leave out to build unsigned
 trust = "KEYS/trust.toml"        # whose release keys a cmd: may sign for
-# trust_file_inside = "root/etc/surefoot/trust.toml"   # warn if it does not accept the release
+# trust_file_inside = "root@TRUST@"   # warn if it does not accept the release
 # pub = "KEYS/release.pub"       # or one key
 
 # output = "demo.surefoot"

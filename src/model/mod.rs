@@ -12,6 +12,7 @@ mod failure;
 mod line;
 mod numbers;
 mod owner;
+pub mod paths;
 mod reason;
 mod state;
 mod state_file;

@@ -74,7 +74,7 @@ impl Class {
 }
 
 macro_rules! reasons {
-    ($($name:ident $text:literal $class:ident $meaning:literal $next:literal;)*) => {
+    ($($name:ident $text:literal $class:ident $meaning:literal $next:expr;)*) => {
         /// Why something ended as it did. The text of a code never changes once released.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ReasonCode {
@@ -219,7 +219,7 @@ reasons! {
     HardwareUnknown "HARDWARE_UNKNOWN" Config "The hardware revision cannot be read." "Correct `[device] hardware`.";
     NoHealthCheck "NO_HEALTH_CHECK" Config "No health check is configured." "Configure one, or decide yourself: `surefoot commit --force --reason TEXT`.";
     ConfigInvalid "CONFIG_INVALID" Config "The configuration cannot be used." "Correct what the message names; `surefoot config check` lists every mistake.";
-    ConfigMissing "CONFIG_MISSING" Config "There is no configuration." "Write `/etc/surefoot/surefoot.toml`, or name another file: `--config FILE` or the variable `SUREFOOT_CONFIG`.";
+    ConfigMissing "CONFIG_MISSING" Config "There is no configuration." concat!("Write `", env!("SUREFOOT_PATH_ETC"), "/surefoot.toml`, or name another file: `--config FILE` or the variable `SUREFOOT_CONFIG`.");
     NoSuchFile "NO_SUCH_FILE" NoInput "There is no such file." "Check the path.";
     HostUnreachable "HOST_UNREACHABLE" Retry "The device does not answer over ssh, or the connection broke." "Try `ssh HOST` by hand, then run the same command again; it goes on where it stopped.";
     NoUpdater "NO_UPDATER" Config "There is no surefoot to be run on the device." "Install it there, or say where it is: `--remote PROGRAM`.";

@@ -118,7 +118,7 @@ impl Drop for Caged {
 /// read. Both stay open to the end: closing is on no list either.
 pub fn enter(cage: &Cage) -> Result<(&'static File, &'static File)> {
     close_others()?;
-    let written = if cage.writes { libc::RLIM_INFINITY } else { 0 };
+    let written = if cage.writes { u64::MAX } else { 0 };
     for (resource, most) in [
         (Resource::RLIMIT_AS, cage.memory),
         (Resource::RLIMIT_CPU, cage.seconds),
@@ -127,7 +127,7 @@ pub fn enter(cage: &Cage) -> Result<(&'static File, &'static File)> {
         (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_CORE, 0),
     ] {
-        setrlimit(resource, most, most)?;
+        limit(resource, most)?;
     }
     nix::sys::prctl::set_no_new_privs()?;
     filter::install(cage.writes)?;
@@ -135,6 +135,13 @@ pub fn enter(cage: &Cage) -> Result<(&'static File, &'static File)> {
     // names.
     let (input, output) = unsafe { (File::from_raw_fd(0), File::from_raw_fd(1)) };
     Ok((Box::leak(Box::new(input)), Box::leak(Box::new(output))))
+}
+
+/// Sets a limit of this process; what is more than the kernel's type holds is no limit.
+#[allow(clippy::useless_conversion, reason = "the type has 32 bits on armv7")]
+pub(super) fn limit(resource: Resource, most: u64) -> Result<()> {
+    let most = libc::rlim_t::try_from(most).unwrap_or(libc::RLIM_INFINITY);
+    Ok(setrlimit(resource, most, most)?)
 }
 
 /// Closes every descriptor but 0, 1 and 2. Only for a process that has just been started for this.

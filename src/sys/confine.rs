@@ -8,7 +8,7 @@ use super::cage;
 use super::filter::{self, Rule};
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::Resource;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setsid, setuid};
 use std::io::Result;
 
@@ -185,7 +185,7 @@ pub fn enter() -> Result<()> {
         (Resource::RLIMIT_NOFILE, 64),
         (Resource::RLIMIT_CORE, 0),
     ] {
-        setrlimit(resource, most, most)?;
+        cage::limit(resource, most)?;
     }
     nix::sys::prctl::set_no_new_privs()?;
     filter::refuse(&rules())

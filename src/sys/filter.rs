@@ -22,6 +22,12 @@ const ARCH: u32 = 0x4000_0028;
 )))]
 const ARCH: u32 = 0;
 
+/// What a C library with 64 bits of time calls first where a word has 32 bits; the crate does not name them.
+#[cfg(target_arch = "arm")]
+const CLOCK_GETTIME64: c_long = 403;
+#[cfg(target_arch = "arm")]
+const FUTEX_TIME64: c_long = 422;
+
 /// Reading at an offset, answering, memory, and ending.
 const ALWAYS: &[c_long] = &[
     libc::SYS_read,
@@ -46,7 +52,9 @@ const ALWAYS: &[c_long] = &[
     #[cfg(target_arch = "arm")]
     libc::SYS__llseek,
     #[cfg(target_arch = "arm")]
-    libc::SYS_clock_gettime64,
+    CLOCK_GETTIME64,
+    #[cfg(target_arch = "arm")]
+    FUTEX_TIME64,
     #[cfg(target_arch = "arm")]
     libc::SYS_sigreturn,
 ];

@@ -156,13 +156,15 @@ pub fn is_denied(path: &Path, to_write: bool) -> bool {
 }
 
 /// Bytes that an ordinary user may still write to the filesystem of `path`.
+#[allow(clippy::useless_conversion, reason = "the counts have 32 bits on armv7")]
 pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let found = nix::sys::statvfs::statvfs(path)?;
-    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+    Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
 }
 
 /// How many more files the filesystem of `path` can hold; `None` where it does not count them.
+#[allow(clippy::useless_conversion, reason = "the counts have 32 bits on armv7")]
 pub fn free_files(path: &Path) -> std::io::Result<Option<u64>> {
     let found = nix::sys::statvfs::statvfs(path)?;
-    Ok((found.files() > 0).then(|| found.files_available()))
+    Ok((found.files() > 0).then(|| u64::from(found.files_available())))
 }

@@ -8,12 +8,12 @@ use clap::Args;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Name the disk that the running root is on, and its partitions, in /dev/surefoot
+/// Name the disk that the running root is on, and its partitions, by links in /dev
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Makes /dev/surefoot/disk, boot, rootfs-a, rootfs-b, data, boot-a and boot-b, as
+#[command(after_help = concat!("\
+Makes ", env!("SUREFOOT_PATH_LINKS"), "/disk, boot, rootfs-a, rootfs-b, data, boot-a and boot-b, as
 far as they are there: links to the disk that the running root filesystem is on
-and to no other. With udev its rule does this, by `--of`.")]
+and to no other. With udev its rule does this, by `--of`."))]
 pub(in crate::cli) struct Links {
     /// Make nothing; print the link to this block device, below /dev. Exit status 3 if it has none
     #[arg(long, value_name = "DEVICE")]

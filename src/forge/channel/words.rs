@@ -105,10 +105,10 @@ pub(super) struct Init {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  surefoot-forge channel option www log debug --tag lab\n  \
+#[command(after_help = concat!("Examples:\n  surefoot-forge channel option www log debug --tag lab\n  \
     surefoot-forge channel option www log --tag lab\n\n\
-    Devices show their values in /run/surefoot/options.json. A value for one device\n\
-    counts before one for a tag, and that before one for all.")]
+    Devices show their values in ", env!("SUREFOOT_PATH_RUN"), "/options.json. A value for one device\n\
+    counts before one for a tag, and that before one for all."))]
 pub(super) struct OptionWords {
     #[command(flatten)]
     pub(super) place: Place,
