@@ -2,7 +2,7 @@
 
 use super::record::RECORD_LEN;
 use super::{FIRST_LEN, PartName, SlotNames};
-use crate::disk::{Partition, PartitionTable, TableKind};
+use crate::disk::{Partition, PartitionTable};
 use crate::model::{
     BOOT_PARTITION, Failure, Identifier, PART_BOOT, PART_ROOTFS, ReasonCode, Result, SlotId,
 };
@@ -72,7 +72,7 @@ impl Layout {
     /// Refuses slots that a boot script sees differently: it finds partitions by their names and not
     /// by `[slots]`. It loads itself from `boot`, the kernel of slot a from `boot-a` where the disk
     /// has one, and its root filesystem from `rootfs-a`. An update of anything else would write what
-    /// the running slot needs, or leave an old kernel before a new root. Where the table has no names
+    /// the running slot needs, or leave an old kernel before a new root. Where the table has no such name
     /// (MBR) the script goes by the numbers, in hexadecimal, that `variable` of the bootloader has.
     /// `LAYOUT_INVALID`.
     pub fn agrees_with_boot_script(
@@ -85,7 +85,8 @@ impl Layout {
             let name = format!("surefoot_part_{slot}");
             let mut roots =
                 self.parts(slot).iter().filter(|part| part.name.as_str() == PART_ROOTFS);
-            if table.kind == TableKind::Mbr
+            let root = of_slot(PART_ROOTFS, slot);
+            if !table.partitions.iter().any(|partition| partition.name == root)
                 && let Some(Part { partition, .. }) = roots.next()
                 && let Some(number) = variable(&name)
                 && u32::from_str_radix(number.trim_start_matches("0x"), 16) != Ok(partition.number)

@@ -226,6 +226,30 @@ class BootScript(unittest.TestCase):
             self.boots(d.boot(), slot)
             self.gave_up(d, slot)
 
+    @each("script")
+    def test_a_device_of_another_updater_is_adopted_by_its_environment(self, device):
+        """docs/from-mender.md and docs/from-rauc.md: partitions without names of ours, a bootcmd and variables of another updater."""
+        for slot in "ab":
+            d = device()
+            bench.run("sgdisk", "-c", "2:primary", "-c", "3:primary", d.image)
+            theirs = {k: v for k, v in d.factory.items() if not k.startswith("surefoot_") and k not in ("altbootcmd", "bootlimit")}
+            theirs.update(bootcmd="run mender_setup; run distro_bootcmd", mender_boot_part="2", BOOT_ORDER="A B", BOOT_A_LEFT="3", upgrade_available="0")
+            bench.env_write(d.image, [bench.env_pack(theirs, 1), bench.env_pack(theirs, 0)])
+            text = subprocess.run([bench.SCRIPTS / "make", "adopt.txt", f"surefoot_slot={slot}", "surefoot_part_a=2", "surefoot_part_b=3",
+                                   f"surefoot_args={ARGS}"], stdout=subprocess.PIPE, check=True).stdout
+            (work / "adopt.txt").write_bytes(text)
+            (work / "fw_env.config").write_text("".join(f"{d.image} {offset:#x} {bench.ENV_SIZE:#x}\n" for offset in bench.ENV_OFFSETS))
+            script = subprocess.run([bench.SCRIPTS / "make", "script"], stdout=subprocess.PIPE, text=True, check=True).stdout
+            bench.run("fw_setenv", "-c", work / "fw_env.config", "surefoot_boot", script)
+            bench.run("fw_setenv", "-c", work / "fw_env.config", "-s", work / "adopt.txt")
+            d.factory = {**theirs, **bench.env_text_to_dict(text.decode()), "surefoot_boot": script}
+            self.boots(d.boot(), slot)
+            other = "b" if slot == "a" else "a"
+            d.arm(other, bootlimit="1")
+            self.boots(d.boot(), other, trial=True)
+            self.boots(d.boot(), slot)
+            self.gave_up(d, slot)
+
     @each()
     def test_names_win_over_the_numbers_of_the_environment(self, device):
         d = device(surefoot_slot="b", surefoot_part_boot="4", surefoot_part_a="3", surefoot_part_b="2")
