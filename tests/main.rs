@@ -18,6 +18,7 @@ mod budget;
 mod cancel;
 mod channel;
 mod comes_home;
+mod configure;
 mod daemon;
 mod dear;
 mod delta;

@@ -5,6 +5,7 @@ mod assemble;
 mod average;
 mod build;
 mod channel;
+mod configure;
 mod cuts;
 mod delta;
 mod file;
@@ -97,6 +98,7 @@ fn wants_json(command: &Command) -> Option<Out> {
         | Command::Keygen(Keygen { json: true, .. }) => Some(say),
         Command::Channel(words) if channel::wants_json(words) => Some(say),
         Command::Delta(words) if words.json => Some(say),
+        Command::Configure(words) if words.json => Some(say),
         _ => None,
     }
 }
@@ -111,6 +113,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),
         Command::Channel(words) => channel::run(words),
+        Command::Configure(words) => configure::run(&words),
         Command::Docs { dir } => {
             pages::write(&dir, programs())?;
             say(&format!(

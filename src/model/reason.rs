@@ -151,6 +151,10 @@ reasons! {
     ChannelStale "CHANNEL_STALE" Retry "The channel was not published again in its time." "What it offers still counts. Publish it again: `surefoot-forge channel publish DIR`.";
     NoChannel "NO_CHANNEL" Config "No channel is configured." "Set `[source] channel` to the address of a channel.";
     NoDeviceId "NO_DEVICE_ID" Config "This device has no id, so that it has no place in a rollout." "Set `[device] id` or `id_file`, or see to it that /etc/machine-id is written. Files and URLs still install.";
+    // Disks that are made on a host.
+    ForeignDisk "FOREIGN_DISK" Reject "The disk was not made by Surefoot." "Give a disk with `boot`, `rootfs-a` and `rootfs-b` and the boot script of Surefoot on it. Nothing was written.";
+    ProvisionInvalid "PROVISION_INVALID" Reject "What a device is to take at its first start breaks a rule." "Correct what the message names: `surefoot-forge configure --help`.";
+    DiskInUse "DISK_IN_USE" Denied "A disk, or a part of it, is in use." "Unmount what is mounted of it with `umount`, end what else uses it, and check that it is the right disk.";
     // Trust and keys.
     TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";
     TrustInvalid "TRUST_INVALID" Config "The trust file breaks its rules." "Restore the trust file made by `surefoot-forge keygen`.";
