@@ -23,6 +23,7 @@ mod daemon;
 mod dear;
 mod delta;
 mod ended;
+mod flash;
 mod followed;
 mod hostile_entrances;
 mod hostile_files;

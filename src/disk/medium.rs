@@ -159,3 +159,17 @@ pub fn open_image_writable(path: &Path) -> Result<Arc<dyn BlockDevice>> {
         )),
     }
 }
+
+/// A whole disk or an image file for writing, alone: nothing else may have it or a part of it. Only for a host that makes the
+/// disk of a device.
+#[cfg(feature = "forge")]
+pub(crate) fn open_whole(path: &Path) -> Result<Arc<dyn BlockDevice>> {
+    Ok(Arc::new(Medium::open(path, Access::WriteAlone)?))
+}
+
+/// Has the kernel read the partition table of a disk again.
+#[cfg(feature = "forge")]
+pub(crate) fn reread_partitions(path: &Path) -> Result<()> {
+    let medium = Medium::open(path, Access::Read)?;
+    medium.place("reading the partitions of", 0, medium.blk.reread_partitions())
+}

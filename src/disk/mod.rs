@@ -17,6 +17,8 @@ pub use device::{BlockDevice, Window};
 pub use handle::Disk;
 pub use medium::{open_device, open_image, open_image_writable};
 pub(crate) use medium::{open_in_place, rehearse_writing};
+#[cfg(feature = "forge")]
+pub(crate) use medium::{open_whole, reread_partitions};
 pub use partition::{Partition, PartitionTable, TableKind};
 pub use table::read_table;
 

@@ -6,11 +6,11 @@ use super::progress::Progress;
 use crate::model::{ByteLen, Failure, ReasonCode, Result};
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
-use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufReader, Error, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Error, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The longest image that a chunk table can describe is about this long; what expands further has no
 /// end.
@@ -120,27 +120,44 @@ fn look(path: &Path, file: &mut File) -> Result<Kind> {
 }
 
 /// Counts what is read, for people who wait.
-struct Counted<'a>(File, &'a Cell<u64>);
+struct Counted<'a>(File, &'a AtomicU64);
 
 impl Read for Counted<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         let n = self.0.read(buf)?;
-        self.1.set(self.1.get() + n as u64);
+        self.1.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 }
 
 fn expanded(path: &Path, packing: Packing, len: u64, near: &Path, file: File) -> Result<File> {
-    let done = Cell::new(0);
+    let done = AtomicU64::new(0);
     let input = BufReader::with_capacity(1 << 20, Counted(file, &done));
-    let mut plain: Box<dyn Read + '_> = match packing {
+    let mut plain = plain(packing, input).map_err(|e| broken(path, packing, &e))?;
+    let progress = Progress::new("expanding", len);
+    let at = |_| progress.at(done.load(Ordering::Relaxed));
+    spool(path, near, &mut plain, &at, &|e| broken(path, packing, e))
+}
+
+/// What reads the plain bytes of what is packed.
+pub(super) fn plain<'a>(
+    packing: Packing,
+    input: impl BufRead + Send + 'a,
+) -> std::io::Result<Box<dyn Read + Send + 'a>> {
+    Ok(match packing {
         Packing::Gzip => Box::new(MultiGzDecoder::new(input)),
         Packing::Xz => Box::new(XzDecoder::new_multi_decoder(input)),
-        Packing::Zstd => Box::new(Zstd::new(input)?),
-        Packing::Sparse => Box::new(Sparse::new(input).map_err(|e| broken(path, packing, &e))?),
-    };
-    let progress = Progress::new("expanding", len);
-    spool(path, near, &mut plain, &|_| progress.at(done.get()), &|e| broken(path, packing, e))
+        Packing::Zstd => Box::new(Zstd::new(input).map_err(|f| Error::other(f.to_string()))?),
+        Packing::Sparse => Box::new(Sparse::new(input)?),
+    })
+}
+
+/// How a file is packed, and the file from its beginning; `None` for one that is not.
+pub(super) fn packing_of(path: &Path, mut file: File) -> Result<Option<(File, Packing)>> {
+    match look(path, &mut file)? {
+        Kind::Packed(packing) => Ok(Some((file, packing))),
+        _ => Ok(None),
+    }
 }
 
 fn broken(path: &Path, packing: Packing, error: &Error) -> Failure {

@@ -9,6 +9,7 @@ mod configure;
 mod cuts;
 mod delta;
 mod file;
+mod flash;
 #[cfg(test)]
 mod golden;
 mod image;
@@ -99,6 +100,7 @@ fn wants_json(command: &Command) -> Option<Out> {
         Command::Channel(words) if channel::wants_json(words) => Some(say),
         Command::Delta(words) if words.json => Some(say),
         Command::Configure(words) if words.json => Some(say),
+        Command::Flash(words) if words.json => Some(say),
         _ => None,
     }
 }
@@ -114,6 +116,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Verify(words) => inspect::verify(&words),
         Command::Channel(words) => channel::run(words),
         Command::Configure(words) => configure::run(&words),
+        Command::Flash(words) => flash::run(&words),
         Command::Docs { dir } => {
             pages::write(&dir, programs())?;
             say(&format!(

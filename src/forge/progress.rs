@@ -31,14 +31,16 @@ impl Progress {
         }
         self.drawn.set(Some(Instant::now()));
         let permille = (u128::from(done) * 1000).checked_div(u128::from(self.total)).unwrap_or(0);
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let line = format!(
-            "{} {} of {} ({}.{} %), {} s",
+            "{} {} of {} ({}.{} %), {} s, {}/s",
             self.doing,
             ByteLen(done),
             ByteLen(self.total),
             permille / 10,
             permille % 10,
-            self.began.elapsed().as_secs()
+            millis / 1000,
+            ByteLen(done.saturating_mul(1000) / millis)
         );
         let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
     }

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Channel(super::channel::Words),
     /// Say what one device takes at its first start: its name, its network, who may log in
     Configure(Box<super::configure::Words>),
+    /// Write a disk image to a card, a stick or a device's storage, and read it back
+    Flash(super::flash::Words),
     /// Write man pages, completions and the reference of the settings, for packages
     #[command(after_help = "Example:\n  surefoot-forge docs /usr/share\n\n\
         Below DIR: man/man1 and man/man5, bash-completion/completions,\n\

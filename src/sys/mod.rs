@@ -9,6 +9,7 @@ pub mod claim;
 pub mod clock;
 pub mod confine;
 pub mod defect;
+pub mod disks;
 pub mod durable;
 pub mod files;
 mod filter;

@@ -17,6 +17,7 @@ mod raw {
         u64
     );
     nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), nix::libc::c_int);
+    nix::ioctl_none_bad!(blkrrpart, nix::request_code_none!(0x12, 95));
     nix::ioctl_write_ptr_bad!(blkzeroout, nix::request_code_none!(0x12, 127), [u64; 2]);
 }
 
@@ -36,6 +37,13 @@ pub(super) fn device_geometry(file: &File) -> Result<(u64, usize)> {
             format!("logical blocks of {block} bytes are not supported"),
         )),
     }
+}
+
+/// Has the kernel read the partition table again.
+pub(super) fn reread_partitions(file: &File) -> Result<()> {
+    // SAFETY: the descriptor is open, and the request takes no value.
+    unsafe { raw::blkrrpart(file.as_raw_fd()) }?;
+    Ok(())
 }
 
 /// Zeroes whole blocks of a device; the kernel chooses a way that surely reads back as zeros.

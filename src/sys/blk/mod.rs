@@ -261,6 +261,11 @@ impl Blk {
         result
     }
 
+    /// Has the kernel read the partition table of a whole disk again; `ResourceBusy` where a part of it is in use.
+    pub fn reread_partitions(&self) -> Result<()> {
+        ioctl::reread_partitions(&self.file)
+    }
+
     /// Makes the next buffered read of the range come from the medium. Nothing to do with
     /// O_DIRECT.
     pub fn drop_cache(&self, offset: u64, len: u64) -> Result<()> {
