@@ -59,3 +59,4 @@ mod uboot_environment;
 mod uboot_environment_places;
 mod warehouse;
 mod way_back;
+mod yocto_layer;

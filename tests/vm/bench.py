@@ -329,7 +329,7 @@ class Machine:
     has its environment on the card, but only virtio-blk has a cache that loses what was not flushed.
     """
 
-    def __init__(self, disk, media=None, once=False, write_log=None, kernel=None, extra=()):
+    def __init__(self, disk, media=None, once=False, write_log=None, kernel=None, extra=(), uboot=None, card=("sdhci-pci", "sd-card,drive=card")):
         size = os.path.getsize(disk)
         assert size & (size - 1) == 0, f"{disk}: QEMU's SD card wants a power of two, not {size} bytes"
         command = ["qemu-system-aarch64", "-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "1", "-m", "512", "-accel", "tcg",
@@ -337,7 +337,7 @@ class Machine:
         if kernel:
             command += ["-kernel", kernel[0], "-initrd", kernel[1], "-append", kernel[2], "-device", "virtio-blk-pci,drive=card"]
         else:
-            command += ["-bios", target("uboot-arm64") / "u-boot.bin", "-device", "sdhci-pci", "-device", "sd-card,drive=card"]
+            command += ["-bios", uboot or target("uboot-arm64") / "u-boot.bin", *(word for device in card for word in ("-device", device))]
         if write_log:
             open(write_log, "wb").close()
             command += ["-blockdev", f"driver=file,filename={disk},node-name=f", "-blockdev", "driver=raw,file=f,node-name=r",

@@ -1,0 +1,38 @@
+# IMAGE_FSTYPES += "surefoot": the signed artifact of an image, made from the very file that the disk image's slot a gets.
+
+IMAGE_TYPES += "surefoot"
+IMAGE_TYPEDEP:surefoot = "${SUREFOOT_FSTYPE}"
+do_image_surefoot[depends] += "surefoot-forge-native:do_populate_sysroot"
+
+IMAGE_CMD:surefoot () {
+    surefoot-forge build ${@surefoot.build_words(d)} \
+        --rootfs "${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}" \
+        -o "${IMGDEPLOYDIR}/${IMAGE_NAME}.surefoot"
+}
+
+python surefoot_image_ready () {
+    missing = surefoot.missing(d)
+    if missing:
+        bb.fatal("\n".join(missing))
+    if d.getVar("SUREFOOT_VERSION") == "0.1.0":
+        bb.warn("SUREFOOT_VERSION is not set: this release is 0.1.0, and a device that runs 0.1.0 finds nothing new in it")
+    over = surefoot.too_big(os.path.getsize(d.expand("${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}")), d)
+    if over:
+        bb.fatal(over)
+}
+
+python () {
+    if "surefoot" not in [word.split(".")[0] for word in (d.getVar("IMAGE_FSTYPES") or "").split()]:
+        return
+    boot = d.getVar("SUREFOOT_BOOT")
+    if boot != "uboot":
+        raise bb.parse.SkipRecipe("IMAGE_FSTYPES has surefoot and SUREFOOT_BOOT is \"%s\": no updates until the bootloader is supported, "
+                                  "so no artifacts" % boot)
+    wrong = surefoot.layout_mistakes(d)
+    if wrong:
+        bb.fatal("%s: %s" % (d.getVar("PN"), "\n".join(wrong)))
+    d.appendVarFlag("do_image_surefoot", "prefuncs", " surefoot_image_ready")
+    if (d.getVar("SUREFOOT_KEY") or "").startswith("cmd:"):
+        # A signer that asks a token or a server.
+        d.setVarFlag("do_image_surefoot", "network", "1")
+}

@@ -1,0 +1,70 @@
+# An artifact of an image that is built by another recipe: its root filesystem, further parts, and deltas from earlier releases.
+#
+#   inherit surefoot_artifact
+#   SUREFOOT_IMAGE = "acme-image"                      the image's recipe
+#   SUREFOOT_PARTS = "boot=acme-boot.vfat"             further parts, files in DEPLOY_DIR_IMAGE or with a path
+#   SUREFOOT_DELTA_FROM = "/releases/1.4.0.surefoot"   a delta is made from each
+
+inherit surefoot_check deploy nopackages
+
+LICENSE ?= "MIT"
+LIC_FILES_CHKSUM ?= "file://${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302"
+
+S = "${UNPACKDIR}"
+B = "${WORKDIR}/build"
+INHIBIT_DEFAULT_DEPS = "1"
+DEPENDS += "surefoot-forge-native"
+PACKAGE_ARCH = "${MACHINE_ARCH}"
+
+do_configure[noexec] = "1"
+do_install[noexec] = "1"
+
+python () {
+    if d.getVar("SUREFOOT_BOOT") != "uboot":
+        raise bb.parse.SkipRecipe("SUREFOOT_BOOT = \"%s\": no updates until the bootloader is supported, so no artifacts" % d.getVar("SUREFOOT_BOOT"))
+    d.appendVarFlag("do_compile", "depends", " %s:do_image_complete" % d.getVar("SUREFOOT_IMAGE"))
+    if (d.getVar("SUREFOOT_KEY") or "").startswith("cmd:"):
+        d.setVarFlag("do_compile", "network", "1")
+}
+
+python surefoot_artifact_ready () {
+    missing = surefoot.missing(d)
+    if missing:
+        bb.fatal("\n".join(missing))
+    root = d.expand("${DEPLOY_DIR_IMAGE}/${SUREFOOT_IMAGE}-${MACHINE}.rootfs.${SUREFOOT_FSTYPE}")
+    over = surefoot.too_big(os.path.getsize(root), d)
+    if over:
+        bb.fatal(over)
+}
+do_compile[prefuncs] += "surefoot_artifact_ready"
+
+do_compile () {
+    set --
+    for part in ${SUREFOOT_PARTS}; do
+        case $part in
+            *=/*) set -- "$@" --part "$part" ;;
+            *) set -- "$@" --part "${part%%=*}=${DEPLOY_DIR_IMAGE}/${part#*=}" ;;
+        esac
+    done
+    surefoot-forge build ${@surefoot.build_words(d)} "$@" \
+        --rootfs "${DEPLOY_DIR_IMAGE}/${SUREFOOT_IMAGE}-${MACHINE}.rootfs.${SUREFOOT_FSTYPE}" \
+        -o "${B}/${PN}-${SUREFOOT_VERSION}.surefoot"
+    rm -rf "${B}/deltas"
+    mkdir "${B}/deltas"
+    set --
+    for old in ${SUREFOOT_DELTA_FROM}; do
+        set -- "$@" --from "$old"
+    done
+    if [ $# -gt 0 ]; then
+        surefoot-forge delta "$@" --to "${B}/${PN}-${SUREFOOT_VERSION}.surefoot" --level ${SUREFOOT_LEVEL} \
+            ${@surefoot.signer_words(d)} -o "${B}/deltas"
+    fi
+}
+
+do_deploy () {
+    install -m 0644 "${B}/${PN}-${SUREFOOT_VERSION}.surefoot" "${DEPLOYDIR}/"
+    for delta in "${B}"/deltas/*; do
+        [ ! -e "$delta" ] || install -m 0644 "$delta" "${DEPLOYDIR}/"
+    done
+}
+addtask deploy after do_compile before do_build

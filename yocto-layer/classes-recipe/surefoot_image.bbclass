@@ -1,0 +1,63 @@
+# A disk image with two slots, and the artifact that updates it: `inherit surefoot_image` in the recipe of an image.
+
+# The check first: where the layer is not switched on, nothing of an image is looked at.
+inherit surefoot_check core-image
+
+IMAGE_FEATURES += "read-only-rootfs"
+
+IMAGE_INSTALL += "\
+    surefoot surefoot-conf surefoot-keys \
+    kernel-image ${@'kernel-devicetree' if d.getVar('KERNEL_DEVICETREE') else ''} \
+"
+
+IMAGE_FSTYPES:append = " wic wic.bmap${@' surefoot' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
+WKS_FILE = "surefoot-${SUREFOOT_BOOT}${@'-mbr' if (d.getVar('SUREFOOT_BOOT'), d.getVar('SUREFOOT_TABLE')) == ('uboot', 'mbr') else ''}.wks.in"
+# Newer releases look into files/wic of a layer, older ones into wic, and refuse a layer that has both.
+WKS_SEARCH_PATH:prepend = "${SUREFOOT_LAYERDIR}/files/wic:"
+WICVARS += "IMAGE_NAME WORKDIR"
+
+# Slot a of the disk is the file that the artifact is made from, byte for byte: it must be there first.
+IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}"
+
+# The environment and the script lie beside the slots; the kernel lies in them.
+IMAGE_BOOT_FILES:append = "${@' boot.scr' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
+IMAGE_BOOT_FILES:remove = "${@d.getVar('KERNEL_IMAGETYPE') if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
+
+# Told while the files are counted, and again by the size of the file system itself.
+IMAGE_ROOTFS_MAXSIZE ?= "${@surefoot.room_kib(d)}"
+
+surefoot_data () {
+    rm -rf "${WORKDIR}/surefoot-data"
+    mkdir -p "${WORKDIR}/surefoot-data/preload"
+    for file in ${SUREFOOT_PRELOAD}; do
+        sum=$(sha256sum "$file" | cut -c 1-16)
+        install -m 0644 "$file" "${WORKDIR}/surefoot-data/preload/$sum-$(basename "$file" .surefoot).surefoot"
+    done
+    [ -n "${SUREFOOT_PRELOAD}" ] || rmdir "${WORKDIR}/surefoot-data/preload"
+    find "${WORKDIR}/surefoot-data" -exec touch -h -d "@${SOURCE_DATE_EPOCH}" {} +
+    rm -f "${WORKDIR}/surefoot-data.ext4"
+    E2FSPROGS_FAKE_TIME=${SOURCE_DATE_EPOCH} mkfs.ext4 -q -F -L data -U ${@surefoot.identity(d, 'data')} \
+        -E root_owner=0:0,hash_seed=${@surefoot.identity(d, 'hash')} \
+        -d "${WORKDIR}/surefoot-data" "${WORKDIR}/surefoot-data.ext4" ${SUREFOOT_DATA_SIZE}M
+}
+
+python surefoot_disk_ready () {
+    if d.getVar("SUREFOOT_BOOT") == "uboot":
+        over = surefoot.too_big(os.path.getsize(d.expand("${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}")), d)
+        if over:
+            bb.fatal(over)
+}
+do_image_wic[prefuncs] += "surefoot_disk_ready surefoot_data"
+do_image_wic[depends] += "e2fsprogs-native:do_populate_sysroot"
+
+# No release of wic can be told the identifier of an MBR disk, and the updater finds the slots by it.
+IMAGE_CMD:wic:append () {
+    if [ "${SUREFOOT_BOOT}${SUREFOOT_TABLE}" = ubootmbr ]; then
+        printf '${@surefoot.disk_id_printf(d)}' | dd of="$out.wic" bs=1 seek=440 conv=notrunc
+    fi
+}
+
+python () {
+    if d.getVar("SUREFOOT_BOOT") == "uboot":
+        d.appendVarFlag("do_image_wic", "depends", " surefoot-boot-script:do_deploy virtual/bootloader:do_deploy")
+}
