@@ -44,7 +44,7 @@ pub mod cli;
 pub mod forge;
 #[cfg(feature = "sim")]
 pub mod powercut;
-#[cfg(feature = "sim")]
+#[cfg(any(feature = "forge", feature = "sim"))]
 pub mod provision;
 #[cfg(any(feature = "forge", feature = "sim"))]
 pub mod rootfs;

@@ -22,6 +22,7 @@ mod configure;
 mod daemon;
 mod dear;
 mod delta;
+mod disks;
 mod ended;
 mod flash;
 mod followed;

@@ -14,16 +14,64 @@ use super::words::{Build, Sign};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
 use crate::artifact::{Format, MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
 use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
-use crate::trust::Trust;
+use crate::trust::{PublicKey, Trust};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// An artifact that was built.
+pub(super) struct Built {
+    output: PathBuf,
+    version: String,
+    counter: u64,
+    /// The counter is the version's.
+    derived: bool,
+    head: Unverified,
+    len: u64,
+    summary: String,
+    kinds: Kinds,
+    signer: Option<PublicKey>,
+    warning: Option<String>,
+}
 
 pub(super) fn run(words: Build) -> Result<()> {
     let as_json = words.json;
     let mut settings = settings::load(words.config.as_deref())?.under(words)?;
+    let built = make(&mut settings)?;
+    let Built { output, version, counter, kinds, len, summary, .. } = &built;
+    // Standard output has the artifact, and nothing else.
+    let out = if file::is_standard(output) { tell } else { say };
+    if as_json {
+        let value = json!({
+            "v": 1, "artifact": output.display().to_string(), "version": version, "release_counter": counter,
+            "digest": built.head.body_digest(), "artifact_len": len, "rootfs": kinds.rootfs.join(", "),
+            "parts": kinds.parts.iter().map(|(part, kind)| json!({ "part": part, "image": kind })).collect::<Vec<_>>(),
+            "signed_by": built.signer.as_ref().map(|key| key.id().to_string()),
+            "warnings": built.warning.iter().collect::<Vec<_>>(),
+        });
+        warn(built.warning.as_deref())?;
+        return out(&document(&value));
+    }
+    let derived = if built.derived { " (from the version)" } else { "" };
+    let signed = built.signer.as_ref().map_or_else(
+        || format!("unsigned\nnext: surefoot-forge sign {} --key KEY", output.display()),
+        |key| format!("signed by key {}", &key.id().to_string()[..12]),
+    );
+    warn(built.warning.as_deref())?;
+    let parts = kinds.parts.iter().map(|(part, kind)| format!("part {part}: {kind}\n"));
+    out(&format!(
+        "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\nroot filesystem: {}\n{}{signed}\n",
+        output.display(),
+        ByteLen(*len),
+        kinds.rootfs.join(", "),
+        parts.collect::<String>(),
+    ))
+}
+
+/// Builds the artifact that the settings mean, and signs it where they name a key.
+pub(super) fn make(settings: &mut Settings) -> Result<Built> {
     let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
     let need = |what: &str| Failure::new(ReasonCode::Usage, format!("{what} is missing"));
     let output = settings.output.take().ok_or_else(|| need("-o X.surefoot"))?;
@@ -48,7 +96,7 @@ pub(super) fn run(words: Build) -> Result<()> {
         return Err(need("--compatible"));
     }
     let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(&output)?);
-    let (packed, packing, kinds) = pack_images(&settings, &output, &mut scratch)?;
+    let (packed, packing, kinds) = pack_images(settings, &output, &mut scratch)?;
     draft.provenance.chunk_size = Some(packing.average);
     draft.provenance.context = Some(packing.context);
     let stored = scratch.into_inner().map_err(|e| file::failure(&output, e.error()))?;
@@ -61,33 +109,7 @@ pub(super) fn run(words: Build) -> Result<()> {
     };
     let len = assemble(&head, (Payload::Packed, stored, 0), &output, signer.as_ref())?;
     let warning = signer.as_ref().and(inside).and_then(|trust| refusal(&head, &trust));
-    // Standard output has the artifact, and nothing else.
-    let out = if file::is_standard(&output) { tell } else { say };
-    if as_json {
-        let value = json!({
-            "v": 1, "artifact": output.display().to_string(), "version": version, "release_counter": counter,
-            "digest": head.body_digest(), "artifact_len": len, "rootfs": kinds.rootfs.join(", "),
-            "parts": kinds.parts.iter().map(|(part, kind)| json!({ "part": part, "image": kind })).collect::<Vec<_>>(),
-            "signed_by": signer.map(|key| key.id().to_string()),
-            "warnings": warning.iter().collect::<Vec<_>>(),
-        });
-        warn(warning.as_deref())?;
-        return out(&document(&value));
-    }
-    let derived = if derived { " (from the version)" } else { "" };
-    let signed = signer.map_or_else(
-        || format!("unsigned\nnext: surefoot-forge sign {} --key KEY", output.display()),
-        |key| format!("signed by key {}", &key.id().to_string()[..12]),
-    );
-    warn(warning.as_deref())?;
-    let parts = kinds.parts.iter().map(|(part, kind)| format!("part {part}: {kind}\n"));
-    out(&format!(
-        "{}: {version}, release counter {counter}{derived}\n{summary}, {} in all, read back and checked\nroot filesystem: {}\n{}{signed}\n",
-        output.display(),
-        ByteLen(len),
-        kinds.rootfs.join(", "),
-        parts.collect::<String>(),
-    ))
+    Ok(Built { output, version, counter, derived, head, len, summary, kinds, signer, warning })
 }
 
 pub(super) fn sign(words: Sign) -> Result<()> {

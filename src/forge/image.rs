@@ -34,9 +34,14 @@ pub(super) enum For {
     Rootfs,
     /// The part from which a bootloader loads kernel and device tree.
     Boot,
+    /// A root filesystem, or a tar archive of one: its kind begins with [`TAR`].
+    Tree,
     /// Anything: its bytes are taken as they are.
     Anything,
 }
+
+/// How the kind of a tar archive begins.
+pub(super) const TAR: &str = "a tar archive";
 
 /// The file systems that U-Boot's `load` reads, besides FAT.
 const LOADS: [&str; 3] = ["ext2/3/4", "squashfs", "erofs"];
@@ -95,6 +100,9 @@ pub(super) fn open(path: &Path, wanted: For, near: &Path) -> Result<Opened> {
                 return refuse(&format!(
                     "{what}: give the image of a file system that holds kernel and device tree"
                 ));
+            }
+            Kind::Other(what, _) if wanted == For::Tree && what == TAR => {
+                return Ok(Opened { file, len, kind: format!("{what}{}", from()) });
             }
             Kind::Other(what, advice) => return refuse(&format!("{what}: {advice}")),
             Kind::Packed(_) if layers.len() >= LAYERS => return refuse("packed once more"),

@@ -8,6 +8,7 @@ mod channel;
 mod configure;
 mod cuts;
 mod delta;
+mod disk;
 mod file;
 mod flash;
 #[cfg(test)]
@@ -99,6 +100,7 @@ fn wants_json(command: &Command) -> Option<Out> {
         | Command::Keygen(Keygen { json: true, .. }) => Some(say),
         Command::Channel(words) if channel::wants_json(words) => Some(say),
         Command::Delta(words) if words.json => Some(say),
+        Command::Image(words) if words.json => Some(say),
         Command::Configure(words) if words.json => Some(say),
         Command::Flash(words) if words.json => Some(say),
         _ => None,
@@ -111,6 +113,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Keygen(words) => keygen::run(&words),
         Command::Build(words) => build::run(*words),
         Command::Delta(words) => delta::run(*words),
+        Command::Image(words) => disk::run(*words),
         Command::Sign(words) => build::sign(words),
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),

@@ -34,6 +34,8 @@ pub(super) enum Command {
     Keygen(Keygen),
     /// Build an artifact from the image of a root filesystem
     Build(Box<Build>),
+    /// Make a finished disk from a recipe: partitions, environment, boot files, slot a, data
+    Image(Box<super::disk::Words>),
     /// Make a delta: a small artifact that makes a release from the one that runs
     Delta(Box<Delta>),
     /// Add a signature to an artifact or a delta

@@ -140,6 +140,7 @@ reasons! {
     PartUnknown "PART_UNKNOWN" Reject "The artifact brings an image for a part that this device's slots do not have." "Build it with the parts that `[slots]` names and no others, or give it to devices that have this part.";
     TooBig "TOO_BIG" Reject "A payload does not fit its partition of the slot." "Build the artifact with a smaller image of this part. The first part of a slot may have its partition less 1 MiB, any other one its whole partition.";
     NotAnImage "NOT_AN_IMAGE" Reject "A file given as the image of a part is no image of a file system." "Give the image of a filesystem, or say `--raw` to pack the bytes as they are.";
+    RecipeInvalid "RECIPE_INVALID" Reject "No disk can be made as the recipe or a flag of `surefoot-forge image` says." "Change what the message names: the line of the recipe, or the flag. docs/image.md explains every key.";
     NotAChannel "NOT_A_CHANNEL" Reject "The file is not a Surefoot channel." "Check the address: `[source] channel` names a file that `surefoot-forge channel publish` has made. A network that wants a login answers like this too.";
     ChannelInvalid "CHANNEL_INVALID" Reject "The channel breaks the format." "Publish it again with a current surefoot-forge.";
     ChannelOlder "CHANNEL_OLDER" Reject "The channel is older than the one that this device knows." "Nothing to do on the device: it keeps the newer one. Publish the channel again from the folder whose serial is the highest.";

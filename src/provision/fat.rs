@@ -1,27 +1,61 @@
 //! A small FAT file system in memory, for the boot partition.
 
+use super::dots;
+use super::layout::{MIB, in_mib};
 use crate::disk::BlockDevice;
-use crate::model::{ReasonCode, Result, WithReason};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 
-/// A FAT file system of `len` bytes with these files in its root.
-pub(super) fn format(len: u64, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+/// A FAT file system, and whether it is a FAT32.
+pub(super) struct Made {
+    pub(super) bytes: Vec<u8>,
+    pub(super) fat32: bool,
+}
+
+/// A FAT file system of `len` bytes with these files, by paths in it. `TOO_BIG` where they do not fit.
+pub(super) fn format(len: u64, serial: u32, files: &[(String, Vec<u8>)]) -> Result<Made> {
     let told = "making the boot partition";
-    let len = usize::try_from(len).reason(ReasonCode::Internal, told)?;
-    let mut bytes = vec![0; len];
-    // A fixed serial number: the same input makes the same image.
-    let options =
-        fatfs::FormatVolumeOptions::new().volume_id(0x5355_5246).volume_label(*b"BOOT       ");
+    let room = usize::try_from(len).reason(ReasonCode::Internal, told)?;
+    let mut bytes = vec![0; room];
+    let options = fatfs::FormatVolumeOptions::new().volume_id(serial).volume_label(*b"BOOT       ");
     fatfs::format_volume(Cursor::new(bytes.as_mut_slice()), options)
         .reason(ReasonCode::Internal, told)?;
     let volume = fatfs::FileSystem::new(Cursor::new(bytes.as_mut_slice()), fatfs::FsOptions::new())
         .reason(ReasonCode::Internal, told)?;
-    for (name, content) in files {
-        let mut file = volume.root_dir().create_file(name).reason(ReasonCode::Internal, told)?;
-        file.write_all(content).reason(ReasonCode::NoSpace, told)?;
+    let fat32 = volume.fat_type() == fatfs::FatType::Fat32;
+    let stats = volume.stats().reason(ReasonCode::Internal, told)?;
+    let (unit, free) = (u64::from(stats.cluster_size()), u64::from(stats.free_clusters()));
+    let clusters = |len: usize| (len as u64).div_ceil(unit);
+    let needed: u64 = files.iter().map(|(_, bytes)| clusters(bytes.len())).sum();
+    let lack = |lack: u64| {
+        let text = format!("its files need {}: it lacks {}", in_mib(needed * unit), in_mib(lack));
+        Failure::new(ReasonCode::TooBig, text)
+    };
+    if needed > free {
+        return Err(lack((needed - free) * unit));
+    }
+    {
+        let root = volume.root_dir();
+        for (path, content) in files {
+            let named = |e: std::io::Error| match e.kind() {
+                // Folders take clusters too.
+                std::io::ErrorKind::WriteZero => lack(MIB),
+                _ => Failure::new(ReasonCode::NotAnImage, format!("the file {path}: {e}")),
+            };
+            for (at, _) in path.match_indices('/') {
+                root.create_dir(&path[..at]).map_err(named)?;
+            }
+            let mut file = root.create_file(path).map_err(named)?;
+            file.write_all(content).map_err(named)?;
+        }
     }
     volume.unmount().reason(ReasonCode::Internal, told)?;
-    Ok(bytes)
+    // A FAT12 has no room for more than some files in its root.
+    let folders = files.iter().any(|(path, _)| path.contains('/'));
+    if folders && dots::mend(&mut bytes, fat32).is_none() {
+        return Err(Failure::new(ReasonCode::Internal, format!("{told}: its folders")));
+    }
+    Ok(Made { bytes, fat32 })
 }
 
 /// One file of a FAT file system, or why there is none. It is one that this program's user made:
@@ -96,12 +130,48 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let long = vec![7; 200_000];
-        let files: [(&str, &[u8]); 2] = [("boot.scr", b"hello"), ("long", &long)];
+        let files = [
+            ("boot.scr".to_owned(), b"hello".to_vec()),
+            ("overlays/deep/A long name.dtbo".to_owned(), long.clone()),
+            ("overlays/README".to_owned(), b"x".to_vec()),
+        ];
         let disk = |bytes: &[u8]| FakeDevice::new(bytes.to_vec());
-        let made = disk(&super::format(32 << 20, &files).unwrap());
+        let image = super::format(32 << 20, 7, &files).unwrap();
+        assert!(!image.fat32 && super::format(32 << 20, 7, &files).unwrap().bytes == image.bytes);
+        let made = disk(&image.bytes);
         assert_eq!(super::read(&made, "boot.scr").unwrap(), b"hello");
-        assert_eq!(super::read(&made, "/long").unwrap(), long);
+        assert_eq!(super::read(&made, "/overlays/deep/A long name.dtbo").unwrap(), long);
         assert!(super::read(&made, "other").is_err());
         assert!(super::read(&disk(&vec![0; 1 << 20]), "boot.scr").is_err());
+    }
+    #[test]
+    fn fsck_is_content_with_folders_of_every_depth_and_length_in_both_kinds() {
+        let dir = tempfile::tempdir().unwrap();
+        let many =
+            (0..300).map(|n| (format!("overlays/a long name of a file {n}.dtbo"), vec![7; 10]));
+        let deep = ("a/b/c/d/e".to_owned(), vec![1; 5000]);
+        let files: Vec<_> = many.chain([deep, ("config.txt".to_owned(), vec![2; 3])]).collect();
+        for len in [20, 64, 600] {
+            let made = super::format(len << 20, 7, &files).unwrap();
+            assert_eq!(made.fat32, len == 600);
+            let path = dir.path().join("boot");
+            std::fs::write(&path, &made.bytes).unwrap();
+            let done =
+                std::process::Command::new("fsck.fat").arg("-n").arg(&path).output().unwrap();
+            let said = String::from_utf8_lossy(&done.stdout).into_owned();
+            assert!(done.status.success() && said.contains("308 files"), "{len}: {said}");
+            let device = FakeDevice::new(made.bytes);
+            assert_eq!(super::read(&device, "a/b/c/d/e").unwrap().len(), 5000);
+        }
+    }
+
+    #[test]
+    fn a_lack_of_room_is_told_in_mib_and_a_bad_name_by_its_path() {
+        let why = |name: &str, len: usize| {
+            let made = super::format(4 << 20, 7, &[(name.to_owned(), vec![0; len])]);
+            made.err().unwrap().detail().to_owned()
+        };
+        assert!(why("kernel", 5 << 20).contains("lacks 1."), "{}", why("kernel", 5 << 20));
+        assert!(why("a:b", 1).contains("the file a:b"));
     }
 }

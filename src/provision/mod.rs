@@ -9,15 +9,28 @@
 //! Where a slot has a boot part, `boot-a` and `boot-b` stand before `rootfs-a`. The two copies of the environment stand alone in their 4 MiB units, so that no erase of a
 //! card's block can take both (DESIGN 9.10).
 
+mod dots;
+mod environment;
 mod fat;
 mod image;
 mod layout;
 mod script;
+mod table;
 
+pub use environment::{Environment, Factory, env_places, fw_env_config};
 pub use fat::read as read_boot_file;
-pub use image::{Card, Counter, make};
-pub use layout::{ENV_LEN, ENV_OFFSETS, Layout, Place};
+pub use image::{Card, Counter, Image, lay, make};
+pub use layout::{
+    ENV_LEN, ENV_OFFSETS, Layout, MIB, Misfit, Place, Plan, Reserved, TableKind, in_mib,
+};
 pub use script::{shipped_boot_script, unwrap_script, wrap_script};
+pub use table::{DiskId, mbr_signature};
 
 /// The script's file on the boot partition.
 pub const SCRIPT_FILE: &str = "boot.scr";
+
+/// The boot script as it stands on a disk.
+pub fn boot_script_file() -> (String, Vec<u8>) {
+    let wrapped = wrap_script(&shipped_boot_script());
+    (SCRIPT_FILE.to_owned(), wrapped.expect("because the script of this program is short"))
+}

@@ -2,8 +2,9 @@
 
 use crate::model::{Failure, ReasonCode, Result};
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a name in a root filesystem stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +58,20 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) file: File,
-    /// For programs that read it and for messages.
+    /// For people.
+    pub(super) name: PathBuf,
+    /// Where other programs find the file for as long as this process has it open.
     pub(super) path: PathBuf,
     pub(super) start: u64,
     pub(super) len: u64,
 }
 
 impl Part {
+    pub(super) fn new(file: File, name: &Path, start: u64, len: u64) -> Part {
+        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        Part { file, name: name.to_owned(), path: path.into(), start, len }
+    }
+
     /// `None` for what lies outside, or cannot be read.
     pub(super) fn read(&self, at: u64, buf: &mut [u8]) -> Option<()> {
         let end = at.checked_add(u64::try_from(buf.len()).ok()?)?;
@@ -75,7 +83,7 @@ impl Part {
 
     /// A file system in which `what` cannot be followed.
     pub(super) fn broken(&self, what: &str) -> Failure {
-        let text = format!("{}: the file system cannot be read: {what}", self.path.display());
+        let text = format!("{}: the file system cannot be read: {what}", self.name.display());
         Failure::new(ReasonCode::NotAnImage, text)
     }
 

@@ -7,6 +7,7 @@ use super::part::{About, Node, Part, Want, What, parts};
 use super::squashfs::Squashfs;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::files;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Links that are followed for one path, at the most: as many as the kernel follows.
@@ -42,9 +43,18 @@ impl Root {
         let none = |why: String| Failure::new(ReasonCode::NoSuchFile, why).at(path.display());
         let file = files::foreign(path).map_err(|e| none(e.to_string()))?;
         let all = file.metadata().map_err(|e| none(e.to_string()))?.len();
-        let path = std::fs::canonicalize(path).map_err(|e| none(e.to_string()))?;
         let rest = all.saturating_sub(start);
-        let part = Part { file, path, start, len: len.unwrap_or(rest).min(rest) };
+        Root::of_part(Part::new(file, path, start, len.unwrap_or(rest).min(rest)))
+    }
+
+    /// The file system in an open file, which may have no name; `name` is for people.
+    pub fn of_file(file: File, name: &Path) -> Result<Root> {
+        let none = |why: String| Failure::new(ReasonCode::NoSuchFile, why).at(name.display());
+        let len = file.metadata().map_err(|e| none(e.to_string()))?.len();
+        Root::of_part(Part::new(file, name, 0, len))
+    }
+
+    fn of_part(part: Part) -> Result<Root> {
         let mut head = [0; 2048];
         if part.read(0, &mut head).is_none() {
             return Err(part.broken("it is shorter than 2 KiB"));

@@ -25,7 +25,7 @@ pub(super) fn output(part: &Part, package: &str, words: &[&str], keep: usize) ->
     let done = run(&call).map_err(|e| match e.kind() {
         ErrorKind::NotFound => Failure::new(
             ReasonCode::NoSuchFile,
-            format!("{program} is not installed; it reads {}", part.path.display()),
+            format!("{program} is not installed; it reads {}", part.name.display()),
         )
         .with_next(format!("Install the package {package}.")),
         _ => Failure::new(ReasonCode::Io, format!("{program}: {e}")),

@@ -3,7 +3,10 @@
 use super::device::{BOARD, Device, Soldered};
 use super::numbered;
 use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result, WithReason};
-use crate::provision::{Card, Counter, ENV_LEN, ENV_OFFSETS, make};
+use crate::provision::{
+    Card, Counter, DiskId, ENV_LEN, ENV_OFFSETS, Factory, Image, Layout, Misfit, Plan,
+    boot_script_file, make,
+};
 use crate::sys::files;
 use crate::trust::Trust;
 use std::fmt::Write as _;
@@ -48,25 +51,29 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
     // Refused before anything is made: the folder stays empty and the same command can be repeated.
     let trust = wish.trust.as_deref().map(read_trust).transpose()?;
     let device = Device { folder: folder.clone() };
-    let card = Card {
-        slot_size: wish.slot_size.0,
+    let plan = Plan {
         boot_part: wish.boot_part.map(|size| size.0),
-        disk_size: wish.disk_size.map(|size| size.0),
-        counter: match wish.soldered {
-            Soldered::Uboot { counts: true } => Some(Counter::Uboot),
-            Soldered::Uboot { counts: false } => Some(Counter::Script),
-            Soldered::Numbered => None,
-        },
-        board: &BOARD,
-        rootfs: wish.rootfs.as_deref(),
-        boot: wish.boot_image.as_deref(),
+        disk: wish.disk_size.map(|size| size.0),
+        ..Plan::small(wish.slot_size.0)
     };
-    let layout = make(&device.disk(), &card)?;
+    let layout = Layout::new(&plan).map_err(Misfit::failure)?;
+    let mut images = Vec::new();
     for place in layout.slot_a() {
         let image = if place.name == "rootfs-a" { &wish.rootfs } else { &wish.boot_image };
-        if image.is_none() {
-            stand_in(&device.disk(), place.start)?;
+        if let Some(image) = image {
+            images.push((place.name, Image::open(image)?));
         }
+    }
+    let (pieces, boot_files) = match wish.soldered {
+        Soldered::Uboot { counts } => (factory(counts)?, vec![boot_script_file()]),
+        Soldered::Numbered => (Vec::new(), Vec::new()),
+    };
+    let id = DiskId::Random;
+    let card = Card { id, pieces: &pieces, boot_files: &boot_files, images: &images, record: None };
+    make(&device.disk(), &layout, &card)?;
+    for place in layout.slot_a().filter(|place| images.iter().all(|(name, _)| *name != place.name))
+    {
+        stand_in(&device.disk(), place.start)?;
     }
     for name in ["state", "run"] {
         std::fs::create_dir(device.path(name)).reason(ReasonCode::Io, io("filling"))?;
@@ -103,6 +110,15 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
     std::fs::set_permissions(device.path("health.sh"), executable)
         .reason(ReasonCode::Io, io("filling"))?;
     Ok(next_steps(wish, key.as_deref()))
+}
+
+/// Both copies of the environment, and where they stand.
+fn factory(counts: bool) -> Result<Vec<(u64, Vec<u8>)>> {
+    let board: String = BOARD.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let counter = if counts { Counter::Uboot } else { Counter::Script };
+    let factory = Factory { board: &board, counter, set: &[], by_number: false };
+    let copies = factory.environment()?.copies(ENV_LEN, ENV_OFFSETS.len())?;
+    Ok(ENV_OFFSETS.into_iter().zip(copies).collect())
 }
 
 fn read_trust(path: &Path) -> Result<String> {

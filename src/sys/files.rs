@@ -107,6 +107,32 @@ pub fn bytes(mut file: impl Read, limit: u64) -> Result<Vec<u8>> {
     }
 }
 
+/// Where a file of `len` bytes has bytes, as start and length; what lies between was never written and reads
+/// as zeros. A file system without holes has one range.
+pub fn data_ranges(file: &File, len: u64) -> Result<Vec<(u64, u64)>> {
+    use nix::unistd::{Whence, lseek};
+    let (mut ranges, mut at) = (Vec::new(), 0);
+    let seek = |at: u64, whence| {
+        let at = i64::try_from(at).map_err(Error::other)?;
+        match lseek(file, at, whence) {
+            Ok(found) => u64::try_from(found).map(Some).map_err(Error::other),
+            // Behind the last of them.
+            Err(nix::errno::Errno::ENXIO) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    };
+    while at < len {
+        let Some(start) = seek(at, Whence::SeekData)? else { break };
+        let end = seek(start, Whence::SeekHole)?.unwrap_or(len).min(len);
+        if start >= end {
+            break;
+        }
+        ranges.push((start, end - start));
+        at = end;
+    }
+    Ok(ranges)
+}
+
 /// What a name that is no ordinary file stands for, as the end of a sentence; `None` for one.
 pub fn not_a_file(kind: FileType) -> Option<&'static str> {
     if kind.is_file() {

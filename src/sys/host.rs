@@ -99,6 +99,17 @@ pub fn restart() -> Result<()> {
     reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
 }
 
+/// The number of the user with whose rights this process works.
+pub fn user_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The major and the minor number in the number of a device, as in `rdev` of a device node.
+pub fn device_number(device: u64) -> (u32, u32) {
+    let part = |part: u64| u32::try_from(part).unwrap_or(u32::MAX);
+    (part(nix::sys::stat::major(device)), part(nix::sys::stat::minor(device)))
+}
+
 /// Whether this process may look at everything.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

@@ -11,7 +11,9 @@ use surefoot::disk::Disk;
 use surefoot::event::{Nowhere, Sink};
 use surefoot::install::{Job, Report, Reuse, Target, plan, write_slot};
 use surefoot::model::{CopyClaim, Digest, EnvClaims, Identifier, Result, SlotId};
-use surefoot::provision::{Card, Counter, make};
+use surefoot::provision::{
+    self, Card, Counter, DiskId, ENV_LEN, ENV_OFFSETS, Factory, Plan, boot_script_file, make,
+};
 use surefoot::slot::record::RECORD_LEN;
 use surefoot::slot::{Inactive, Layout, OpenPart, Part, SlotNames, read_parts};
 use surefoot::source::{ByteStream, Fetch, Sequential, Source};
@@ -229,16 +231,15 @@ impl Device {
     fn made(boot_part: Option<u64>, names: SlotNames) -> Device {
         let folder = crate::common::scratch();
         let path = folder.path().join("disk.img");
-        let card = Card {
-            slot_size: SLOT_LEN as u64,
-            boot_part,
-            disk_size: None,
-            counter: Some(Counter::Uboot),
-            board: &[],
-            rootfs: None,
-            boot: None,
-        };
-        make(&path, &card).unwrap();
+        let layout = provision::Layout::new(&Plan { boot_part, ..Plan::small(SLOT_LEN as u64) });
+        let counter = Counter::Uboot;
+        let board = "fdt_addr_r=1\nkernel_addr_r=1\nramdisk_addr_r=1\nscriptaddr=1\n";
+        let factory = Factory { board, counter, set: &[], by_number: false };
+        let copies = factory.environment().unwrap().copies(ENV_LEN, 2).unwrap();
+        let pieces: Vec<_> = ENV_OFFSETS.into_iter().zip(copies).collect();
+        let (id, boot_files) = (DiskId::Random, [boot_script_file()]);
+        let card = Card { id, pieces: &pieces, boot_files: &boot_files, images: &[], record: None };
+        make(&path, &layout.unwrap(), &card).unwrap();
         let target = Target { product: name("test"), compatible: name("board"), hardware: None };
         Device { _folder: folder, path, names, target }
     }

@@ -114,7 +114,8 @@ pub(super) fn unpack(path: &Path, near: &Path) -> Result<Unpacked> {
     unpacked.map_err(|f: Failure| f.at(path.display()))
 }
 
-fn write_image(
+/// The image of these chunks, whose stored bytes come next in `input`; `done` is told how many bytes each made.
+pub(in crate::forge) fn write_image(
     image: &File,
     chunks: &[Chunk],
     input: &mut dyn Read,

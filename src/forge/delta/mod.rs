@@ -16,6 +16,7 @@ use super::file::{self, is_standard};
 use super::say::{document, say};
 use super::settings;
 use super::words::Delta as Words;
+pub(super) use image::write_image;
 pub(super) use series::{Costs, Series, standing};
 pub(super) use show::{inspect, verify};
 

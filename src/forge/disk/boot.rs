@@ -1,0 +1,226 @@
+//! What stands before the slots: the environment, raw pieces, and the files of the boot partition.
+
+use super::recipe::Recipe;
+use crate::forge::file;
+use crate::model::{Failure, ReasonCode, Result, paths};
+use crate::provision::{
+    Counter, ENV_LEN, ENV_OFFSETS, Environment, Factory, Reserved, SCRIPT_FILE, TableKind,
+    boot_script_file,
+};
+use crate::sys::files;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// All files of the boot partition together, bytes.
+const FILES: u64 = 2 << 30;
+/// One of a folder, or a raw piece, bytes.
+const FILE: u64 = 1 << 30;
+const FOLDERS: usize = 1000;
+
+/// Everything of the board.
+pub(super) struct BoardParts {
+    pub(super) environment: Environment,
+    /// What stands outside of partitions.
+    pub(super) pieces: Vec<(u64, Vec<u8>)>,
+    pub(super) reserved: Vec<Reserved>,
+    /// By their paths in the boot partition.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Partitions of an eMMC that are no part of the disk: the end of their names, and their bytes.
+    pub(super) beside: Vec<(String, Vec<u8>)>,
+    /// Where the device finds the copies of the environment: path, offset, length.
+    pub(super) places: Vec<(PathBuf, u64, u64)>,
+}
+
+pub(super) fn board(recipe: &Recipe, table: TableKind) -> Result<BoardParts> {
+    let environment = environment(recipe, table)?;
+    let mut board = BoardParts {
+        environment,
+        pieces: Vec::new(),
+        reserved: Vec::new(),
+        files: vec![boot_script_file()],
+        beside: Vec::new(),
+        places: Vec::new(),
+    };
+    board.firmware(recipe)?;
+    board.copies(recipe)?;
+    for raw in &recipe.values.boot.raw {
+        let bytes = read(recipe, "boot.raw", &raw.file)?;
+        let start = recipe.size("boot.raw", &raw.at)?;
+        let what = raw.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        board.reserved.push(Reserved { what, key: "boot.raw", start, len: bytes.len() as u64 });
+        board.pieces.push((start, bytes));
+    }
+    Ok(board)
+}
+
+fn read(recipe: &Recipe, key: &'static str, path: &Path) -> Result<Vec<u8>> {
+    files::read_foreign(path, FILE).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => recipe.wrong(key, format!("there is no {}", path.display())),
+        _ => recipe.wrong(key, format!("{}: {e}", path.display())),
+    })
+}
+
+fn environment(recipe: &Recipe, table: TableKind) -> Result<Environment> {
+    let boot = &recipe.values.boot;
+    let path = recipe.need("boot.uboot-env", "--uboot-env", &boot.uboot_env)?;
+    let blame = recipe.blame("boot.uboot-env");
+    let text = file::read_text(path, 1 << 20, ReasonCode::EnvConfig).map_err(&blame)?;
+    let counter =
+        match recipe.word("boot.counter", boot.counter.as_deref(), &["script", "uboot"])? {
+            "uboot" => Counter::Uboot,
+            _ => Counter::Script,
+        };
+    let set: Vec<_> = boot.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let by_number = table == TableKind::Mbr;
+    let factory = Factory { board: &text, counter, set: &set, by_number };
+    factory.environment().map_err(|f| blame(f.at(path.display())))
+}
+
+impl BoardParts {
+    fn firmware(&mut self, recipe: &Recipe) -> Result<()> {
+        let Some(root) = &recipe.values.boot.firmware else { return Ok(()) };
+        let key = "boot.firmware";
+        let (mut waiting, mut found, mut all) = (vec![String::new()], Vec::new(), 0);
+        for _ in 0..FOLDERS {
+            let Some(folder) = waiting.pop() else { break };
+            let path = root.join(&folder);
+            let failed = |e: std::io::Error| match e.kind() {
+                ErrorKind::NotFound => recipe.wrong(key, format!("there is no {}", path.display())),
+                _ => recipe.wrong(key, format!("{}: {e}", path.display())),
+            };
+            for entry in std::fs::read_dir(&path).map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+                let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                match std::fs::metadata(root.join(&name)).map_err(failed)?.is_dir() {
+                    true => waiting.push(name),
+                    false => found.push(name),
+                }
+            }
+        }
+        if !waiting.is_empty() {
+            return Err(recipe.wrong(key, format!("more than {FOLDERS} folders")));
+        }
+        // The same folder gives the same file system.
+        found.sort();
+        for name in found {
+            let bytes = read(recipe, key, &root.join(&name))?;
+            all += bytes.len() as u64;
+            if all > FILES {
+                return Err(recipe.wrong(key, "more than 2 GiB of files"));
+            }
+            if name.eq_ignore_ascii_case(SCRIPT_FILE) {
+                if bytes == self.files[0].1 {
+                    continue;
+                }
+                let why = format!(
+                    "{name} is not the boot script of this version, which is put there anyway: remove it"
+                );
+                return Err(recipe.wrong(key, why));
+            }
+            self.files.push((name, bytes));
+        }
+        Ok(())
+    }
+
+    fn copies(&mut self, recipe: &Recipe) -> Result<()> {
+        let (key, said) = ("boot.environment", &recipe.values.boot.environment);
+        let len = said.size.as_deref().map_or(Ok(ENV_LEN), |text| recipe.size(key, text))?;
+        if !(512..=1 << 20).contains(&len) {
+            return Err(recipe.wrong(key, "`size` is from 512 bytes to 1 MiB"));
+        }
+        let encode = |count: usize| self.environment.copies(len, count).map_err(recipe.blame(key));
+        let device = recipe.values.disk.device.as_deref();
+        if let Some(files) = &said.files {
+            if said.at.is_some() || said.hwpart.is_some() || !(1..=2).contains(&files.len()) {
+                return Err(recipe.wrong(key, "say either one or two `files`, or `at`"));
+            }
+            for (name, bytes) in files.iter().zip(encode(files.len())?) {
+                if self.files.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                    return Err(
+                        recipe.wrong(key, format!("the boot partition has a file {name} already"))
+                    );
+                }
+                self.places.push((Path::new("/boot").join(name), 0, len));
+                self.files.push((name.clone(), bytes));
+            }
+            return Ok(());
+        }
+        let at = match &said.at {
+            None => ENV_OFFSETS.to_vec(),
+            Some(texts) => {
+                let all = texts.iter().map(|text| recipe.size(key, text));
+                all.collect::<Result<Vec<u64>>>()?
+            }
+        };
+        if !(1..=2).contains(&at.len()) {
+            return Err(recipe.wrong(key, "`at` has one or two places"));
+        }
+        let copies = encode(at.len())?;
+        match said.hwpart {
+            None => {
+                let disk = device.map_or_else(|| format!("{}/disk", paths::LINKS), str::to_owned);
+                for (n, (start, bytes)) in at.into_iter().zip(copies).enumerate() {
+                    let what = format!("environment copy {n}");
+                    self.reserved.push(Reserved { what, key, start, len });
+                    self.places.push((PathBuf::from(&disk), start, len));
+                    self.pieces.push((start, bytes));
+                }
+            }
+            Some(part @ 1..=2) => self.hardware_part(recipe, part, &at, copies, len)?,
+            Some(_) => {
+                return Err(recipe.wrong(key, "`hwpart` is 1 or 2: a boot partition of an eMMC"));
+            }
+        }
+        Ok(())
+    }
+
+    /// U-Boot counts them from 1 and Linux from 0. With one offset for both copies the second is in the other
+    /// one (`ENV_MMC_HWPART_REDUND`).
+    fn hardware_part(
+        &mut self,
+        recipe: &Recipe,
+        part: u32,
+        at: &[u64],
+        copies: Vec<Vec<u8>>,
+        len: u64,
+    ) -> Result<()> {
+        let key = "boot.environment";
+        let disk = recipe.values.disk.device.as_deref().unwrap_or("/dev/mmcblk0");
+        let apart = at.len() == 2 && at[0] == at[1];
+        if apart && part != 1 {
+            return Err(recipe
+                .wrong(key, "two copies at one place need `hwpart = 1`: the second is in boot1"));
+        }
+        if !apart && at.len() == 2 && at[0].abs_diff(at[1]) < len {
+            return Err(recipe.wrong(key, "the two copies of the environment overlap"));
+        }
+        for (n, (start, bytes)) in at.iter().zip(copies).enumerate() {
+            let number = if apart { n } else { part as usize - 1 };
+            let name = format!("boot{number}");
+            let end = usize::try_from(start + len).ok().filter(|end| *end <= 64 << 20);
+            let end = end.ok_or_else(|| {
+                recipe.wrong(key, "a boot partition of an eMMC has at most 64 MiB")
+            })?;
+            self.places.push((PathBuf::from(format!("{disk}{name}")), *start, len));
+            let place = match self.beside.iter().position(|(other, _)| *other == name) {
+                Some(place) => place,
+                None => {
+                    self.beside.push((name, Vec::new()));
+                    self.beside.len() - 1
+                }
+            };
+            let image = &mut self.beside[place].1;
+            image.resize(image.len().max(end), 0);
+            image[end - bytes.len()..end].copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Why the boot partition could not be filled, told at its size.
+pub(super) fn not_filled(recipe: &Recipe, failure: Failure) -> Failure {
+    match failure.code() {
+        ReasonCode::TooBig => recipe.blame("boot.size")(failure),
+        _ => recipe.blame("boot.firmware")(failure),
+    }
+}

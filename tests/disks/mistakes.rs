@@ -1,0 +1,208 @@
+//! Bad input: each mistake ends with 65 before anything is written, and says where it is.
+
+use super::shop::{Shop, elf, names};
+use crate::common::forge;
+
+/// What is changed in a good recipe, the flags, and what the message must say.
+type Mistake = (&'static str, &'static str, &'static [&'static str], &'static str);
+
+const MISTAKES: &[Mistake] = &[
+    // Keys.
+    ("size = \"8M\"\n", "sice = \"8M\"\n", &[], "line 14: unknown field `sice`"),
+    ("[data]", "[date]", &[], "line 16: unknown field `date`"),
+    // Room.
+    (
+        "slot-size = \"16M\"",
+        "slot-size = \"2M\"",
+        &[],
+        "line 10: its files need a file system of 4 MiB, and there is room for 1 MiB: it lacks 3 MiB",
+    ),
+    ("", "", &["--size", "64M"], "--size: a disk of 64 MiB lacks 9 MiB: it needs 73 MiB"),
+    (
+        "",
+        "",
+        &["--size", "100000"],
+        "--size: a disk of 100000 bytes: it must be a whole number of MiB",
+    ),
+    (
+        "[data]\nsize = \"16M\"",
+        "[data]\nsize = \"4M\"\npreload = [\"big.surefoot\"]",
+        &[],
+        "line 17: the preloaded files need a data partition of",
+    ),
+    ("size = \"8M\"", "size = \"1M\"", &["--firmware", "large"], "line 14: boot: its files need 4"),
+    // What lies over what.
+    (
+        "size = \"8M\"",
+        "size = \"8M\"\nat = \"6M\"",
+        &[],
+        "line 11: environment copy 1 (8 MiB to 8.1 MiB) lies over partition boot (6 MiB to 14 MiB)",
+    ),
+    (
+        "slot-size",
+        "at = [\"24M\", \"30M\"]\nslot-size",
+        &[],
+        "line 10: partition rootfs-b (30 MiB to 46 MiB) lies over partition rootfs-a",
+    ),
+    (
+        "size = \"8M\"",
+        "environment = { at = [\"4M\", \"17M\"] }",
+        &[],
+        "line 14: environment copy 1 (17 MiB to 17.1 MiB) lies over partition boot",
+    ),
+    (
+        "size = \"8M\"",
+        "raw = [{ file = \"imx-boot\", at = \"1K\" }]",
+        &[],
+        "line 14: imx-boot (1 KiB to 301024 bytes) lies over the partition table",
+    ),
+    (
+        "size = \"8M\"",
+        "raw = [{ file = \"imx-boot\", at = \"4000K\" }]",
+        &[],
+        "line 14: imx-boot (4.0 MiB to 4.2 MiB) lies over environment copy 0",
+    ),
+    // What is not there.
+    ("firmware = \"firmware\"", "firmware = \"nothing\"", &[], "line 13: there is no"),
+    ("size = \"8M\"", "raw = [{ file = \"none\", at = \"32K\" }]", &[], "line 14: there is no"),
+    ("uboot-env = \"env\"\n", "", &[], "`boot.uboot-env` (or --uboot-env) is missing"),
+    ("", "", &["--uboot-env", "short"], "--uboot-env: "),
+    ("", "", &["--rootfs", "none"], "--rootfs: none"),
+    ("", "", &["--trust", "none"], "--trust: none"),
+    ("", "", &["--preload", "imx-boot"], "--preload: imx-boot"),
+    // What cannot be.
+    ("", "", &["--rootfs", "empty"], "--rootfs: there is no kernel in the root: /boot/Image"),
+    (
+        "",
+        "",
+        &["--rootfs", "foreign"],
+        "/sbin/init of the root is for x86_64, and the board is aarch64",
+    ),
+    (
+        "",
+        "",
+        &["--arch", "arm"],
+        "--arch: /sbin/init of the root is for aarch64, and the board is arm",
+    ),
+    ("", "", &["--rootfs", "imx-boot"], "--rootfs: imx-boot is"),
+    ("", "", &["--table", "bsd"], "--table: `bsd` is not one of gpt, mbr"),
+    ("", "", &["--size", "8X"], "--size: `8X` is not a size"),
+    ("", "", &["--variant", "test"], "--variant: `test` is not one of"),
+    ("", "", &["--product", "other"], "--rootfs"),
+    ("", "", &["--key", "none"], "--key: none"),
+    (
+        "size = \"8M\"",
+        "set = { surefoot_kernel = \"/boot/zImage\" }",
+        &[],
+        "there is no kernel in the root: /boot/zImage",
+    ),
+    (
+        "size = \"8M\"",
+        "environment = { files = [\"config.txt\"] }",
+        &[],
+        "line 14: the boot partition has a file config.txt already",
+    ),
+    ("size = \"8M\"", "environment = { size = \"600\" }", &[], "line 14: "),
+];
+
+#[test]
+fn each_mistake_is_told_with_its_line_or_its_flag_and_leaves_nothing() {
+    let shop = Shop::new();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = shop.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    write("short", b"kernel_addr_r=1\n");
+    write("empty/etc/passwd", b"");
+    write("large/file", &vec![7; 4 << 20]);
+    write("foreign/boot/Image", b"x");
+    write("foreign/sbin/init", &elf(62, 2));
+    write("named/boot/Image", b"x");
+    write(
+        "named/etc/surefoot/surefoot.toml",
+        b"[device]\nproduct = \"acme\"\ncompatible = \"acme-v2\"\n",
+    );
+    write(
+        "noise",
+        &(0..3_000_000u32).map(|n| n.wrapping_mul(n >> 3).to_le_bytes()[1]).collect::<Vec<_>>(),
+    );
+    let key = shop.at("KEYS/release.key");
+    let words =
+        ["build", "--raw", "--rootfs", &shop.at("noise"), "--product", "acme", "--compatible", "x"];
+    forge(
+        &[&words[..], &["--version", "1.0.0", "--key", &key, "-o", &shop.at("big.surefoot")]]
+            .concat(),
+    )
+    .ok();
+    let mut faults = Vec::new();
+    for (from, to, flags, expected) in MISTAKES {
+        let recipe = shop.recipe("", "");
+        let text = std::fs::read_to_string(&recipe).unwrap();
+        assert!(text.contains(from), "{from}");
+        std::fs::write(&recipe, text.replacen(from, to, 1)).unwrap();
+        let own = if expected == &"--rootfs" { "named" } else { "" };
+        let mut flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
+        if !own.is_empty() {
+            flags.extend(["--rootfs".to_owned(), own.to_owned()]);
+        }
+        let before = names(shop.dir.path());
+        let output = shop.at("disk.img");
+        let words = ["image", &recipe, "-o", &output].map(str::to_owned);
+        let words: Vec<&str> = words.iter().chain(&flags).map(String::as_str).collect();
+        let said = in_folder(&shop, &words);
+        let expected = if own.is_empty() {
+            expected
+        } else {
+            &"--product: the product is `other` here, and `acme` in the root's"
+        };
+        if said.0 != 65 || !said.1.contains(expected) || names(shop.dir.path()) != before {
+            faults.push(format!("{to} {flags:?}: {} {}", said.0, said.1));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Paths that were typed count from the folder of the caller.
+fn in_folder(shop: &Shop, words: &[&str]) -> (i32, String) {
+    let program = env!("CARGO_BIN_EXE_surefoot-forge");
+    let done = std::process::Command::new(program)
+        .args(words)
+        .current_dir(shop.dir.path())
+        .output()
+        .unwrap();
+    (done.status.code().unwrap(), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_refused_before_anything_is_read() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("", "");
+    std::fs::create_dir(shop.path("folder")).unwrap();
+    for output in ["/dev/null", "none/disk.img", "folder", "-"] {
+        let target = if output.starts_with('/') || output == "-" {
+            output.to_owned()
+        } else {
+            shop.at(output)
+        };
+        let said = forge(&["image", &recipe, "-o", &target]);
+        assert_eq!(said.code, 65, "{output}: {}", said.err);
+        assert!(said.err.contains(&format!("-o {target}: it cannot be written")), "{}", said.err);
+    }
+}
+
+#[test]
+fn an_unsigned_root_is_a_warning_and_no_more() {
+    let shop = Shop::new();
+    let text = std::fs::read_to_string(shop.recipe("", "")).unwrap();
+    std::fs::write(shop.path("recipe.toml"), text.replace("key = \"KEYS/release.key\"\n", ""))
+        .unwrap();
+    let said = shop.image(&shop.at("recipe.toml"), "disk.img", &["--json"]).ok();
+    let warning = "factory release unsigned: version unknown, no delta";
+    assert_eq!(said.json()["warnings"][0], warning);
+    assert!(
+        said.json()["slot_a"]["release"].is_null() && said.err.contains(warning),
+        "{}",
+        said.err
+    );
+}
