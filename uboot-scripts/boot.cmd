@@ -159,7 +159,7 @@ for sf_slot in ${sf_first} ${sf_second}; do
             # Another card or eMMC may have been written from the same image, and the kernel would take whichever it finds
             # first. Then the root filesystem is named by its place: mmcblk has the number that U-Boot gives the card.
             sf_uuid=${surefoot_tmp}
-            for sf_i in 0 1 2 3; do
+            for sf_i in 0 1 2; do
                 if test "x${sf_type}" = "xmmc" && test "x${sf_disk}" != "x${sf_i}"; then
                     setenv surefoot_tmp
                     if part uuid mmc ${sf_i}:${sf_rootfs} surefoot_tmp; then

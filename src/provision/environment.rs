@@ -37,6 +37,7 @@ impl Factory<'_> {
         }
         if self.by_number {
             // Hexadecimal, as U-Boot counts partitions.
+            env.set("surefoot_part_boot", "1")?;
             env.set("surefoot_part_a", "2")?;
             env.set("surefoot_part_b", "3")?;
         }
@@ -107,6 +108,7 @@ mod tests {
             ("kernel_addr_r", "0x1"),
             ("surefoot_counter", "uboot"),
             ("surefoot_args", "console=ttyS0"),
+            ("surefoot_part_boot", "1"),
             ("surefoot_part_a", "2"),
             ("surefoot_part_b", "3"),
         ] {

@@ -1,6 +1,7 @@
 //! `surefoot-forge image`: the disk is what other programs take it for, the same recipe gives the same bytes, and a
 //! mistake ends before anything is written.
 
+mod boards;
 mod mistakes;
 mod roots;
 mod same;

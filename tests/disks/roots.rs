@@ -129,3 +129,21 @@ fn an_artifact_is_slot_a_byte_for_byte_and_must_be_signed_by_whom_the_device_bel
     assert!(said.err.contains("--trust: the trust file is `my-devices`"), "{}", said.err);
     assert!(!shop.path("third.img").exists());
 }
+
+#[test]
+fn settings_of_a_product_in_a_file_of_their_own_leave_room_for_the_recipe() {
+    let shop = Shop::new();
+    let folder = shop.path("root/etc/surefoot");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("50-product.toml"), "[update]\nreboot = \"now\"\n").unwrap();
+    let recipe = shop.recipe("", "");
+    shop.image(&recipe, "disk.img", &[]).ok();
+    let own = std::fs::read_to_string(shop.path("surefoot.toml")).unwrap();
+    assert!(own.contains("product = \"acme\""), "{own}");
+    // What is wrong in it is told with its name, and nothing is made.
+    std::fs::write(folder.join("50-product.toml"), "[update]\nreboot = \"never\"\n").unwrap();
+    let said = shop.image(&recipe, "other.img", &[]);
+    assert_eq!(said.code, 65, "{}", said.err);
+    assert!(said.err.contains("/etc/surefoot/50-product.toml"), "{}", said.err);
+    assert!(!shop.path("other.img").exists());
+}

@@ -37,6 +37,14 @@ def target(name):
     return Path(done.stdout.strip())
 
 
+def program(name):
+    """One of the project's programs for this machine; the one of SUREFOOT_BIN, or cargo builds it."""
+    if folder := os.environ.get("SUREFOOT_BIN"):
+        return Path(folder, name)
+    run("cargo", "build", "--quiet", "--locked", "--bin", name, cwd=TOP)
+    return Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"), "debug", name)
+
+
 def content(folder, *more):
     """A name for all files of a folder, and for what else they are made with."""
     whole = hashlib.sha256()

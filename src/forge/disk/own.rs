@@ -101,7 +101,14 @@ impl Wanted {
             tree.put(&path, Item { len: text.len() as u64, ..item })
         };
         let config = format!("{}/{CONFIG}", paths::ETC);
-        if self.configs(tree).is_empty() {
+        // Settings of a product in files of their own say nothing of which device this is.
+        let names_product = |path: &String| {
+            let text = read_tree(tree, path).ok().flatten().unwrap_or_default();
+            let table = toml::from_str::<toml::Table>(&text);
+            // What is no TOML is told when all of it is read.
+            table.is_ok_and(|t| t.get("device").is_some_and(|d| d.get("product").is_some()))
+        };
+        if !self.configs(tree).iter().any(names_product) && tree.file(&config).is_none() {
             let text = self.made(recipe)?;
             add(tree, &config, &text)?;
         }
