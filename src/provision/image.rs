@@ -206,8 +206,8 @@ fn copy(to: &File, start: u64, from: &mut dyn Read, len: u64, done: &dyn Fn(u64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::{open_image_writable, read_table};
-    use crate::provision::{Plan, TableKind, mbr_signature};
+    use crate::disk::{TableKind, open_image_writable, read_table};
+    use crate::provision::{Plan, mbr_signature};
     use crate::slot::record::decode_record;
 
     fn sparse(len: u64, at: u64) -> Image {

@@ -1,5 +1,6 @@
 //! Where everything stands on a new disk. Pure.
 
+use crate::disk::TableKind;
 use crate::model::{BOOT_PARTITION, Failure, ReasonCode};
 
 /// Bytes of a MiB.
@@ -18,15 +19,6 @@ const TAIL: u64 = MIB;
 const GPT_HEAD: u64 = 34 * 512;
 /// Sectors that an MBR can count.
 const MBR_MAX: u64 = 512 << 32;
-
-/// The kind of partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TableKind {
-    /// Partitions have names and UUIDs.
-    Gpt,
-    /// At most four partitions, without names.
-    Mbr,
-}
 
 /// What stands outside of the partitions: a copy of the environment, a raw piece.
 #[derive(Debug, Clone, PartialEq, Eq)]

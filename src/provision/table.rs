@@ -1,6 +1,7 @@
 //! Writing the partition table of a new disk.
 
-use super::layout::{Layout, MIB, TableKind};
+use super::layout::{Layout, MIB};
+use crate::disk::TableKind;
 use crate::model::{BOOT_PARTITION, Digest, ReasonCode, Result, WithReason};
 use gpt::partition_types;
 use std::fs::File;

@@ -1,11 +1,12 @@
 //! The words of `surefoot-sim`.
 
 use super::device::{Device, Soldered};
+use super::image::boot_image;
 use super::judge;
-use super::new::{Wish, new};
+use super::new::{Wish, new, new_from_image};
 use super::powercut::{self, Powercut};
 use super::reboot::reboot;
-use super::told::Fault;
+use super::told::{Fault, Told};
 use super::unplug::{Plug, unplug};
 use crate::model::{
     ByteLen, Class, Failure, Identifier, ReasonCode, Result, WithReason, printable_lines,
@@ -42,6 +43,8 @@ struct Words {
 enum Verb {
     /// Make a device in an empty folder
     New(New),
+    /// Boot a finished disk once by the script's rules; nothing on it is changed
+    Boot(BootImage),
     /// Switch it off and on: what U-Boot and the boot script do, on the image's own bytes
     Reboot(Reboot),
     /// Run a `surefoot` command and cut the power at a chosen write
@@ -83,10 +86,16 @@ enum Counts {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  surefoot-sim new dev\n  \
     surefoot-sim new dev --rootfs r.ext4 --slot-size 512M --trust KEYS/trust.toml\n  \
-    surefoot-sim new dev --boot-part    with slots of two partitions")]
+    surefoot-sim new dev --boot-part    with slots of two partitions\n  \
+    surefoot-sim new dev --image disk.img")]
 struct New {
     /// The folder; made if it is not there
     dir: PathBuf,
+    /// A disk of `surefoot-forge image`: product, compatible and trust are those of its root, and what that
+    /// lacks those of the files beside it
+    #[arg(long, value_name = "DISK", conflicts_with_all = ["rootfs", "trust", "compatible", "product",
+        "slot_size", "boot_part", "boot_image", "disk_size", "bootloader", "counter"])]
+    image: Option<PathBuf>,
     /// The image of the system in slot a [default: a stand-in that only looks bootable]
     #[arg(long, value_name = "IMG")]
     rootfs: Option<PathBuf>,
@@ -131,6 +140,20 @@ impl New {
             }
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  surefoot-sim boot disk.img\n\n\
+    Exit status 0: a slot was started. 74: neither could be.")]
+struct BootImage {
+    /// The disk
+    image: PathBuf,
+    /// Print one JSON object instead
+    #[arg(long)]
+    json: bool,
+    /// Do not show the bootloader's console
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -194,6 +217,7 @@ pub fn main() -> ExitCode {
     let _ = WriteLogger::init(level(words.verbose), Config::default(), Shown);
     let json = match &words.command {
         Verb::Reboot(words) => words.json,
+        Verb::Boot(words) => words.json,
         Verb::Powercut(words) => words.json,
         _ => false,
     };
@@ -215,6 +239,10 @@ pub fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<u8> {
     match verb {
+        Verb::New(New { image: Some(image), dir, .. }) => {
+            say(&new_from_image(&dir, &image)?)?;
+            Ok(0)
+        }
         Verb::New(words) => {
             let soldered = words.soldered()?;
             let next = new(&Wish {
@@ -231,6 +259,10 @@ fn run(verb: Verb) -> Result<u8> {
             })?;
             say(&next)?;
             Ok(0)
+        }
+        Verb::Boot(words) => {
+            let (told, console) = boot_image(&words.image)?;
+            shown(&told, &console, "U-Boot", (words.quiet, words.json))
         }
         Verb::Reboot(words) => boot_once(&words),
         Verb::Unplug(words) => pull(&words),
@@ -249,18 +281,22 @@ fn run(verb: Verb) -> Result<u8> {
 fn boot_once(words: &Reboot) -> Result<u8> {
     let device = Device::open(&words.dir)?;
     let (told, console) = reboot(&device, words.fail)?;
-    if !words.quiet {
+    let who = match device.soldered()? {
+        Soldered::Uboot { .. } => "U-Boot",
+        Soldered::Numbered => "bootloader",
+    };
+    shown(&told, &console, who, (words.quiet, words.json))
+}
+
+fn shown(told: &Told, console: &[String], who: &str, (quiet, json): (bool, bool)) -> Result<u8> {
+    if !quiet {
         let mut err = std::io::stderr().lock();
-        let who = match device.soldered()? {
-            Soldered::Uboot { .. } => "U-Boot",
-            Soldered::Numbered => "bootloader",
-        };
         for line in console {
-            let _ = writeln!(err, "  {who}: {}", crate::model::printable(&line, 200));
+            let _ = writeln!(err, "  {who}: {}", crate::model::printable(line, 200));
         }
     }
-    if words.json {
-        let json = serde_json::to_string(&told).reason(ReasonCode::Internal, "JSON")?;
+    if json {
+        let json = serde_json::to_string(told).reason(ReasonCode::Internal, "JSON")?;
         say(&format!("{json}\n"))?;
     } else {
         say(&format!("{}\n", told.line()))?;

@@ -8,7 +8,7 @@ use crate::disk::Window;
 use crate::disk::{BlockDevice, TableKind, open_image_writable, read_table};
 use crate::model::{BOOT_PARTITION, Failure, PART_ROOTFS, ReasonCode, Result, SlotId, WithReason};
 use crate::provision::{Counter, SCRIPT_FILE, read_boot_file};
-use crate::slot::{SlotNames, filesystem, kernel_part};
+use crate::slot::{PartName, SlotNames, filesystem, kernel_part};
 use crate::sys::{AlignedBuf, durable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -172,6 +172,24 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// A disk that is only looked at.
+    pub(super) fn of_image(image: Arc<dyn BlockDevice>, slots: SlotNames) -> Disk {
+        Disk { image, slots }
+    }
+
+    /// What U-Boot finds on it. `broken` names a slot whose kernel cannot be loaded in this boot.
+    pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
+        let partitions = self.partitions(broken)?;
+        let kind = if counts { Counter::Uboot } else { Counter::Script };
+        let factory = kind.factory_environment().lines().filter_map(|l| l.split_once('='));
+        let defaults: Variables = BOARD
+            .into_iter()
+            .chain(factory)
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        Ok(Hardware { counts, defaults, partitions })
+    }
+
     /// Its partitions by number. `broken` names a slot whose kernel cannot be loaded in this boot.
     pub(super) fn partitions(&self, broken: Option<SlotId>) -> Result<BTreeMap<u32, Content>> {
         let mut partitions = BTreeMap::new();
@@ -180,7 +198,12 @@ impl Disk {
             let slot = [SlotId::A, SlotId::B].into_iter().find(|slot| {
                 let parts = self.slots.of(*slot);
                 let kernel = kernel_part(parts.iter().map(|name| &name.part));
-                let mut named = parts.iter().filter(|name| name.partition == partition.name);
+                let is_it = |name: &&PartName| {
+                    let uuid = name.partition.strip_prefix("partuuid:");
+                    name.partition == partition.name
+                        || uuid.is_some_and(|uuid| partition.uuid.eq_ignore_ascii_case(uuid))
+                };
+                let mut named = parts.iter().filter(is_it);
                 named.any(|name| name.part.as_str() == kernel)
             });
             let system = match slot.filter(|s| Some(*s) != broken) {
@@ -232,15 +255,7 @@ pub(super) struct UbootDisk {
 impl UbootDisk {
     /// What U-Boot finds on it. `broken` names a slot whose kernel cannot be loaded in this boot.
     pub(super) fn hardware(&self, counts: bool, broken: Option<SlotId>) -> Result<Hardware> {
-        let partitions = self.disk.partitions(broken)?;
-        let kind = if counts { Counter::Uboot } else { Counter::Script };
-        let factory = kind.factory_environment().lines().filter_map(|l| l.split_once('='));
-        let defaults: Variables = BOARD
-            .into_iter()
-            .chain(factory)
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        Ok(Hardware { counts, defaults, partitions })
+        self.disk.hardware(counts, broken)
     }
 }
 

@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod device;
 mod environment;
+mod image;
 mod judge;
 mod new;
 mod numbered;

@@ -1,8 +1,9 @@
 //! Making the folder of a new device.
 
 use super::device::{BOARD, Device, Soldered};
+use super::image::{Found, copy, look};
 use super::numbered;
-use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result, WithReason};
+use crate::model::{ByteLen, Failure, Identifier, ReasonCode, Result, SlotId, WithReason};
 use crate::provision::{
     Card, Counter, DiskId, ENV_LEN, ENV_OFFSETS, Factory, Image, Layout, Misfit, Plan,
     boot_script_file, make,
@@ -37,9 +38,8 @@ fi
 echo \"all is well\"
 ";
 
-/// Makes the device; returns what to do next.
-pub(super) fn new(wish: &Wish) -> Result<String> {
-    let folder = &wish.folder;
+/// Makes the folder, or finds it empty.
+fn empty(folder: &Path) -> Result<()> {
     let io = |what: &str| format!("{what} {}", folder.display());
     std::fs::create_dir_all(folder).reason(ReasonCode::Io, io("making"))?;
     let mut entries = std::fs::read_dir(folder).reason(ReasonCode::Io, io("reading"))?;
@@ -48,6 +48,88 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
             format!("{} is not empty; a device is made in a folder of its own", folder.display());
         return Err(Failure::new(ReasonCode::Usage, text));
     }
+    Ok(())
+}
+
+/// Makes a device of a finished disk; returns what to do next. It believes whom the disk says.
+pub(super) fn new_from_image(folder: &Path, image: &Path) -> Result<String> {
+    // Refused before anything is made.
+    let found = look(image)?;
+    let Some(offsets) = found.raw() else {
+        let text = format!(
+            "{}: the simulator plays boards whose environment has two copies on the disk itself; `surefoot-sim boot` boots the others too",
+            image.display()
+        );
+        return Err(Failure::new(ReasonCode::Usage, text));
+    };
+    empty(folder)?;
+    let device = Device { folder: folder.to_owned() };
+    copy(image, &device.disk())?;
+    let soldered = Soldered::Uboot { counts: found.counts };
+    let slots = [SlotId::A, SlotId::B].map(|slot| {
+        let parts = found.slots.of(slot).iter();
+        parts.map(|name| format!("\"{}={}\"", name.part, name.partition)).collect::<Vec<_>>()
+    });
+    let len = found.places.first().map_or(ENV_LEN, |place| place.2);
+    let slots = slots.map(|slot| slot.join(", "));
+    let Found { product, compatible, trust, .. } = found;
+    let config = configuration((&product, &compatible), &slots, soldered);
+    let readme = format!(
+        "A device without hardware, made by `surefoot-sim new --image` from {}.\n\n\
+         disk.img         a copy of it\n\
+         surefoot.toml    the updater's configuration; trust.toml: whom it believes, as the disk says\n",
+        image.display()
+    );
+    furnish(&device, soldered, (trust, config, readme), &fw_env_config(&offsets, len))?;
+    let folder = folder.display();
+    Ok(format!(
+        "{folder} is a device of {}: slot a runs.\n\nnext:\n  export SUREFOOT_CONFIG={folder}/surefoot.toml\n  surefoot status\n  surefoot-sim reboot {folder}\n",
+        image.display()
+    ))
+}
+
+/// Everything of the folder but the disk.
+fn furnish(
+    device: &Device,
+    soldered: Soldered,
+    (trust, config, readme): (String, String, String),
+    env_config: &str,
+) -> Result<()> {
+    let io = |what: &str| format!("{what} {}", device.folder.display());
+    for name in ["state", "run"] {
+        std::fs::create_dir(device.path(name)).reason(ReasonCode::Io, io("filling"))?;
+    }
+    match soldered {
+        Soldered::Uboot { .. } => {
+            std::fs::write(device.path("fw_env.config"), env_config)
+                .reason(ReasonCode::Io, io("filling"))?;
+        }
+        Soldered::Numbered => numbered::factory(device)?,
+    }
+    let sim = format!(
+        "# What is soldered on this board: its bootloader, and who counts the boots of a trial.\n{}",
+        soldered.text()?
+    );
+    let files = [
+        ("trust.toml", trust),
+        ("surefoot.toml", config),
+        ("sim.toml", sim),
+        ("health.sh", HEALTH.to_owned()),
+        ("run/booted", "a\n".to_owned()),
+        ("README", readme),
+    ];
+    for (name, text) in files {
+        std::fs::write(device.path(name), text).reason(ReasonCode::Io, io("filling"))?;
+    }
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(device.path("health.sh"), executable)
+        .reason(ReasonCode::Io, io("filling"))
+}
+
+/// Makes the device; returns what to do next.
+pub(super) fn new(wish: &Wish) -> Result<String> {
+    let folder = &wish.folder;
+    empty(folder)?;
     // Refused before anything is made: the folder stays empty and the same command can be repeated.
     let trust = wish.trust.as_deref().map(read_trust).transpose()?;
     let device = Device { folder: folder.clone() };
@@ -75,40 +157,15 @@ pub(super) fn new(wish: &Wish) -> Result<String> {
     {
         stand_in(&device.disk(), place.start)?;
     }
-    for name in ["state", "run"] {
-        std::fs::create_dir(device.path(name)).reason(ReasonCode::Io, io("filling"))?;
-    }
     let (trust, key) = match trust {
         Some(text) => (text, None),
         None => own_keys(&device.path("keys"), &wish.product)?,
     };
-    match wish.soldered {
-        Soldered::Uboot { .. } => {
-            std::fs::write(device.path("fw_env.config"), fw_env_config())
-                .reason(ReasonCode::Io, io("filling"))?;
-        }
-        Soldered::Numbered => numbered::factory(&device)?,
-    }
-    let sim = wish.soldered.text()?;
-    let files = [
-        ("trust.toml", trust),
-        ("surefoot.toml", configuration(wish)),
-        (
-            "sim.toml",
-            format!(
-                "# What is soldered on this board: its bootloader, and who counts the boots of a trial.\n{sim}"
-            ),
-        ),
-        ("health.sh", HEALTH.to_owned()),
-        ("run/booted", "a\n".to_owned()),
-        ("README", readme(wish)),
-    ];
-    for (name, text) in files {
-        std::fs::write(device.path(name), text).reason(ReasonCode::Io, io("filling"))?;
-    }
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(device.path("health.sh"), executable)
-        .reason(ReasonCode::Io, io("filling"))?;
+    let boot = |slot| wish.boot_part.map_or(String::new(), |_| format!("\"boot-{slot}\", "));
+    let slots = ['a', 'b'].map(|slot| format!("{}\"rootfs-{slot}\"", boot(slot)));
+    let config = configuration((&wish.product, &wish.compatible), &slots, wish.soldered);
+    let texts = (trust, config, readme(wish));
+    furnish(&device, wish.soldered, texts, &fw_env_config(&ENV_OFFSETS, ENV_LEN))?;
     Ok(next_steps(wish, key.as_deref()))
 }
 
@@ -153,32 +210,34 @@ fn own_keys(_: &Path, _: &Identifier) -> Result<(String, Option<PathBuf>)> {
     Err(Failure::new(ReasonCode::Usage, text))
 }
 
-fn fw_env_config() -> String {
+fn fw_env_config(offsets: &[u64], len: u64) -> String {
     let mut text = String::from("# Device or file   Offset      Length\n");
-    for offset in ENV_OFFSETS {
-        let _ = writeln!(text, "disk.img           {offset:#x}    {ENV_LEN:#x}");
+    for offset in offsets {
+        let _ = writeln!(text, "disk.img           {offset:#x}    {len:#x}");
     }
     text
 }
 
-fn configuration(wish: &Wish) -> String {
-    let boot = |slot| wish.boot_part.map_or(String::new(), |_| format!("\"boot-{slot}\", "));
-    let (boot_a, boot_b) = (boot('a'), boot('b'));
-    let bootloader = match wish.soldered {
+fn configuration(
+    (product, compatible): (&Identifier, &Identifier),
+    [a, b]: &[String; 2],
+    soldered: Soldered,
+) -> String {
+    let bootloader = match soldered {
         Soldered::Uboot { .. } => "fw_env_config = \"fw_env.config\"",
         Soldered::Numbered => "loader = \"numbered\"             # its files are in boot/",
     };
     format!(
         "# A simulated device. Relative paths start in this folder.\n\
          [device]\n\
-         product = \"{}\"\n\
-         compatible = \"{}\"\n\
+         product = \"{product}\"\n\
+         compatible = \"{compatible}\"\n\
          disk = \"disk.img\"\n\
          booted = \"run/booted\"        # written by `surefoot-sim reboot`\n\
          state = \"state\"\n\n\
          [slots]\n\
-         a = [{boot_a}\"rootfs-a\"]\n\
-         b = [{boot_b}\"rootfs-b\"]\n\n\
+         a = [{a}]\n\
+         b = [{b}]\n\n\
          [trust]\n\
          file = \"trust.toml\"\n\n\
          [boot]\n\
@@ -186,8 +245,7 @@ fn configuration(wish: &Wish) -> String {
          [[health.check]]\n\
          name = \"self-test\"\n\
          command = [\"./health.sh\"]\n\
-         timeout = \"10s\"\n",
-        wish.product, wish.compatible
+         timeout = \"10s\"\n"
     )
 }
 

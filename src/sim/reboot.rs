@@ -48,7 +48,8 @@ fn by_uboot(device: &Device, counts: bool, fault: Option<Fault>) -> Result<(Told
     Ok((told(&before, &done, fault), done.console))
 }
 
-fn told(before: &Variables, done: &Boot, fault: Option<Fault>) -> Told {
+/// What a boot was, from an environment and what became of it.
+pub(super) fn told(before: &Variables, done: &Boot, fault: Option<Fault>) -> Told {
     let (slot, stopped) = match &done.end {
         End::Slot(slot) => (Some(*slot), None),
         End::Prompt(step) => {

@@ -1,11 +1,11 @@
 //! What stands before the slots: the environment, raw pieces, and the files of the boot partition.
 
 use super::recipe::Recipe;
+use crate::disk::TableKind;
 use crate::forge::file;
 use crate::model::{Failure, ReasonCode, Result, paths};
 use crate::provision::{
-    Counter, ENV_LEN, ENV_OFFSETS, Environment, Factory, Reserved, SCRIPT_FILE, TableKind,
-    boot_script_file,
+    Counter, ENV_LEN, ENV_OFFSETS, Environment, Factory, Reserved, SCRIPT_FILE, boot_script_file,
 };
 use crate::sys::files;
 use std::io::ErrorKind;

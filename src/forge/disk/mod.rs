@@ -19,8 +19,9 @@ mod write;
 
 pub(super) use words::Image as Words;
 
+use crate::disk::TableKind;
 use crate::model::{Digest, Failure, ReasonCode, Result};
-use crate::provision::{DiskId, Layout, MIB, Plan, TableKind, in_mib, mbr_signature};
+use crate::provision::{DiskId, Layout, MIB, Plan, in_mib, mbr_signature};
 use crate::slot::record::RECORD_LEN;
 use boot::{BoardParts, board};
 use own::{Wanted, trust_text};
