@@ -42,6 +42,8 @@ pub mod cli;
 // Floor H: hosts only
 #[cfg(feature = "forge")]
 pub mod forge;
+#[cfg(any(feature = "forge", feature = "sim"))]
+pub mod imagecheck;
 #[cfg(feature = "sim")]
 pub mod powercut;
 #[cfg(any(feature = "forge", feature = "sim"))]

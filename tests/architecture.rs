@@ -397,11 +397,11 @@ fn only_sys_speaks_to_the_kernel() {
     assert!(kernel_words(Path::new("slot/x.rs"), "// unsafe nix\n").is_empty());
 }
 
-/// Who may name a part of `boot::uboot`: the room itself, and what makes or simulates boards with
+/// Who may name a part of `boot::uboot`: the room itself, and what makes, judges or simulates disks of boards with
 /// U-Boot. All others meet a bootloader behind `BootControl`.
 fn names_u_boot(path: &Path, text: &str) -> bool {
     let source = Source::new(path, text);
-    let known = ["boot", "provision", "sim"];
+    let known = ["boot", "imagecheck", "provision", "sim"];
     let may = source.room().is_none_or(|room| known.contains(&room.as_str()));
     !may && source.names("boot", "uboot")
 }

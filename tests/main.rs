@@ -33,6 +33,7 @@ mod hostile_settings;
 mod hostile_start;
 mod hostile_text;
 mod https;
+mod imagecheck;
 mod install;
 mod life;
 mod moments;

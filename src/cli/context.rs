@@ -6,9 +6,13 @@ use super::render;
 use crate::config::{Settings, Where, load};
 use crate::device;
 use crate::event::{Event, Sink};
+use crate::inspect::Diagnosis;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::request::{Client, Request, Response, find};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Judges the image of a disk; with `true` also what of it belongs on a developer's bench.
+pub type LookAtImage = fn(&Path, bool, &dyn Sink) -> Result<Diagnosis>;
 
 pub(super) struct Context {
     /// Where the configuration is looked for.
@@ -19,13 +23,15 @@ pub(super) struct Context {
     pub(super) json: bool,
     /// Where events are told.
     pub(super) sink: Narrator,
+    /// What judges an image, where this program can.
+    pub(super) image: Option<LookAtImage>,
 }
 
 impl Context {
     pub(super) fn new(config: Option<PathBuf>, json: bool) -> Context {
         let named = config.is_some();
         let place = config.map_or_else(|| Where::Folders("/".into()), Where::File);
-        Context { place, named, json, sink: Narrator::new(json) }
+        Context { place, named, json, sink: Narrator::new(json), image: None }
     }
 
     pub(super) fn settings(&self) -> Result<Settings> {
@@ -44,6 +50,13 @@ impl Context {
 
     pub(super) fn print(&self, answer: &Response) -> String {
         render::response(answer, self.json)
+    }
+
+    pub(super) fn print_image(&self, diagnosis: Diagnosis) -> String {
+        match self.json {
+            true => self.print(&Response::Diagnosis(diagnosis)),
+            false => render::image(&diagnosis),
+        }
     }
 
     /// Has something done that changes which system runs. Where no daemon does it, the integrator's

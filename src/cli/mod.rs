@@ -13,4 +13,5 @@ mod run;
 mod verbs;
 
 pub use args::command;
+pub use context::LookAtImage;
 pub use run::main;

@@ -1,7 +1,7 @@
 //! From the words to the exit status.
 
 use super::args::{Cli, command};
-use super::context::Context;
+use super::context::{Context, LookAtImage};
 use super::end::End;
 use super::printed::print;
 use super::render;
@@ -16,7 +16,9 @@ use std::process::ExitCode;
 
 /// The whole program: parses `std::env::args`, answers on standard output, narrates on standard
 /// error.
-pub fn main() -> ExitCode {
+///
+/// `image` judges the image of a disk, in a program that is built for a host.
+pub fn main(image: Option<LookAtImage>) -> ExitCode {
     end_at_defects("surefoot");
     // Before anything else is opened or read: a child that locks itself in is no verb.
     // A word that is no text names none: `args` would end the program at it.
@@ -51,7 +53,7 @@ pub fn main() -> ExitCode {
     };
     narrate(level(cli.verbose));
     let json = cli.verb.json();
-    let context = Context::new(cli.config, json);
+    let context = Context { image, ..Context::new(cli.config, json) };
     let (printed, status) = match cli.verb.run(&context) {
         Ok(printed) => (printed, 0),
         Err(End::Failed(failure)) => {

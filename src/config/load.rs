@@ -115,6 +115,12 @@ pub fn examine(place: &Where) -> Result<Examined> {
     Ok(examined)
 }
 
+/// The same of files that the caller has read, each with its name; later ones win. Relative paths start at `folder`.
+pub fn examine_texts(texts: Vec<(PathBuf, String)>, folder: &Path) -> Examined {
+    let text = |(file, text)| Text { file, text };
+    understand(&texts.into_iter().map(text).collect::<Vec<_>>(), Vec::new(), folder)
+}
+
 /// The text of a file that was read.
 pub(super) struct Text {
     /// Its name, for what is told.

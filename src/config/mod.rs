@@ -15,7 +15,7 @@ mod settings;
 mod times;
 
 pub use fragment::Fragment;
-pub use load::{Examined, Loaded, Origin, Where, examine, load};
+pub use load::{Examined, Loaded, Origin, Where, examine, examine_texts, load};
 pub use settings::{DeviceSettings, Settings};
 
 // Properties for fuzzers and tests.

@@ -1,6 +1,7 @@
 //! What surrounds an update: the boot script, the watchdog, the init system, the clock.
 
 use super::finding::Diagnosis;
+use super::services::System;
 use crate::device::World;
 use crate::sys::process::{Ending, Invocation, Runner};
 use crate::sys::{clock, mounts};
@@ -78,6 +79,14 @@ fn script(line: &str, out: &mut Diagnosis) {
                 .to_owned(),
         ),
     }
+}
+
+/// The script on a disk, by what it puts on the command line.
+pub fn boot_script(text: &str, out: &mut Diagnosis) {
+    // It stands in quotes, and variables may follow at once.
+    let said = text.split("surefoot.script=").nth(1).unwrap_or_default();
+    let digits = said.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    script(&format!("surefoot.script={digits}"), out);
 }
 
 /// `/dev/watchdog`, `/dev/watchdog0` and so on.
@@ -162,6 +171,25 @@ fn wiring(text: &str, out: &mut Diagnosis) {
                 ("does not run", format!("See `systemctl status {name}`."))
             }
             () => continue,
+        };
+        sound = false;
+        out.warn("systemd", format!("{name} {what}: {without}"), remedy);
+    }
+    if sound {
+        out.good("systemd", "all units of surefoot are wired".to_owned());
+    }
+}
+
+/// The same of a root filesystem that does not run: whether each is there and is wanted by another.
+pub fn units_wired(system: &System<'_>, out: &mut Diagnosis) {
+    let wanted = system.wanted();
+    let mut sound = true;
+    // The target is systemd's own.
+    for (name, _, without) in WIRED.into_iter().filter(|(name, ..)| name.starts_with("surefoot")) {
+        let (what, remedy) = match (system.has_unit(name), wanted.iter().any(|w| w == name)) {
+            (false, _) => ("is not installed", install(name)),
+            (true, false) => ("does not start by itself", enable(name)),
+            (true, true) => continue,
         };
         sound = false;
         out.warn("systemd", format!("{name} {what}: {without}"), remedy);

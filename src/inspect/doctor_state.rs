@@ -10,7 +10,8 @@ use std::path::Path;
 /// With less somebody should look.
 const ENOUGH: u64 = 8 << 20;
 
-pub(super) fn keys(trust: &Trust, out: &mut Diagnosis) {
+/// Who may sign releases, and whether the loss of one key can be borne.
+pub fn keys(trust: &Trust, out: &mut Diagnosis) {
     let keys: Vec<_> = trust.keys_of(Role::Release).collect();
     let published = keys.iter().all(|k| is_published_test_key(&k.public));
     let place = format!("trust file {} of {}", trust.version(), trust.name());

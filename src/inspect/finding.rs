@@ -59,8 +59,17 @@ impl Diagnosis {
         Some(Failure::new(first.code?, &first.text).with_next(&first.remedy))
     }
 
+    /// Of everything that blocks, what ends with the highest exit status.
+    pub fn worst(&self) -> Option<Failure> {
+        let blocking = self.findings.iter().filter(|f| f.level == Level::Blocking);
+        let coded = blocking.filter_map(|f| Some((f, f.code?)));
+        // Of equals the first, which stands before what may follow from it.
+        let worst = coded.rev().max_by_key(|(_, code)| code.class().exit_status());
+        worst.map(|(f, code)| Failure::new(code, &f.text).with_next(&f.remedy))
+    }
+
     /// Whether something was found about a topic.
-    pub(super) fn has(&self, topic: &str) -> bool {
+    pub(crate) fn has(&self, topic: &str) -> bool {
         self.findings.iter().any(|f| f.topic == topic)
     }
 
@@ -77,19 +86,19 @@ impl Diagnosis {
         }
     }
 
-    pub(super) fn new() -> Diagnosis {
+    pub(crate) fn new() -> Diagnosis {
         Diagnosis { v: 1, rollback: Grade::Off, findings: Vec::new() }
     }
 
-    pub(super) fn good(&mut self, topic: &str, text: String) {
+    pub(crate) fn good(&mut self, topic: &str, text: String) {
         self.push(topic, Level::Good, text, String::new(), None);
     }
 
-    pub(super) fn notice(&mut self, topic: &str, text: String, remedy: String) {
+    pub(crate) fn notice(&mut self, topic: &str, text: String, remedy: String) {
         self.push(topic, Level::Notice, text, remedy, None);
     }
 
-    pub(super) fn warn(&mut self, topic: &str, text: String, remedy: String) {
+    pub(crate) fn warn(&mut self, topic: &str, text: String, remedy: String) {
         self.push(topic, Level::Warning, text, remedy, None);
     }
 
@@ -109,7 +118,7 @@ impl Diagnosis {
     }
 
     /// A failure becomes a blocking finding; what it kept from being looked at is not guessed.
-    pub(super) fn block(&mut self, topic: &str, failure: &Failure) {
+    pub(crate) fn block(&mut self, topic: &str, failure: &Failure) {
         let (text, remedy) = (failure.detail().to_owned(), failure.next().to_owned());
         let told = Some((failure.code(), ConditionKind::Blocks));
         self.push(topic, Level::Blocking, text, remedy, told);

@@ -155,10 +155,12 @@ reasons! {
     // Disks that are made on a host.
     ForeignDisk "FOREIGN_DISK" Reject "The disk was not made by Surefoot." "Give a disk with `boot`, `rootfs-a` and `rootfs-b` and the boot script of Surefoot on it. Nothing was written.";
     ProvisionInvalid "PROVISION_INVALID" Reject "What a device is to take at its first start breaks a rule." "Correct what the message names: `surefoot-forge configure --help`.";
+    BootScript "BOOT_SCRIPT" Config "The boot script on the boot partition is missing, damaged or another one." "Put the boot.scr of this release on the boot partition: `uboot-scripts/make boot.scr`.";
     ImageDamaged "IMAGE_DAMAGED" Reject "A disk image is not what it was made as, or is none." "Make or download the image again, with its .bmap.";
     DiskTooSmall "DISK_TOO_SMALL" Reject "A disk image does not fit the disk." "Use a larger disk, or make the image smaller.";
     NotConfirmed "NOT_CONFIRMED" Denied "That a disk may be erased was not confirmed." "Check that it is the right disk; type what is asked for, or say it with `--yes` or `--yes-really NAME`.";
     DiskInUse "DISK_IN_USE" Denied "A disk, or a part of it, is in use." "Unmount what is mounted of it with `umount`, end what else uses it, and check that it is the right disk.";
+    NotForProduction "NOT_FOR_PRODUCTION" Config "Something is on the device that belongs on a developer's bench." "Take it out of the image as the message says, and build the image again.";
     // Trust and keys.
     TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";
     TrustInvalid "TRUST_INVALID" Config "The trust file breaks its rules." "Restore the trust file made by `surefoot-forge keygen`.";

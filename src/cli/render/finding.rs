@@ -48,6 +48,23 @@ pub(super) fn why(why: &Why) -> String {
 }
 
 pub(super) fn doctor(diagnosis: &Diagnosis) -> String {
+    let verdict = match diagnosis.blocking() {
+        None => "Updates may be installed.",
+        Some(_) => "No update will be installed until what says STOP is mended.",
+    };
+    looked_at(diagnosis, verdict)
+}
+
+/// Of a disk that no device has started from.
+pub(in crate::cli) fn image(diagnosis: &Diagnosis) -> String {
+    let verdict = match diagnosis.blocking() {
+        None => "This disk may be flashed.",
+        Some(_) => "This disk is not to be flashed until what says STOP is mended.",
+    };
+    looked_at(diagnosis, verdict)
+}
+
+fn looked_at(diagnosis: &Diagnosis, verdict: &str) -> String {
     let mut out = format!("Rollback is {}.\n\n", diagnosis.rollback);
     for finding in &diagnosis.findings {
         let mark = match finding.level {
@@ -62,10 +79,6 @@ pub(super) fn doctor(diagnosis: &Diagnosis) -> String {
             let _ = writeln!(out, "      {:<12} -> {}", "", finding.remedy);
         }
     }
-    let verdict = match diagnosis.blocking() {
-        None => "Updates may be installed.",
-        Some(_) => "No update will be installed until what says STOP is mended.",
-    };
     let _ = writeln!(out, "\n{verdict}");
     out
 }

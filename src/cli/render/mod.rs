@@ -13,6 +13,7 @@ use crate::request::{Numbered, Response};
 use std::fmt::Write;
 use std::io::Write as _;
 
+pub(super) use finding::image;
 pub(super) use status::running;
 
 /// An answer.

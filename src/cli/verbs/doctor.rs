@@ -5,17 +5,31 @@ use crate::cli::end::Printed;
 use crate::cli::json::Json;
 #[cfg(feature = "http")]
 use crate::device::signed_time;
-use crate::inspect::Diagnosis;
+use crate::inspect::{Diagnosis, production};
 use crate::model::{Failure, ReasonCode};
-use crate::request::{Client, Daemon, Here, Request};
+use crate::request::{Client, Daemon, Here, Request, Response};
 use clap::Args;
+use std::path::{Path, PathBuf};
 
 /// Say whether a bad update would come back on this board, and what to do if not
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    surefoot doctor\n  \
+    surefoot doctor --production\n  \
+    surefoot doctor --image disk.img --production\n  \
+    surefoot doctor --network\n\n\
+    What says STOP ends with the exit status of the gravest code; a warning with 0.")]
 pub(in crate::cli) struct Doctor {
     /// Look at the network instead, on the way to this file (default: the channel)
     #[arg(long, value_name = "URL", num_args = 0..=1)]
     network: Option<Option<String>>,
+    /// Judge the image of a disk, or a card in this computer, before a device starts from it
+    #[arg(long, value_name = "disk.img", conflicts_with = "network")]
+    image: Option<PathBuf>,
+    /// Look too for what belongs on a developer's bench: development keys, accounts without a password,
+    /// open ports, consoles without a login
+    #[arg(long, conflicts_with = "network")]
+    production: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -26,15 +40,43 @@ impl Doctor {
         if let Some(url) = &self.network {
             return network(url.as_deref(), self.json.json, context);
         }
+        if let Some(path) = &self.image {
+            return image(path, self.production, context);
+        }
         let daemon =
             Daemon::find(&context.settings()?.run).filter(|_| !crate::sys::host::is_root());
         let answer = match daemon {
             Some(daemon) => daemon.ask(Request::Doctor, &context.sink)?,
             None => Here::alone(&context.place).ask(Request::Doctor, &context.sink)?,
         };
-        let printed = context.print(&answer);
-        refused(printed, Diagnosis::try_from(answer)?.blocking())
+        if !self.production {
+            let printed = context.print(&answer);
+            return refused(printed, Diagnosis::try_from(answer)?.blocking());
+        }
+        if !crate::sys::host::is_root() && !context.named {
+            let text = "only root can read which accounts have a password";
+            return Err(Failure::new(ReasonCode::NotAllowed, text).into());
+        }
+        let mut diagnosis = Diagnosis::try_from(answer)?;
+        let unsigned = diagnosis.findings.iter().any(|f| f.text == FACTORY);
+        production(&context.settings()?, unsigned, &mut diagnosis);
+        let worst = diagnosis.worst();
+        refused(context.print(&Response::Diagnosis(diagnosis)), worst)
     }
+}
+
+/// What the doctor says of a system that nobody has signed.
+const FACTORY: &str = "the factory system runs";
+
+fn image(path: &Path, production: bool, context: &Context) -> Printed {
+    let Some(look) = context.image else {
+        let text =
+            "this program is built for a device and looks at no image: use the one of a build host";
+        return Err(Failure::new(ReasonCode::Usage, text).into());
+    };
+    let diagnosis = look(path, production, &context.sink)?;
+    let worst = diagnosis.worst();
+    refused(context.print_image(diagnosis), worst)
 }
 
 #[cfg(feature = "http")]
