@@ -24,6 +24,7 @@ mod dear;
 mod delta;
 mod disks;
 mod ended;
+mod first_boot;
 mod flash;
 mod followed;
 mod hostile_entrances;

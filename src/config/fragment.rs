@@ -44,6 +44,20 @@ pub struct Fragment {
     pub inbox: Inbox,
     /// How the network is used.
     pub source: source::Settings,
+    /// What is done once, at the first boot.
+    pub first_boot: FirstBoot,
+}
+
+/// `[first_boot]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct FirstBoot {
+    /// Whether the data partition gets the rest of the disk (default yes).
+    pub grow: Option<bool>,
+    /// Files and folders below `/etc` that are copied to the data partition, and used from there.
+    pub keep: Option<Vec<PathBuf>>,
+    /// Where the id of the device is read, in place of the board's serial number.
+    pub identity: Option<HardwareSource>,
 }
 
 impl Fragment {

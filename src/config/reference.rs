@@ -24,7 +24,7 @@ const fn setting(
 }
 
 /// The tables, in the order of the page, each with what it is for.
-pub const TABLES: [(&str, &str); 16] = [
+pub const TABLES: [(&str, &str); 17] = [
     ("[device]", "What this device is, and where its disk and state are."),
     ("[slots]", "Which partitions make a slot."),
     ("[trust]", "Whose signatures this device accepts."),
@@ -46,6 +46,7 @@ pub const TABLES: [(&str, &str); 16] = [
     ("[stick]", "What is done with a USB stick that is put in."),
     ("[inbox]", "Where files are moved into, to be installed."),
     ("[source]", "How this device fetches files from servers: docs/network.md."),
+    ("[first_boot]", "What is done once, at the first boot: docs/first-boot.md."),
     (
         "surefoot-forge.toml",
         "The settings of the build host are described in the file that `surefoot-forge init` writes.",
@@ -54,7 +55,7 @@ pub const TABLES: [(&str, &str); 16] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 68] = [
+pub const SETTINGS: [Setting; 71] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -123,6 +124,9 @@ pub const SETTINGS: [Setting; 68] = [
     setting("source.header", "a duration", "`60s`", "How long TLS, and how long the head of an answer may take."),
     setting("source.stall", "a duration", "`60s`", "After this long without enough bytes a transfer has stalled; it is gone on with anew."),
     setting("source.connections", "1 to 8", "`4`", "How many connections fetch at the same time."),
+    setting("first_boot.grow", "`true` or `false`", "`true`", "Whether the data partition gets the rest of the disk."),
+    setting("first_boot.keep", "a list of paths below `/etc`", "`[]`", "Files and folders that are copied to the data partition once, and mounted from there at every boot: programs may write to them. Host name, machine id and ssh host keys are kept without it."),
+    setting("first_boot.identity", "as `device.hardware`", "the board's serial number", "Where the id of the device is read, where neither `provision.toml` nor `devices.csv` names one."),
 ];
 
 /// The table that a setting stands in, and its name there.

@@ -49,6 +49,8 @@ pub struct Settings {
     pub source: source::Settings,
     /// How long a trial may take.
     pub trial: Rules,
+    /// What is done once, at the first boot.
+    pub first_boot: FirstBootSettings,
     /// Where relative paths and health checks start: the folder of the last file.
     pub folder: PathBuf,
 }
@@ -76,6 +78,17 @@ pub struct DeviceSettings {
     pub id_file: PathBuf,
     /// Its tags.
     pub tags: Vec<Identifier>,
+}
+
+/// What is done once, at the first boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstBootSettings {
+    /// Whether the data partition gets the rest of the disk.
+    pub grow: bool,
+    /// What of `/etc` is copied to the data partition, and used from there; full paths.
+    pub keep: Vec<PathBuf>,
+    /// Where the id of the device is read, in place of the board's serial number.
+    pub identity: Option<HardwareSource>,
 }
 
 impl Settings {
@@ -117,6 +130,10 @@ impl Settings {
             && let Some(hook) = merged.hook.iter().find(relative)
         {
             refuse(format!("hook `{}`: name its program by the full path", hook.name));
+        }
+        let keep = merged.first_boot.keep.unwrap_or_default();
+        if let Some(path) = keep.iter().find(|path| !may_be_kept(path)) {
+            refuse(format!("`first_boot.keep`: `{}` is no plain path below /etc", path.display()));
         }
         let trial = rules(&merged.trial, &mut refuse);
         merged.source.mistakes().into_iter().for_each(&mut refuse);
@@ -169,6 +186,11 @@ impl Settings {
             inbox,
             source: merged.source.at(folder),
             trial,
+            first_boot: FirstBootSettings {
+                grow: merged.first_boot.grow.unwrap_or(true),
+                keep,
+                identity: merged.first_boot.identity,
+            },
             folder: folder.to_owned(),
         })
     }
@@ -182,6 +204,14 @@ impl Settings {
             Some(_) => Root::Folder(self.folder.clone()),
         }
     }
+}
+
+/// A path below `/etc` that is mounted as it stands: an overlay takes no colon, comma or backslash in it.
+fn may_be_kept(path: &Path) -> bool {
+    use std::path::Component;
+    let below = path.strip_prefix("/etc").ok().filter(|below| below.components().next().is_some());
+    let plain = |c: Component<'_>| matches!(c, Component::Normal(name) if !name.to_string_lossy().contains([':', ',', '\\', '\n']));
+    below.is_some_and(|below| below.components().all(plain))
 }
 
 fn rules(written: &Trial, refuse: &mut dyn FnMut(String)) -> Rules {

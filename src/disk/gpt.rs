@@ -19,8 +19,8 @@ const FIRMWARE: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 pub(super) struct Header {
     /// The sector that it was made for.
     at: u64,
-    alternate: u64,
-    first_usable: u64,
+    pub(super) alternate: u64,
+    pub(super) first_usable: u64,
     last_usable: u64,
     disk: [u8; 16],
     /// In sectors.
@@ -30,7 +30,7 @@ pub(super) struct Header {
     entry_len: u32,
     entries_crc: u32,
     /// Sectors of the entries, rounded up.
-    entries_sectors: u64,
+    pub(super) entries_sectors: u64,
 }
 
 impl Header {
@@ -83,10 +83,10 @@ impl Entry {
 }
 
 /// One complete copy of the table: the header at `at` and its entries.
-struct Copy {
-    at: u64,
-    header: Header,
-    entries: Vec<u8>,
+pub(super) struct Copy {
+    pub(super) at: u64,
+    pub(super) header: Header,
+    pub(super) entries: Vec<u8>,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -119,7 +119,11 @@ fn guid_text(g: &[u8; 16]) -> String {
 }
 
 /// Reads the header sector at `at` of a disk with sectors `0..=last`, without its entries.
-fn parse_header(sector: &[u8], at: u64, last: u64) -> std::result::Result<Header, &'static str> {
+pub(super) fn parse_header(
+    sector: &[u8],
+    at: u64,
+    last: u64,
+) -> std::result::Result<Header, &'static str> {
     let header = Header::parse(sector).ok_or("no header")?;
     if u32_at(sector, 8) != 0x0001_0000 {
         return Err("unknown revision");
@@ -176,7 +180,7 @@ fn unreadable(read: Result<()>) -> Result<Option<&'static str>> {
 }
 
 /// Reads the copy whose header stands at sector `at`. The inner error says why it is no good.
-fn read_copy(
+pub(super) fn read_copy(
     device: &dyn BlockDevice,
     sector: usize,
     at: u64,

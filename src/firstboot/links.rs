@@ -21,7 +21,7 @@ fn folder() -> &'static str {
 const DISK: &str = "disk";
 
 /// The partition that outlives updates.
-const DATA: &str = "data";
+pub(super) const DATA: &str = "data";
 
 /// The links to partitions that there may be. The first four are the partitions 1 to 4 of a disk whose table has no names.
 fn names() -> [String; 6] {
@@ -52,6 +52,11 @@ fn named(partitions: &[KernelPartition]) -> Vec<(String, &KernelPartition)> {
         }
     }
     found
+}
+
+/// The partition of a disk with this number, as the kernel has it.
+pub(super) fn of_disk(disk: DeviceNumber, number: u32) -> Option<KernelPartition> {
+    partitions_of(disk).into_iter().find(|p| p.number == u64::from(number))
 }
 
 /// The link to a block device, as udev wants it: `surefoot/data`. `None` for one that is not of the disk that runs.

@@ -175,6 +175,11 @@ impl Provision {
         })
     }
 
+    /// An id and a host name alone.
+    pub(super) fn named(id: Option<String>, hostname: Option<String>) -> Provision {
+        Provision { id, hostname, ..Provision::default() }
+    }
+
     /// Whether nothing is told.
     pub fn is_empty(&self) -> bool {
         *self == Provision::default()

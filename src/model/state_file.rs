@@ -87,6 +87,10 @@ impl StateFile {
     pub const BUDGET_LOCK: StateFile = kept("budget.lock", 4 * KIB, Format::Empty);
     /// Whether the system that is left has reached the source of updates.
     pub const REACHED: StateFile = kept("reached.json", 4 * KIB, Format::Document);
+    /// Which steps of the first boot are done.
+    pub const SETUP: StateFile = kept("setup.json", 64 * KIB, Format::Document);
+    /// A factory reset that the next boot does.
+    pub const RESET: StateFile = kept("factory-reset.json", 4 * KIB, Format::Document);
     /// Room for a few writes when the folder is full.
     pub const RESERVE: [StateFile; 8] = [
         kept("reserve.0", 32 * KIB, Format::Empty),
@@ -127,6 +131,8 @@ impl StateFile {
             StateFile::BUDGET,
             StateFile::BUDGET_LOCK,
             StateFile::REACHED,
+            StateFile::SETUP,
+            StateFile::RESET,
             StateFile::BLACK_BOX,
             StateFile::INBOX,
             StateFile::OUTBOX,

@@ -129,6 +129,28 @@ pub fn write_foreign(path: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(|e| io_failure("write", path, &e))
 }
 
+/// Takes a file away, durably; one that is not there is gone already.
+pub fn remove(path: &Path) -> Result<()> {
+    match power::acting(Deed::Memory, || fs::remove_file(path)) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(io_failure("remove", path, &e)),
+        _ => sync_folder(folder_of(path)),
+    }
+}
+
+/// Writes over a file in place, its first 512 bytes before the rest.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let told = |error: &std::io::Error| io_failure("write", path, error);
+    let file = files::own_to_change(path, 0o600).map_err(|e| told(&e))?;
+    let (first, rest) = bytes.split_at(bytes.len().min(512));
+    for (at, bytes) in [(0, first), (first.len() as u64, rest)] {
+        power::writing(Deed::Write(&file, at), bytes, |part| file.write_all_at(part, at))
+            .and_then(|()| power::telling(Deed::Sync(&file), || file.sync_all()))
+            .map_err(|e| told(&e))?;
+    }
+    Ok(())
+}
+
 /// Appends one line to `path` and syncs it. A cut may leave a torn last line: readers drop it.
 pub fn append_line(path: &Path, line: &str) -> Result<()> {
     let told = |what: &str, error: &std::io::Error| io_failure(what, path, error);
@@ -169,7 +191,8 @@ fn found(path: &Path, read: std::io::Result<Vec<u8>>) -> Result<Option<Vec<u8>>>
     }
 }
 
-fn sync_folder(folder: &Path) -> Result<()> {
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> Result<()> {
     let sync = || File::open(folder).and_then(|f| f.sync_all());
     power::telling(Deed::SyncFolder(folder), sync).map_err(|e| io_failure("sync", folder, &e))
 }

@@ -37,6 +37,11 @@ pub fn foreign(path: &Path) -> Result<File> {
     judged(OpenOptions::new().read(true), path, Links::Followed)
 }
 
+/// Opens a folder, for what is asked of its file system.
+pub fn folder(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).custom_flags(FLAGS | libc::O_DIRECTORY).open(path)
+}
+
 /// A file of ours for appending, made with this mode where there is none.
 pub fn own_to_append(path: &Path, mode: u32) -> Result<File> {
     judged(OpenOptions::new().append(true).create(true).mode(mode), path, Links::Refused)

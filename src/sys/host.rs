@@ -173,6 +173,11 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
 }
 
+/// The length of a block of the filesystem of `path`, bytes; never 0.
+pub fn block_size(path: &Path) -> std::io::Result<u64> {
+    Ok(nix::sys::statvfs::statvfs(path)?.fragment_size().max(1))
+}
+
 /// How many more files the filesystem of `path` can hold; `None` where it does not count them.
 #[allow(clippy::useless_conversion, reason = "the counts have 32 bits on armv7")]
 pub fn free_files(path: &Path) -> std::io::Result<Option<u64>> {

@@ -16,6 +16,7 @@ mod filter;
 pub mod host;
 pub mod kmsg;
 pub mod lock;
+pub mod mount;
 pub mod mounts;
 pub mod narrate;
 pub mod net;

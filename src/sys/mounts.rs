@@ -286,7 +286,7 @@ fn partition_in(folder: &Path) -> Option<KernelPartition> {
 
 /// The devices that a device mapper target stands on (dm-verity, dm-crypt); the device itself for
 /// any other.
-fn all_under(device: DeviceNumber) -> Vec<DeviceNumber> {
+pub fn all_under(device: DeviceNumber) -> Vec<DeviceNumber> {
     let (mut open, mut found) = (vec![device], Vec::new());
     // Stacks are two or three high; the bound is against a loop that cannot be.
     for _ in 0..32 {
@@ -317,6 +317,11 @@ pub fn node_of(disk: DeviceNumber) -> Option<PathBuf> {
     let uevent = files::kernel_text(disk.sysfs().join("uevent")).ok()?;
     let node = uevent.lines().find_map(|l| l.strip_prefix("DEVNAME="))?;
     Some(Path::new("/dev").join(node))
+}
+
+/// The length of a block device, bytes.
+pub fn len_of(device: DeviceNumber) -> Option<u64> {
+    number_in(&device.sysfs().join("size"))?.checked_mul(SYSFS_SECTOR)
 }
 
 /// Every disk of this machine that has partitions.

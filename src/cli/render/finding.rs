@@ -47,7 +47,7 @@ pub(super) fn why(why: &Why) -> String {
     out
 }
 
-pub(super) fn doctor(diagnosis: &Diagnosis) -> String {
+pub(in crate::cli) fn doctor(diagnosis: &Diagnosis) -> String {
     let verdict = match diagnosis.blocking() {
         None => "Updates may be installed.",
         Some(_) => "No update will be installed until what says STOP is mended.",

@@ -1,6 +1,6 @@
 //! What is printed. Every text here is tested.
 
-mod finding;
+pub(super) mod finding;
 mod status;
 mod update;
 

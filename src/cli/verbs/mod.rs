@@ -6,6 +6,7 @@ mod daemon;
 mod doctor;
 mod drill;
 mod events;
+mod first_boot;
 mod hold;
 mod install;
 mod links;
@@ -74,6 +75,8 @@ verbs! {
     Stick(stick) answers;
     Blackbox(local) silent;
     Probe(daemon) silent;
+    FirstBoot(first_boot) answers;
+    FactoryReset(first_boot) answers;
     Links(links) silent;
     Config(config) below;
 }

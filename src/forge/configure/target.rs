@@ -1,7 +1,8 @@
 //! Which disk it is, and whether it is one of ours. Nothing is written before that is known.
 
-use super::volume::{read_file, written_part};
+use super::volume::written_part;
 use crate::disk::{Disk, Partition, PartitionTable, TableKind, Window};
+use crate::firstboot::volume::read_file;
 use crate::firstboot::{PROVISION_FILE, PROVISION_LIMIT};
 use crate::model::{BOOT_PARTITION, Failure, ReasonCode, Result};
 use std::path::Path;

@@ -4,42 +4,10 @@
 //! behind besides is space that is counted as used, which `fsck.fat -a` gives back.
 
 use crate::disk::BlockDevice;
-use crate::firstboot::taken;
+use crate::firstboot::volume::{Volume, changes, erase, erasure, write};
 use crate::model::{Failure, ReasonCode, Result};
-use fatfs::{FileSystem, FsOptions};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Error, ErrorKind, Read, Result as IoResult, Seek, SeekFrom, Write};
-use std::rc::Rc;
-
-/// The unit in which changes are kept and written: no FAT has smaller sectors.
-const SECTOR: u64 = 512;
-const PIECE: u64 = 32 << 10;
-
-/// What the library may do at most: it follows chains that turn in circles without an end.
-const STEPS: u64 = 4_000_000;
-
-type Changes = BTreeMap<u64, Vec<u8>>;
-
-/// A file of at most `limit` bytes; `None` where there is none.
-pub(super) fn read_file(
-    device: &dyn BlockDevice,
-    name: &str,
-    limit: u64,
-) -> IoResult<Option<Vec<u8>>> {
-    let volume = FileSystem::new(Overlay::new(device, Rc::default()), FsOptions::new())?;
-    let file = match volume.root_dir().open_file(name) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    match u64::try_from(bytes.len()) {
-        Ok(len) if len <= limit => Ok(Some(bytes)),
-        _ => Err(Error::other(format!("{name} is longer than {limit} bytes"))),
-    }
-}
+use std::collections::BTreeSet;
+use std::io::{Error, Write};
 
 /// Has the file hold `content`, or not be there. Nothing of what an old one held is left on the medium.
 pub(super) fn written_part(
@@ -54,18 +22,7 @@ pub(super) fn written_part(
         Failure::new(code, format!("{name} on the boot partition: {e}"))
     };
     let table_end = table_end(device)?;
-    let erased = changes(device, |volume| {
-        let mut file = match volume.root_dir().open_file(name) {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        let mut old = Vec::new();
-        Read::by_ref(&mut file).read_to_end(&mut old)?;
-        file.rewind()?;
-        file.write_all(&taken(old.len()))
-    })
-    .map_err(told)?;
+    let erased = erasure(device, name).map_err(told)?;
     if !erased.is_empty() {
         // Before anything is lost it is known that there is room for the new one.
         changes(device, |volume| {
@@ -73,10 +30,7 @@ pub(super) fn written_part(
             content.map_or(Ok(()), |new| volume.root_dir().create_file(name)?.write_all(new))
         })
         .map_err(told)?;
-        // Its first line tells that the rest counts no more.
-        let first = |bytes: &[u8]| bytes.starts_with(b"# taken\n");
-        write(device, erased.iter().filter(|(_, bytes)| first(bytes)))?;
-        write(device, erased.iter().filter(|(_, bytes)| !first(bytes)))?;
+        erase(device, &erased)?;
         let removed = changes(device, |volume| volume.root_dir().remove(name)).map_err(told)?;
         // The entry goes first, its last sector before the others: it is the one that counts.
         write(device, removed.range(table_end..).rev())?;
@@ -108,134 +62,12 @@ fn table_end(device: &dyn BlockDevice) -> Result<u64> {
     Ok(short(11) * (short(14) + u64::from(head[16]) * table))
 }
 
-/// Writes sectors in this order, and returns when they are on the medium.
-fn write<'c>(
-    device: &dyn BlockDevice,
-    sectors: impl Iterator<Item = (&'c u64, &'c Vec<u8>)>,
-) -> Result<()> {
-    for (at, bytes) in sectors {
-        device.write_at(*at, bytes)?;
-    }
-    device.flush()
-}
-
-type Volume<'d> = FileSystem<Overlay<'d>>;
-
-/// What `deed` would change, sector by sector; those that it leaves as they are are not in it.
-fn changes(
-    device: &dyn BlockDevice,
-    deed: impl FnOnce(&Volume<'_>) -> IoResult<()>,
-) -> IoResult<Changes> {
-    let held = Rc::new(RefCell::new(Changes::new()));
-    let volume = FileSystem::new(Overlay::new(device, held.clone()), FsOptions::new())?;
-    deed(&volume)?;
-    volume.unmount()?;
-    let mut changes = held.take();
-    let mut before = vec![0; usize::try_from(SECTOR).unwrap_or(512)];
-    for at in changes.keys().copied().collect::<Vec<_>>() {
-        device.read_at(at, &mut before).map_err(failed)?;
-        if changes.get(&at) == Some(&before) {
-            changes.remove(&at);
-        }
-    }
-    Ok(changes)
-}
-
-fn failed(failure: Failure) -> Error {
-    Error::other(failure.to_string())
-}
-
-/// A device that keeps in memory what is written to it.
-struct Overlay<'d> {
-    device: &'d dyn BlockDevice,
-    changes: Rc<RefCell<Changes>>,
-    at: u64,
-    /// A piece of the device as it is, and where it begins.
-    piece: (u64, Vec<u8>),
-    steps: u64,
-}
-
-impl<'d> Overlay<'d> {
-    fn new(device: &'d dyn BlockDevice, changes: Rc<RefCell<Changes>>) -> Overlay<'d> {
-        Overlay { device, changes, at: 0, piece: (0, Vec::new()), steps: STEPS }
-    }
-
-    /// The sector at `start`, as it is after what was written.
-    fn sector(&mut self, start: u64) -> IoResult<Vec<u8>> {
-        if let Some(bytes) = self.changes.borrow().get(&start) {
-            return Ok(bytes.clone());
-        }
-        let (from, held) = &mut self.piece;
-        if start < *from || start + SECTOR > *from + held.len() as u64 {
-            *from = start - start % PIECE;
-            let len = PIECE.min(self.device.len().saturating_sub(*from));
-            held.resize(usize::try_from(len).unwrap_or(0), 0);
-            self.device.read_at(*from, held).map_err(failed)?;
-        }
-        let skip = usize::try_from(start - *from).unwrap_or(usize::MAX);
-        let there = held.get(skip..).unwrap_or_default();
-        let whole = usize::try_from(SECTOR).unwrap_or(512);
-        there.get(..whole).map(<[u8]>::to_vec).ok_or_else(|| ErrorKind::UnexpectedEof.into())
-    }
-
-    /// The sector that holds the next byte, that byte's place in it, and how much of `len` is in it.
-    fn place(&mut self, len: usize) -> IoResult<(u64, usize, usize)> {
-        let turns = || Error::other("the file system turns in circles");
-        self.steps = self.steps.checked_sub(1).ok_or_else(turns)?;
-        let skip = usize::try_from(self.at % SECTOR).unwrap_or(0);
-        let left = usize::try_from(self.device.len().saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let room = usize::try_from(SECTOR).unwrap_or(512) - skip;
-        Ok((self.at - self.at % SECTOR, skip, len.min(room).min(left)))
-    }
-}
-
-impl Read for Overlay<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> IoResult<usize> {
-        let (start, skip, len) = self.place(buf.len())?;
-        if len > 0 {
-            let sector = self.sector(start)?;
-            buf[..len].copy_from_slice(&sector[skip..skip + len]);
-            self.at += len as u64;
-        }
-        Ok(len)
-    }
-}
-
-impl Write for Overlay<'_> {
-    fn write(&mut self, buf: &[u8]) -> IoResult<usize> {
-        let (start, skip, len) = self.place(buf.len())?;
-        if len > 0 {
-            let mut sector = self.sector(start)?;
-            sector[skip..skip + len].copy_from_slice(&buf[..len]);
-            self.changes.borrow_mut().insert(start, sector);
-            self.at += len as u64;
-        }
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> IoResult<()> {
-        Ok(())
-    }
-}
-
-impl Seek for Overlay<'_> {
-    fn seek(&mut self, to: SeekFrom) -> IoResult<u64> {
-        let found = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.device.len().checked_add_signed(by),
-        };
-        let inside = found.filter(|at| *at <= self.device.len());
-        self.at = inside.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "outside"))?;
-        Ok(self.at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::fake::{FakeDevice, Survivors};
-    use fatfs::{FatType, FormatVolumeOptions};
+    use crate::firstboot::volume::read_file;
+    use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
     use std::io::Cursor;
 
     const NAME: &str = "provision.toml";

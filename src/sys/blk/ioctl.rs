@@ -3,14 +3,34 @@
 
 use super::number::as_off;
 use crate::sys::aligned::ALIGNMENT;
+use crate::sys::power::{self, Deed};
 use nix::libc;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// The bare requests; the macro makes them public and writes no documentation.
 mod raw {
     #![allow(missing_docs, unreachable_pub)]
+    /// `struct blkpg_partition` of linux/blkpg.h.
+    #[repr(C)]
+    pub struct BlkpgPartition {
+        pub start: nix::libc::c_longlong,
+        pub length: nix::libc::c_longlong,
+        pub number: nix::libc::c_int,
+        pub names: [u8; 128],
+    }
+
+    /// `struct blkpg_ioctl_arg`.
+    #[repr(C)]
+    pub struct Blkpg {
+        pub op: nix::libc::c_int,
+        pub flags: nix::libc::c_int,
+        pub length: nix::libc::c_int,
+        pub data: *const BlkpgPartition,
+    }
+
     nix::ioctl_read_bad!(
         blkgetsize64,
         nix::request_code_read!(0x12, 114, std::mem::size_of::<usize>()),
@@ -19,6 +39,33 @@ mod raw {
     nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), nix::libc::c_int);
     nix::ioctl_none_bad!(blkrrpart, nix::request_code_none!(0x12, 95));
     nix::ioctl_write_ptr_bad!(blkzeroout, nix::request_code_none!(0x12, 127), [u64; 2]);
+    nix::ioctl_write_ptr_bad!(blkpg, nix::request_code_none!(0x12, 105), Blkpg);
+    nix::ioctl_write_ptr!(ext4_resize_fs, b'f', 16, u64);
+}
+
+const BLKPG_RESIZE_PARTITION: libc::c_int = 3;
+
+/// Tells the kernel that a partition of an open disk, which may be mounted, has another length. Bytes.
+pub fn resize_partition(disk: &File, number: u32, start: u64, len: u64) -> Result<()> {
+    let number = libc::c_int::try_from(number).map_err(Error::other)?;
+    let (start, length) = (as_off(start)?, as_off(len)?);
+    let partition = raw::BlkpgPartition { start, length, number, names: [0; 128] };
+    let length = libc::c_int::try_from(std::mem::size_of::<raw::BlkpgPartition>());
+    let length = length.map_err(Error::other)?;
+    let asked = raw::Blkpg { op: BLKPG_RESIZE_PARTITION, flags: 0, length, data: &partition };
+    // SAFETY: the descriptor is open, and `asked` points to a partition that outlives the call; the kernel reads both.
+    unsafe { raw::blkpg(disk.as_raw_fd(), &asked) }?;
+    Ok(())
+}
+
+/// Makes the mounted ext4 that `folder` lies on `blocks` of its blocks long; the same length again is no
+/// error. The kernel does it through its journal: after a cut the file system is whole and has some length
+/// between the old and the new one.
+pub fn resize_ext4(folder: &Path, blocks: u64) -> Result<()> {
+    let folder = crate::sys::files::folder(folder)?;
+    // SAFETY: the descriptor is open, and the request reads the u64 that it is given.
+    power::acting(Deed::Memory, || unsafe { raw::ext4_resize_fs(folder.as_raw_fd(), &blocks) })?;
+    Ok(())
 }
 
 /// The length of a block device and its logical block size, both in bytes.

@@ -1,0 +1,92 @@
+//! `surefoot first-boot` and `surefoot factory-reset`: in this process alone, before the daemon is there.
+
+use crate::cli::context::{Context, refused};
+use crate::cli::end::Printed;
+use crate::cli::json::{self, Json};
+use crate::cli::render;
+use crate::device::{self, World};
+use crate::firstboot::{self, Became};
+use crate::inspect;
+use clap::Args;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Make this device its own: once, and show what is kept at every boot
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Grows the data partition, takes provision.toml, finds the id, keeps machine id
+and ssh host keys, lists preloaded artifacts. Each step is done once; what is
+kept of /etc is shown at its place at every boot. For the init system: before
+the daemon, when the data partition is mounted. docs/first-boot.md")]
+pub(in crate::cli) struct FirstBoot {
+    /// Do not run the doctor at the end: too much of the system is not up yet
+    #[arg(long)]
+    early: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+impl FirstBoot {
+    pub(super) fn run(self, context: &Context) -> Printed {
+        let settings = context.settings()?;
+        device::may_look(&settings)?;
+        let found = firstboot::first_boot(&settings, &context.sink)?;
+        let doctor = (!self.early).then(|| inspect::doctor(settings, |_| (), &context.sink));
+        let blocking = doctor.as_ref().and_then(inspect::Diagnosis::blocking);
+        let mut out = String::new();
+        if self.json.json {
+            out = json::text(
+                &serde_json::json!({ "v": 1, "steps": found.steps, "hidden": found.hidden, "doctor": doctor }),
+            );
+        } else {
+            for step in &found.steps {
+                let mark = match step.became {
+                    Became::Done => "done  ",
+                    Became::Before => "before",
+                    Became::Left => "left  ",
+                    Became::Failed => "FAILED",
+                };
+                let code = step.code.map_or_else(String::new, |code| format!(" [{code}]"));
+                let _ = writeln!(out, "{mark}  {:<10} {}{code}", step.step, step.text);
+            }
+            out += &doctor.as_ref().map_or_else(String::new, render::finding::doctor);
+        }
+        refused(out, found.failure.or(blocking))
+    }
+}
+
+/// Erase what this device has learned, at the next boot; keys, floors and identity stay
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  surefoot factory-reset --reboot
+  surefoot factory-reset --keep-backup FOLDER
+
+Refused during a trial and while an update is under way. What stays is listed
+in docs/first-boot.md; a power cut repeats it.")]
+pub(in crate::cli) struct FactoryReset {
+    /// A folder on the data partition that stays, too
+    #[arg(long, value_name = "FOLDER")]
+    keep_backup: Option<PathBuf>,
+    /// Reboot at once
+    #[arg(long)]
+    reboot: bool,
+    #[command(flatten)]
+    pub(super) json: Json,
+}
+
+impl FactoryReset {
+    pub(super) fn run(self, context: &Context) -> Printed {
+        let world = World::open(context.settings()?)?;
+        let text = firstboot::factory_reset(&world, self.keep_backup.as_deref())?;
+        if self.reboot {
+            device::reboot(&world, &context.sink)?;
+        }
+        Ok(match self.json.json {
+            true => {
+                json::text(&serde_json::json!({ "v": 1, "text": text, "kept": firstboot::KEPT }))
+            }
+            false => format!("{text}\n"),
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! The boot partition: what is laid there for this device, read, and written over once it is taken. Nothing is mounted; where a
+//! system has it mounted already, its files are used.
+
+use super::links::of_disk;
+use super::volume;
+use super::work::Work;
+use crate::disk::{BlockDevice, Partition};
+use crate::model::{BOOT_PARTITION, Failure, ReasonCode, Result, WithReason};
+use crate::sys::{durable, files, mounts};
+use std::path::PathBuf;
+
+/// The boot partition of the disk that runs.
+pub(super) enum Boot {
+    /// Mounted here.
+    Folder(PathBuf),
+    /// Not mounted; open for writing.
+    Part(Box<dyn BlockDevice>),
+}
+
+impl Boot {
+    /// `None` where the disk has none.
+    pub(super) fn open(work: &Work<'_>) -> Result<Option<Boot>> {
+        let world = work.world()?;
+        if work.real {
+            // It is the one of the disk that U-Boot has started from.
+            world.booted()?;
+        }
+        let table = world.disk.table()?;
+        let nameless = table.partitions.iter().all(|p| p.name.starts_with("mbr:"));
+        let is = |p: &&Partition| if nameless { p.number == 1 } else { p.name == BOOT_PARTITION };
+        let Some(part) = table.partitions.iter().find(is) else { return Ok(None) };
+        let mounts = mounts::mounts().reason(ReasonCode::Io, "asking what is mounted")?;
+        let node = world.disk.number().and_then(|disk| of_disk(disk, part.number));
+        let mount = node.and_then(|node| mounts.into_iter().find(|m| m.device == node.device));
+        Ok(Some(match mount {
+            Some(mount) => Boot::Folder(mount.point.into()),
+            None => Boot::Part(Box::new(world.disk.open_partition(part)?)),
+        }))
+    }
+
+    /// A file of its root; `None` where there is none.
+    pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let told = || format!("reading {name} on the boot partition");
+        match self {
+            Boot::Folder(folder) => match files::read_foreign(&folder.join(name), limit) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                read => read.map(Some).reason(ReasonCode::Io, told()),
+            },
+            Boot::Part(device) => match volume::read_file(&**device, name, limit) {
+                Err(e) if e.to_string().contains("Invalid") => Ok(None),
+                read => read.reason(ReasonCode::Io, told()),
+            },
+        }
+    }
+
+    /// Writes over a file that is taken, at its own length.
+    pub(super) fn erase(&self, name: &str) -> Result<()> {
+        let told = |e: std::io::Error| Failure::new(ReasonCode::Io, format!("{name}: {e}"));
+        match self {
+            Boot::Folder(folder) => {
+                let path = folder.join(name);
+                let len = std::fs::metadata(&path).map_err(told)?.len();
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                durable::overwrite(&path, &super::provision::taken(len))
+            }
+            Boot::Part(device) => {
+                let erasure = volume::erasure(&**device, name).map_err(told)?;
+                volume::erase(&**device, &erasure)
+            }
+        }
+    }
+}

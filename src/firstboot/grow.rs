@@ -1,0 +1,91 @@
+//! The data partition gets the rest of the disk: table, kernel, file system, in this order. Each of the three is looked at
+//! anew, so that a cut between them is mended by the same step.
+
+use super::links::DATA;
+use super::work::Work;
+use crate::device::World;
+use crate::disk::{Growth, growth};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::mounts::{self, Mount};
+use crate::sys::{blk, host};
+use crate::update::{Phase, Stored};
+
+pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
+    if !work.settings.first_boot.grow {
+        return Ok("`[first_boot] grow` is false".to_owned());
+    }
+    let world = match &work.world {
+        Ok(world) => world,
+        Err(failure) => {
+            // A table that names more than there is keeps the device from being opened: by how much is told here.
+            let disk = work.settings.device.disk.open()?;
+            let odd = growth(&*disk.reader(), DATA).err();
+            return Err(odd
+                .filter(|f| f.code() == ReasonCode::DiskTooSmall)
+                .unwrap_or(failure.clone()));
+        }
+    };
+    before_any_update(world)?;
+    let disk = &world.disk;
+    if !disk.is_image() {
+        // Which disk runs is certain, and it has no twin: the table of no other one is written.
+        world.booted()?;
+    }
+    let device = disk.writable()?;
+    let growth = growth(&*device, DATA)?;
+    growth.write(&*device)?;
+    let again = !disk.is_image() && tell_kernel(world, &growth)?;
+    let told = growth.told();
+    work.again = again;
+    Ok(told)
+}
+
+/// `NOT_FIRST_BOOT` where an update was ever begun.
+fn before_any_update(world: &World) -> Result<()> {
+    let why = match world.journal.load() {
+        Stored::Absent => return Ok(()),
+        Stored::Lost => "there is a journal of updates, and it cannot be read",
+        Stored::Found(journal) if journal.phase != Phase::Idle => "an update is under way",
+        Stored::Found(journal) if journal.last.is_some() => "this device has been updated already",
+        Stored::Found(_) => return Ok(()),
+    };
+    Err(Failure::new(ReasonCode::NotFirstBoot, why))
+}
+
+/// Tells the kernel of the new length, and lets it grow the file system, which is mounted. Says whether the file system can
+/// only grow after the next boot.
+fn tell_kernel(world: &World, growth: &Growth) -> Result<bool> {
+    let (disk, path) = (world.disk.number(), world.disk.path());
+    let known = disk.map(mounts::partitions_of).unwrap_or_default();
+    let known = known.into_iter().find(|p| p.number == u64::from(growth.number));
+    let known = known.filter(|p| p.start == growth.start).ok_or_else(|| {
+        let why = format!("the kernel knows no partition {} there; reboot", growth.number);
+        Failure::new(ReasonCode::LayoutInvalid, why)
+    })?;
+    if known.len != growth.len {
+        let told = || format!("telling the kernel of partition {}", growth.number);
+        let file = blk::open_foreign(path, false).reason(ReasonCode::Io, told())?;
+        blk::resize_partition(&file, growth.number, growth.start, growth.len)
+            .reason(ReasonCode::Io, told())?;
+    }
+    let mounted = mounts::mounts().reason(ReasonCode::Io, "asking what is mounted")?;
+    let on = |m: &&Mount| mounts::all_under(m.device).contains(&known.device);
+    let Some(mount) = mounted.iter().find(on) else {
+        let why =
+            format!("{} is not mounted, so its file system cannot grow", known.node.display());
+        return Err(Failure::new(ReasonCode::StateNotDurable, why));
+    };
+    if mount.fs != "ext4" {
+        let why = format!("the file system on {} is {}, not ext4", known.node.display(), mount.fs);
+        return Err(Failure::new(ReasonCode::GrowthRefused, why));
+    }
+    let told = || format!("growing the file system on {}", mount.point);
+    let len = match mount.device == known.device {
+        true => growth.len,
+        false => mounts::len_of(mount.device).unwrap_or(0),
+    };
+    let block = host::block_size(mount.point.as_ref()).reason(ReasonCode::Io, told())?;
+    blk::resize_ext4(mount.point.as_ref(), len / block).reason(ReasonCode::Io, told())?;
+    // A mapping (encryption) has the new length when it is made anew: it needs some of it for itself.
+    Ok(len + (64 << 20) < growth.len)
+}

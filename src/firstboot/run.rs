@@ -1,0 +1,156 @@
+//! The steps in their order, each done once; and what is shown at every boot.
+
+use super::work::{Setup, Work, make_folder};
+use super::{grow, identity, keep, keys, preload, reset, take};
+use crate::config::Settings;
+use crate::device::is_undecided;
+use crate::event::Sink;
+use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::{durable, host};
+use serde::Serialize;
+
+type Step = fn(&mut Work<'_>) -> Result<String>;
+
+/// A step may be repeated after a cut at any point of it, and is recorded when it is done.
+const STEPS: [(&str, Step); 8] = [
+    ("grow", grow::step),
+    ("folders", folders),
+    ("provision", take::step),
+    ("identity", identity::step),
+    ("machine-id", keep::machine_id),
+    ("ssh-keys", keys::step),
+    ("etc", keep::step),
+    ("preload", preload::step),
+];
+
+/// The mark that steps were done in this boot, for the unit that shows the doctor's answer.
+const MARK: &str = "first-boot";
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Became {
+    /// Done now.
+    Done,
+    /// Done at an earlier boot.
+    Before,
+    /// Left as it is, and not tried again.
+    Left,
+    /// Tried again at the next boot.
+    Failed,
+}
+
+/// A step.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stepped {
+    /// Its name.
+    pub step: &'static str,
+    /// What became of it.
+    pub became: Became,
+    /// One line.
+    pub text: String,
+    /// Why not, where it is not done.
+    pub code: Option<ReasonCode>,
+}
+
+/// What a first boot has come to.
+#[derive(Debug, Serialize)]
+pub struct FirstBoot {
+    /// The version of this shape.
+    pub v: u32,
+    /// The steps in their order.
+    pub steps: Vec<Stepped>,
+    /// What is kept and could not be shown at its place.
+    pub hidden: Vec<String>,
+    /// Why it has to be repeated.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+/// Does what is not done yet, and shows what is kept. Refused as a whole where somebody works on the device (`BUSY`); the steps
+/// are refused during a trial (`TRIAL_PENDING`), and what is kept is shown all the same.
+pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
+    let mut work = Work::new(settings, sink);
+    let mut out = FirstBoot { v: 1, steps: Vec::new(), hidden: Vec::new(), failure: None };
+    if work.real && (!work.data.is_dir() || host::same_filesystem(&work.data, "/".as_ref())) {
+        // A partition that a torn table made too short is mended here, and mounted at the next boot.
+        try_step(&mut work, STEPS[0], &mut out);
+        let why = format!("no data partition is mounted on {}", work.data.display());
+        out.failure = Some(Failure::new(ReasonCode::StateNotDurable, why));
+        return Ok(out);
+    }
+    make_folder(&settings.device.state)?;
+    reset::finish(&mut work)?;
+    let missing = STEPS.iter().any(|(name, _)| !work.setup.done.contains_key(*name));
+    let trial =
+        missing && work.world.as_ref().is_ok_and(|world| is_undecided(world).unwrap_or(false));
+    let held = match &work.world {
+        Ok(world) if missing && !trial => Some(world.lock("first-boot")?),
+        _ => None,
+    };
+    for step in STEPS {
+        if let Some(text) = work.setup.done.get(step.0) {
+            let (step, text) = (step.0, text.clone());
+            out.steps.push(Stepped { step, became: Became::Before, text, code: None });
+        } else if trial {
+            let failure = Failure::new(ReasonCode::TrialPending, "a new system is on trial");
+            out.failed(step.0, failure);
+        } else {
+            try_step(&mut work, step, &mut out);
+        }
+    }
+    drop(held);
+    if missing && make_folder(&settings.run).is_ok() {
+        let _nobody_waits_for_it = durable::publish(&settings.run.join(MARK), b"");
+    }
+    out.hidden = keep::show(&work);
+    out.hidden.iter().for_each(|text| work.warn(text.clone()));
+    Ok(out)
+}
+
+fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut FirstBoot) {
+    work.again = false;
+    let done = act(work);
+    let (became, text, code) = match done {
+        Ok(text) => (Became::Done, text, None),
+        Err(failure) if is_final(failure.code()) => {
+            work.warn(failure.to_string());
+            (Became::Left, failure.detail().to_owned(), Some(failure.code()))
+        }
+        Err(failure) => return out.failed(step, failure),
+    };
+    if !work.again {
+        work.setup.done.insert(step.to_owned(), text.clone());
+        if let Err(failure) = work.setup.save(&work.settings.device.state) {
+            work.setup.done.remove(step);
+            return out.failed(step, failure);
+        }
+    }
+    out.steps.push(Stepped { step, became, text, code });
+}
+
+/// What no later boot would do better.
+fn is_final(code: ReasonCode) -> bool {
+    matches!(code, ReasonCode::GrowthRefused | ReasonCode::NotFirstBoot | ReasonCode::DiskTooSmall)
+}
+
+impl FirstBoot {
+    fn failed(&mut self, step: &'static str, failure: Failure) {
+        let text = failure.detail().to_owned();
+        self.steps.push(Stepped { step, became: Became::Failed, text, code: Some(failure.code()) });
+        self.failure.get_or_insert(failure);
+    }
+}
+
+fn folders(work: &mut Work<'_>) -> Result<String> {
+    for name in [keep::ETC, preload::PRELOAD] {
+        make_folder(&work.data.join(name))?;
+    }
+    Ok(work.data.display().to_string())
+}
+
+/// Whether a first boot has done all that it is there for.
+pub fn is_set_up(settings: &Settings) -> bool {
+    let done = Setup::load(&settings.device.state).done;
+    STEPS.iter().all(|(name, _)| done.contains_key(*name))
+}

@@ -1,0 +1,135 @@
+//! What the steps of a first boot work on, and what is kept of them.
+
+use crate::config::Settings;
+use crate::device::World;
+use crate::event::{Event, Sink};
+use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
+use crate::sys::durable;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A file on the data partition, and where programs look for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Shown {
+    /// Below the data partition: `etc/hostname`.
+    pub(super) kept: PathBuf,
+    /// The full path.
+    pub(super) at: PathBuf,
+}
+
+/// `setup.json`: which steps are done. It is written after the step whose end it tells, so that a cut repeats one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Setup {
+    v: u32,
+    /// What each step that is done has come to.
+    pub(super) done: BTreeMap<String, String>,
+    /// What is shown at each boot.
+    pub(super) shown: Vec<Shown>,
+}
+
+impl Setup {
+    /// What is kept; a file that cannot be read is none, and every step is repeated.
+    pub(super) fn load(state: &Path) -> Setup {
+        let bytes = durable::read(&StateFile::SETUP.within(state), StateFile::SETUP.limit);
+        bytes.ok().flatten().and_then(|bytes| document(&bytes)).unwrap_or_default()
+    }
+
+    pub(super) fn save(&self, state: &Path) -> Result<()> {
+        let setup = Setup { v: 1, ..self.clone() };
+        let text = serde_json::to_string_pretty(&setup);
+        let text = text.reason(ReasonCode::Internal, "what is set up")? + "\n";
+        durable::write(&StateFile::SETUP.within(state), text.as_bytes())
+    }
+}
+
+/// The device, as the steps see it.
+pub(super) struct Work<'a> {
+    pub(super) settings: &'a Settings,
+    /// The disk and the bootloader, where they can be opened.
+    pub(super) world: Result<World>,
+    /// Where the system's files are: `/`, or the folder of a device that is played.
+    pub(super) root: PathBuf,
+    /// Where the data partition is mounted.
+    pub(super) data: PathBuf,
+    /// Whether this is the machine itself: mounts are made and the kernel is told.
+    pub(super) real: bool,
+    pub(super) setup: Setup,
+    /// The step that runs is to be repeated at the next boot.
+    pub(super) again: bool,
+    pub(super) sink: &'a dyn Sink,
+}
+
+impl<'a> Work<'a> {
+    /// Reads what is kept, and changes nothing.
+    pub(super) fn new(settings: &'a Settings, sink: &'a dyn Sink) -> Work<'a> {
+        let real = settings.device.booted.is_none();
+        let root = if real { PathBuf::from("/") } else { settings.folder.join("root") };
+        let state = &settings.device.state;
+        Work {
+            settings,
+            world: World::open(settings.clone()),
+            root,
+            data: state.parent().unwrap_or(state).to_owned(),
+            real,
+            setup: Setup::load(state),
+            again: false,
+            sink,
+        }
+    }
+
+    pub(super) fn world(&self) -> Result<&World> {
+        self.world.as_ref().map_err(Failure::clone)
+    }
+
+    /// A path of the system below its root.
+    pub(super) fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Keeps bytes on the data partition, where they are not there already, and shows them at `path` from now on.
+    pub(super) fn keep(&mut self, kept: &str, bytes: &[u8], mode: u32, path: &str) -> Result<()> {
+        let file = self.data.join(kept);
+        if !crate::sys::files::read_own(&file, crate::sys::files::SMALL).is_ok_and(|b| b == bytes) {
+            make_folder(file.parent().unwrap_or(&self.data))?;
+            durable::write(&file, bytes)?;
+        }
+        // After a cut before it the same step sets it.
+        std::fs::set_permissions(&file, Permissions::from_mode(mode))
+            .reason(ReasonCode::Io, format!("keeping {}", file.display()))?;
+        self.show(kept, path);
+        Ok(())
+    }
+
+    /// Shows a file or folder of the data partition at `path` from now on.
+    pub(super) fn show(&mut self, kept: impl Into<PathBuf>, path: impl Into<PathBuf>) {
+        let shown = Shown { kept: kept.into(), at: path.into() };
+        self.setup.shown.retain(|other| other.at != shown.at);
+        self.setup.shown.push(shown);
+        self.setup.shown.sort();
+    }
+
+    pub(super) fn warn(&self, text: String) {
+        self.sink.emit(&Event::Warning { text });
+    }
+}
+
+/// A folder with those above it, durable with their names.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(Path::new("/"));
+    make_folder(above)?;
+    let told = || format!("making {}", folder.display());
+    match std::fs::create_dir(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+    .reason(ReasonCode::StateNotDurable, told())?;
+    durable::sync_folder(above)
+}
