@@ -36,9 +36,14 @@ pub(super) enum For {
     Boot,
     /// A root filesystem, or a tar archive of one: its kind begins with [`TAR`].
     Tree,
+    /// A whole disk with a partition table.
+    Disk,
     /// Anything: its bytes are taken as they are.
     Anything,
 }
+
+/// How the kind of a disk begins.
+const WHOLE: &str = "a whole disk";
 
 /// How the kind of a tar archive begins.
 pub(super) const TAR: &str = "a tar archive";
@@ -77,6 +82,9 @@ pub(super) fn open(path: &Path, wanted: For, near: &Path) -> Result<Opened> {
         }
         let from = || layers.iter().rev().map(|l| format!(" from {l}")).collect::<String>();
         match look(path, &mut file)? {
+            Kind::Filesystem(name, _) if wanted == For::Disk => {
+                return refuse(&format!("{name}, and no disk with a partition table"));
+            }
             Kind::Filesystem(name, Some(own)) if own > len => {
                 return refuse(&format!(
                     "{name} of {own} bytes, of which only {len} are there: it was cut short"
@@ -100,6 +108,9 @@ pub(super) fn open(path: &Path, wanted: For, near: &Path) -> Result<Opened> {
                 return refuse(&format!(
                     "{what}: give the image of a file system that holds kernel and device tree"
                 ));
+            }
+            Kind::Other(what, _) if wanted == For::Disk && what.starts_with(WHOLE) => {
+                return Ok(Opened { file, len, kind: format!("{what}{}", from()) });
             }
             Kind::Other(what, _) if wanted == For::Tree && what == TAR => {
                 return Ok(Opened { file, len, kind: format!("{what}{}", from()) });

@@ -36,6 +36,8 @@ pub(super) enum Command {
     Build(Box<Build>),
     /// Make a finished disk from a recipe: partitions, environment, boot files, slot a, data
     Image(Box<super::disk::Words>),
+    /// Make a disk with two slots out of one with a single root (Raspberry Pi OS, Armbian)
+    Convert(Box<super::disk::Convert>),
     /// Make a delta: a small artifact that makes a release from the one that runs
     Delta(Box<Delta>),
     /// Add a signature to an artifact or a delta

@@ -70,6 +70,37 @@ pub fn read(device: &dyn BlockDevice, path: &str) -> std::io::Result<Vec<u8>> {
     Ok(out)
 }
 
+/// All files of a FAT file system by their paths in it, sorted; at most 2 GiB of them. The same holds.
+pub fn read_all(device: &dyn BlockDevice) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    const LIMIT: u64 = 2 << 30;
+    let reader = Reader { device, at: 0, from: 0, held: Vec::new() };
+    let volume = fatfs::FileSystem::new(reader, fatfs::FsOptions::new())?;
+    let (mut waiting, mut files, mut left) = (vec![String::new()], Vec::new(), LIMIT);
+    while let Some(folder) = waiting.pop() {
+        let root = volume.root_dir();
+        let here = if folder.is_empty() { root } else { root.open_dir(&folder)? };
+        for entry in here.iter() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == "." || name == ".." {
+                continue;
+            }
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            if entry.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let too_long = || std::io::Error::other("its files are longer than 2 GiB");
+            left = left.checked_sub(entry.len()).ok_or_else(too_long)?;
+            let mut bytes = Vec::new();
+            entry.to_file().take(entry.len()).read_to_end(&mut bytes)?;
+            files.push((path, bytes));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// A device as a file, read in pieces: the boot partition is large and its script is small.
 struct Reader<'a> {
     device: &'a dyn BlockDevice,

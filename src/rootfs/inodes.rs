@@ -12,12 +12,12 @@ const SHORT: u64 = 60;
 const TARGET: u64 = 4096;
 
 /// An image as this file reads it.
-struct Tree<R>(Ext4<R>);
+pub(super) struct Tree<R>(Ext4<R>);
 
 /// Reads an image at a place.
-type Read<'a> = Box<dyn FnMut(u64, &mut [u8]) -> Option<()> + 'a>;
+pub(super) type Read<'a> = Box<dyn FnMut(u64, &mut [u8]) -> Option<()> + 'a>;
 
-fn tree(part: &Part) -> Result<Tree<Read<'_>>> {
+pub(super) fn tree(part: &Part) -> Result<Tree<Read<'_>>> {
     let read: Read<'_> = Box::new(|at, buf| part.read(at, buf));
     or_broken(part, "its superblock", Ext4::open(part.len, read)).map(Tree)
 }
@@ -53,6 +53,10 @@ fn what(inode: &[u8]) -> Option<What> {
 
 /// `None` means broken, and `Some(None)` that nothing is there.
 impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Tree<R> {
+    pub(super) fn numbered(&mut self, number: u64) -> Option<Vec<u8>> {
+        self.0.inode(number)
+    }
+
     fn inode(&mut self, path: &str) -> Option<Option<Vec<u8>>> {
         let mut inode = self.0.inode(ROOT)?;
         for part in parts(path) {
@@ -68,7 +72,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Tree<R> {
         Some(Some(inode))
     }
 
-    fn names(&mut self, inode: &[u8]) -> Option<Vec<(u64, String)>> {
+    pub(super) fn names(&mut self, inode: &[u8]) -> Option<Vec<(u64, String)>> {
         let len = length(inode).filter(|len| *len <= FOLDER)?;
         let (bytes, mut names) = (self.content(inode, len)?, Vec::new());
         let block = usize::try_from(self.0.block).ok()?;
@@ -76,7 +80,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Tree<R> {
         Some(names)
     }
 
-    fn node(&mut self, inode: &[u8]) -> Option<Node> {
+    pub(super) fn node(&mut self, inode: &[u8]) -> Option<Node> {
         let number = |low, high| {
             let number = u16_at(inode, high)? << 16 | u16_at(inode, low)?;
             u32::try_from(number).ok()
@@ -99,7 +103,7 @@ impl<R: FnMut(u64, &mut [u8]) -> Option<()>> Tree<R> {
     }
 
     /// The first `len` bytes of a file; what no block stands for reads as zeros.
-    fn content(&mut self, inode: &[u8], len: u64) -> Option<Vec<u8>> {
+    pub(super) fn content(&mut self, inode: &[u8], len: u64) -> Option<Vec<u8>> {
         let flags = u32_at(inode, 32)?;
         if flags & INLINE != 0 {
             return None;

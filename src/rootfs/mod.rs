@@ -15,6 +15,8 @@ mod root;
 mod root_tests;
 mod squashfs;
 mod tool;
+mod walk;
 
 pub use part::{About, What};
 pub use root::Root;
+pub use walk::{Entry, ReadFile};

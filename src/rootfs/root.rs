@@ -5,6 +5,7 @@ use super::folder;
 use super::inodes;
 use super::part::{About, Node, Part, Want, What, parts};
 use super::squashfs::Squashfs;
+use super::walk::{Entry, ReadFile, walk};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::files;
 use std::fs::File;
@@ -131,6 +132,18 @@ impl Root {
         };
         names.sort();
         Ok(names)
+    }
+
+    /// Gives each entry to `each`, a folder before what is in it, with a function that reads all of a file. For an
+    /// image of ext2/3/4; `NOT_AN_IMAGE` for another one.
+    pub fn walk(&self, each: &mut dyn FnMut(Entry, &mut ReadFile<'_>) -> Result<()>) -> Result<()> {
+        match &self.tree {
+            Tree::Ext4(part) => walk(part, each),
+            _ => {
+                let text = format!("{} and not ext4: only that is taken apart", self.kind());
+                Err(Failure::new(ReasonCode::NotAnImage, text))
+            }
+        }
     }
 
     fn bytes(&self, path: &str, want: Want) -> Result<Option<Vec<u8>>> {

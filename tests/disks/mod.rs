@@ -2,6 +2,7 @@
 //! mistake ends before anything is written.
 
 mod boards;
+mod convert;
 mod device;
 mod mistakes;
 mod roots;

@@ -31,7 +31,12 @@ pub(super) struct BoardParts {
     pub(super) places: Vec<(PathBuf, u64, u64)>,
 }
 
-pub(super) fn board(recipe: &Recipe, table: TableKind) -> Result<BoardParts> {
+/// `more` are files of the boot partition beside those of the recipe, which win.
+pub(super) fn board(
+    recipe: &Recipe,
+    table: TableKind,
+    more: Vec<(String, Vec<u8>)>,
+) -> Result<BoardParts> {
     let environment = environment(recipe, table)?;
     let mut board = BoardParts {
         environment,
@@ -42,6 +47,11 @@ pub(super) fn board(recipe: &Recipe, table: TableKind) -> Result<BoardParts> {
         places: Vec::new(),
     };
     board.firmware(recipe)?;
+    for (name, bytes) in more {
+        if !board.files.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
+            board.files.push((name, bytes));
+        }
+    }
     board.copies(recipe)?;
     for raw in &recipe.values.boot.raw {
         let bytes = read(recipe, "boot.raw", &raw.file)?;

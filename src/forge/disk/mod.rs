@@ -3,6 +3,7 @@
 
 mod bmap;
 mod boot;
+mod convert;
 mod data;
 mod ext4;
 mod folder;
@@ -17,13 +18,14 @@ mod tree;
 mod words;
 mod write;
 
-pub(super) use words::Image as Words;
+pub(super) use words::{Convert, Image as Words};
 
 use crate::disk::TableKind;
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::provision::{DiskId, Layout, MIB, Plan, in_mib, mbr_signature};
 use crate::slot::record::RECORD_LEN;
 use boot::{BoardParts, board};
+use convert::{Source, source};
 use own::{Wanted, trust_text};
 use recipe::Recipe;
 use slot::{Work, usual_slot};
@@ -39,7 +41,28 @@ pub(super) fn run(mut words: Words) -> Result<()> {
     let json = words.json;
     let recipe = Recipe::read(&mut words)?;
     let scratch = scratch(&words.output)?;
-    let made = build(&recipe, &words.output, &scratch)?;
+    let made = build(&recipe, &words.output, &scratch, None)?;
+    told::tell(&made, json)
+}
+
+pub(super) fn convert(mut words: Convert) -> Result<()> {
+    let json = words.how.json;
+    let recipe = Recipe::read(&mut words.how)?;
+    let root = &recipe.values.root;
+    for (key, there) in
+        [("root.rootfs", root.rootfs.is_some()), ("root.artifact", root.artifact.is_some())]
+    {
+        if there {
+            return Err(recipe.wrong(key, "`convert` takes the root from the image: leave it out"));
+        }
+    }
+    let scratch = scratch(&words.how.output)?;
+    let source = source(&words.image, &scratch).map_err(|f| {
+        let kept = f.code() == ReasonCode::NotAnImage;
+        let code = if kept { f.code() } else { ReasonCode::RecipeInvalid };
+        Failure::new(code, f.detail())
+    })?;
+    let made = build(&recipe, &words.how.output, &scratch, Some(source))?;
     told::tell(&made, json)
 }
 
@@ -58,7 +81,12 @@ fn scratch(output: &Path) -> Result<Scratch> {
     Scratch::new(output).map_err(refuse)
 }
 
-fn build(recipe: &Recipe, output: &Path, scratch: &Scratch) -> Result<Made> {
+fn build(
+    recipe: &Recipe,
+    output: &Path,
+    scratch: &Scratch,
+    mut source: Option<Source>,
+) -> Result<Made> {
     let values = &recipe.values;
     let table = match recipe.word("disk.table", values.disk.table.as_deref(), &["gpt", "mbr"])? {
         "mbr" => TableKind::Mbr,
@@ -66,7 +94,8 @@ fn build(recipe: &Recipe, output: &Path, scratch: &Scratch) -> Result<Made> {
     };
     let variants = ["production", "development"];
     let variant = recipe.word("disk.variant", values.disk.variant.as_deref(), &variants)?;
-    let board = board(recipe, table)?;
+    let firmware = source.as_mut().map(|source| std::mem::take(&mut source.firmware));
+    let board = board(recipe, table, firmware.unwrap_or_default())?;
     let trust = values.trust.file.as_deref().map(trust_text).transpose();
     let config = values.root.config.as_deref();
     let config =
@@ -96,7 +125,10 @@ fn build(recipe: &Recipe, output: &Path, scratch: &Scratch) -> Result<Made> {
     layout(recipe, &plan)?;
     let room = slot_size.map(|size| size.saturating_sub(RECORD_LEN));
     let work = Work { recipe, wanted: &wanted, board: &board, id, scratch, room };
-    let mut slot = work.slot()?;
+    let mut slot = match source {
+        Some(source) => work.of_source(source)?,
+        None => work.slot()?,
+    };
     let trust = slot.own.trust.as_deref().or(wanted.trust.as_deref());
     let preloads = data::preloads(recipe, trust)?;
     if values.data.size.is_none() && plan.data < data::least(&preloads) {

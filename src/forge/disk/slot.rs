@@ -1,6 +1,7 @@
 //! Slot a: the signed payload byte for byte, and the record that says what it is.
 
 use super::boot::BoardParts;
+use super::convert::Source;
 use super::judge::{Seen, judge};
 use super::own::{Own, Wanted};
 use super::recipe::Recipe;
@@ -64,6 +65,14 @@ impl Work<'_> {
         }
         let rootfs = self.recipe.need("root.rootfs", "--rootfs, --artifact", &root.rootfs)?;
         self.signed(self.of_rootfs(rootfs)?)
+    }
+
+    /// The root of a disk that is converted.
+    pub(super) fn of_source(&self, source: Source) -> Result<SlotA> {
+        let mut slot =
+            self.of_tree(source.tree, "ext4 from a converted disk".to_owned(), epoch()?)?;
+        slot.warnings.splice(0..0, source.warnings);
+        self.signed(slot)
     }
 
     fn of_rootfs(&self, path: &Path) -> Result<SlotA> {

@@ -104,3 +104,18 @@ pub(crate) struct Image {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+#[derive(Debug, Args)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Example:\n  \
+    surefoot-forge convert raspios.img.xz pi4.toml -o disk.img\n\n\
+    The image has one partition with an ext4 root, and may have one with FAT, whose\n\
+    files become firmware; those of the recipe win. The recipe names no root."
+)]
+pub(crate) struct Convert {
+    /// The image of a disk with one root filesystem; in .gz, .xz or .zst too
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: Image,
+}
