@@ -10,6 +10,12 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+// With these an offset has 64 bits; those without the number in their names have 32 on armv7, which is 2 GiB.
+#[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+use libc::{fallocate, lseek, posix_fadvise};
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+use libc::{fallocate64 as fallocate, lseek64 as lseek, posix_fadvise64 as posix_fadvise};
+
 /// The bare requests; the macro makes them public and writes no documentation.
 mod raw {
     #![allow(missing_docs, unreachable_pub)]
@@ -106,7 +112,7 @@ pub(super) fn zero_blocks(file: &File, offset: u64, len: u64) -> Result<()> {
 pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<Option<u64>> {
     // SAFETY: the descriptor is open; the file position it moves is used by nobody, as every
     // transfer names its own offset.
-    let at = unsafe { libc::lseek(file.as_raw_fd(), as_off(from)?, whence) };
+    let at = unsafe { lseek(file.as_raw_fd(), as_off(from)?, whence) };
     match u64::try_from(at) {
         Ok(at) => Ok(Some(at)),
         Err(_) => match Error::last_os_error() {
@@ -118,6 +124,25 @@ pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<Option
             e if e.raw_os_error() == Some(libc::EINVAL) => Ok(None),
             e => Err(e),
         },
+    }
+}
+
+/// Changes what a range of a file holds: `how` is one of FALLOC_FL_*.
+pub(super) fn change_range(file: &File, how: libc::c_int, offset: u64, len: u64) -> Result<()> {
+    // SAFETY: the descriptor is open for the length of the call.
+    match unsafe { fallocate(file.as_raw_fd(), how, as_off(offset)?, as_off(len)?) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os_error()),
+    }
+}
+
+/// Tells the kernel that the pages of a range are not needed any more.
+pub(super) fn forget(file: &File, offset: u64, len: u64) -> Result<()> {
+    let advice = libc::POSIX_FADV_DONTNEED;
+    // SAFETY: the descriptor is open for the length of the call.
+    match unsafe { posix_fadvise(file.as_raw_fd(), as_off(offset)?, as_off(len)?, advice) } {
+        0 => Ok(()),
+        errno => Err(Error::from_raw_os_error(errno)),
     }
 }
 

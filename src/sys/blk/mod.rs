@@ -11,9 +11,9 @@ pub use file::{ForceRo, create_file, open_foreign};
 pub use ioctl::{resize_ext4, resize_partition, try_lock, unlock};
 
 use crate::sys::power::{self, Deed};
-use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use number::{as_off, as_u64};
+use number::as_u64;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -275,13 +275,11 @@ impl Blk {
         if self.dirty.load(Ordering::SeqCst) {
             self.sync()?;
         }
-        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
         // Only whole pages are dropped, so ask for those at the edges too.
         let page = as_u64(crate::sys::aligned::ALIGNMENT);
         let start = offset - offset % page;
         let count = (offset + len).next_multiple_of(page) - start;
-        posix_fadvise(&self.file, as_off(start)?, as_off(count)?, advice)?;
-        Ok(())
+        ioctl::forget(&self.file, start, count)
     }
 }
 

@@ -1,12 +1,11 @@
 //! Making ranges read as zeros, and knowing which already do.
 
-use super::ioctl::{seek, zero_blocks};
-use super::number::{as_off, as_u64};
+use super::ioctl::{change_range, seek, zero_blocks};
+use super::number::as_u64;
 use super::{BOUNCE, Blk, Identity};
 use crate::sys::AlignedBuf;
 use crate::sys::power::{self, Deed};
 use crate::sys::spare::no_memory;
-use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 use std::io::Result;
 use std::sync::atomic::Ordering;
@@ -63,11 +62,10 @@ impl Blk {
     /// can do that, so that a later write cannot run out of it.
     fn zero_data(&self, offset: u64, len: u64) -> Result<()> {
         self.dirty.store(true, Ordering::SeqCst);
-        let (from, count) = (as_off(offset)?, as_off(len)?);
-        let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        for how in [FallocateFlags::FALLOC_FL_ZERO_RANGE, FallocateFlags::FALLOC_FL_PUNCH_HOLE] {
+        let keep = libc::FALLOC_FL_KEEP_SIZE;
+        for how in [libc::FALLOC_FL_ZERO_RANGE, libc::FALLOC_FL_PUNCH_HOLE] {
             if power::acting(Deed::Zero(&self.file, offset, len), || {
-                fallocate(&self.file, how | keep, from, count)
+                change_range(&self.file, how | keep, offset, len)
             })
             .is_ok()
             {
