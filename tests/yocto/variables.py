@@ -46,7 +46,7 @@ def fragments(d):
     names = ["surefoot"] + (["surefoot-count"] if d.getVar("SUREFOOT_COUNTER") == "uboot" else [])
     kind = d.getVar("SUREFOOT_FSTYPE").split("-")[0]
     names += [f"surefoot-{kind}"] if not kind.startswith("ext") else []
-    names += ["surefoot-qemuarm64"] if d.getVar("MACHINE") == "qemuarm64" else []
+    names += ["surefoot-qemuarm64", "surefoot-qemuarm64-adma"] if d.getVar("MACHINE") == "qemuarm64" else []
     folder = LAYER / "recipes-bsp/u-boot/files"
     return "".join(surefoot.fragment((folder / f"{name}.cfg").read_text(), d) for name in names)
 

@@ -229,8 +229,6 @@ def for_uboot(d, file):
 # A symbol that had another name earlier: one of them must be there.
 RENAMED = [("CONFIG_SYS_REDUNDAND_ENVIRONMENT", "CONFIG_ENV_REDUNDANT"), ("CONFIG_SYS_MMC_ENV_DEV", "CONFIG_ENV_MMC_DEVICE_INDEX"),
            ("CONFIG_SYS_MMC_ENV_PART", "CONFIG_ENV_MMC_EMMC_HW_PARTITION")]
-# A symbol that U-Boot 2024.01 does not know, and that only QEMU's card wants.
-OPTIONAL = ("CONFIG_MMC_SDHCI_ADMA_FORCE_32BIT",)
 
 
 def fragment(text, d):
@@ -257,7 +255,7 @@ def lost(fragments, config):
         on = re.fullmatch(r"(CONFIG_\w+)=(.*)", line)
         if off and off[1] in have:
             out.append(f"{off[1]} is still set")
-        if on and on[1] not in OPTIONAL:
+        if on:
             names = next((pair for pair in RENAMED if on[1] in pair), (on[1],))
             if not any(name in have and same(have[name], on[2]) for name in names):
                 out.append(f"{' or '.join(names)}={on[2]} was dropped")

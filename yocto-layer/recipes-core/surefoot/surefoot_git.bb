@@ -19,7 +19,7 @@ do_install:append () {
     install -d "${D}${SUREFOOT_DATA}"
 }
 
-FILES:${PN} += "${systemd_system_unitdir} ${nonarch_libdir}/sysusers.d ${nonarch_libdir}/udev ${nonarch_libdir}/surefoot ${SUREFOOT_DATA}"
+FILES:${PN} += "${nonarch_libdir}/systemd ${nonarch_libdir}/sysusers.d ${nonarch_libdir}/tmpfiles.d ${nonarch_libdir}/udev ${SUREFOOT_DATA}"
 
 # The units name two groups, and a read-only root cannot get them at the first boot.
 inherit useradd
