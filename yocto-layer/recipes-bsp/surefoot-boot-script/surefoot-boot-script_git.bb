@@ -34,6 +34,11 @@ do_compile () {
 # In the deploy step, because the board's variables come from U-Boot's: a recipe of U-Boot may itself need this one's script.
 do_deploy () {
     board="${DEPLOY_DIR_IMAGE}/u-boot-initial-env"
+    # With several configurations (UBOOT_CONFIG) each has a file of its own; the first one's is taken.
+    for type in ${@d.getVar('UBOOT_CONFIG') or ''}; do
+        [ -e "$board" ] || board="${DEPLOY_DIR_IMAGE}/u-boot-initial-env-$type"
+        [ -e "$board" ] || board="${DEPLOY_DIR_IMAGE}/u-boot-initial-env"
+    done
     [ -e "$board" ] || bbfatal "$board is missing: the recipe of U-Boot must deploy its initial environment (UBOOT_INITIAL_ENV), as the \
 stored environment replaces the compiled-in one, load addresses and all"
     python3 "${S}/uboot-scripts/make" factory-env.txt --board "$board" ${@surefoot.quoted_words(surefoot.environment(d))} -o env.txt
