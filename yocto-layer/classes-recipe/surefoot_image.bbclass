@@ -26,6 +26,7 @@ IMAGE_BOOT_FILES:remove = "${@d.getVar('KERNEL_IMAGETYPE') if d.getVar('SUREFOOT
 # Told while the files are counted, and again by the size of the file system itself.
 IMAGE_ROOTFS_MAXSIZE ?= "${@surefoot.room_kib(d)}"
 
+# Blocks of 4 KiB: with the small ones of a small file system it could not grow to a whole disk at the first boot.
 surefoot_data () {
     rm -rf "${WORKDIR}/surefoot-data"
     mkdir -p "${WORKDIR}/surefoot-data/preload"
@@ -36,7 +37,7 @@ surefoot_data () {
     [ -n "${SUREFOOT_PRELOAD}" ] || rmdir "${WORKDIR}/surefoot-data/preload"
     find "${WORKDIR}/surefoot-data" -exec touch -h -d "@${SOURCE_DATE_EPOCH}" {} +
     rm -f "${WORKDIR}/surefoot-data.ext4"
-    E2FSPROGS_FAKE_TIME=${SOURCE_DATE_EPOCH} mkfs.ext4 -q -F -L data -U ${@surefoot.identity(d, 'data')} \
+    E2FSPROGS_FAKE_TIME=${SOURCE_DATE_EPOCH} mkfs.ext4 -q -F -b 4096 -L data -U ${@surefoot.identity(d, 'data')} \
         -E root_owner=0:0,hash_seed=${@surefoot.identity(d, 'hash')} \
         -d "${WORKDIR}/surefoot-data" "${WORKDIR}/surefoot-data.ext4" ${SUREFOOT_DATA_SIZE}M
 }
