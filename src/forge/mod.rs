@@ -22,6 +22,7 @@ mod kind;
 mod order;
 mod pages;
 mod progress;
+mod record;
 mod say;
 mod settings;
 mod signer;
@@ -119,6 +120,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Sign(words) => build::sign(words),
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),
+        Command::Record(words) => record::run(&words),
         Command::Channel(words) => channel::run(words),
         Command::Configure(words) => configure::run(&words),
         Command::Flash(words) => flash::run(&words),

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Check an artifact to its last byte, as a device with this trust file would
     Verify(Verify),
+    /// Write the slot record of an artifact: for build systems that lay out a disk themselves
+    Record(Record),
     /// Publish which release is for which device, on any web server
     Channel(super::channel::Words),
     /// Say what one device takes at its first start: its name, its network, who may log in
@@ -240,6 +242,25 @@ pub(super) struct Inspect {
     /// One JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  surefoot-forge record demo.surefoot -o slot-record.bin\n\n\
+    1 MiB, for the end of the first partition of the slot that carries the payload\n\
+    byte for byte. `surefoot-forge image` does it by itself.")]
+pub(super) struct Record {
+    /// The artifact
+    #[arg(value_name = "X.surefoot")]
+    pub(super) artifact: PathBuf,
+    /// Where the record is written
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: PathBuf,
+    /// The hardware revision, where the artifact has images for several
+    #[arg(long, value_name = "REVISION")]
+    pub(super) hardware: Option<String>,
+    /// The trust file of the devices: nothing is written of what they would refuse
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

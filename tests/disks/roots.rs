@@ -121,6 +121,13 @@ fn an_artifact_is_slot_a_byte_for_byte_and_must_be_signed_by_whom_the_device_bel
     let [first, second] =
         ["first.img", "second.img"].map(|name| std::fs::read(shop.path(name)).unwrap());
     assert!(first == second);
+    // The record by itself is the last MiB of slot a.
+    let (record, trust) = (shop.at("record"), shop.at("KEYS/trust.toml"));
+    forge(&["record", &artifact, "--trust", &trust, "-o", &record]).ok();
+    let slot = &said["disks"][0]["partitions"][1];
+    let number = |key: &str| usize::try_from(slot[key].as_u64().unwrap()).unwrap();
+    let end = number("start") + number("len");
+    assert!(std::fs::read(&record).unwrap() == first[end - (1 << 20)..end]);
     // Another house's keys: nothing is made.
     forge(&["keygen", "--out", &shop.at("OTHER")]).ok();
     let words = ["--artifact", &artifact, "--trust", &shop.at("OTHER/trust.toml")];
