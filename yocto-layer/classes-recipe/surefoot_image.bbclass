@@ -16,8 +16,8 @@ WKS_FILE = "surefoot-${SUREFOOT_BOOT}${@'-mbr' if (d.getVar('SUREFOOT_BOOT'), d.
 WKS_SEARCH_PATH:prepend = "${SUREFOOT_LAYERDIR}/files/wic:"
 WICVARS += "IMAGE_NAME WORKDIR"
 
-# Slot a of the disk is the file that the artifact is made from, byte for byte: it must be there first.
-IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}"
+# Slot a of the disk is the file that the artifact is made from, byte for byte, and its record is the artifact's head: both must be there first.
+IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}${@' surefoot' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
 
 # The environment and the script lie beside the slots; the kernel lies in them.
 IMAGE_BOOT_FILES:append = "${@' boot.scr' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
@@ -51,8 +51,15 @@ python surefoot_disk_ready () {
 do_image_wic[prefuncs] += "surefoot_disk_ready surefoot_data"
 do_image_wic[depends] += "e2fsprogs-native:do_populate_sysroot"
 
-# No release of wic can be told the identifier of an MBR disk, and the updater finds the slots by it.
+# No release of wic can be told the identifier of an MBR disk, and the updater finds the slots by it. The slot record says which release
+# stands in slot a, so that a new device knows its version and takes a delta. A layout of another name has its slots elsewhere.
 IMAGE_CMD:wic:append () {
+    case ${WKS_FILE} in
+        surefoot-uboot*)
+            surefoot-forge record "${IMGDEPLOYDIR}/${IMAGE_NAME}.surefoot" -o "${WORKDIR}/surefoot-record"
+            dd if="${WORKDIR}/surefoot-record" of="$out.wic" bs=1M seek=${@surefoot.record_mib(d)} conv=notrunc
+            ;;
+    esac
     if [ "${SUREFOOT_BOOT}${SUREFOOT_TABLE}" = ubootmbr ]; then
         printf '${@surefoot.disk_id_printf(d)}' | dd of="$out.wic" bs=1 seek=440 conv=notrunc
     fi

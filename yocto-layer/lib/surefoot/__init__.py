@@ -185,6 +185,11 @@ def too_big(image, d):
             f"Slots cannot grow in the field: choose SUREFOOT_SLOT_SIZE with room for the coming years")
 
 
+def record_mib(d):
+    """Where the slot record of slot a begins on a disk of the layer's own layouts, in MiB: at the slot's end."""
+    return 16 + number(d, "SUREFOOT_BOOT_SIZE") + number(d, "SUREFOOT_SLOT_SIZE") - RECORD // MIB
+
+
 # ---- the boot script's environment ----------------------------------------------------------------------------------
 
 def consoles(serial):
