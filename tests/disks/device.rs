@@ -23,6 +23,31 @@ fn every_kind_of_disk_starts_slot_a_by_the_rules_of_the_script_and_is_not_change
         assert!(said.err.contains("surefoot: starting slot a"), "{}", said.err);
         assert!(std::fs::read(shop.path("disk.img")).unwrap() == before, "{boot}");
     }
+    // In the boot partitions of an eMMC, which are files beside the disk: both copies in one, or one in each.
+    for (boot, parts) in [
+        ("environment = { hwpart = 2, at = [\"0\", \"64K\"] }", &["disk.boot1.img"][..]),
+        (
+            "environment = { hwpart = 1, at = [\"1M\", \"1M\"] }",
+            &["disk.boot0.img", "disk.boot1.img"],
+        ),
+    ] {
+        let shop = Shop::new();
+        shop.image(&shop.recipe("device = \"/dev/mmcblk2\"", boot), "disk.img", &[]).ok();
+        assert_eq!(
+            sim(&["boot", &shop.at("disk.img"), "--json"]).ok().json()["slot"],
+            "a",
+            "{boot}"
+        );
+        let mut config = std::fs::read_to_string(shop.path("fw_env.config")).unwrap();
+        for part in parts {
+            let device = format!("/dev/mmcblk2{}", &part[5..10]);
+            assert!(config.contains(&device), "{config}");
+            config = config.replace(&device, &shop.at(part));
+        }
+        std::fs::write(shop.path("fw"), config).unwrap();
+        let env = tool("fw_printenv", &["-c", &shop.at("fw"), "surefoot_slot"]);
+        assert!(env.contains("surefoot_slot=a"), "{env}");
+    }
     // Nothing that starts: it says so, and where it stopped.
     let shop = Shop::new();
     shop.image(&shop.recipe("", ""), "disk.img", &[]).ok();
