@@ -178,6 +178,18 @@ impl Layout {
             let text = "an MBR has four partitions, and slots with a boot part need six".to_owned();
             return Err(Misfit::new("disk.table", text));
         }
+        let places = [("boot.at", plan.boot_at), ("data.at", plan.data_at)].into_iter();
+        let slots = plan.slots_at.into_iter().flatten().map(|at| ("root.at", Some(at)));
+        for (key, at) in places.chain(slots) {
+            let Some(at) = at else { continue };
+            if at > 1 << 40 || !at.is_multiple_of(MIB) {
+                let text = format!(
+                    "a partition at {}: it must be a whole number of MiB, to 1024 GiB",
+                    in_mib(at)
+                );
+                return Err(Misfit::new(key, text));
+            }
+        }
         let place = |name, start, len| Place { name, start, len };
         let mut partitions =
             vec![place(BOOT_PARTITION, plan.boot_at.unwrap_or(BOOT_START), plan.boot)];

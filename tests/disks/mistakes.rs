@@ -206,3 +206,64 @@ fn an_unsigned_root_is_a_warning_and_no_more() {
         said.err
     );
 }
+
+#[test]
+fn no_output_takes_the_place_of_an_input_or_of_another_output() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("", "");
+    let key = std::fs::read(shop.path("KEYS/release.key")).unwrap();
+    for (output, words, told) in [
+        ("d.img", vec!["--artifact-out", "KEYS/release.key"], "would take the place of"),
+        ("env", vec![], "would take the place of"),
+        ("recipe.toml", vec![], "would take the place of"),
+        ("out.img", vec!["--artifact-out", "out.img"], "is -o"),
+        ("trust.toml", vec![], "is -o"),
+        ("root/d.img", vec![], "lies in"),
+        ("firmware/d.img", vec![], "lies in"),
+    ] {
+        let words: Vec<String> = words
+            .iter()
+            .map(|w| if w.starts_with('-') { (*w).to_owned() } else { shop.at(w) })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = shop.image(&recipe, output, &words);
+        assert_eq!(said.code, 65, "{output} {words:?}: {}", said.err);
+        assert!(said.err.contains(told), "{output}: {}", said.err);
+    }
+    assert_eq!(std::fs::read(shop.path("KEYS/release.key")).unwrap(), key);
+    assert!(!shop.path("out.img").exists() && !shop.path("root/d.img").exists());
+}
+
+#[test]
+fn an_artifact_gets_its_name_with_the_disk_or_not_at_all() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("", "");
+    forge(&["keygen", "--out", &shop.at("OTHER")]).ok();
+    let (artifact, key) = (shop.at("a.surefoot"), shop.at("OTHER/release.key"));
+    for words in [vec!["--key", &key], vec!["--preload", "nowhere"]] {
+        let said =
+            shop.image(&recipe, "d.img", &[&words[..], &["--artifact-out", &artifact]].concat());
+        assert_eq!(said.code, 65, "{}", said.err);
+        assert!(!shop.path("a.surefoot").exists() && !shop.path("d.img").exists(), "{words:?}");
+    }
+    shop.image(&recipe, "d.img", &["--artifact-out", &artifact]).ok();
+    forge(&["verify", &artifact, "--trust", &shop.at("KEYS/trust.toml")]).ok();
+}
+
+#[test]
+fn no_name_in_a_root_is_a_command_and_odd_places_are_refused() {
+    let shop = Shop::new();
+    let seen = shop.at("seen");
+    std::os::unix::fs::symlink(format!("x\"\n!touch {seen}\nsymlink y \"z"), shop.path("root/lnk"))
+        .unwrap();
+    let said = shop.image(&shop.recipe("", ""), "d.img", &[]);
+    assert_eq!(said.code, 65, "{}", said.err);
+    assert!(said.err.contains("--rootfs") || said.err.contains("line"), "{}", said.err);
+    assert!(!shop.path("seen").exists() && !shop.path("d.img").exists());
+    std::fs::remove_file(shop.path("root/lnk")).unwrap();
+    for boot in ["at = \"17592186044415M\"", "at = \"16777217\""] {
+        let said = shop.image(&shop.recipe("", boot), "d.img", &[]);
+        assert_eq!(said.code, 65, "{boot}: {}", said.err);
+        assert!(said.err.contains("a partition at"), "{boot}: {}", said.err);
+    }
+}

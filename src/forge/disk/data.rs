@@ -1,6 +1,6 @@
 //! The data partition: an ext4 file system with what is preloaded.
 
-use super::ext4::{debugfs, quoted};
+use super::ext4::{Script, debugfs, quoted};
 use super::recipe::Recipe;
 use super::tools::{Scratch, run};
 use crate::artifact::{Format, check_payload, read_head};
@@ -112,16 +112,17 @@ pub(super) fn make(len: u64, preloads: &[Preload], id: DiskId, scratch: &Scratch
         "-U", &uuid, "-L", "data", "-E", &extended, &image,
     ];
     run(&words, b"", scratch)?;
-    let mut script = String::from("set_current_time @1\n");
+    let mut script = Script::new();
     for (name, mode) in FOLDERS {
-        script += &format!("mkdir {name}\nset_inode_field {name} mode 0{:o}\n", 0o40000 | mode);
+        script.say(&format!("mkdir {name}"))?;
+        script.say(&format!("set_inode_field {name} mode 0{:o}", 0o40000 | mode))?;
     }
-    script += "cd preload\n";
+    script.say("cd preload")?;
     for one in preloads {
         let host = std::path::absolute(&one.path).unwrap_or_else(|_| one.path.clone());
         let name = quoted(&one.name);
-        script += &format!("write {} {name}\n", quoted(&host.to_string_lossy()));
-        script += &format!("set_inode_field {name} mode 0100644\n");
+        script.say(&format!("write {} {name}", quoted(&host.to_string_lossy())))?;
+        script.say(&format!("set_inode_field {name} mode 0100644"))?;
     }
     debugfs(&path, &script, scratch)?;
     let file = files::own(&path).map_err(|e| file::failure(&path, &e))?;

@@ -12,7 +12,6 @@ use crate::provision::{MIB, in_mib};
 use crate::rootfs::ext4::{Ext4, FOLDER, entries, u16_at, u32_at};
 use crate::sys::files;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -102,10 +101,35 @@ pub(super) fn make(
     settle(&file, len, tree)
 }
 
+/// Commands of debugfs, one a line. Each line is looked at: what begins a line of its own is a command, `!` one of the shell, and a line
+/// longer than debugfs' buffer goes on as another one.
+pub(super) struct Script(String);
+
+/// Bytes of a line; debugfs of e2fsprogs 1.47 reads 8,192 at once.
+const LINE: usize = 8000;
+
+impl Script {
+    pub(super) fn new() -> Script {
+        Script("set_current_time @1\n".to_owned())
+    }
+
+    /// `NOT_AN_IMAGE` for a line that debugfs would not read as it is meant.
+    pub(super) fn say(&mut self, line: &str) -> Result<()> {
+        if line.contains(['\n', '\r', '\0']) || line.len() > LINE {
+            let shown: String = line.chars().take(100).collect();
+            let text = format!("a name or a link in it cannot be written: {shown}");
+            return Err(Failure::new(ReasonCode::NotAnImage, text));
+        }
+        self.0.push_str(line);
+        self.0.push('\n');
+        Ok(())
+    }
+}
+
 /// Runs the commands of a script on an image. What it says on standard error besides its name means that one of them failed.
-pub(super) fn debugfs(image: &Path, script: &str, scratch: &Scratch) -> Result<()> {
+pub(super) fn debugfs(image: &Path, script: &Script, scratch: &Scratch) -> Result<()> {
     let words = ["debugfs", "-w", "-f", "-", &image.to_string_lossy()];
-    let said = run(&words, script.as_bytes(), scratch)?;
+    let said = run(&words, script.0.as_bytes(), scratch)?;
     let wrong = said.lines().find(|line| {
         !line.trim().is_empty() && !line.starts_with("debugfs 1.") && !line.contains("mke2fs.conf")
     });
@@ -124,18 +148,15 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-fn script(tree: &Tree, scratch: &Scratch) -> Result<String> {
-    let mut script = String::from("set_current_time @1\n");
-    let mut say = |line: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(script, "{line}");
-    };
+fn script(tree: &Tree, scratch: &Scratch) -> Result<Script> {
+    let mut script = Script::new();
+    let mut say = |line: String| script.say(&line);
     // The root is there, and so is what e2fsck finds files again in.
     let made = |(path, item): &(&str, &Item)| {
         item.what == What::Folder && !["", "lost+found"].contains(path)
     };
     for (path, _) in tree.iter().filter(made) {
-        say(format!("mkdir {}", quoted(&format!("/{path}"))));
+        say(format!("mkdir {}", quoted(&format!("/{path}"))))?;
     }
     let (mut here, mut values) = (None, 0);
     for (path, item) in tree.iter() {
@@ -154,23 +175,23 @@ fn script(tree: &Tree, scratch: &Scratch) -> Result<String> {
             What::Fifo => format!("mknod {name} p"),
         };
         if here != Some(folder) {
-            say(format!("cd {}", quoted(&format!("/{folder}"))));
+            say(format!("cd {}", quoted(&format!("/{folder}"))))?;
             here = Some(folder);
         }
-        say(line);
+        say(line)?;
     }
-    say("cd /".to_owned());
+    say("cd /".to_owned())?;
     for (path, item) in tree.iter() {
         let path = quoted(&format!("/{path}"));
         if let What::Same(first) = &item.what {
-            say(format!("ln {} {path}", quoted(&format!("/{first}"))));
+            say(format!("ln {} {path}", quoted(&format!("/{first}"))))?;
         }
         for (name, value) in &item.attributes {
             values += 1;
             let place = scratch.path().join(format!("value-{values}"));
             scratch.write(&place, value)?;
             let place = quoted(&place.to_string_lossy());
-            say(format!("ea_set -f {place} {path} {}", quoted(name)));
+            say(format!("ea_set -f {place} {path} {}", quoted(name)))?;
         }
     }
     Ok(script)

@@ -75,7 +75,11 @@ fn what(
         What::Folder
     } else if kind.is_symlink() {
         let target = std::fs::read_link(path).map_err(|e| failed(path, &e))?;
-        What::Link(target.to_string_lossy().into_owned())
+        let target = target.into_os_string().into_string().map_err(|target| {
+            let text = format!("{}: its target {target:?} is not UTF-8", path.display());
+            Failure::new(ReasonCode::NotAnImage, text)
+        })?;
+        What::Link(target)
     } else if kind.is_file() {
         if found.nlink() > 1 {
             let key = (found.dev(), found.ino());

@@ -8,6 +8,7 @@ mod data;
 mod ext4;
 mod folder;
 mod judge;
+mod outputs;
 mod own;
 mod recipe;
 mod slot;
@@ -41,6 +42,7 @@ pub(super) fn run(mut words: Words) -> Result<()> {
     let json = words.json;
     let recipe = Recipe::read(&mut words)?;
     let scratch = scratch(&words.output)?;
+    apart(&recipe, &words.output, &[])?;
     let made = build(&recipe, &words.output, &scratch, None)?;
     told::tell(&made, json)
 }
@@ -57,6 +59,7 @@ pub(super) fn convert(mut words: Convert) -> Result<()> {
         }
     }
     let scratch = scratch(&words.how.output)?;
+    apart(&recipe, &words.how.output, &[&words.image])?;
     let source = source(&words.image, &scratch).map_err(|f| {
         let kept = f.code() == ReasonCode::NotAnImage;
         let code = if kept { f.code() } else { ReasonCode::RecipeInvalid };
@@ -64,6 +67,12 @@ pub(super) fn convert(mut words: Convert) -> Result<()> {
     })?;
     let made = build(&recipe, &words.how.output, &scratch, Some(source))?;
     told::tell(&made, json)
+}
+
+/// Before anything is read: what would be lost.
+fn apart(recipe: &Recipe, output: &Path, more: &[&Path]) -> Result<()> {
+    let disks: Vec<_> = named(output, &sizes(recipe)?).into_iter().map(|(path, _)| path).collect();
+    outputs::apart(recipe, output, &disks, more)
 }
 
 /// A folder beside the output, which shows at once whether anything can be written there.

@@ -233,6 +233,11 @@ impl Recipe {
         })
     }
 
+    /// The file, where there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// A size in bytes.
     pub(super) fn size(&self, key: &str, text: &str) -> Result<u64> {
         let size: ByteLen = text.parse().map_err(|why: String| self.wrong(key, why))?;

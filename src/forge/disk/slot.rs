@@ -35,6 +35,8 @@ pub(super) struct SlotA {
     /// The payload of the slot record; none of what nobody has signed.
     pub(super) record: Option<Vec<u8>>,
     pub(super) release: Option<Release>,
+    /// The artifact that was made, and what it is to be called.
+    pub(super) artifact: Option<(PathBuf, PathBuf)>,
     pub(super) own: Own,
     pub(super) warnings: Vec<String>,
 }
@@ -97,7 +99,7 @@ impl Work<'_> {
         let (own, mut warnings) = self.wanted.read(&root, self.recipe, self.scratch)?;
         warnings.extend(judge(&Seen::Root(&root), &self.board.environment, self.recipe)?);
         let (image, len, kind) = (opened.file, opened.len, opened.kind);
-        Ok(SlotA { image, len, kind, record: None, release: None, own, warnings })
+        Ok(SlotA { image, len, kind, record: None, release: None, artifact: None, own, warnings })
     }
 
     fn opened(&self, file: &File, path: &Path) -> Result<Root> {
@@ -108,6 +110,7 @@ impl Work<'_> {
     fn of_tree(&self, mut tree: Tree, kind: String, epoch: Option<u64>) -> Result<SlotA> {
         let newest = tree.iter().map(|(_, item)| item.mtime).max().unwrap_or(FIXED);
         let mtime = epoch.unwrap_or(newest);
+        tree.settle().map_err(self.recipe.blame("root.rootfs"))?;
         let own = self.wanted.put(&mut tree, self.recipe, self.scratch, mtime)?;
         let mut warnings = judge(&Seen::Tree(&tree), &self.board.environment, self.recipe)?;
         if own.trust.is_none() {
@@ -125,7 +128,16 @@ impl Work<'_> {
             _ => f,
         })?;
         let image = file::open(&path)?;
-        Ok(SlotA { image, len: room, kind, record: None, release: None, own, warnings })
+        Ok(SlotA {
+            image,
+            len: room,
+            kind,
+            record: None,
+            release: None,
+            artifact: None,
+            own,
+            warnings,
+        })
     }
 
     /// Builds and signs a release of it, where the recipe has a key.
@@ -144,10 +156,8 @@ impl Work<'_> {
         let product = self.identity("product", &slot.own.product, &self.wanted.product)?;
         let compatible =
             self.identity("compatible", &slot.own.compatible, &self.wanted.compatible)?;
-        let output = match &root.artifact_out {
-            Some(path) => path.clone(),
-            None => self.scratch.path().join("release.surefoot"),
-        };
+        // It gets its name with the disk, or not at all.
+        let output = self.scratch.path().join("release.surefoot");
         let image = format!("/proc/self/fd/{}", slot.image.as_raw_fd());
         let words = KeyWords {
             key: Some(key.clone()),
@@ -172,6 +182,7 @@ impl Work<'_> {
         let head = read_head(&mut input)?;
         let release = self.verified(&head, &slot.own, "root.key", &mut slot.warnings)?;
         self.record(&mut slot, release, 0)?;
+        slot.artifact = root.artifact_out.clone().map(|target| (output, target));
         Ok(slot)
     }
 
@@ -244,7 +255,8 @@ impl Work<'_> {
         let release = self.verified(&head, &own, key, &mut warnings)?;
         self.belongs(&release, &own)?;
         let kind = format!("{} of an artifact", root.kind());
-        let mut slot = SlotA { image, len, kind, record: None, release: None, own, warnings };
+        let mut slot =
+            SlotA { image, len, kind, record: None, release: None, artifact: None, own, warnings };
         self.record(&mut slot, release, wanted)?;
         Ok(slot)
     }

@@ -87,6 +87,7 @@ impl Reader<'_> {
         let field = |at: usize, len: usize| {
             let bytes = &block[at..at + len];
             let end = bytes.iter().position(|b| *b == 0).unwrap_or(len);
+            // What is no UTF-8 is refused below, as a name in a folder is.
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         };
         let number = |at, len| number(&block[at..at + len]);
@@ -143,20 +144,24 @@ impl Reader<'_> {
 
     fn entry(&mut self, head: Head, said: &Pax, tree: &mut Tree) -> Result<()> {
         let text = |key: &str| said.get(key).map(|v| String::from_utf8_lossy(v).into_owned());
+        let name = |key: &str| text(key).unwrap_or_else(|| head.name.clone());
         let whole = |key: &str, or: u64| match text(key) {
             // Times have a fraction.
             Some(text) => text
                 .split('.')
                 .next()
                 .and_then(|whole| whole.parse().ok())
-                .ok_or_else(|| bad(format!("says {key}={text}"))),
+                .ok_or_else(|| bad(format!("says {key}={text}: {}", name("path")))),
             None => Ok(or),
         };
-        let path = text("path").unwrap_or(head.name);
+        let path = name("path");
+        let link = text("linkpath").unwrap_or_else(|| head.link.clone());
+        if [&path, &link].iter().any(|name| name.contains('\u{fffd}')) {
+            return Err(bad(format!("has a name that is not UTF-8: {path}")));
+        }
         if said.keys().any(|key| key.starts_with("GNU.sparse")) || head.kind == b'S' {
             return Err(bad(format!("has a sparse file, {path}: pack it without --sparse")));
         }
-        let link = text("linkpath").unwrap_or(head.link);
         let len = whole("size", head.len)?;
         let id = |key, or| {
             let id = whole(key, or)?;

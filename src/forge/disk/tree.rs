@@ -1,6 +1,6 @@
 //! What a root filesystem is to hold, as values: each path with what stands there.
 
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, printable};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -48,6 +48,39 @@ impl Item {
     }
 }
 
+impl Item {
+    /// Whether an ext4 file system can hold it, and the builder write it.
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        let line_end = |text: &str| text.contains(['\n', '\r', '\0']);
+        match &self.what {
+            What::Link(target) if target.is_empty() => return Err("is a link to nothing"),
+            What::Link(target) if line_end(target) => {
+                return Err("is a link whose target has a line end, which cannot be written");
+            }
+            What::Link(target) if target.len() > 3900 => {
+                return Err("is a link whose target is longer than a system can open");
+            }
+            What::Device { major, minor, .. } if *major > 4095 || *minor > 65535 => {
+                return Err("is a device with a number above 4095:65535");
+            }
+            _ => {}
+        }
+        if self.attributes.keys().any(|name| name.len() > 255 || name.is_empty() || line_end(name))
+        {
+            return Err("has an extended attribute whose name cannot be written");
+        }
+        let len = |(name, value): (&String, &Vec<u8>)| {
+            (name.len() + 23).next_multiple_of(4) + value.len().next_multiple_of(4)
+        };
+        if self.attributes.iter().map(len).sum::<usize>() > 4000 {
+            return Err(
+                "has extended attributes of more than 4000 bytes, which ext4 does not hold",
+            );
+        }
+        Ok(())
+    }
+}
+
 /// A tree; the folder of each entry is in it too.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Tree {
@@ -63,15 +96,32 @@ impl Tree {
     /// Puts an entry in the place of what is there, with folders on the way where they are missing.
     /// Refuses a path that the builder could not write, and one through what is no folder.
     pub(super) fn put(&mut self, path: &str, item: Item) -> Result<()> {
-        let path = normal(path)?;
-        let bad = |why: &str| {
-            Err(Failure::new(ReasonCode::NotAnImage, format!("the path `{path}` {why}")))
-        };
+        let mut path = normal(path)?;
+        // `lib/x` where `lib` leads to `usr/lib`: a package brings what another one has moved.
+        if let Some((above, name)) = path.rsplit_once('/')
+            && above.match_indices('/').map(|(at, _)| &above[..at]).chain([above]).any(|folder| {
+                matches!(self.items.get(folder), Some(Item { what: What::Link(_), .. }))
+            })
+            && let Some(there) = self.resolve(above)
+            && self.items.get(&there).is_some_and(|item| item.what == What::Folder)
+        {
+            path = format!("{there}/{name}");
+        }
+        let bad = |why: &str| refuse(&path, why);
         if path.contains(['\n', '\r', '\0']) || path.split('/').any(|part| part.starts_with('<')) {
             return bad("cannot be written");
         }
-        if path.split('/').any(|part| part.len() > 255) {
-            return bad("has a part longer than 255 bytes");
+        if path.split('/').any(|part| part.len() > 255) || path.len() > 3900 {
+            return bad("is longer than a system can open");
+        }
+        if let Err(why) = item.check() {
+            return bad(why);
+        }
+        let below = format!("{path}/");
+        if item.what != What::Folder
+            && self.items.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
+        {
+            return bad("is a folder with something in it, and a file too");
         }
         let mtime = item.mtime;
         for (at, _) in path.match_indices('/') {
@@ -82,6 +132,42 @@ impl Tree {
             }
         }
         self.items.insert(path, item);
+        Ok(())
+    }
+
+    /// Second names lead to the file itself, also through links to folders; refuses one that leads to
+    /// no file.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let mut found = Vec::new();
+        for (path, item) in &self.items {
+            let What::Same(first) = &item.what else { continue };
+            let mut goal = first.clone();
+            for _ in 0..40 {
+                let (above, name) = goal.rsplit_once('/').unwrap_or(("", &goal));
+                let folder = self.resolve(above).unwrap_or_default();
+                let there =
+                    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+                goal = there;
+                match self.items.get(&goal).map(|item| &item.what) {
+                    Some(What::Same(next)) if *next != goal => goal = next.clone(),
+                    _ => break,
+                }
+            }
+            match self.items.get(&goal).map(|item| &item.what) {
+                None | Some(What::Folder | What::Same(_)) => {
+                    return refuse(
+                        path,
+                        &format!("is a second name of `{first}`, which is no file"),
+                    );
+                }
+                Some(_) => found.push((path.clone(), goal)),
+            }
+        }
+        for (path, goal) in found {
+            if let Some(item) = self.items.get_mut(&path) {
+                item.what = What::Same(goal);
+            }
+        }
         Ok(())
     }
 
@@ -140,6 +226,11 @@ impl Tree {
     }
 }
 
+fn refuse(path: &str, why: &str) -> Result<()> {
+    let text = format!("the path `{}` {why}", printable(path, 200));
+    Err(Failure::new(ReasonCode::NotAnImage, text))
+}
+
 /// `./etc//passwd` as `etc/passwd`; refuses `..`.
 pub(super) fn normal(path: &str) -> Result<String> {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
@@ -177,6 +268,50 @@ mod tests {
             assert_eq!(tree.file(path).unwrap().1, &PathBuf::from("1"), "{path}");
         }
         assert!(tree.file("usr").is_none() && tree.file("abs").is_none());
+    }
+
+    #[test]
+    fn no_text_of_a_root_becomes_a_command_of_the_builder() {
+        let link = |target: &str| Item::new(What::Link(target.to_owned()), 0o777, 7);
+        let mut tree = Tree::new(0);
+        for target in ["x\"\n!id\ny \"z", "a\rb", "", &"x".repeat(5000)] {
+            assert!(tree.put("lnk", link(target)).is_err(), "{target:?}");
+        }
+        let mut named = file("1");
+        named.attributes.insert("user.a\"\n!id\n".to_owned(), vec![1]);
+        assert!(tree.put("f", named).is_err());
+        let mut long = file("1");
+        long.attributes.insert("user.a".to_owned(), vec![1; 5000]);
+        assert!(tree.put("f", long).is_err());
+        assert!(tree.put(&vec!["x".repeat(200); 45].join("/"), file("1")).is_err());
+        let mut script = super::super::ext4::Script::new();
+        assert!(script.say("symlink \"x\n!id\"").is_err());
+        assert!(script.say(&"x".repeat(8192)).is_err());
+        assert!(script.say("mkdir \"/a\"").is_ok());
+    }
+
+    #[test]
+    fn second_names_lead_to_files_and_packages_may_meet_in_a_moved_folder() {
+        let mut tree = Tree::new(0);
+        tree.put("usr/lib/real", file("1")).unwrap();
+        tree.put("lib", Item::new(What::Link("usr/lib".to_owned()), 0o777, 7)).unwrap();
+        tree.put("lib/m", file("2")).unwrap();
+        assert!(tree.get("usr/lib/m").is_some() && tree.get("lib/m").is_none());
+        let same = |of: &str| Item::new(What::Same(of.to_owned()), 0o644, 7);
+        tree.put("again", same("lib/real")).unwrap();
+        tree.put("third", same("again")).unwrap();
+        tree.settle().unwrap();
+        for path in ["again", "third"] {
+            assert_eq!(tree.get(path).unwrap().what, What::Same("usr/lib/real".to_owned()));
+        }
+        for (path, of) in [("to-folder", "usr/lib"), ("nowhere", "no/where"), ("own", "own")] {
+            let mut tree = tree.clone();
+            tree.put(path, same(of)).unwrap();
+            assert!(tree.settle().is_err(), "{path}");
+        }
+        assert!(tree.put("usr", file("1")).is_err());
+        let device = What::Device { block: true, major: 1, minor: 70_000 };
+        assert!(tree.put("dev", Item::new(device, 0o600, 7)).is_err());
     }
 
     #[test]

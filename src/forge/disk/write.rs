@@ -50,6 +50,12 @@ pub(super) fn write(
         whole.push(replacement);
         files.push(name);
     }
+    if let Some((made, target)) = &slot.artifact {
+        let mut replacement = Replacement::of(target)?;
+        let copied = std::io::copy(&mut file::open(made)?, &mut replacement.file);
+        copied.map_err(|e| file::failure(target, &e))?;
+        whole.push(replacement);
+    }
     for (path, layout) in layouts {
         let replacement = Replacement::of(&path)?;
         let room = layout.place("data").map_or(0, |place| place.len);
