@@ -49,7 +49,7 @@ fn an_image_packed_or_not_stands_on_the_disk_and_other_tools_accept_it() {
             tool(program, &[flags, &["-k", "-f", &image]].concat());
         }
         let disk = old(&bench, "card", len(&image) + (3 << 20));
-        let said = forge(&["flash", &packed, &disk, "--json"]).ok().json();
+        let said = forge(&["flash", &packed, &disk, "--yes", "--json"]).ok().json();
         assert!(same(&disk, &image), "{ending}");
         assert_eq!(said["image_len"], len(&image));
         assert_eq!(said["read_back"], true);
@@ -58,7 +58,7 @@ fn an_image_packed_or_not_stands_on_the_disk_and_other_tools_accept_it() {
         let bytes = std::fs::read(&disk).unwrap();
         assert!(bytes[bytes.len() - (1 << 20)..].iter().all(|b| *b == 0));
         // Again: what is zero already is left alone.
-        let again = forge(&["flash", &packed, &disk, "--json"]).ok().json();
+        let again = forge(&["flash", &packed, &disk, "--yes", "--json"]).ok().json();
         assert_eq!(again["zeroed"], 0, "{again}");
         assert!(same(&disk, &image), "{ending}");
         if !ending.is_empty() {
@@ -66,7 +66,7 @@ fn an_image_packed_or_not_stands_on_the_disk_and_other_tools_accept_it() {
         }
     }
     let exact = old(&bench, "exact", len(&image));
-    forge(&["flash", &image, &exact]).ok();
+    forge(&["flash", &image, &exact, "--yes"]).ok();
     let told = tool("sgdisk", &["-v", &exact]);
     assert!(told.contains("No problems found"), "{told}");
 }
@@ -81,47 +81,100 @@ fn the_map_beside_an_image_vouches_for_it() {
     } else {
         return skip::skipped("bmaptool is not installed");
     }
-    let said = forge(&["flash", &image, &disk, "--json"]).ok().json();
+    let said = forge(&["flash", &image, &disk, "--yes", "--json"]).ok().json();
     assert_eq!(said["bmap"], map);
     assert!(same(&disk, &image));
     tool("zstd", &["-q", "-k", &image]);
     let packed = format!("{image}.zst");
-    assert_eq!(forge(&["flash", &packed, &disk, "--json"]).ok().json()["bmap"], map);
+    assert_eq!(forge(&["flash", &packed, &disk, "--yes", "--json"]).ok().json()["bmap"], map);
     // One bit of the image, in a mapped block.
     let at = bench.slot_offset("a") + 5000;
     let byte = bench.disk_bytes(at as u64, 1)[0];
     bench.patch_disk(at, &[byte ^ 1]);
-    let said = forge(&["flash", &image, &disk]);
+    let said = forge(&["flash", &image, &disk, "--yes"]);
     refused(&said, 65, "IMAGE_DAMAGED");
     assert!(std::fs::read(&disk).unwrap()[..1 << 20].iter().all(|b| *b == 0), "it does not boot");
+    // The byte is right again, and one that the map leaves out is not zero.
+    bench.patch_disk(at, &[byte]);
+    let whole = std::fs::read(&image).unwrap();
+    let mapped = std::fs::read_to_string(&map).unwrap();
+    let ranges: Vec<(usize, usize)> = mapped
+        .split("<Range")
+        .skip(1)
+        .map(|range| {
+            let (_, rest) = range.split_once('>').unwrap();
+            let blocks = rest.split_once('<').unwrap().0.trim();
+            let (first, last) = blocks.split_once('-').unwrap_or((blocks, blocks));
+            (first.parse().unwrap(), last.parse().unwrap())
+        })
+        .collect();
+    let gap = ranges.windows(2).find(|pair| pair[0].1 + 1 < pair[1].0).unwrap()[0].1 + 1;
+    assert_eq!(whole[gap * 4096], 0);
+    bench.patch_disk(gap * 4096, &[1]);
+    let said = forge(&["flash", &image, &disk, "--yes"]);
+    refused(&said, 65, "IMAGE_DAMAGED");
+    assert!(said.err.contains("in no range"), "{}", said.err);
+    bench.patch_disk(gap * 4096, &[0]);
     // And one of the map.
     let text = std::fs::read_to_string(&map).unwrap();
     std::fs::write(&map, text.replacen("<Range", "<Range ", 1)).unwrap();
-    refused(&forge(&["flash", &image, &disk]), 65, "IMAGE_DAMAGED");
+    refused(&forge(&["flash", &image, &disk, "--yes"]), 65, "IMAGE_DAMAGED");
 }
 
 #[test]
 fn what_cannot_be_flashed_is_told_and_the_disk_stays_as_it_is() {
     let (bench, image) = disk_image();
     let small = old(&bench, "small", len(&image) - (5 << 20));
-    let said = forge(&["flash", &image, &small]);
+    let said = forge(&["flash", &image, &small, "--yes"]);
     refused(&said, 65, "DISK_TOO_SMALL");
     assert!(said.err.contains("5 MiB too few"), "{}", said.err);
-    // The length of a packed image is known from its table.
+    // The length of a packed image is known from its table, and from a DOS table too.
+    let dos = bench.path("dos.img");
+    std::fs::File::create(&dos).unwrap().set_len(96 << 20).unwrap();
+    let table = "label: dos\\nstart=2048, size=8192, type=c\\nstart=10240, size=186368, type=83\\n";
+    tool("sh", &["-c", &format!("printf '{table}' | sfdisk -q --no-reread {dos}")]);
+    tool("zstd", &["-q", "-k", &dos]);
+    let card = old(&bench, "card-40", 40 << 20);
+    let said = forge(&["flash", &format!("{dos}.zst"), &card, "--yes"]);
+    refused(&said, 65, "DISK_TOO_SMALL");
+    assert!(said.err.contains("needs 96 MiB"), "{}", said.err);
+    assert!(std::fs::read(&card).unwrap().iter().all(|b| *b == 0xa5));
     tool("zstd", &["-q", "-k", &image]);
     let packed = format!("{image}.zst");
-    refused(&forge(&["flash", &packed, &small]), 65, "DISK_TOO_SMALL");
+    refused(&forge(&["flash", &packed, &small, "--yes"]), 65, "DISK_TOO_SMALL");
     assert!(std::fs::read(&small).unwrap().iter().all(|b| *b == 0xa5));
     let disk = old(&bench, "card", len(&image));
     let cut = std::fs::read(&packed).unwrap();
     std::fs::write(&packed, &cut[..cut.len() / 2]).unwrap();
-    refused(&forge(&["flash", &packed, &disk]), 65, "IMAGE_DAMAGED");
+    refused(&forge(&["flash", &packed, &disk, "--yes"]), 65, "IMAGE_DAMAGED");
     refused(&forge(&["flash", &image, &image]), 64, "USAGE");
     refused(&forge(&["flash", &image, &bench.path("none")]), 66, "NO_SUCH_FILE");
     refused(&forge(&["flash", &bench.path("none"), &disk]), 66, "NO_SUCH_FILE");
     let empty = bench.path("empty");
     std::fs::write(&empty, "").unwrap();
     refused(&forge(&["flash", &empty, &disk]), 65, "IMAGE_DAMAGED");
+}
+
+#[test]
+fn a_file_that_holds_something_is_not_overwritten_without_a_question() {
+    let (bench, image) = disk_image();
+    let movie = old(&bench, "movie.mkv", len(&image));
+    for words in [&[][..], &["--json"], &["--yes-really", "film.mkv"]] {
+        let said = forge(&[&["flash", &image, &movie], words].concat());
+        refused(&said, 77, "NOT_CONFIRMED");
+        assert!(said.err.contains("movie.mkv"), "{}", said.err);
+    }
+    assert!(std::fs::read(&movie).unwrap().iter().all(|b| *b == 0xa5));
+    // One byte, far from the beginning.
+    let file = std::fs::File::create(&movie).unwrap();
+    file.set_len(len(&image)).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", len(&image) - 1).unwrap();
+    refused(&forge(&["flash", &image, &movie]), 77, "NOT_CONFIRMED");
+    // Nothing is lost in a file of zeros.
+    std::os::unix::fs::FileExt::write_all_at(&file, b"\0", len(&image) - 1).unwrap();
+    forge(&["flash", &image, &movie]).ok();
+    assert!(same(&movie, &image));
+    forge(&["flash", &image, &movie, "--yes-really", "movie.mkv"]).ok();
 }
 
 fn is_root() -> bool {
@@ -201,7 +254,7 @@ fn a_device_is_confirmed_by_its_name_and_never_written_while_it_is_in_use() {
     std::fs::create_dir(&point).unwrap();
     tool("mount", &[&card.0, &point]);
     let said = forge(&sure);
-    let over = forge(&["flash", &image, &disk]);
+    let over = forge(&["flash", &image, &disk, "--yes"]);
     tool("umount", &[&point]);
     refused(&said, 77, "DISK_IN_USE");
     assert!(said.err.contains("mounted on"), "{}", said.err);

@@ -481,7 +481,7 @@ fn a_disk_of_forge_image_is_good_and_stays_so_when_it_is_flashed_and_configured(
         let card = disk.path("card.img");
         let len = std::fs::metadata(&image).unwrap().len();
         std::fs::write(&card, vec![0xa5; usize::try_from(len).unwrap() + (8 << 20)]).unwrap();
-        let said = forge(&["flash", &image, &card, "--json"]).ok().json();
+        let said = forge(&["flash", &image, &card, "--yes", "--json"]).ok().json();
         assert_eq!(said["bmap"], format!("{image}.bmap"));
         forge(&["configure", &card, "--hostname", "gate-7"]).ok();
         for file in ["surefoot.toml", "fw_env.config", "trust.toml"] {

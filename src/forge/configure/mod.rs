@@ -65,9 +65,11 @@ fn show(words: &Words, target: &Target, place: &str) -> Result<()> {
     let Some(wish) = wish else {
         return say(&match state {
             "none" => format!("there is no {PROVISION_FILE} on {place}\n"),
-            "taken" => format!("a device has taken {PROVISION_FILE} on {place}, and erased it\n"),
+            "taken" => format!(
+                "{PROVISION_FILE} on {place} is erased: a device has taken it, or `configure` was stopped before it ended\n"
+            ),
             _ => format!(
-                "a device has taken {PROVISION_FILE} on {place}, and not erased all of it\n"
+                "{PROVISION_FILE} on {place} counts as taken, and not all of it is erased: say --clear, or start the device\n"
             ),
         });
     };

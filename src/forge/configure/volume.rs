@@ -1,13 +1,18 @@
 //! One file in the root of a FAT file system, changed so that a cut at any moment leaves every other file as it was, and this
-//! one whole: the old one, none, or the new one. What the library would write is collected in memory first; it goes to the
-//! medium in an order of our own, with a flush between: what was free before, the table, the folder. What a cut can leave
-//! behind besides is space that is counted as used, which `fsck.fat -a` gives back.
+//! one whole: the old one, none, one that counts as taken, or the new one. What the library would write is collected in memory
+//! first; it goes to the medium in an order of our own, with a flush between: what was free before, the table, the folder. The
+//! content comes last, into a file that is there: a cut never leaves a secret where no file is that could be erased. What it
+//! can leave behind besides is space that is counted as used, which `fsck.fat -a` gives back.
 
 use crate::disk::BlockDevice;
-use crate::firstboot::volume::{Volume, changes, erase, erasure, write};
+use crate::firstboot::taken;
+use crate::firstboot::volume::{Changes, Volume, changes, erase, erasure, write};
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::BTreeSet;
 use std::io::{Error, Write};
+
+/// How a file begins that counts as taken: a device takes nothing from it, and erases the rest.
+const TAKEN: &[u8] = b"# taken\n";
 
 /// Has the file hold `content`, or not be there. Nothing of what an old one held is left on the medium.
 pub(super) fn written_part(
@@ -43,13 +48,35 @@ pub(super) fn written_part(
     let folder: BTreeSet<u64> = named.range(table_end..).map(|(at, _)| *at).collect();
     let made = changes(device, |volume| {
         let mut file = volume.root_dir().create_file(name)?;
-        file.write_all(content)?;
+        file.write_all(&taken(content.len()))?;
         file.flush()
     })
     .map_err(told)?;
     write(device, made.range(table_end..).filter(|(at, _)| !folder.contains(at)))?;
     write(device, made.range(..table_end))?;
-    write(device, made.range(table_end..).filter(|(at, _)| folder.contains(at)))
+    write(device, made.range(table_end..).filter(|(at, _)| folder.contains(at)))?;
+    filled(device, name, content)
+}
+
+/// Has a file that counts as taken, and is as long, hold `content`. Until the last write it counts as taken.
+fn filled(device: &dyn BlockDevice, name: &str, content: &[u8]) -> Result<()> {
+    let fill = changes(device, |volume| {
+        let mut file = volume.root_dir().open_file(name)?;
+        file.write_all(content)?;
+        file.flush()
+    });
+    let fill = fill.map_err(|e| Failure::new(ReasonCode::Io, format!("{name}: {e}")))?;
+    let (mut most, mut last) = (fill.clone(), Changes::new());
+    for (at, bytes) in &mut most {
+        let mut there = [0; TAKEN.len()];
+        device.read_at(*at, &mut there)?;
+        if there == TAKEN {
+            last.insert(*at, bytes.clone());
+            bytes[..TAKEN.len()].copy_from_slice(TAKEN);
+        }
+    }
+    write(device, most.iter())?;
+    write(device, last.iter())
 }
 
 /// Where the tables of the clusters end, bytes: what is before it is no folder and no content.
@@ -159,6 +186,31 @@ mod tests {
                     others_stand(&device);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn after_a_cut_at_any_write_the_secret_can_be_erased() {
+        let secret = b"secret-nine";
+        for (other, len) in [(None, 300), (Some(&b"format = 1\n"[..]), 300), (None, 1500)] {
+            let text = [b"format = 1\nid = 'x'\n# ".as_slice(), &vec![b'x'; len], secret].concat();
+            let start = FakeDevice::new(fat(FatType::Fat16, 3)).contents();
+            let whole = FakeDevice::new(start.clone());
+            written_part(&whole, NAME, Some(&text)).unwrap();
+            let (writes, mut held) = (whole.counts().writes, false);
+            for nth in 1..=writes {
+                for survivors in [Survivors::Everything, Survivors::Some(nth), Survivors::Nothing] {
+                    let device = FakeDevice::new(start.clone());
+                    device.cut_at_write(nth, 512);
+                    written_part(&device, NAME, Some(&text)).unwrap_err();
+                    device.power_on(survivors);
+                    held |= holds(&device, secret);
+                    written_part(&device, NAME, other).unwrap();
+                    assert!(!holds(&device, secret), "cut {nth} of {writes}, {survivors:?}");
+                    others_stand(&device);
+                }
+            }
+            assert!(held, "no cut left the secret on the medium: nothing was tried");
         }
     }
 

@@ -1,5 +1,5 @@
 //! The map of blocks beside an image: which of them carry data, and the checksum of each range. The format is that of bmaptool,
-//! versions 1.4 and 2.0. The map only vouches for the image: what it leaves out is zero, and is written as zeros.
+//! versions 1.4 and 2.0. The map only vouches for the image: what it leaves out must be zero, and is written as zeros.
 
 use crate::forge::file;
 use crate::model::{Digest, Failure, ReasonCode, Result};
@@ -69,7 +69,7 @@ pub(super) struct Checker<'m> {
 }
 
 impl Checker<'_> {
-    /// The next bytes of the image. `IMAGE_DAMAGED` where a range is not what the map says.
+    /// The next bytes of the image. `IMAGE_DAMAGED` where a range is not what the map says, or what is in no range is not zero.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
         while let Some((start, end, expected)) = self.map.ranges.get(self.next) {
             if bytes.is_empty() {
@@ -84,6 +84,8 @@ impl Checker<'_> {
             let (head, rest) = bytes.split_at(usize::try_from(now).unwrap_or(bytes.len()));
             if hashed {
                 self.hash.update(head);
+            } else {
+                self.empty(head)?;
             }
             self.at += now;
             bytes = rest;
@@ -98,8 +100,22 @@ impl Checker<'_> {
                 self.next += 1;
             }
         }
+        self.empty(bytes)?;
         self.at += bytes.len() as u64;
         Ok(())
+    }
+
+    /// The next bytes, which are in no range.
+    fn empty(&self, bytes: &[u8]) -> Result<()> {
+        let mut parts = bytes.chunks(ZEROS.len());
+        if parts.all(|part| part == &ZEROS[..part.len()]) {
+            return Ok(());
+        }
+        let (map, at, end) = (self.map.path.display(), self.at, self.at + bytes.len() as u64);
+        let text = format!(
+            "the image is not what {map} says: bytes {at} to {end} are in no range of it, and are not zero"
+        );
+        Err(Failure::new(ReasonCode::ImageDamaged, text))
     }
 
     /// After the last byte.
@@ -112,6 +128,9 @@ impl Checker<'_> {
         Err(Failure::new(ReasonCode::ImageDamaged, text))
     }
 }
+
+/// What bytes in no range are compared with.
+static ZEROS: [u8; 4096] = [0; 4096];
 
 type Ranges = Vec<(u64, u64, [u8; 32])>;
 
@@ -159,7 +178,8 @@ fn parse(whole: &str) -> std::result::Result<(u64, Ranges), String> {
     if block == 0 || !block.is_power_of_two() || block > 1 << 30 {
         return Err(format!("blocks of {block} bytes"));
     }
-    let (mut ranges, mut last) = (Ranges::new(), 0);
+    let mapped = number(&text, "MappedBlocksCount")?;
+    let (mut ranges, mut last, mut blocks_in) = (Ranges::new(), 0, 0u64);
     for range in text.split("<Range").skip(1) {
         let (attributes, rest) = range.split_once('>').ok_or("a range in it does not end")?;
         let blocks = rest.split_once('<').map_or(rest, |(blocks, _)| blocks).trim();
@@ -178,7 +198,11 @@ fn parse(whole: &str) -> std::result::Result<(u64, Ranges), String> {
         let digest = digest.and_then(|d| d.strip_prefix(['"', '\''])?.get(..64)).and_then(hash);
         let digest = digest.ok_or_else(|| format!("range `{blocks}` has no checksum"))?;
         ranges.push((start, end, digest));
+        blocks_in += end.div_ceil(block) - start / block;
         last = end;
+    }
+    if mapped != blocks_in {
+        return Err(format!("its ranges have {blocks_in} blocks, and it says {mapped}"));
     }
     Ok((image_len, ranges))
 }
@@ -196,7 +220,7 @@ mod tests {
         let (first, rest) = (hex(&image[..4096]), hex(&image[8192..]));
         let text = format!(
             "<?xml version=\"1.0\" ?>\n<!-- <ImageSize> 1 </ImageSize> -->\n<bmap version=\"2.0\">\n\
-             <ImageSize> {} </ImageSize>\n<BlockSize> 4096 </BlockSize>\n\
+             <ImageSize> {} </ImageSize>\n<BlockSize> 4096 </BlockSize>\n<MappedBlocksCount> 3 </MappedBlocksCount>\n\
              <ChecksumType> sha256 </ChecksumType>\n<BmapFileChecksum> {} </BmapFileChecksum>\n\
              <BlockMap>\n<Range chksum=\"{first}\"> 0 </Range>\n\
              <Range chksum=\"{rest}\"> 2-3 </Range>\n</BlockMap>\n</bmap>\n",
@@ -205,6 +229,13 @@ mod tests {
         );
         let own = hex(text.as_bytes());
         text.replacen(&"0".repeat(64), &own, 1)
+    }
+
+    /// The same with its own checksum made right.
+    fn sealed(text: &str) -> String {
+        let said = element(text, "BmapFileChecksum").unwrap();
+        let own = hex(text.replacen(said, &"0".repeat(64), 1).as_bytes());
+        text.replacen(said, &own, 1)
     }
 
     fn bmap(text: &str) -> Bmap {
@@ -237,6 +268,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_no_range_is_zero() {
+        let mut image = image();
+        image.extend([0; 8192]);
+        let text = map(&image[..14_336]);
+        let text = sealed(&text.replacen(" 14336 ", &format!(" {} ", image.len()), 1));
+        // The last block of the second range is a whole one now.
+        let whole = hex(&image[8192..16_384]);
+        let text = sealed(&text.replacen(&hex(&image[8192..14_336]), &whole, 1));
+        let map = bmap(&text);
+        for piece in [1000, 4096, 1 << 20] {
+            let mut checker = map.checker();
+            image.chunks(piece).for_each(|part| checker.take(part).unwrap());
+            checker.finish().unwrap();
+            for at in [4096, 8191, 16_384, image.len() - 1] {
+                let mut other = image.clone();
+                other[at] = 1;
+                let mut checker = map.checker();
+                let failure = other.chunks(piece).find_map(|part| checker.take(part).err());
+                let failure = failure.unwrap();
+                assert_eq!(failure.code(), ReasonCode::ImageDamaged, "{at}");
+                assert!(failure.detail().contains("no range"), "{failure}");
+            }
+        }
+    }
+
+    #[test]
     fn a_map_that_is_damaged_or_of_another_kind_is_refused() {
         let good = map(&image());
         assert!(parse(&good).is_ok());
@@ -256,12 +313,14 @@ mod tests {
             let _ = parse(&good[..len]);
         }
         for blocks in ["3-2", "9", "18446744073709551615", "x", ""] {
-            let text = good.replacen(" 0 </Range>", &format!(" {blocks} </Range>"), 1);
-            let own = hex(text
-                .replacen(element(&text, "BmapFileChecksum").unwrap(), &"0".repeat(64), 1)
-                .as_bytes());
-            let text = text.replacen(element(&good, "BmapFileChecksum").unwrap(), &own, 1);
+            let text = sealed(&good.replacen(" 0 </Range>", &format!(" {blocks} </Range>"), 1));
             assert!(parse(&text).is_err(), "{blocks}");
         }
+        let more = sealed(&good.replacen(" 3 </Mapped", " 9999 </Mapped", 1));
+        assert!(parse(&more).unwrap_err().contains("9999"));
+        let (head, rest) = good.split_once("<BlockMap>").unwrap();
+        let (_, tail) = rest.split_once("</BlockMap>").unwrap();
+        let empty = sealed(&format!("{head}<BlockMap></BlockMap>{tail}"));
+        assert!(parse(&empty).unwrap_err().contains("0 blocks"), "a map that vouches for nothing");
     }
 }

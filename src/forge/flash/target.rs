@@ -1,8 +1,10 @@
 //! What is written to: a whole disk of this computer that nothing uses, or a file.
 
+use super::source::{BLOCK, is_zero};
 use super::words::Words;
-use crate::disk::{BlockDevice, open_whole};
+use crate::disk::{BlockDevice, open_device, open_whole};
 use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
+use crate::sys::AlignedBuf;
 use crate::sys::blk::Identity;
 use crate::sys::disks::{self, About};
 use crate::sys::mounts::{self, DeviceNumber};
@@ -18,7 +20,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Refuses what is in use, then has a disk confirmed, then opens it so that nothing else can.
+    /// Refuses what is in use, then has a disk or a file that holds something confirmed, then opens it so that nothing else can.
     pub(super) fn open(words: &Words) -> Result<Target> {
         let path = &words.target;
         let found = Identity::of(path).map_err(|e| crate::forge::file::failure(path, &e))?;
@@ -41,8 +43,14 @@ impl Target {
                 None
             }
         };
-        if let Some(about) = &about {
-            confirm(words, about)?;
+        match &about {
+            Some(about) => confirm(words, &Asked::disk(about))?,
+            None => {
+                let held = open_device(path)?;
+                if holds_bytes(&*held)? {
+                    confirm(words, &Asked::file(path, held.len()))?;
+                }
+            }
         }
         let device = open_whole(path).map_err(|f| match f.code() {
             ReasonCode::SlotMounted => in_use(path, "in use by another program or device"),
@@ -84,42 +92,81 @@ pub(super) fn described(about: &About) -> String {
     format!("{}, {model}, {}", about.name, ByteLen(about.len))
 }
 
-/// Has a person say that this is the disk; `--yes` says it for one that can be taken out.
-fn confirm(words: &Words, about: &About) -> Result<()> {
-    let name = &about.name;
+/// Whether there is a byte in a file that is not zero.
+fn holds_bytes(file: &dyn BlockDevice) -> Result<bool> {
+    let mut buf = AlignedBuf::new(BLOCK);
+    for at in (0..file.len()).step_by(BLOCK) {
+        let left = file.len() - at;
+        let part = &mut buf[..usize::try_from(left).unwrap_or(BLOCK).min(BLOCK)];
+        if !file.is_hole(at, part.len() as u64) {
+            file.read_at(at, part)?;
+            if !is_zero(part) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// What a person is asked about.
+struct Asked {
+    name: String,
+    described: String,
+    /// MiB.
+    size: u64,
+    what: &'static str,
+    /// Whether `--yes` is enough.
+    simple: bool,
+}
+
+impl Asked {
+    fn disk(about: &About) -> Asked {
+        let (name, size) = (about.name.clone(), about.len >> 20);
+        let described = described(about);
+        Asked { name, described, size, what: "disk", simple: about.removable }
+    }
+
+    fn file(path: &Path, len: u64) -> Asked {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let described = format!("the file {}, {}", path.display(), ByteLen(len));
+        Asked { name, described, size: len >> 20, what: "file", simple: true }
+    }
+}
+
+/// Has a person say that this is the disk, or the file; `--yes` says it for a file, and for a disk that can be taken out.
+fn confirm(words: &Words, asked: &Asked) -> Result<()> {
+    let Asked { name, described, size, what, simple } = asked;
     if let Some(named) = &words.yes_really {
         if named == name {
             return Ok(());
         }
-        let text = format!("--yes-really names {named}, and the disk is {}", described(about));
+        let text = format!("--yes-really names {named}, and the {what} is {described}");
         return Err(Failure::new(ReasonCode::NotConfirmed, text));
     }
-    if words.yes && about.removable {
+    if words.yes && *simple {
         return Ok(());
     }
-    let size = about.len >> 20;
-    let (answer, ask) = match about.removable {
+    let (answer, ask) = match simple {
         true => (name.clone(), "its name"),
         false => (format!("{name} {size}"), "its name and its size in MiB"),
     };
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        let flag = match about.removable {
+        let flag = match simple {
             true => "--yes".to_owned(),
             false => format!("--yes-really {name}: it cannot be taken out of this computer"),
         };
-        let text = format!("{} is to be erased: say {flag}", described(about));
+        let text = format!("{described} is to be erased: say {flag}");
         return Err(Failure::new(ReasonCode::NotConfirmed, text));
     }
-    let warning = match about.removable {
+    let warning = match simple {
         true => "",
         false => "\nIt cannot be taken out of this computer: is it really the disk of a device?",
     };
     let mut err = std::io::stderr().lock();
     let _ = write!(
         err,
-        "All that is on this disk will be lost: {} ({size} MiB){warning}\nType {ask} to go on ({answer}): ",
-        described(about)
+        "All that is on this {what} will be lost: {described} ({size} MiB){warning}\nType {ask} to go on ({answer}): "
     );
     let _ = err.flush();
     drop(err);

@@ -19,7 +19,7 @@ pub(in crate::forge) struct Words {
     /// The whole disk to write to, or a file as long as one
     #[arg(value_name = "/dev/sdX")]
     pub(super) target: PathBuf,
-    /// Do not ask before a disk that can be taken out is erased
+    /// Do not ask before a disk that can be taken out, or a file that holds something, is erased
     #[arg(long)]
     pub(super) yes: bool,
     /// Erase this disk though it cannot be taken out of the computer: its name, as in nvme1n1
