@@ -317,6 +317,8 @@ impl hush::Board for Board<'_> {
         match words {
             ["test", ..] => return,
             ["part", "number", _, _, name, ..] if boot_part(name) => return,
+            // Another card, which may have been written from the same image.
+            ["part", "uuid", _, place, ..] if !place.starts_with("0:") => return,
             _ => {}
         }
         let missing = match words {

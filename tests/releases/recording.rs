@@ -297,6 +297,11 @@ tcp = "127.0.0.1:22"
 name = "net"
 need = "wanted"
 reach = ["127.0.0.1:53"]
+
+[first_boot]
+grow = false
+keep = ["/etc/network/interfaces"]
+identity = { file = "/etc/serial" }
 "#;
 
 #[test]
