@@ -115,11 +115,12 @@ pub fn bytes(mut file: impl Read, limit: u64) -> Result<Vec<u8>> {
 /// Where a file of `len` bytes has bytes, as start and length; what lies between was never written and reads
 /// as zeros. A file system without holes has one range.
 pub fn data_ranges(file: &File, len: u64) -> Result<Vec<(u64, u64)>> {
-    use nix::unistd::{Whence, lseek};
+    // With 64 bits also where the C library's own have 32.
+    use nix::unistd::{Whence, lseek64};
     let (mut ranges, mut at) = (Vec::new(), 0);
     let seek = |at: u64, whence| {
         let at = i64::try_from(at).map_err(Error::other)?;
-        match lseek(file, at, whence) {
+        match lseek64(file, at, whence) {
             Ok(found) => u64::try_from(found).map(Some).map_err(Error::other),
             // Behind the last of them.
             Err(nix::errno::Errno::ENXIO) => Ok(None),

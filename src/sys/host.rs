@@ -174,8 +174,9 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
 }
 
 /// The length of a block of the filesystem of `path`, bytes; never 0.
+#[allow(clippy::useless_conversion, reason = "the counts have 32 bits on armv7")]
 pub fn block_size(path: &Path) -> std::io::Result<u64> {
-    Ok(nix::sys::statvfs::statvfs(path)?.fragment_size().max(1))
+    Ok(u64::from(nix::sys::statvfs::statvfs(path)?.fragment_size()).max(1))
 }
 
 /// How many more files the filesystem of `path` can hold; `None` where it does not count them.
