@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Debian package, in a fresh Debian: built, judged by lintian, installed by its own dpkg, and updated, removed and purged there.
 
-    tests/vm/deb.py                        SUREFOOT_ARM64, SUREFOOT_LOGS, SUREFOOT_WORK: as for device.py
+    SUREFOOT_FULL=1 tests/vm/deb.py        SUREFOOT_ARM64, SUREFOOT_LOGS, SUREFOOT_WORK: as for device.py
 
 Two boots of one disk. In the first one QEMU starts the kernel, as any computer would: the package is installed, and waits, for nothing is
 configured; then it is. The second is a device's, by U-Boot and the boot script: the daemon runs and is healthy, without a hand.
@@ -202,6 +202,9 @@ class Debian(unittest.TestCase):
 def main():
     global made
     started = time.monotonic()
+    if not os.environ.get("SUREFOOT_FULL") and not sys.argv[1:]:
+        print("deb: 0 passed, 0 failed, 1 skipped (only with SUREFOOT_FULL=1, or by name: lintian and maintainer scripts under emulation take long)")
+        return
     try:
         bench.target("debian-arm64")
     except subprocess.CalledProcessError as error:
