@@ -282,7 +282,7 @@ class Suite:
 
 def spoilt(tree):
     """The product with all the mistakes in it, kept by what it is made of."""
-    for extra in ("src", "build.rs", "Cargo.toml", "Cargo.lock", "examples", "uboot-scripts", "artifacts"):
+    for extra in ("src", "build.rs", "Cargo.toml", "Cargo.lock", "examples", "uboot-scripts", "artifacts", "packaging", "systemd"):
         source = bench.TOP / extra
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / extra)
     for mistake, (_, edits) in EVERY_MISTAKE.items():
