@@ -360,6 +360,31 @@ fn a_factory_reset_keeps_keys_floors_and_identity_and_survives_every_cut() {
 }
 
 #[test]
+fn whatever_cannot_be_done_keeps_nothing_else_back() {
+    let bench = device(0);
+    // A marker that is no file.
+    std::fs::create_dir_all(bench.path("DEV/data/surefoot/factory-reset.json")).unwrap();
+    let said = first_boot(&bench, None);
+    assert_ne!(said.code, 0);
+    assert_eq!(step(&said, "reset").0, "failed", "{}", said.out);
+    assert_eq!(step(&said, "machine-id").0, "done", "{}", said.out);
+    let id = shown(&bench, "etc/machine-id");
+    // Another process at work holds back a step that is still to be done, and nothing that is kept.
+    std::fs::remove_dir(bench.path("DEV/data/surefoot/factory-reset.json")).unwrap();
+    let setup = bench.path("DEV/data/surefoot/setup.json");
+    let mut told: serde_json::Value = serde_json::from_slice(&read(&setup)).unwrap();
+    told["done"].as_object_mut().unwrap().remove("folders").unwrap();
+    std::fs::write(&setup, told.to_string()).unwrap();
+    std::fs::remove_file(bench.path("DEV/root/etc/machine-id")).unwrap();
+    let lock = std::fs::File::create(bench.path("DEV/data/surefoot/lock")).unwrap();
+    lock.lock().unwrap();
+    let said = first_boot(&bench, None);
+    assert_eq!(step(&said, "folders").0, "failed", "{}", said.out);
+    assert_eq!(said.reason(), Some("BUSY"), "{}", said.err);
+    assert_eq!(shown(&bench, "etc/machine-id"), id);
+}
+
+#[test]
 fn a_factory_reset_is_refused_during_a_trial() {
     let bench = device(0);
     first_boot(&bench, None).ok();

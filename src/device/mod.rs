@@ -62,7 +62,7 @@ pub use verbs::{
     verify_slot,
 };
 pub use waits::Wait;
-pub use work::{Running, running};
+pub use work::{Running, Working, running};
 pub use world::World;
 
 // What tells about the device asks these too.

@@ -14,15 +14,13 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     if !work.settings.first_boot.grow {
         return Ok("`[first_boot] grow` is false".to_owned());
     }
-    let world = match &work.world {
+    let world = match work.world() {
         Ok(world) => world,
         Err(failure) => {
             // A table that names more than there is keeps the device from being opened: by how much is told here.
             let disk = work.settings.device.disk.open()?;
             let odd = growth(&*disk.reader(), DATA).err();
-            return Err(odd
-                .filter(|f| f.code() == ReasonCode::DiskTooSmall)
-                .unwrap_or(failure.clone()));
+            return Err(odd.filter(|f| f.code() == ReasonCode::DiskTooSmall).unwrap_or(failure));
         }
     };
     before_any_update(world)?;

@@ -83,7 +83,7 @@ pub(super) fn finish(work: &mut Work<'_>) -> Result<()> {
     let Some(bytes) = durable::read(&marker, StateFile::RESET.limit)? else { return Ok(()) };
     // One that cannot be read was asked for all the same; the file is written in one piece.
     let asked: Asked = document(&bytes).unwrap_or_default();
-    if let Ok(world) = &work.world
+    if let Ok(world) = work.world()
         && is_undecided(world).unwrap_or(true)
     {
         work.warn("a factory reset waits until the trial is decided".to_owned());

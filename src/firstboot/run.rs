@@ -3,7 +3,7 @@
 use super::work::{Setup, Work, make_folder};
 use super::{grow, identity, keep, keys, preload, reset, take};
 use crate::config::Settings;
-use crate::device::is_undecided;
+use crate::device::{Working, is_undecided};
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{durable, host};
@@ -22,6 +22,9 @@ const STEPS: [(&str, Step); 8] = [
     ("etc", keep::step),
     ("preload", preload::step),
 ];
+
+/// What a factory reset is called among the steps.
+const RESET: &str = "reset";
 
 /// The mark that steps were done in this boot, for the unit that shows the doctor's answer.
 const MARK: &str = "first-boot";
@@ -67,8 +70,8 @@ pub struct FirstBoot {
     pub failure: Option<Failure>,
 }
 
-/// Does what is not done yet, and shows what is kept. Refused as a whole where somebody works on the device (`BUSY`); the steps
-/// are refused during a trial (`TRIAL_PENDING`), and what is kept is shown all the same.
+/// Shows what is kept, ends a factory reset, does what is not done yet, and shows what is new. Whatever of it fails or is refused is a
+/// step that failed (`TRIAL_PENDING` in a trial, `BUSY` where another process works on the device), and keeps nothing else back.
 pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     let mut work = Work::new(settings, sink);
     let mut out = FirstBoot { v: 1, steps: Vec::new(), hidden: Vec::new(), failure: None };
@@ -79,22 +82,21 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
         out.failure = Some(Failure::new(ReasonCode::StateNotDurable, why));
         return Ok(out);
     }
-    make_folder(&settings.device.state)?;
-    reset::finish(&mut work)?;
+    // Before anything that may hang or end this process: it needs the data partition and nothing else.
+    out.hidden = keep::show(&work);
+    let ready = make_folder(&settings.device.state).and_then(|()| reset::finish(&mut work));
+    if let Err(failure) = ready {
+        work.warn(failure.to_string());
+        out.failed(RESET, failure);
+    }
     let missing = STEPS.iter().any(|(name, _)| !work.setup.done.contains_key(*name));
-    let trial =
-        missing && work.world.as_ref().is_ok_and(|world| is_undecided(world).unwrap_or(false));
-    let held = match &work.world {
-        Ok(world) if missing && !trial => Some(world.lock("first-boot")?),
-        _ => None,
-    };
+    let held = if missing { begin(&work) } else { Ok(None) };
     for step in STEPS {
         if let Some(text) = work.setup.done.get(step.0) {
             let (step, text) = (step.0, text.clone());
             out.steps.push(Stepped { step, became: Became::Before, text, code: None });
-        } else if trial {
-            let failure = Failure::new(ReasonCode::TrialPending, "a new system is on trial");
-            out.failed(step.0, failure);
+        } else if let Err(failure) = &held {
+            out.failed(step.0, failure.clone());
         } else {
             try_step(&mut work, step, &mut out);
         }
@@ -103,9 +105,20 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     if missing && make_folder(&settings.run).is_ok() {
         let _nobody_waits_for_it = durable::publish(&settings.run.join(MARK), b"");
     }
-    out.hidden = keep::show(&work);
+    if missing {
+        out.hidden = keep::show(&work);
+    }
     out.hidden.iter().for_each(|text| work.warn(text.clone()));
     Ok(out)
+}
+
+/// What is held while steps are done. A device that cannot be opened is nobody's, and its steps say so themselves.
+fn begin(work: &Work<'_>) -> Result<Option<Working>> {
+    let Ok(world) = work.world() else { return Ok(None) };
+    if is_undecided(world).unwrap_or(false) {
+        return Err(Failure::new(ReasonCode::TrialPending, "a new system is on trial"));
+    }
+    world.lock("first-boot").map(Some)
 }
 
 fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut FirstBoot) {

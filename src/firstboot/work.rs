@@ -6,6 +6,7 @@ use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
 use crate::sys::durable;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -49,8 +50,8 @@ impl Setup {
 /// The device, as the steps see it.
 pub(super) struct Work<'a> {
     pub(super) settings: &'a Settings,
-    /// The disk and the bootloader, where they can be opened.
-    pub(super) world: Result<World>,
+    /// The disk and the bootloader, opened when a step first needs them: what is kept is shown without.
+    world: OnceCell<Result<World>>,
     /// Where the system's files are: `/`, or the folder of a device that is played.
     pub(super) root: PathBuf,
     /// Where the data partition is mounted.
@@ -71,7 +72,7 @@ impl<'a> Work<'a> {
         let state = &settings.device.state;
         Work {
             settings,
-            world: World::open(settings.clone()),
+            world: OnceCell::new(),
             root,
             data: state.parent().unwrap_or(state).to_owned(),
             real,
@@ -81,8 +82,10 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The disk and the bootloader, where they can be opened.
     pub(super) fn world(&self) -> Result<&World> {
-        self.world.as_ref().map_err(Failure::clone)
+        let world = self.world.get_or_init(|| World::open(self.settings.clone()));
+        world.as_ref().map_err(Failure::clone)
     }
 
     /// A path of the system below its root.
