@@ -318,9 +318,12 @@ fn a_factory_reset_keeps_keys_floors_and_identity_and_survives_every_cut() {
     }
     std::os::unix::fs::symlink("/etc", bench.path("DEV/data/app/link")).unwrap();
     bench.surefoot(&["factory-reset", "--keep-backup", "/elsewhere"]).refused(64, "USAGE");
+    bench.surefoot(&["hold", "--reason", "a person says so"]).ok();
     let backup = bench.path("DEV/data/backup");
     bench.surefoot(&["factory-reset", "--keep-backup", &backup]).ok();
+    first_boot(&bench, None).ok();
     assert!(Path::new(&bench.path("DEV/data/loose")).exists(), "nothing goes before the next boot");
+    bench.reboot(&[]);
     let mut cuts = 0;
     for nth in 0.. {
         assert!(nth < 200, "it never ends");
@@ -351,12 +354,13 @@ fn a_factory_reset_keeps_keys_floors_and_identity_and_survives_every_cut() {
         assert!(there(stays), "{stays}");
     }
     assert!(Path::new("/etc").exists());
+    assert_eq!(bench.status()["hold"]["reason"], "a person says so");
     let settings =
         String::from_utf8(read(&bench.path("DEV/data/etc/surefoot/60-first-boot.toml"))).unwrap();
     assert!(settings.contains("SN-0042") && !settings.contains("proxy"), "{settings}");
     // A device that knows what it was updated to takes nothing older.
     let older = bench.release("1.5.0");
-    bench.surefoot(&["install", &older]).refused(65, "VERSION_OLDER");
+    bench.surefoot(&["install", &older, "--hold-ok"]).refused(65, "VERSION_OLDER");
 }
 
 #[test]
@@ -395,4 +399,188 @@ fn a_factory_reset_is_refused_during_a_trial() {
     bench.surefoot(&["factory-reset"]).refused(77, "TRIAL_PENDING");
     bench.surefoot(&["commit"]).ok();
     bench.surefoot(&["factory-reset"]).ok();
+}
+
+#[test]
+fn a_reset_that_is_pending_is_shown_holds_back_installations_and_can_be_withdrawn() {
+    let bench = device(0);
+    first_boot(&bench, None).ok();
+    bench.surefoot(&["factory-reset"]).ok();
+    let text = |status: serde_json::Value| status["reset"]["done"].as_bool();
+    assert_eq!(text(bench.status()), Some(false));
+    let artifact = bench.release("2.0.0");
+    let said = bench.surefoot(&["install", &artifact]);
+    said.refused(77, "RESET_PENDING");
+    let said = bench.surefoot(&["doctor"]);
+    assert!(said.out.contains("RESET_PENDING") && said.out.contains("--cancel"), "{}", said.out);
+    bench.surefoot(&["factory-reset", "--cancel"]).ok();
+    assert_eq!(text(bench.status()), None);
+    bench.reboot(&[]);
+    std::fs::write(bench.path("DEV/data/loose"), "").unwrap();
+    first_boot(&bench, None).ok();
+    assert!(Path::new(&bench.path("DEV/data/loose")).exists());
+    // One that cannot be read says of no folder whether it stays.
+    std::fs::write(bench.path("DEV/data/surefoot/factory-reset.json"), "{").unwrap();
+    first_boot(&bench, None).ok();
+    assert!(Path::new(&bench.path("DEV/data/loose")).exists());
+    assert!(bench.surefoot(&["doctor"]).out.contains("damaged"));
+    bench.surefoot(&["factory-reset", "--cancel"]).ok();
+    bench.surefoot(&["install", &artifact]).ok();
+}
+
+#[test]
+fn a_backup_behind_a_link_is_refused_at_once_and_again_before_anything_is_erased() {
+    let bench = device(0);
+    first_boot(&bench, None).ok();
+    std::fs::create_dir_all(bench.path("DEV/data/b/1")).unwrap();
+    std::fs::write(bench.path("DEV/data/b/1/photo"), "").unwrap();
+    let (link, backup) = (bench.path("DEV/data/latest"), bench.path("DEV/data/b/1"));
+    std::os::unix::fs::symlink("b/1", &link).unwrap();
+    std::os::unix::fs::symlink("b", bench.path("DEV/data/all")).unwrap();
+    for through in [&link, &bench.path("DEV/data/all/1"), &bench.path("DEV/data/b/../b/1")] {
+        bench.surefoot(&["factory-reset", "--keep-backup", through]).refused(64, "USAGE");
+    }
+    bench.surefoot(&["factory-reset", "--keep-backup", &backup]).ok();
+    bench.reboot(&[]);
+    std::fs::rename(bench.path("DEV/data/b"), bench.path("DEV/data/c")).unwrap();
+    std::os::unix::fs::symlink("c", bench.path("DEV/data/b")).unwrap();
+    let said = first_boot(&bench, None);
+    assert_eq!((step(&said, "reset").0.as_str(), said.code), ("failed", 64), "{}", said.out);
+    assert!(Path::new(&bench.path("DEV/data/c/1/photo")).exists());
+    std::fs::remove_file(bench.path("DEV/data/b")).unwrap();
+    std::fs::rename(bench.path("DEV/data/c"), bench.path("DEV/data/b")).unwrap();
+    first_boot(&bench, None).ok();
+    assert!(Path::new(&bench.path("DEV/data/b/1/photo")).exists());
+    assert!(std::fs::symlink_metadata(link).is_err());
+}
+
+/// Runs the first boot in a mount namespace of its own, after these commands; `None` where that is not allowed.
+fn among_mounts(bench: &Bench, before: &str, after: &str) -> Option<Said> {
+    let rights = [["-m"].as_slice(), &["-rm"]];
+    let rights = rights
+        .into_iter()
+        .find(|words| run("unshare", &[words, &["true"][..]].concat(), &[], b"").code == 0)?;
+    let script = format!(
+        "set -e; cd \"$1\"; {before}; rc=0; \"$2\" --config surefoot.toml first-boot --early --json || rc=$?; {after}; exit $rc"
+    );
+    let words = ["sh", "-c", &script, "sh", &bench.path("DEV"), env!("CARGO_BIN_EXE_surefoot")];
+    Some(run("unshare", &[rights, &words].concat(), &[], b""))
+}
+
+#[test]
+fn a_reset_goes_through_no_mount_and_leaves_what_is_mounted_elsewhere_its_folder() {
+    let bench = device(0);
+    first_boot(&bench, None).ok();
+    for folder in [
+        "data/media/usb",
+        "data/var/log/app",
+        "data/upper",
+        "data/work",
+        "root/var/lib",
+        "root/opt",
+    ] {
+        std::fs::create_dir_all(bench.path(&format!("DEV/{folder}"))).unwrap();
+    }
+    for file in [
+        "data/loose",
+        "data/media/own",
+        "data/var/log/app/x",
+        "data/upper/x",
+        "data/one",
+        "root/var/lib/x",
+    ] {
+        std::fs::write(bench.path(&format!("DEV/{file}")), file).unwrap();
+    }
+    bench.surefoot(&["factory-reset"]).ok();
+    bench.reboot(&[]);
+    let before = "mount -t tmpfs tmpfs data/media/usb; echo film >data/media/usb/film; mount --bind data/var root/var; \
+        mkdir data/same; mount --bind root/opt data/same; echo stays >root/opt/x; : >root/one; mount --bind data/one root/one; \
+        mount -t overlay -o lowerdir=root/opt,upperdir=$PWD/data/upper,workdir=$PWD/data/work overlay root/opt 2>/dev/null && : >overlay || : none";
+    let after = "cat data/media/usb/film >found; echo new >root/var/new; ls root/var root/opt >>found; wc -c <root/one >>found";
+    let Some(said) = among_mounts(&bench, before, after) else {
+        return crate::common::skip::skipped("a mount namespace: `unshare -m` is not allowed here");
+    };
+    assert_eq!(said.code, 0, "{} {}", said.out, said.err);
+    let found = String::from_utf8(read(&bench.path("DEV/found"))).unwrap();
+    assert_eq!(found.lines().next(), Some("film"), "{found}");
+    assert!(
+        found.ends_with("\n0\n"),
+        "the file that is shown elsewhere is there, and empty: {found}"
+    );
+    let there = |name: &str| Path::new(&bench.path(&format!("DEV/{name}"))).exists();
+    for gone in ["data/loose", "data/media/own", "data/var/log"] {
+        assert!(!there(gone), "{gone}");
+    }
+    for stays in ["data/media/usb", "data/var/new", "data/one", "data/same", "root/opt/x"] {
+        assert!(there(stays), "{stays}");
+    }
+    for named in ["data/media/usb", "data/same"] {
+        assert!(said.err.contains(named), "{named}: {}", said.err);
+    }
+    // Not every kernel has overlays.
+    assert_eq!(said.err.contains("data/upper"), there("overlay"), "{}", said.err);
+    // It is told as long as it is there, and not tried again: what was written since then stays.
+    std::fs::write(bench.path("DEV/data/later"), "").unwrap();
+    bench.reboot(&[]);
+    first_boot(&bench, None).ok();
+    assert!(there("data/later") && there("data/var/new"));
+    let reset = bench.status()["reset"].clone();
+    let left: Vec<_> =
+        reset["left"].as_array().unwrap().iter().map(|l| l.as_str().unwrap().to_owned()).collect();
+    assert!(reset["done"] == true && left.iter().any(|l| l.ends_with("data/media/usb")), "{reset}");
+    assert!(bench.surefoot(&["doctor"]).out.contains("data/media/usb"));
+    for left in &left {
+        std::fs::remove_dir_all(left).unwrap();
+    }
+    assert!(bench.status()["reset"].is_null());
+}
+
+#[test]
+fn without_a_data_partition_the_table_is_mended_and_never_grown() {
+    let bench = device(8 * MIB);
+    let [data, away] = ["DEV/data", "DEV/away"].map(|name| bench.path(name));
+    let without = || {
+        std::fs::rename(&data, &away).unwrap();
+        let said = first_boot(&bench, None);
+        assert_eq!((said.code, said.reason()), (78, Some("STATE_NOT_DURABLE")), "{}", said.err);
+        std::fs::rename(&away, &data).unwrap();
+        step(&said, "grow")
+    };
+    let disk = bench.path("DEV/disk.img");
+    let (image, before) = (read(&disk), partition(&bench, "data"));
+    assert_eq!(without().0, "failed");
+    assert!(read(&disk) == image, "a first growth never happens there");
+    let mut mended = 0;
+    for write in 0..8 {
+        std::fs::write(&disk, &image).unwrap();
+        if first_boot(&bench, Some(&format!("{write}:20"))).code == 0 {
+            break;
+        }
+        let torn = read(&disk);
+        if without().0 == "failed" {
+            assert!(read(&disk) == torn);
+            continue;
+        }
+        mended += 1;
+        assert_eq!(partition(&bench, "data").1, before.1 + 8 * MIB, "{write}");
+        let checked = run("sgdisk", &["-v", &disk], &[], b"").ok();
+        assert!(checked.out.contains("No problems found"), "{}", checked.out);
+        assert_eq!(without().0, "failed", "there is nothing more to mend");
+    }
+    assert!(mended >= 3, "{mended}");
+    // A device that was updated, and whose data partition is gone or was made anew.
+    std::fs::write(&disk, &image).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    bench.update_to("2.0.0");
+    let image = read(&disk);
+    assert_eq!(without().0, "failed");
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    let (became, text) = step(&first_boot(&bench, None), "grow");
+    assert_eq!(
+        (became.as_str(), text.as_str()),
+        ("left", "the bootloader's environment tells of an update")
+    );
+    assert!(read(&disk) == image);
 }

@@ -352,6 +352,7 @@ fn not_before(old: &Work, work: &Work) -> Result<()> {
 
 /// Whether anything may be installed at all just now.
 fn may_begin(world: &World, ask: &Installation) -> Result<()> {
+    world.no_reset()?;
     match world.hold() {
         Some(hold) if !ask.hold_ok => return Err(Failure::new(ReasonCode::Held, hold.text())),
         _ => {}

@@ -26,6 +26,7 @@ mod offers;
 mod postmortem;
 mod readiness;
 mod recorder;
+mod reset;
 mod rights;
 mod unfinished;
 mod verbs;
@@ -55,6 +56,7 @@ pub use offers::{
 };
 pub use postmortem::{Postmortem, Summary, postmortem};
 pub use recorder::black_box;
+pub use reset::{Reset, cancel_reset, factory_reset, kept_folder};
 pub use rights::may_look;
 pub use unfinished::{Origin, Unfinished, unfinished};
 pub use verbs::{

@@ -90,7 +90,18 @@ fn of_mbr(device: &dyn BlockDevice, last: &Partition) -> Result<Growth> {
     bytes[at..at + 4].copy_from_slice(&new.to_le_bytes());
     let writes = if new == old { Vec::new() } else { vec![(0, bytes.to_vec())] };
     let len = u64::from(new) * sector;
-    Ok(Growth { number: MBR_LAST, start: last.start, from: last.len, len, writes })
+    let begun = ext4_len(device, last.start)?.is_some_and(|needed| last.len < needed);
+    Ok(Growth { number: MBR_LAST, start: last.start, from: last.len, len, writes, begun })
+}
+
+/// The length of the ext4 that begins at `start`, bytes: a partition that is shorter has a torn number. `None` for what is no ext4.
+fn ext4_len(device: &dyn BlockDevice, start: u64) -> Result<Option<u64>> {
+    let mut head = [0; 1024];
+    device.read_at(start + 1024, &mut head)?;
+    let field = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| head[at + i]));
+    let blocks = u64::from(field(4));
+    let block = 1024u64.checked_shl(field(24)).filter(|_| head[56..58] == [0x53, 0xef]);
+    Ok(block.and_then(|block| blocks.checked_mul(block)))
 }
 
 /// Sectors of [`ALIGNMENT`].

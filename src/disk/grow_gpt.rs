@@ -11,6 +11,8 @@
 //! 4. the entries of the primary, which nothing names now;
 //! 5. the primary header: its own entries again;
 //! 6. the length in the protective MBR, which nothing believes.
+//!
+//! Where the primary is damaged, it is mended from the backup before all this: step 1 may write over the only good entries.
 
 use super::gpt::{Copy, ENTRY, Entry, Header, parse_header, read_copy};
 use super::growth::{ALIGNMENT, Growth, odd};
@@ -69,8 +71,10 @@ fn in_sectors(device: &dyn BlockDevice, last: &Partition, sector: usize) -> Resu
     put_length(&mut boot, end);
     let mut head = vec![0; sector];
     device.read_at(used.at * size, &mut head)?;
-    let header = |at, alternate, entries| new.header(&head, at, alternate, entries);
-    let writes = vec![
+    let header = |at, alternate, entries_at| {
+        header(&head, (at, alternate), new.usable, (entries_at, &new.entries))
+    };
+    let mut writes = vec![
         (new.entries_at * size, new.entries.clone()),
         (end * size, header(end, 1, new.entries_at)),
         (size, header(1, end, new.entries_at)),
@@ -85,10 +89,18 @@ fn in_sectors(device: &dyn BlockDevice, last: &Partition, sector: usize) -> Resu
             device.read_at(*at, &mut found)?;
             Ok(&found == bytes)
         });
-    let stands = stands.collect::<Result<Vec<bool>>>()?.into_iter().all(|stands| stands);
-    let writes = if stands { Vec::new() } else { writes };
+    let stands = stands.collect::<Result<Vec<bool>>>()?;
+    // Nothing but a growth writes these two where they lie.
+    let begun = stands.iter().take(2).all(|stands| *stands);
+    if stands.into_iter().all(|stands| stands) {
+        writes.clear();
+    } else if used.at != 1 {
+        let head = self::header(&head, (1, end), new.usable, (ENTRIES_AT, &used.entries));
+        let mended = [(ENTRIES_AT * size, used.entries.clone()), (size, head)];
+        writes.splice(..0, mended);
+    }
     let len = (new.last + 1) * size - last.start;
-    Ok(Some(Growth { number: last.number, start: last.start, from: last.len, len, writes }))
+    Ok(Some(Growth { number: last.number, start: last.start, from: last.len, len, writes, begun }))
 }
 
 /// The table as it will be.
@@ -137,22 +149,23 @@ impl New {
         entries[entry + 40..entry + 48].copy_from_slice(&new.to_le_bytes());
         Ok(New { last: new, usable: entries_at - 1, entries_at, entries })
     }
+}
 
-    /// A header that is like `old` but for its place, what it points to, and the end of the disk.
-    fn header(&self, old: &[u8], at: u64, alternate: u64, entries_at: u64) -> Vec<u8> {
-        let mut bytes = old.to_vec();
-        for (field, value) in [(24, at), (32, alternate), (48, self.usable), (72, entries_at)] {
-            bytes[field..field + 8].copy_from_slice(&value.to_le_bytes());
-        }
-        bytes[88..92].copy_from_slice(&crc32fast::hash(&self.entries).to_le_bytes());
-        bytes[16..20].fill(0);
-        // Its length was checked when it was read.
-        let len = u32::from_le_bytes([12, 13, 14, 15].map(|i| bytes[i]));
-        let len = usize::try_from(len).map_or(bytes.len(), |len| len.min(bytes.len()));
-        let crc = crc32fast::hash(&bytes[..len]);
-        bytes[16..20].copy_from_slice(&crc.to_le_bytes());
-        bytes
+/// A header that is like `old` but for its own place and that of the other copy, the last sector that partitions may use, and the
+/// place of these entries.
+fn header(old: &[u8], place: (u64, u64), usable: u64, entries: (u64, &[u8])) -> Vec<u8> {
+    let mut bytes = old.to_vec();
+    for (field, value) in [(24, place.0), (32, place.1), (48, usable), (72, entries.0)] {
+        bytes[field..field + 8].copy_from_slice(&value.to_le_bytes());
     }
+    bytes[88..92].copy_from_slice(&crc32fast::hash(entries.1).to_le_bytes());
+    bytes[16..20].fill(0);
+    // Its length was checked when it was read.
+    let len = u32::from_le_bytes([12, 13, 14, 15].map(|i| bytes[i]));
+    let len = usize::try_from(len).map_or(bytes.len(), |len| len.min(bytes.len()));
+    let crc = crc32fast::hash(&bytes[..len]);
+    bytes[16..20].copy_from_slice(&crc.to_le_bytes());
+    bytes
 }
 
 /// The entries but for the end of one partition.

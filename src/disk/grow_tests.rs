@@ -129,6 +129,57 @@ fn between_whole_sectors_the_primary_is_whole_at_every_moment() {
     }
 }
 
+/// A table with its backup at the end of a disk that the last partition does not fill.
+fn moved(disk: u64) -> Vec<u8> {
+    let mut bytes = flashed(gpt_disk(IMAGE, &PARTITIONS), disk);
+    let table = gpt_disk(disk, &PARTITIONS);
+    for range in [0..34 * 512, (disk - 33 * 512) as usize..disk as usize] {
+        bytes[range.clone()].copy_from_slice(&table[range]);
+    }
+    bytes
+}
+
+#[test]
+fn a_damaged_primary_is_mended_before_the_backup_is_written_over() {
+    for damaged in [512 + 20, 1024 + 130] {
+        let mut before = moved(6 * MIB);
+        before[damaged] ^= 0xff;
+        assert!(!primary_is_whole(&before));
+        cut_everywhere(&before, &[0, 20, 90, 512, 700, 16_000]);
+    }
+    let mut before = moved(6 * MIB);
+    before[512..1024].fill(0);
+    cut_everywhere(&before, &[0, 90, 512]);
+}
+
+#[test]
+fn a_growth_that_was_cut_off_is_told_from_one_that_never_began() {
+    let torn = |bytes: Vec<u8>| growth(&FakeDevice::new(bytes), "data").unwrap().is_torn();
+    assert!(!torn(gpt(6 * MIB)) && !torn(moved(6 * MIB)));
+    let whole = FakeDevice::new(gpt(6 * MIB));
+    grow(&whole).unwrap();
+    assert!(!torn(whole.contents()));
+    for write in 1..=whole.counts().writes {
+        let device = FakeDevice::new(gpt(6 * MIB));
+        device.cut_at_write(write, 20);
+        grow(&device).unwrap_err();
+        device.power_on(Survivors::Everything);
+        // Its mark is the backup at the new end, which the first two writes make; the last but one leaves nothing that counts.
+        assert_eq!(torn(device.contents()), write > 2, "{write}");
+    }
+    // An MBR has no second copy: its mark is a file system that is longer than its partition.
+    let ext4 = |blocks: u32, count: u32| {
+        let mut disk = mbr(6 * MIB, (5120, count));
+        let at = DATA[0] as usize + 1024;
+        put32(&mut disk, at + 4, blocks);
+        put32(&mut disk, at + 24, 0);
+        disk[at + 56..at + 58].copy_from_slice(&[0x53, 0xef]);
+        disk
+    };
+    assert!(!torn(mbr(6 * MIB, (5120, 2048))) && !torn(ext4(1024, 2048)));
+    assert!(torn(ext4(1024, 2047)));
+}
+
 #[test]
 fn what_is_grown_is_what_other_tools_read() {
     let device = FakeDevice::new(gpt(6 * MIB));

@@ -20,6 +20,8 @@ pub struct Growth {
     /// Offset and bytes of each write, in this order, each on the medium before the next one; none where
     /// everything is as it should be.
     pub(super) writes: Vec<(u64, Vec<u8>)>,
+    /// Whether an earlier growth wrote some of it, and was cut off or shortened the partition.
+    pub(super) begun: bool,
 }
 
 /// A disk that is odd in a way that this program leaves to a person.
@@ -31,6 +33,11 @@ impl Growth {
     /// Whether the table has anything to be written.
     pub fn is_needed(&self) -> bool {
         !self.writes.is_empty()
+    }
+
+    /// Whether an earlier growth was cut off before it was whole.
+    pub fn is_torn(&self) -> bool {
+        self.begun && self.is_needed()
     }
 
     /// Writes it. After a cut at any point the table names the same partitions with the same numbers and ids, the last

@@ -1,14 +1,18 @@
 //! The data partition gets the rest of the disk: table, kernel, file system, in this order. Each of the three is looked at
 //! anew, so that a cut between them is mended by the same step.
 
+use super::allowed::allowed;
 use super::links::DATA;
-use super::work::Work;
+use super::work::{Work, make_folder};
 use crate::device::World;
 use crate::disk::{Growth, growth};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::lock::FileLock;
 use crate::sys::mounts::{self, Mount};
 use crate::sys::{blk, host};
 use crate::update::{Phase, Stored};
+use std::io::ErrorKind;
+use std::time::Duration;
 
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     if !work.settings.first_boot.grow {
@@ -25,23 +29,56 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     };
     before_any_update(world)?;
     let disk = &world.disk;
-    if !disk.is_image() {
-        // Which disk runs is certain, and it has no twin: the table of no other one is written.
-        world.booted()?;
-    }
-    let device = disk.writable()?;
-    let growth = growth(&*device, DATA)?;
-    growth.write(&*device)?;
+    let growth = write(world, |_| Ok(()))?;
     let again = !disk.is_image() && tell_kernel(world, &growth)?;
     let told = growth.told();
     work.again = again;
     Ok(told)
 }
 
-/// `NOT_FIRST_BOOT` where an update was ever begun.
+/// Where no data partition is mounted: ends a growth that was cut off, and begins none. What is known of updates lies on the
+/// partition that is not there.
+pub(super) fn mend(work: &mut Work<'_>) -> Result<String> {
+    if !work.settings.first_boot.grow {
+        return Ok("`[first_boot] grow` is false".to_owned());
+    }
+    allowed(work)?;
+    let run = &work.settings.run;
+    make_folder(run)?;
+    let _held = FileLock::take(&run.join("grow.lock"), Duration::ZERO)?;
+    let torn = |growth: &Growth| match growth.is_torn() {
+        true => Ok(()),
+        false => Err(Failure::new(ReasonCode::StateNotDurable, "no growth was cut off")),
+    };
+    let told = write(work.world()?, torn)?.told();
+    // Nothing can be recorded, and the file system grows when it is mounted.
+    work.again = true;
+    Ok(told)
+}
+
+fn write(world: &World, look: impl Fn(&Growth) -> Result<()>) -> Result<Growth> {
+    let disk = &world.disk;
+    if !disk.is_image() {
+        // Which disk runs is certain, and it has no twin: the table of no other one is written.
+        world.booted()?;
+    }
+    let device = disk.writable()?;
+    let growth = growth(&*device, DATA)?;
+    look(&growth)?;
+    growth.write(&*device)?;
+    Ok(growth)
+}
+
+/// `NOT_FIRST_BOOT` where an update was ever begun: by the journal, and by the environment where the data partition was made anew.
 fn before_any_update(world: &World) -> Result<()> {
     let why = match world.journal.load() {
-        Stored::Absent => return Ok(()),
+        Stored::Absent => {
+            let boot = world.boot.look()?;
+            match boot.txn.is_some() || boot.trial || boot.fallback.is_some() {
+                true => "the bootloader's environment tells of an update",
+                false => return Ok(()),
+            }
+        }
         Stored::Lost => "there is a journal of updates, and it cannot be read",
         Stored::Found(journal) if journal.phase != Phase::Idle => "an update is under way",
         Stored::Found(journal) if journal.last.is_some() => "this device has been updated already",
@@ -83,7 +120,21 @@ fn tell_kernel(world: &World, growth: &Growth) -> Result<bool> {
         false => mounts::len_of(mount.device).unwrap_or(0),
     };
     let block = host::block_size(mount.point.as_ref()).reason(ReasonCode::Io, told())?;
-    blk::resize_ext4(mount.point.as_ref(), len / block).reason(ReasonCode::Io, told())?;
+    if let Err(error) = blk::resize_ext4(mount.point.as_ref(), len / block) {
+        // The kernel refuses some for good: one with errors, with clusters of blocks, without room for its descriptors.
+        let code = match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
+                ReasonCode::GrowthRefused
+            }
+            _ => ReasonCode::Io,
+        };
+        let node = known.node.display();
+        let why = format!(
+            "{node} has its new length, and the kernel does not grow the file system on it: {error}"
+        );
+        let next = format!("Unmount it, then run `e2fsck -f {node}` and `resize2fs {node}`.");
+        return Err(Failure::new(code, why).with_next(next));
+    }
     // A mapping (encryption) has the new length when it is made anew: it needs some of it for itself.
     Ok(len + (64 << 20) < growth.len)
 }

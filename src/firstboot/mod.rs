@@ -1,7 +1,9 @@
 //! What is done once on a device, and the names under which its own disk is found: what a technician has laid beside it, in
 //! `provision.toml` on the boot partition, and what that means. This room never takes part in an update.
 
+mod allowed;
 mod boot;
+mod erase;
 mod grow;
 mod identity;
 mod keep;
@@ -18,8 +20,8 @@ mod work;
 
 pub use links::{link, name_of};
 pub use provision::{Found, PROVISION_FILE, PROVISION_LIMIT, Provision, Secret, Wifi, taken};
-pub use reset::{KEPT, factory_reset};
-pub use run::{Became, FirstBoot, Stepped, first_boot, is_set_up};
+pub use reset::{KEPT, end_reset};
+pub use run::{Became, FirstBoot, Stepped, first_boot, unfinished};
 
 // Properties for fuzzers and tests.
 #[cfg(any(test, fuzzing))]

@@ -1,9 +1,10 @@
 //! The steps in their order, each done once; and what is shown at every boot.
 
+use super::allowed::allowed;
 use super::work::{Setup, Work, make_folder};
 use super::{grow, identity, keep, keys, preload, reset, take};
 use crate::config::Settings;
-use crate::device::{Working, is_undecided};
+use crate::device::Working;
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{durable, host};
@@ -75,15 +76,19 @@ pub struct FirstBoot {
 pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     let mut work = Work::new(settings, sink);
     let mut out = FirstBoot { v: 1, steps: Vec::new(), hidden: Vec::new(), failure: None };
-    if work.real && (!work.data.is_dir() || host::same_filesystem(&work.data, "/".as_ref())) {
+    if !work.data.is_dir() || work.real && host::same_filesystem(&work.data, "/".as_ref()) {
         // A partition that a torn table made too short is mended here, and mounted at the next boot.
-        try_step(&mut work, STEPS[0], &mut out);
+        try_step(&mut work, ("grow", grow::mend), &mut out);
         let why = format!("no data partition is mounted on {}", work.data.display());
         out.failure = Some(Failure::new(ReasonCode::StateNotDurable, why));
         return Ok(out);
     }
-    // Before anything that may hang or end this process: it needs the data partition and nothing else.
-    out.hidden = keep::show(&work);
+    // Before anything that may hang or end this process: it needs the data partition and nothing else. What is to be erased is not
+    // shown, so that it is in no use.
+    let erases = reset::is_due(&work);
+    if !erases {
+        out.hidden = keep::show(&work);
+    }
     let ready = make_folder(&settings.device.state).and_then(|()| reset::finish(&mut work));
     if let Err(failure) = ready {
         work.warn(failure.to_string());
@@ -105,7 +110,7 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     if missing && make_folder(&settings.run).is_ok() {
         let _nobody_waits_for_it = durable::publish(&settings.run.join(MARK), b"");
     }
-    if missing {
+    if missing || erases {
         out.hidden = keep::show(&work);
     }
     out.hidden.iter().for_each(|text| work.warn(text.clone()));
@@ -114,11 +119,8 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
 
 /// What is held while steps are done. A device that cannot be opened is nobody's, and its steps say so themselves.
 fn begin(work: &Work<'_>) -> Result<Option<Working>> {
-    let Ok(world) = work.world() else { return Ok(None) };
-    if is_undecided(world).unwrap_or(false) {
-        return Err(Failure::new(ReasonCode::TrialPending, "a new system is on trial"));
-    }
-    world.lock("first-boot").map(Some)
+    allowed(work)?;
+    work.world().map_or(Ok(None), |world| world.lock("first-boot").map(Some))
 }
 
 fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut FirstBoot) {
@@ -128,6 +130,7 @@ fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut Fi
         Ok(text) => (Became::Done, text, None),
         Err(failure) if is_final(failure.code()) => {
             work.warn(failure.to_string());
+            work.setup.left.insert(step.to_owned(), failure.code());
             (Became::Left, failure.detail().to_owned(), Some(failure.code()))
         }
         Err(failure) => return out.failed(step, failure),
@@ -162,8 +165,15 @@ fn folders(work: &mut Work<'_>) -> Result<String> {
     Ok(work.data.display().to_string())
 }
 
-/// Whether a first boot has done all that it is there for.
-pub fn is_set_up(settings: &Settings) -> bool {
-    let done = Setup::load(&settings.device.state).done;
-    STEPS.iter().all(|(name, _)| done.contains_key(*name))
+/// The steps that a first boot has begun with and not come to an end with, and why. None on a device that has had none.
+pub fn unfinished(settings: &Settings) -> Vec<(&'static str, String)> {
+    let Setup { done, left, .. } = Setup::load(&settings.device.state);
+    let why = |name: &'static str| match (done.get(name), left.get(name)) {
+        (None, _) => Some((name, "it is not done yet".to_owned())),
+        // As it should be.
+        (_, None | Some(ReasonCode::NotFirstBoot)) => None,
+        (Some(text), Some(_)) => Some((name, text.clone())),
+    };
+    let all = STEPS.iter().filter(|_| !done.is_empty());
+    all.filter_map(|(name, _)| why(name)).collect()
 }

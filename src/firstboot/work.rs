@@ -28,6 +28,8 @@ pub(super) struct Setup {
     v: u32,
     /// What each step that is done has come to.
     pub(super) done: BTreeMap<String, String>,
+    /// Why those of them were refused for good that were.
+    pub(super) left: BTreeMap<String, ReasonCode>,
     /// What is shown at each boot.
     pub(super) shown: Vec<Shown>,
 }

@@ -143,6 +143,8 @@ fn look_at_world(world: &World, found: &[Found], out: &mut Diagnosis) {
         let remedy = "Nothing to do: the next commit mends it. Ask why it happened.".to_owned();
         out.warn("floor", text, remedy);
     }
+    out.found("reset", found);
+    doctor_state::first_boot(world, out);
     out.found("release", found);
     doctor_state::order(world, out);
     doctor_machine::look(world, &Children, out);

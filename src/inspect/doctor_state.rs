@@ -2,6 +2,7 @@
 
 use super::finding::Diagnosis;
 use crate::device::{Certificate, ROOM, World};
+use crate::firstboot;
 use crate::model::ByteLen;
 use crate::trust::{Role, Trust, is_published_test_key};
 use crate::update::{Identity, Named};
@@ -41,6 +42,24 @@ pub(super) fn left(free: u64, state: &Path, out: &mut Diagnosis) {
             out.warn("space", text, format!("Free some: below {} updates stop.", ByteLen(ROOM)))
         }
         false => out.good("space", text),
+    }
+}
+
+/// What the first boot and a factory reset have left undone, and a data partition that is another disk's.
+pub(super) fn first_boot(world: &World, out: &mut Diagnosis) {
+    if let Err(failure) = world.data_is_here() {
+        out.warn("state", failure.detail().to_owned(), failure.next().to_owned());
+    }
+    match world.reset() {
+        Ok(Some(reset)) if reset.done => {
+            let remedy = "Erase it by hand or ask again, or leave it: `surefoot factory-reset --cancel` forgets it.";
+            out.warn("reset", reset.text(), remedy.to_owned());
+        }
+        _ => {}
+    }
+    for (step, text) in firstboot::unfinished(&world.settings) {
+        let remedy = "Run `surefoot first-boot`; it says more: docs/first-boot.md.".to_owned();
+        out.warn("first boot", format!("{step}: {text}"), remedy);
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::artifact::Installed;
 use crate::boot::{BootFacts, Grade};
 use crate::device::{
-    Certificate, Hold, Next, Running, Summary, World, grade, look, postmortem, sentence, time_left,
+    Certificate, Hold, Next, Reset, Running, Summary, World, grade, look, postmortem, sentence,
+    time_left,
 };
 use crate::model::{Against, Digest, Failure, ReasonCode, Result, SlotId, State, Txn};
 use crate::slot::Part;
@@ -152,6 +153,9 @@ pub struct Status {
     pub drill: Option<Certificate>,
     /// Why automatic updates are stopped, if they are.
     pub hold: Option<Hold>,
+    /// A factory reset that the next boot does, or one that has left something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Reset>,
     /// The installation that runs, whoever runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
@@ -277,6 +281,7 @@ pub fn status(world: &World) -> Result<Status> {
             .map(|p| p.summary()),
         drill: certificate,
         hold: world.hold(),
+        reset: world.reset().unwrap_or_default(),
         running,
     })
 }

@@ -89,8 +89,8 @@ impl StateFile {
     pub const REACHED: StateFile = kept("reached.json", 4 * KIB, Format::Document);
     /// Which steps of the first boot are done.
     pub const SETUP: StateFile = kept("setup.json", 64 * KIB, Format::Document);
-    /// A factory reset that the next boot does.
-    pub const RESET: StateFile = kept("factory-reset.json", 4 * KIB, Format::Document);
+    /// A factory reset that the next boot does, or what one has left.
+    pub const RESET: StateFile = kept("factory-reset.json", 64 * KIB, Format::Document);
     /// Room for a few writes when the folder is full.
     pub const RESERVE: [StateFile; 8] = [
         kept("reserve.0", 32 * KIB, Format::Empty),

@@ -7,8 +7,10 @@
 
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::blk::open_foreign;
+use crate::sys::files;
 use crate::sys::mounts::{self, DeviceNumber};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// So much of a disk holds its identifiers, whatever its sectors are.
 const HEAD: usize = 8192;
@@ -25,31 +27,34 @@ fn identifier(head: &[u8]) -> Option<Vec<u8>> {
     (head.get(510..512) == Some(&[0x55, 0xaa])).then(|| signature.to_vec())
 }
 
-/// The kernel's name of a disk that U-Boot calls `TYPE:NUMBER`; `None` where the two do not count alike.
-fn kernel_name(word: &str) -> Option<String> {
-    let (kind, number) = word.split_once(':')?;
-    let number: u8 = number.parse().ok()?;
-    match kind {
-        "mmc" => Some(format!("mmcblk{number}")),
-        "nvme" => Some(format!("nvme{number}n1")),
-        "virtio" if number < 26 => Some(format!("vd{}", char::from(b'a' + number))),
-        _ => None,
-    }
-}
-
-/// Whether the disk that runs is the one that the boot script names, as far as the kernel's command line tells.
-fn is_named(command_line: &str, own: &str) -> bool {
+/// Whether the disk that runs, `own`, is the one that the boot script names. U-Boot and the kernel give a card the same number only where
+/// the device tree names it, so the number of `mmc:N` counts only for the card that the alias `mmcN` leads to, which `alias` tells of
+/// `own`. Other disks the two count in their own ways, and only a node names them.
+fn is_named(command_line: &str, own: &str, alias: Option<&str>) -> bool {
     let value = |key: &str| {
         let words = command_line.split_ascii_whitespace().rev();
         words.filter_map(|word| word.strip_prefix(key)).next()
     };
-    if let Some(name) = value("surefoot.disk=").and_then(kernel_name) {
-        return name == own;
+    if let Some(number) = value("surefoot.disk=mmc:") {
+        return own.strip_prefix("mmcblk") == Some(number) && alias == Some(number);
     }
     // `mmcblk1p2` of `mmcblk1`, `vda2` of `vda`.
     let part = value("root=/dev/").and_then(|node| node.strip_prefix(own));
     let number = part.map(|rest| rest.strip_prefix('p').unwrap_or(rest));
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The number that the running device tree gives a card: the N of the alias `mmcN` that leads to its host.
+fn alias(own: &str) -> Option<String> {
+    let number = own.strip_prefix("mmcblk")?;
+    let tree = Path::new("/sys/firmware/devicetree/base");
+    let path = files::kernel_text(tree.join(format!("aliases/mmc{number}"))).ok()?;
+    let named = tree.join(path.trim_end_matches('\0').trim_start_matches('/'));
+    // The card, its slot, the host.
+    let host = std::fs::canonicalize(format!("/sys/block/{own}/device")).ok()?;
+    let nodes = host.ancestors().map(|folder| std::fs::canonicalize(folder.join("of_node")).ok());
+    let node = nodes.flatten().next()?;
+    (node == std::fs::canonicalize(named).ok()?).then(|| number.to_owned())
 }
 
 /// `mmcblk0`.
@@ -58,14 +63,27 @@ fn name(disk: DeviceNumber) -> String {
     node.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The identifiers of a disk of `len` bytes; from the backup in its last sector where its first bytes are damaged.
+fn in_first_or_last(len: u64, read: impl Fn(u64, &mut [u8]) -> Option<()>) -> Option<Vec<u8>> {
+    let mut head = [0; HEAD];
+    read(0, &mut head)?;
+    let last = |sector: u64| {
+        let mut head = [0; HEAD];
+        let (at, to) = (len.checked_sub(sector)?, usize::try_from(sector).ok()?);
+        // As if it were the first one after the boot record.
+        read(at, &mut head[to..2 * to])?;
+        identifier(&head)
+    };
+    identifier(&head).or_else(|| last(512)).or_else(|| last(4096))
+}
+
 /// Refuses a disk that is not known to be U-Boot's, where another one of this machine carries its identifiers:
 /// `DISK_TWIN`. Reads the first bytes of every disk, through the page cache.
 pub(crate) fn refuse_twin(disk: DeviceNumber, command_line: &str) -> Result<()> {
     let head = |disk: DeviceNumber| {
         let file = open_foreign(&mounts::node_of(disk)?, false).ok()?;
-        let mut head = [0; HEAD];
-        file.read_exact_at(&mut head, 0).ok()?;
-        identifier(&head)
+        let len = mounts::len_of(disk).unwrap_or(0);
+        in_first_or_last(len, |at, bytes| file.read_exact_at(bytes, at).ok())
     };
     let Some(own) = head(disk) else { return Ok(()) };
     let mut others = mounts::disks().into_iter().filter(|other| *other != disk);
@@ -73,11 +91,11 @@ pub(crate) fn refuse_twin(disk: DeviceNumber, command_line: &str) -> Result<()> 
         return Ok(());
     };
     let [ours, its] = [disk, twin].map(name);
-    if is_named(command_line, &ours) {
+    if is_named(command_line, &ours, alias(&ours).as_deref()) {
         return Ok(());
     }
     let why = format!(
-        "`/` lies on {ours}, and {its} carries the same identifiers; the boot script does not say that U-Boot has started from {ours}"
+        "`/` lies on {ours}, and {its} carries the same identifiers; nothing proves that U-Boot has started from {ours}"
     );
     Err(Failure::new(ReasonCode::DiskTwin, why))
 }
@@ -104,24 +122,41 @@ mod tests {
 
     #[test]
     fn only_what_names_a_device_tells_two_alike_apart() {
-        for (line, own, known) in [
-            ("root=PARTUUID=ab-02 surefoot.slot=a", "mmcblk0", false),
-            ("root=/dev/mmcblk0p2", "mmcblk0", true),
-            ("root=/dev/mmcblk1p2", "mmcblk0", false),
-            ("root=/dev/mmcblk10p2", "mmcblk1", false),
-            ("root=/dev/vda2", "vda", true),
-            ("root=/dev/vdaa2", "vda", false),
-            ("root=/dev/vda", "vda", false),
-            ("root=/dev/mmcblk0p2 surefoot.disk=mmc:1", "mmcblk0", false),
-            ("root=PARTUUID=ab surefoot.disk=mmc:1", "mmcblk1", true),
-            ("root=PARTUUID=ab surefoot.disk=nvme:0", "nvme0n1", true),
-            ("root=PARTUUID=ab surefoot.disk=virtio:1", "vdb", true),
-            // U-Boot counts them in its own way: only a node tells.
-            ("root=PARTUUID=ab surefoot.disk=usb:0", "sda", false),
-            ("root=/dev/sda2 surefoot.disk=usb:0", "sda", true),
-            ("surefoot.disk=mmc:x", "mmcblk0", false),
+        for (line, own, alias, known) in [
+            ("root=PARTUUID=ab-02 surefoot.slot=a", "mmcblk0", Some("0"), false),
+            ("root=/dev/mmcblk0p2", "mmcblk0", None, true),
+            ("root=/dev/mmcblk1p2", "mmcblk0", None, false),
+            ("root=/dev/mmcblk10p2", "mmcblk1", None, false),
+            ("root=/dev/vda2", "vda", None, true),
+            ("root=/dev/vdaa2", "vda", None, false),
+            ("root=/dev/vda", "vda", None, false),
+            ("root=/dev/mmcblk0p2 surefoot.disk=mmc:1", "mmcblk0", Some("0"), false),
+            ("root=/dev/mmcblk1p2 surefoot.disk=mmc:1", "mmcblk1", Some("1"), true),
+            // The number is U-Boot's, and nothing says that it is the kernel's.
+            ("root=/dev/mmcblk1p2 surefoot.disk=mmc:1", "mmcblk1", None, false),
+            ("root=/dev/sda2 surefoot.disk=usb:0", "sda", None, true),
+            ("surefoot.disk=mmc:x", "mmcblk0", Some("0"), false),
+            ("surefoot.disk=nvme:0", "nvme0n1", None, false),
         ] {
-            assert_eq!(is_named(line, own), known, "{line}: {own}");
+            assert_eq!(is_named(line, own, alias), known, "{line}: {own}");
+        }
+    }
+
+    #[test]
+    fn a_disk_with_a_damaged_head_is_known_by_its_backup() {
+        for sector in [512, 4096] {
+            let mut disk = vec![0; 1 << 16];
+            let at = disk.len() - sector;
+            disk[at..at + 8].copy_from_slice(b"EFI PART");
+            disk[at + 56..at + 72].fill(7);
+            let read = |at: u64, bytes: &mut [u8]| {
+                let at = usize::try_from(at).unwrap();
+                bytes.copy_from_slice(disk.get(at..at + bytes.len())?);
+                Some(())
+            };
+            let found = in_first_or_last(disk.len() as u64, read);
+            assert_eq!(found.as_deref(), Some(&[7; 16][..]), "{sector}");
+            assert_eq!(in_first_or_last(8192, |_, _| Some(())), None);
         }
     }
 }

@@ -49,6 +49,8 @@ impl std::str::FromStr for DeviceNumber {
 pub struct Mount {
     /// The device of the files in it; major 0 for overlays, tmpfs and the like.
     pub device: DeviceNumber,
+    /// The folder or file of that file system which is shown: `/` unless it is a bind mount.
+    pub root: String,
     /// Where it is mounted.
     pub point: String,
     /// File system type.
@@ -57,6 +59,8 @@ pub struct Mount {
     pub source: String,
     /// The lowest layer of an overlay.
     pub lowest: Option<String>,
+    /// The folders that an overlay writes to.
+    pub written: Vec<String>,
 }
 
 /// Reads the text of `mountinfo`; lines that are not understood are left out.
@@ -65,14 +69,17 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
         let (head, tail) = line.split_once(" - ")?;
         let mut head = head.split(' ').skip(2);
         let device = head.next()?.parse().ok()?;
-        let point = unescape(head.nth(1)?);
+        let root = unescape(head.next()?);
+        let point = unescape(head.next()?);
         let mut tail = tail.split(' ');
         let fs = tail.next()?.to_owned();
         let source = unescape(tail.next()?);
-        let options = tail.next().unwrap_or_default().split(',');
-        let layers = options.filter_map(|o| o.strip_prefix("lowerdir=")).next();
-        let lowest = layers.and_then(|l| l.rsplit(':').next()).map(unescape);
-        Some(Mount { device, point, fs, source, lowest })
+        let options = tail.next().unwrap_or_default();
+        let named = |key| options.split(',').find_map(move |o: &str| o.strip_prefix(key));
+        let lowest = named("lowerdir=").and_then(|l| l.rsplit(':').next()).map(unescape);
+        let written = ["upperdir=", "workdir="].into_iter().filter_map(named).map(unescape);
+        let written = written.collect();
+        Some(Mount { device, root, point, fs, source, lowest, written })
     };
     text.lines().filter_map(line).collect()
 }
@@ -125,16 +132,37 @@ pub fn root() -> Result<Root> {
         return Ok(Root { said: "nothing".to_owned(), devices: Vec::new() });
     };
     let below = lowest(&mounts, root);
-    let found = match below.device.major {
-        // btrfs and its like have no device number of their own; the source names the device.
-        0 => named_device(&below.source).or_else(|| named_device(&root_word(&line)?)),
-        _ => Some(below.device),
-    };
+    let found = device_of(below).or_else(|| named_device(&root_word(&line)?));
     let said = match std::ptr::eq(below, root) {
         true => format!("{} ({})", root.source, root.fs),
         false => format!("{} over {} ({})", root.fs, below.source, below.fs),
     };
     Ok(Root { said, devices: found.map(all_under).unwrap_or_default() })
+}
+
+/// The device of a mount; `None` for a file system that lies on none.
+fn device_of(mount: &Mount) -> Option<DeviceNumber> {
+    match mount.device.major {
+        // btrfs and its like have no device number of their own; the source names the device.
+        0 => named_device(&mount.source),
+        _ => Some(mount.device),
+    }
+}
+
+/// The mount that a path, which has no link in it, lies in. Of several on one place the last counts.
+pub fn mount_of<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
+    mounts.iter().filter(|m| path.starts_with(&m.point)).max_by_key(|m| m.point.len())
+}
+
+/// The disks that a folder lies on, and what a person calls the place: `/dev/sda4 (ext4)`. No disks where it lies on none, or on
+/// what does not tell.
+pub fn disks_under(folder: &Path) -> Result<(Vec<DeviceNumber>, String)> {
+    let (mounts, folder) = (mounts()?, std::fs::canonicalize(folder)?);
+    let Some(mount) = mount_of(&mounts, &folder) else { return Ok((Vec::new(), String::new())) };
+    let devices = device_of(lowest(&mounts, mount)).map(all_under).unwrap_or_default();
+    // A file system may lie on a disk as a whole.
+    let disks = devices.into_iter().map(|d| disk_of(d).map_or(d, |(disk, _)| disk)).collect();
+    Ok((disks, format!("{} ({})", mount.source, mount.fs)))
 }
 
 /// The mount in which the lowest layer of an overlay lies; the mount itself for any other.
@@ -395,7 +423,7 @@ mod tests {
         let mounts = parse_mountinfo(text);
         assert_eq!(mounts.len(), 2);
         assert_eq!(mounts[0].device.to_string(), "179:2");
-        assert_eq!(mounts[0].point, "/");
+        assert_eq!((mounts[0].root.as_str(), mounts[0].point.as_str()), ("/", "/"));
         assert_eq!(mounts[0].source, "/dev/mmcblk0p2");
         assert_eq!(mounts[1].point, "/tmp dir");
         assert_eq!(mounts[1].fs, "tmpfs");
@@ -409,6 +437,9 @@ mod tests {
         let mounts = parse_mountinfo(text);
         assert_eq!(lowest(&mounts, &mounts[0]).source, "/dev/mmcblk0p2");
         assert_eq!(lowest(&mounts, &mounts[2]).source, "/dev/mmcblk0p2");
+        assert_eq!(mounts[0].written, ["/x"]);
+        let mount = |path: &str| mount_of(&mounts, Path::new(path)).unwrap().point.as_str();
+        assert_eq!((mount("/run/ro/x"), mount("/runs"), mount("/run")), ("/run/ro", "/", "/run"));
         let gone = parse_mountinfo("30 1 0:25 / / rw - overlay o rw,lowerdir=/gone\n");
         assert_eq!(lowest(&gone, &gone[0]).fs, "overlay");
         for (line, path) in [

@@ -97,6 +97,9 @@ pub(super) fn status(status: &Status) -> String {
     if let Some(hold) = &status.hold {
         let _ = writeln!(out, "hold     {}", hold.text());
     }
+    if let Some(reset) = &status.reset {
+        let _ = writeln!(out, "reset    {}", reset.text());
+    }
     let _ = writeln!(out, "next     {}", status.next.text);
     out
 }

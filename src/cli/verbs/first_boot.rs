@@ -22,6 +22,9 @@ pub(in crate::cli) struct FirstBoot {
     /// Do not run the doctor at the end: too much of the system is not up yet
     #[arg(long)]
     early: bool,
+    /// Only end a factory reset that was asked for: before the init system, when nothing of the data partition is in use
+    #[arg(long, conflicts_with = "early")]
+    reset: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -30,6 +33,10 @@ impl FirstBoot {
     pub(super) fn run(self, context: &Context) -> Printed {
         let settings = context.settings()?;
         device::may_look(&settings)?;
+        if self.reset {
+            firstboot::end_reset(&settings, &context.sink)?;
+            return Ok(String::new());
+        }
         let found = firstboot::first_boot(&settings, &context.sink)?;
         let doctor = (!self.early).then(|| inspect::doctor(settings, |_| (), &context.sink));
         let blocking = doctor.as_ref().and_then(inspect::Diagnosis::blocking);
@@ -61,9 +68,11 @@ impl FirstBoot {
 Examples:
   surefoot factory-reset --reboot
   surefoot factory-reset --keep-backup FOLDER
+  surefoot factory-reset --cancel
 
-Refused during a trial and while an update is under way. What stays is listed
-in docs/first-boot.md; a power cut repeats it.")]
+Refused during a trial and while an update is under way; nothing is installed
+before it is done. What stays is listed in docs/first-boot.md; a power cut
+repeats it.")]
 pub(in crate::cli) struct FactoryReset {
     /// A folder on the data partition that stays, too
     #[arg(long, value_name = "FOLDER")]
@@ -71,6 +80,9 @@ pub(in crate::cli) struct FactoryReset {
     /// Reboot at once
     #[arg(long)]
     reboot: bool,
+    /// Withdraw what was asked for, and forget what an earlier reset has left
+    #[arg(long, conflicts_with_all = ["keep_backup", "reboot"])]
+    cancel: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -78,7 +90,10 @@ pub(in crate::cli) struct FactoryReset {
 impl FactoryReset {
     pub(super) fn run(self, context: &Context) -> Printed {
         let world = World::open(context.settings()?)?;
-        let text = firstboot::factory_reset(&world, self.keep_backup.as_deref())?;
+        let text = match self.cancel {
+            true => device::cancel_reset(&world)?,
+            false => device::factory_reset(&world, self.keep_backup.as_deref())?,
+        };
         if self.reboot {
             device::reboot(&world, &context.sink)?;
         }

@@ -44,6 +44,7 @@ const LIST: &[(&str, Look)] = &[
     ("identity", identity),
     ("state", state),
     ("space", space),
+    ("reset", reset),
     ("health", health),
     ("hooks", hooks),
     ("times", times),
@@ -212,6 +213,13 @@ fn space(world: &World, before: Before) -> Vec<Condition> {
     match world.state_is_durable() {
         Ok(()) => failed(enough_room(state, needed).map(drop)),
         Err(_) => Vec::new(),
+    }
+}
+
+fn reset(world: &World, before: Before) -> Vec<Condition> {
+    match before {
+        Before::Update => failed(world.no_reset()),
+        Before::Commit => Vec::new(),
     }
 }
 
