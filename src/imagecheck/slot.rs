@@ -7,7 +7,7 @@ use crate::event::Sink;
 use crate::inspect::Diagnosis;
 use crate::install::{SlotVerdict, installed, verify_slot};
 use crate::model::{Failure, PART_BOOT, ReasonCode, Result, SlotId};
-use crate::provision::read_boot_file;
+use crate::provision::{Measured, overlap, read_boot_file};
 use crate::rootfs::Root;
 use crate::slot::record::{Found, Lack, read_record};
 use crate::slot::{FILESYSTEM_HEAD, Layout, bootable, filesystem, read_parts};
@@ -15,7 +15,8 @@ use std::path::Path;
 
 const TOPIC: &str = "slot a";
 
-/// Whether the script finds what it loads, by its own rules (uboot-scripts/boot.cmd).
+/// Whether the script finds what it loads, by its own rules (uboot-scripts/boot.cmd), and has room for it. Of a boot part in FAT the
+/// room is not looked at.
 pub(super) fn kernel(
     path: &Path,
     layout: &Layout,
@@ -58,6 +59,24 @@ pub(super) fn kernel(
             }
             Err(failure) => out.block(TOPIC, &failure),
         }
+    }
+    let measure = |file: &str| -> Result<Option<Measured>> {
+        let own = boot.and_then(|part| opened(path, &part.partition).ok());
+        let Some(root) = (if boot.is_some() { own.as_ref() } else { root }) else {
+            return Ok(None);
+        };
+        let Some(head) = root.read_head(file, 64)? else { return Ok(None) };
+        Ok(root.about(file)?.map(|about| Measured { len: about.len, head }))
+    };
+    match overlap(variable, &measure, folder) {
+        Ok(None) => {}
+        Ok(Some(over)) => {
+            let next =
+                format!("Set `{}` in the environment to {:#x} or more.", over.variable, over.least);
+            let failure = Failure::new(ReasonCode::NotBootable, over.text);
+            out.block(TOPIC, &failure.with_next(next));
+        }
+        Err(failure) => out.block(TOPIC, &failure),
     }
 }
 

@@ -9,6 +9,7 @@
 //! Where a slot has a boot part, `boot-a` and `boot-b` stand before `rootfs-a`. The two copies of the environment stand alone in their 4 MiB units, so that no erase of a
 //! card's block can take both (DESIGN 9.10).
 
+mod addresses;
 mod dots;
 mod environment;
 mod fat;
@@ -17,6 +18,7 @@ mod layout;
 mod script;
 mod table;
 
+pub use addresses::{Measured, Overlap, overlap};
 pub use environment::{Environment, Factory, env_places, fw_env_config};
 pub use fat::{read as read_boot_file, read_all as read_boot_files};
 pub use image::{Card, Counter, Image, lay, make};

@@ -98,6 +98,12 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "size = \"8M\"",
+        "set = { surefoot_initrd = \"/sbin/init\", ramdisk_addr_r = \"0x40400010\" }",
+        &[],
+        "line 14: the kernel /boot/Image takes the memory from 0x",
+    ),
+    (
+        "size = \"8M\"",
         "environment = { files = [\"config.txt\"] }",
         &[],
         "line 14: the boot partition has a file config.txt already",

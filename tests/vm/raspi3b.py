@@ -32,6 +32,9 @@ def disk(work):
     kernel, uboot = bench.target("kernel-arm64"), bench.target("uboot-rpi") / "usr/lib/u-boot/rpi_3/u-boot.bin"
     tree = work / "root"
     rootfs.tree(tree, "ext4", "1.0.0", "good", None, None, [])
+    # Those of another board; the forge puts in what the recipe says.
+    for name in ("surefoot/surefoot.toml", "fw_env.config"):
+        (tree / "etc" / name).unlink()
     (tree / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", ["bcm2835", "sdhci_iproc"]))
     dtb = next(kernel.glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb"))
     (work / "u-boot-initial-env").write_text(compiled_in(uboot))

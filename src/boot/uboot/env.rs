@@ -11,6 +11,13 @@ pub struct Env {
     entries: Vec<Vec<u8>>,
 }
 
+/// Whether a variable may have this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_graphic() && b != b'=')
+        && !name.starts_with('#')
+}
+
 /// The name under which U-Boot files an entry: leading blanks are skipped, a comment has none.
 fn name_of(entry: &[u8]) -> Option<&[u8]> {
     let start = entry.iter().position(|b| !matches!(b, b' ' | b'\t'))?;
@@ -61,10 +68,7 @@ impl Env {
     /// environment that U-Boot or libubootenv sorted stays sorted. Refused (`INTERNAL`): a name
     /// that no reader could find again, an empty value, a NUL.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let good_name = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_graphic() && b != b'=')
-            && !name.starts_with('#');
-        if !good_name || value.is_empty() || value.contains('\0') {
+        if !is_name(name) || value.is_empty() || value.contains('\0') {
             return Err(Failure::new(
                 ReasonCode::Internal,
                 format!("environment variable `{name}` cannot be set to `{value}`"),
@@ -166,7 +170,8 @@ impl Env {
 
     /// Reads the text of `mkenvimage`, `fw_setenv -s` and `u-boot-initial-env`: `name=value`
     /// lines, `#` comments; a backslash before the end of a line puts a line break into the
-    /// value. `ENV_CONFIG` for anything else.
+    /// value. A name without a value is not set, as where U-Boot reads such a text (`himport_r`).
+    /// `ENV_CONFIG` for anything else.
     pub fn from_text(text: &str) -> Result<Env> {
         let mut env = Env::new();
         let mut whole = String::new();
@@ -181,7 +186,13 @@ impl Env {
                 continue;
             }
             let line = std::mem::take(&mut whole);
-            let set = line.split_once('=').map(|(n, v)| env.set(n, v));
+            let set = line.split_once('=').map(|(n, v)| match v {
+                "" if is_name(n) => {
+                    env.remove(n);
+                    Ok(())
+                }
+                _ => env.set(n, v),
+            });
             if !matches!(set, Some(Ok(()))) {
                 return Err(Failure::new(
                     ReasonCode::EnvConfig,

@@ -112,8 +112,11 @@ fn names_and_values_that_nobody_could_read_again_are_refused() {
 
 #[test]
 fn text_reads_as_mkenvimage_reads_it() {
-    let env = Env::from_text("# note\nb=two words\n\na=1; \\\nrun x\n").unwrap();
+    let env = Env::from_text("# note\nb=two words\nc=1\n\na=1; \\\nrun x\nc=\nd=\n").unwrap();
     assert_eq!(env.get("a").as_deref(), Some("1; \nrun x"));
     assert_eq!(env.get("b").as_deref(), Some("two words"));
-    assert!(Env::from_text("name value\n").is_err());
+    assert_eq!((env.get("c"), env.get("d")), (None, None), "a name alone is not set");
+    for wrong in ["name value\n", "=x\n", "a b=\n", "=\n"] {
+        assert!(Env::from_text(wrong).is_err(), "{wrong:?}");
+    }
 }

@@ -4,7 +4,7 @@ use super::recipe::Recipe;
 use super::tree::Tree;
 use crate::forge::file;
 use crate::model::{Result, paths};
-use crate::provision::Environment;
+use crate::provision::{Environment, Measured, overlap};
 use crate::rootfs::Root;
 use std::io::Read;
 
@@ -37,9 +37,23 @@ impl Seen<'_> {
             }
         }
     }
+
+    fn measure(&self, path: &str) -> Result<Option<Measured>> {
+        let Some(head) = self.head(path)? else { return Ok(None) };
+        let len = match self {
+            Seen::Root(root) => root.about(path)?.map_or(0, |about| about.len),
+            Seen::Tree(tree) => {
+                let len = |host| std::fs::metadata(host).map(|found| found.len());
+                tree.file(path)
+                    .map_or(Ok(0), |(_, host)| len(host).map_err(|e| file::failure(host, &e)))?
+            }
+        };
+        Ok(Some(Measured { len, head }))
+    }
 }
 
-/// Refuses a root without a kernel and one for another processor; the rest are warnings.
+/// Refuses a root without a kernel, one that has no room between the load addresses, and one for another processor; the rest are
+/// warnings.
 pub(super) fn judge(seen: &Seen<'_>, env: &Environment, recipe: &Recipe) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let kernel = env.get("surefoot_kernel").unwrap_or_else(|| "/boot/Image".to_owned());
@@ -56,6 +70,15 @@ pub(super) fn judge(seen: &Seen<'_>, env: &Environment, recipe: &Recipe) -> Resu
             let why = format!("`{name}` is {path}, and the root has no such file");
             return Err(recipe.wrong(&format!("boot.set.{name}"), why));
         }
+    }
+    if let Some(over) = overlap(&|name| env.get(name), &|path| seen.measure(path), "/boot")? {
+        let set = format!("boot.set.{}", over.variable);
+        let key = match recipe.values.boot.set.contains_key(over.variable) {
+            true => set.as_str(),
+            false => "boot.uboot-env",
+        };
+        let next = format!("Set `{}` in `boot.set` to {:#x} or more.", over.variable, over.least);
+        return Err(recipe.wrong(key, over.text).with_next(next));
     }
     match seen.head("/sbin/init")? {
         None => warnings.push("the root has no /sbin/init".to_owned()),
