@@ -9,7 +9,7 @@ use crate::sys::{files as read, net, wait};
 use files::{Servers, in_hosts};
 use packet::{Answer, Kind};
 use std::io::{Error, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -87,8 +87,12 @@ fn ask(server: SocketAddr, name: &str, due: Instant) -> std::io::Result<Vec<IpAd
         let id = u16::try_from(chance >> (16 * at) & 0xffff).unwrap_or(0);
         let Some(question) = packet::question(id, name, kind) else { return Ok(Vec::new()) };
         // The kernel chooses a port by chance, for each question another.
-        let from = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(from)?;
+        // No text: what reads an address from one brings the resolver of the C library into the program.
+        let from: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind(SocketAddr::new(from, 0))?;
         // From no other address anything is received.
         socket.connect(server)?;
         socket.send(&question)?;
