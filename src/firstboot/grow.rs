@@ -27,9 +27,14 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
             return Err(odd.filter(|f| f.code() == ReasonCode::DiskTooSmall).unwrap_or(failure));
         }
     };
-    before_any_update(world)?;
     let disk = &world.disk;
-    let growth = write(world, |_| Ok(()))?;
+    // Where the table has its end already it is not written, and the file system follows: that of an encrypted partition does so
+    // at a later boot, when there may have been an update.
+    let new = |growth: &Growth| match growth.is_needed() {
+        true => before_any_update(world),
+        false => Ok(()),
+    };
+    let growth = write(world, new)?;
     let again = !disk.is_image() && tell_kernel(world, &growth)?;
     let told = growth.told();
     work.again = again;

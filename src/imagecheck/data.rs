@@ -5,7 +5,7 @@ use super::table;
 use crate::artifact::{Format, check_payload, read_head};
 use crate::disk::{BlockDevice, Disk, PartitionTable};
 use crate::inspect::Diagnosis;
-use crate::model::{ByteLen, Digest, Failure, ReasonCode, Result};
+use crate::model::{ByteLen, Digest, Failure, ReasonCode, Result, UNMADE_DATA};
 use crate::rootfs::Root;
 use crate::slot::filesystem;
 use crate::trust::Trust;
@@ -45,6 +45,10 @@ pub(super) fn look(
     let size = ByteLen(partition.len);
     if head.starts_with(b"LUKS\xba\xbe") {
         out.good(TOPIC, format!("{size}, encrypted; its files are not looked at"));
+        return None;
+    }
+    if head.starts_with(UNMADE_DATA.as_bytes()) {
+        out.good(TOPIC, format!("{size}, empty: the first start encrypts it"));
         return None;
     }
     match filesystem(&head) {

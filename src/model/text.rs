@@ -12,6 +12,9 @@ pub const PART_BOOT: &str = "boot";
 /// The name of the partition that carries the boot script of both slots.
 pub const BOOT_PARTITION: &str = "boot";
 
+/// How a data partition begins that packaging/crypt/crypt is to encrypt, and which holds nothing yet.
+pub const UNMADE_DATA: &str = "surefoot: data not made yet";
+
 /// One of the two places a system can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -30,6 +30,12 @@ const MISTAKES: &[Mistake] = &[
         &[],
         "line 17: the preloaded files need a data partition of",
     ),
+    (
+        "[data]",
+        "[data]\nencrypt = true",
+        &["--preload", "imx-boot"],
+        "--preload: a partition that the first start encrypts holds no files",
+    ),
     ("size = \"8M\"", "size = \"1M\"", &["--firmware", "large"], "line 14: boot: its files need 4"),
     // What lies over what.
     (

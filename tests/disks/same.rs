@@ -52,3 +52,34 @@ fn another_folder_another_time_and_another_user_give_the_same_bytes() {
         assert!(std::fs::read(other.join(name)).unwrap() == before, "{name}");
     }
 }
+
+#[test]
+fn a_partition_that_the_first_start_encrypts_holds_its_mark_alone() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("size = \"128M\"", "");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, text.replace("[data]", "[data]\nencrypt = true")).unwrap();
+    shop.image(&recipe, "disk.img", &[]).ok();
+    let disk = std::fs::read(shop.path("disk.img")).unwrap();
+    let script = include_str!("../../packaging/crypt/crypt");
+    let mark = script.lines().find_map(|line| line.strip_prefix("mark=\"")?.strip_suffix('"'));
+    let mark = mark.expect("the script says what it looks for").as_bytes();
+    let at = disk.windows(mark.len()).position(|piece| piece == mark).unwrap();
+    assert_eq!(at % (1 << 20), 0, "where the partition begins");
+    let backup = disk.len() - 33 * 512;
+    assert!(disk[at + mark.len()..backup].iter().all(|byte| *byte == 0));
+    let blocks = std::fs::read_to_string(shop.path("disk.img.bmap")).unwrap();
+    let first = at / 4096;
+    let ranges = blocks.lines().filter_map(|line| line.split_once('>')?.1.split_once('<'));
+    let holds = |(range, _): (&str, &str)| {
+        let (from, to) = range.trim().split_once('-').unwrap_or((range.trim(), range.trim()));
+        let number = |text: &str| text.parse::<usize>().ok();
+        number(from) <= Some(first) && number(to) >= Some(first) && number(from).is_some()
+    };
+    assert_eq!(ranges.filter(|range| holds(*range)).count(), 1, "block {first}: {blocks}");
+    let words = ["doctor", "--image", &shop.at("disk.img")];
+    let said = run(env!("CARGO_BIN_EXE_surefoot"), &words, &[], b"").out;
+    assert!(said.contains("the first start encrypts it"), "{said}");
+    let words = ["new", &shop.at("dev"), "--image", &shop.at("disk.img")];
+    run(env!("CARGO_BIN_EXE_surefoot-sim"), &words, &[], b"").ok();
+}

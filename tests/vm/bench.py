@@ -24,6 +24,10 @@ MIB = 1 << 20
 # Where the boot scripts are taken from; boot-script.py --mistakes puts spoilt ones in their place.
 SCRIPTS = Path(os.environ.get("SUREFOOT_UBOOT_SCRIPTS") or TOP / "uboot-scripts")
 
+# The target of tests/vm/setup whose kernel is put into root file systems, and the modules with which it finds its disk.
+KERNEL = "kernel-arm64"
+DISK_MODULES = ["sdhci_pci", "virtio_pci", "virtio_blk"]
+
 # The factory layout of docs/uboot-environment.md.
 ENV_SIZE = 0x4000
 ENV_OFFSETS = (4 * MIB, 8 * MIB)
@@ -352,7 +356,7 @@ class Machine:
                         "-blockdev", f"driver=file,filename={write_log},node-name=l",
                         "-blockdev", "driver=blklogwrites,file=r,log=l,log-sector-size=512,node-name=card"]
         else:
-            command += ["-drive", f"if=none,id=card,format=raw,file={disk}"]
+            command += ["-drive", f"if=none,id=card,node-name=disk,format=raw,file={disk}"]
         if media:
             command += ["-drive", f"if=none,id=media,format=raw,readonly=on,file={media}", "-device", "virtio-blk-pci,drive=media"]
         if once:

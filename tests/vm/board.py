@@ -29,6 +29,7 @@ SLOT_MIB = 112
 DATA_MIB = 160
 DISK_MIB = 512              # a power of two, above 24 + 2 slots + data
 MODULES = ["autofs4", "xhci_pci", "usb_storage", "sd_mod", "i6300esb", "veth", "nls_ascii", "vfat"]
+WATCHDOGS = ["i6300esb"]
 # Memory that the kernel is told nothing of (mem=448M of 512) and that U-Boot leaves alone: what a dying kernel writes there is
 # found by the next one.
 RAMOOPS = "ramoops mem_address=0x5c000000 mem_size=0x100000 record_size=0x20000"
@@ -70,7 +71,7 @@ class Board:
         shutil.rmtree(root, ignore_errors=True)
         bench.run("cp", "-a", "--reflink=auto", bench.target("debian-arm64") / "root", root)
         self.strip(root)
-        kernel = bench.target("kernel-arm64")
+        kernel = bench.target(bench.KERNEL)
         version = (kernel / "version").read_text().strip()
         folder = root / "usr/lib/modules" / version
         folder.mkdir(parents=True)
@@ -83,7 +84,7 @@ class Board:
         (root / "boot").mkdir(exist_ok=True)
         # QEMU's card is slow: a third of the kernel is read, and U-Boot unpacks it where kernel_comp_addr_r says.
         (root / "boot/Image").write_bytes(gzip.compress((kernel / "Image").read_bytes(), 6, mtime=0))
-        (root / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", ["i6300esb", RAMOOPS]))
+        (root / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", [*WATCHDOGS, RAMOOPS]))
         (root / "data").mkdir()
         (root / "etc/machine-id").write_text("")
         install_units(root)
@@ -96,10 +97,14 @@ class Board:
         shutil.copy(self.binary, root / "usr/bin/surefoot")
         (root / "usr/share/surefoot").mkdir(parents=True, exist_ok=True)
         shutil.copy(self.work / "keys/trust.toml", root / "usr/share/surefoot/trust.toml")
+        self.finish(root)
         bench.filesystem(self.work / "base.tmp", root, "ext4", SLOT_MIB - 8)
         shutil.rmtree(root)
         os.rename(self.work / "base.tmp", out)
         return out
+
+    def finish(self, root):
+        """What a suite of its own puts into the root file system of all its releases."""
 
     @staticmethod
     def strip(root):

@@ -7,7 +7,7 @@ use crate::artifact::{Format, check_payload, read_head};
 use crate::delta::stored_only;
 use crate::forge::file;
 use crate::forge::progress::Progress;
-use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::model::{Digest, Failure, ReasonCode, Result, UNMADE_DATA};
 use crate::provision::{DiskId, Image, in_mib};
 use crate::rootfs::ext4::{Ext4, u16_at, u32_at};
 use crate::sys::files;
@@ -38,6 +38,10 @@ pub(super) fn preloads(recipe: &Recipe, trust: Option<&str>) -> Result<Vec<Prelo
     let paths = &recipe.values.data.preload;
     if paths.is_empty() {
         return Ok(Vec::new());
+    }
+    if recipe.values.data.encrypt {
+        let text = "a partition that the first start encrypts holds no files";
+        return Err(recipe.wrong(key, text));
     }
     let Some(trust) = trust else {
         return Err(recipe.wrong(key, "it cannot be verified: there is no trust file"));
@@ -130,6 +134,15 @@ pub(super) fn make(len: u64, preloads: &[Preload], id: DiskId, scratch: &Scratch
         Failure::new(ReasonCode::Internal, "the data file system that was made cannot be read")
     })?;
     Ok(Image { file, len, needed: Some(needed) })
+}
+
+/// An empty partition of `len` bytes that the first start encrypts: its mark alone, whatever the medium held.
+pub(super) fn unmade(len: u64, scratch: &Scratch) -> Result<Image> {
+    let path = scratch.zeros(&format!("unmade-{len}"), len)?;
+    let failed = |e: std::io::Error| file::failure(&path, &e);
+    let file = files::own_to_change(&path, 0o600).map_err(failed)?;
+    file.write_all_at(UNMADE_DATA.as_bytes(), 0).map_err(failed)?;
+    Ok(Image { file, len, needed: Some(vec![(0, 4096.min(len))]) })
 }
 
 /// What a medium that held something else must be given: what was written, and what only counts as zeros.

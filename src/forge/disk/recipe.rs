@@ -101,6 +101,7 @@ pub(super) struct Memory {
 pub(super) struct Data {
     pub(super) size: Option<String>,
     pub(super) at: Option<String>,
+    pub(super) encrypt: bool,
     pub(super) preload: Vec<PathBuf>,
 }
 

@@ -59,7 +59,11 @@ pub(super) fn write(
     for (path, layout) in layouts {
         let replacement = Replacement::of(&path)?;
         let room = layout.place("data").map_or(0, |place| place.len);
-        let data = data::make(room, preloads, id, scratch).map_err(|f| match f.code() {
+        let data = match recipe.values.data.encrypt {
+            true => data::unmade(room, scratch),
+            false => data::make(room, preloads, id, scratch),
+        };
+        let data = data.map_err(|f| match f.code() {
             ReasonCode::TooBig => recipe.blame("data.size")(f),
             _ => f,
         })?;
