@@ -56,6 +56,12 @@ impl Factory<'_> {
     }
 }
 
+/// `ENV_CONFIG` for a name or a value that an environment cannot have.
+pub fn check_variable(name: &str, value: &str) -> Result<()> {
+    let set = Env::default().set(name, value);
+    set.map_err(|f| Failure::new(ReasonCode::EnvConfig, f.detail()))
+}
+
 impl Environment {
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<String> {

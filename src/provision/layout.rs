@@ -17,6 +17,8 @@ const BOOT_START: u64 = 16 * MIB;
 const TAIL: u64 = MIB;
 /// Protective MBR, header and 128 entries of a GPT.
 const GPT_HEAD: u64 = 34 * 512;
+/// What the file systems of most build hosts hold as one file, and ext4 with blocks of 4 KiB.
+const DISK_MAX: u64 = 16 << 40;
 /// Sectors that an MBR can count.
 const MBR_MAX: u64 = 512 << 32;
 
@@ -154,10 +156,16 @@ pub fn in_mib(len: u64) -> String {
     }
 }
 
-fn whole(key: &'static str, what: &str, size: u64, least: u64) -> Result<(), Misfit> {
-    if size < least * MIB || !size.is_multiple_of(MIB) || size > 1 << 40 {
+/// `least` is in MiB, `most` in GiB.
+fn whole(
+    key: &'static str,
+    what: &str,
+    size: u64,
+    (least, most): (u64, u64),
+) -> Result<(), Misfit> {
+    if size < least * MIB || !size.is_multiple_of(MIB) || size > most << 30 {
         let text = format!(
-            "{what} of {}: it must be a whole number of MiB, from {least} MiB to 1024 GiB",
+            "{what} of {}: it must be a whole number of MiB, from {least} MiB to {most} GiB",
             in_mib(size)
         );
         return Err(Misfit::new(key, text));
@@ -168,11 +176,11 @@ fn whole(key: &'static str, what: &str, size: u64, least: u64) -> Result<(), Mis
 impl Layout {
     /// The disk that a plan means, or the first thing that does not fit.
     pub fn new(plan: &Plan) -> Result<Layout, Misfit> {
-        whole("root.slot-size", "a slot", plan.slot, 2)?;
-        whole("boot.size", "a boot partition", plan.boot, 1)?;
-        whole("data.size", "a data partition", plan.data, 1)?;
+        whole("root.slot-size", "a slot", plan.slot, (2, 1024))?;
+        whole("boot.size", "a boot partition", plan.boot, (1, 4))?;
+        whole("data.size", "a data partition", plan.data, (1, 1024))?;
         if let Some(len) = plan.boot_part {
-            whole("root.boot-part", "a boot part", len, 2)?;
+            whole("root.boot-part", "a boot part", len, (2, 4))?;
         }
         if plan.table == TableKind::Mbr && plan.boot_part.is_some() {
             let text = "an MBR has four partitions, and slots with a boot part need six".to_owned();
@@ -211,6 +219,10 @@ impl Layout {
         let size = plan.disk.unwrap_or(least);
         if !size.is_multiple_of(MIB) {
             let text = format!("a disk of {size} bytes: it must be a whole number of MiB");
+            return Err(Misfit::new("disk.size", text));
+        }
+        if size > DISK_MAX {
+            let text = format!("a disk of {}: it is at most 16 TiB", in_mib(size));
             return Err(Misfit::new("disk.size", text));
         }
         if size < least {
@@ -353,6 +365,8 @@ mod tests {
             (Plan::small(u64::MAX - MIB + 1), "root.slot-size", "1024 GiB"),
             (plan(2, None, Some(60)), "disk.size", "lacks 9 MiB"),
             (Plan { disk: Some(100 * MIB + 1), ..small.clone() }, "disk.size", "whole number"),
+            (Plan { disk: Some(1 << 45), ..small.clone() }, "disk.size", "16 TiB"),
+            (Plan { boot: 5 << 30, ..small.clone() }, "boot.size", "4 GiB"),
             (plan(2, Some(1), None), "root.boot-part", "1 MiB"),
             (plan(2, Some(16), Some(80)), "disk.size", "lacks 21 MiB"),
             (Plan { boot_part: Some(2 * MIB), ..mbr.clone() }, "disk.table", "four"),

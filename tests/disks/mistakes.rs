@@ -1,7 +1,7 @@
 //! Bad input: each mistake ends with 65 before anything is written, and says where it is.
 
 use super::shop::{Shop, elf, names};
-use crate::common::forge;
+use crate::common::{forge, run};
 
 /// What is changed in a good recipe, the flags, and what the message must say.
 type Mistake = (&'static str, &'static str, &'static [&'static str], &'static str);
@@ -115,6 +115,55 @@ const MISTAKES: &[Mistake] = &[
         "line 14: the boot partition has a file config.txt already",
     ),
     ("size = \"8M\"", "environment = { size = \"600\" }", &[], "line 14: "),
+    (
+        "size = \"8M\"",
+        "environment = { at = [\"4194305\", \"8M\"] }",
+        &[],
+        "line 14: `at` is in whole",
+    ),
+    (
+        "size = \"8M\"",
+        "environment = { hwpart = 1, at = [\"18446744073709551104\"] }",
+        &[],
+        "line 14: a boot partition of an eMMC has at most",
+    ),
+    ("size = \"8M\"", "environment = { files = [\"../u.env\"] }", &[], "line 14: `../u.env` is no"),
+    (
+        "size = \"8M\"",
+        "raw = [{ file = \"imx-boot\", at = \"32769\" }]",
+        &[],
+        "imx-boot: a piece has content, and begins at a whole sector",
+    ),
+    (
+        "size = \"8M\"",
+        "size = \"1024G\"",
+        &[],
+        "line 14: a boot partition of 1048576 MiB: it must be",
+    ),
+    ("", "", &["--size", "17592186044415M"], "--size: a disk of 17592186044415 MiB: it is at most"),
+    ("size = \"8M\"", "set = { \"a b\" = \"c\" }", &[], "line 14: environment variable `a b`"),
+    ("size = \"8M\"", "set = { surefoot_slot = \"b\" }", &[], "line 14: `surefoot_slot` is the"),
+    ("", "", &["--firmware", "cases"], "--firmware: `A.txt` and `a.TXT` are one name on a FAT"),
+    ("", "", &["--firmware", "none"], "--firmware: there is no none ["),
+    ("", "", &["--preload", "none"], "--preload: none: No such file"),
+    ("", "", &["--id", " "], "--id: it is empty"),
+    ("", "", &["--device", "../x"], "--device: `../x` is no device"),
+    ("", "", &["--device", "/dev/a\" b"], "--device: `/dev/a\" b` is no device"),
+    ("", "", &["--version", "x y"], "--version: `x y` is not MAJOR.MINOR.PATCH"),
+    (
+        "key = \"KEYS/release.key\"\n",
+        "",
+        &["--version", "2.0.0"],
+        "--version: it is of a signed release: `root.key`",
+    ),
+    (
+        "",
+        "",
+        &["--artifact", "big.surefoot", "--version", "2.0.0"],
+        "--version: an artifact has its own",
+    ),
+    ("", "", &["--artifact-out", "none/a.surefoot"], "--artifact-out: there is no folder none"),
+    ("", "", &["--artifact-out", "root"], "--artifact-out"),
 ];
 
 #[test]
@@ -130,6 +179,8 @@ fn each_mistake_is_told_with_its_line_or_its_flag_and_leaves_nothing() {
     write("large/file", &vec![7; 4 << 20]);
     write("foreign/boot/Image", b"x");
     write("foreign/sbin/init", &elf(62, 2));
+    write("cases/A.txt", b"x");
+    write("cases/a.TXT", b"x");
     write("named/boot/Image", b"x");
     write(
         "named/etc/surefoot/surefoot.toml",
@@ -277,5 +328,64 @@ fn no_name_in_a_root_is_a_command_and_odd_places_are_refused() {
         let said = shop.image(&shop.recipe("", boot), "d.img", &[]);
         assert_eq!(said.code, 65, "{boot}: {}", said.err);
         assert!(said.err.contains("a partition at"), "{boot}: {}", said.err);
+    }
+}
+
+#[test]
+fn what_belongs_to_another_disk_stays_and_what_a_dead_process_left_goes() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("", "");
+    std::fs::create_dir(shop.path(".d.img.4294967.0.scratch")).unwrap();
+    std::fs::create_dir(shop.path(".d.img.copy.scratch")).unwrap();
+    shop.image(&recipe, "d.img", &[]).ok();
+    assert!(!shop.path(".d.img.4294967.0.scratch").exists(), "no process holds it");
+    assert!(shop.path(".d.img.copy.scratch").exists(), "it is none of ours");
+    let own = std::fs::read(shop.path("surefoot.toml")).unwrap();
+    for (output, words) in [("e.img", ["--product", "other"]), ("letter", ["--id", "x"])] {
+        std::fs::write(shop.path("letter"), "dear reader").unwrap();
+        let said = shop.image(&recipe, output, &words);
+        assert_eq!(said.code, 65, "{output}: {}", said.err);
+        assert!(said.err.contains("another product's disk") || said.err.contains("is no disk"));
+    }
+    assert_eq!(std::fs::read(shop.path("surefoot.toml")).unwrap(), own);
+    assert_eq!(std::fs::read(shop.path("letter")).unwrap(), b"dear reader");
+    // Another disk of the same product: it is told.
+    let said = shop.image(&recipe, "f.img", &["--device", "/dev/mmcblk1"]).ok();
+    assert!(said.err.contains("surefoot.toml had other content"), "{}", said.err);
+}
+
+/// What of an archive is not kept is told, and what no file system holds is refused with the path.
+#[test]
+fn strange_archives_are_told_or_refused() {
+    let shop = Shop::new();
+    let script = "import sys, tarfile, io\n\
+        def mk(name, n, kind=tarfile.REGTYPE, pax={}):\n    \
+            out = tarfile.open(sys.argv[1] + name, 'w', format=tarfile.PAX_FORMAT)\n    \
+            for f in ('boot/Image', 'usr/bin/surefoot', n):\n        \
+                i = tarfile.TarInfo(f); i.size = kind == tarfile.REGTYPE; i.mtime = 1\n        \
+                if f == n: i.type, i.linkname, i.pax_headers = kind, 'x', pax\n        \
+                out.addfile(i, io.BytesIO(b'x'))\n    \
+            out.close()\n\
+        mk('root.tar', './', tarfile.SYMTYPE)\n\
+        mk('found.tar', 'lost+found')\n\
+        mk('text.tar', 'f', pax={'SCHILY.xattr.system.posix_acl_access': 'zz'})\n\
+        mk('etc.tar', 'etc/surefoot', tarfile.SYMTYPE)\n\
+        mk('lost.tar', 'f', pax={'RHT.security.selinux': 'a', 'SCHILY.acl.access': 'b', 'SCHILY.xattr.bogus': 'c'})\n";
+    run("python3", &["-c", script, &shop.at("")], &[], b"").ok();
+    let recipe = shop.recipe("", "");
+    for (name, told) in [
+        ("root.tar", "the path `/` must be a folder"),
+        ("found.tar", "the path `lost+found` must be a folder"),
+        ("text.tar", "ea_set"),
+        ("etc.tar", "/etc/surefoot/surefoot.toml cannot be put there"),
+    ] {
+        let said = shop.image(&recipe, "d.img", &["--rootfs", &shop.at(name)]);
+        assert_eq!(said.code, 65, "{name}: {}", said.err);
+        assert!(said.err.contains("--rootfs: ") && said.err.contains(told), "{}", said.err);
+        assert!(!said.err.contains("--raw"), "{}", said.err);
+    }
+    let said = shop.image(&recipe, "d.img", &["--rootfs", &shop.at("lost.tar")]).ok();
+    for told in ["1 labels of SELinux", "1 access control lists", "1 extended attributes"] {
+        assert!(said.err.contains(told), "{told}: {}", said.err);
     }
 }

@@ -2,12 +2,15 @@
 
 use super::recipe::Recipe;
 use crate::disk::TableKind;
+use crate::firstboot::PROVISION_FILE;
 use crate::forge::file;
 use crate::model::{Failure, ReasonCode, Result, paths};
 use crate::provision::{
     Counter, ENV_LEN, ENV_OFFSETS, Environment, Factory, Reserved, SCRIPT_FILE, boot_script_file,
+    check_variable,
 };
 use crate::sys::files;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +19,11 @@ const FILES: u64 = 2 << 30;
 /// One of a folder, or a raw piece, bytes.
 const FILE: u64 = 1 << 30;
 const FOLDERS: usize = 1000;
+/// U-Boot and Linux reach a card in these units, bytes.
+const SECTOR: u64 = 512;
+/// What the updater and the boot script keep their state in.
+const STATE: [&str; 4] =
+    ["surefoot_slot", "surefoot_good", "surefoot_counter", "upgrade_available"];
 
 /// Everything of the board.
 pub(super) struct BoardParts {
@@ -53,9 +61,17 @@ pub(super) fn board(
         }
     }
     board.copies(recipe)?;
+    board.distinct(recipe)?;
     for raw in &recipe.values.boot.raw {
         let bytes = read(recipe, "boot.raw", &raw.file)?;
         let start = recipe.size("boot.raw", &raw.at)?;
+        if !start.is_multiple_of(SECTOR) || bytes.is_empty() {
+            let why = format!(
+                "{}: a piece has content, and begins at a whole sector of {SECTOR} bytes",
+                raw.file.display()
+            );
+            return Err(recipe.wrong("boot.raw", why));
+        }
         let what = raw.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         board.reserved.push(Reserved { what, key: "boot.raw", start, len: bytes.len() as u64 });
         board.pieces.push((start, bytes));
@@ -81,9 +97,22 @@ fn environment(recipe: &Recipe, table: TableKind) -> Result<Environment> {
             _ => Counter::Script,
         };
     let set: Vec<_> = boot.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    for (name, value) in &set {
+        let why = match check_variable(name, value) {
+            Err(failure) => failure.detail().to_owned(),
+            Ok(()) if STATE.contains(&name.as_str()) => {
+                format!("`{name}` is the updater's own, which keeps its state in it")
+            }
+            Ok(()) => continue,
+        };
+        return Err(recipe.wrong(&format!("boot.set.{name}"), why));
+    }
     let by_number = table == TableKind::Mbr;
     let factory = Factory { board: &text, counter, set: &set, by_number };
-    factory.environment().map_err(|f| blame(f.at(path.display())))
+    factory.environment().map_err(|f| {
+        let next = "Give the `u-boot-initial-env` that the U-Boot build of the board leaves; `[boot.set]` of a recipe has further variables.";
+        blame(f.at(path.display())).with_next(next)
+    })
 }
 
 impl BoardParts {
@@ -93,15 +122,20 @@ impl BoardParts {
         let (mut waiting, mut found, mut all) = (vec![String::new()], Vec::new(), 0);
         for _ in 0..FOLDERS {
             let Some(folder) = waiting.pop() else { break };
-            let path = root.join(&folder);
+            let path = if folder.is_empty() { root.clone() } else { root.join(&folder) };
             let failed = |e: std::io::Error| match e.kind() {
                 ErrorKind::NotFound => recipe.wrong(key, format!("there is no {}", path.display())),
                 _ => recipe.wrong(key, format!("{}: {e}", path.display())),
             };
             for entry in std::fs::read_dir(&path).map_err(failed)? {
-                let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+                let name = entry.map_err(failed)?.file_name().into_string().map_err(|name| {
+                    recipe.wrong(key, format!("{}: the name {name:?} is not UTF-8", path.display()))
+                })?;
                 let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                match std::fs::metadata(root.join(&name)).map_err(failed)?.is_dir() {
+                let place = root.join(&name);
+                let about = std::fs::metadata(&place)
+                    .map_err(|e| recipe.wrong(key, format!("{}: {e}", place.display())))?;
+                match about.is_dir() {
                     true => waiting.push(name),
                     false => found.push(name),
                 }
@@ -132,11 +166,35 @@ impl BoardParts {
         Ok(())
     }
 
+    /// FAT takes two names that differ in case for one, and knows no blank and no dot at the end of a name.
+    fn distinct(&self, recipe: &Recipe) -> Result<()> {
+        let folded = |path: &str| {
+            let parts =
+                path.split('/').map(|part| part.trim_end_matches(['.', ' ']).to_uppercase());
+            parts.collect::<Vec<_>>().join("/")
+        };
+        let mut seen: HashMap<String, (&str, bool)> = HashMap::new();
+        for (path, _) in &self.files {
+            let folders = path.match_indices('/').map(|(at, _)| (&path[..at], true));
+            for (name, is_folder) in folders.chain([(path.as_str(), false)]) {
+                match seen.insert(folded(name), (name, is_folder)) {
+                    Some((other, was_folder)) if !(is_folder && was_folder) => {
+                        let why = format!("`{other}` and `{name}` are one name on a FAT");
+                        return Err(recipe.wrong("boot.firmware", why));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn copies(&mut self, recipe: &Recipe) -> Result<()> {
         let (key, said) = ("boot.environment", &recipe.values.boot.environment);
         let len = said.size.as_deref().map_or(Ok(ENV_LEN), |text| recipe.size(key, text))?;
-        if !(512..=1 << 20).contains(&len) {
-            return Err(recipe.wrong(key, "`size` is from 512 bytes to 1 MiB"));
+        if !(SECTOR..=1 << 20).contains(&len) || !len.is_multiple_of(SECTOR) {
+            return Err(recipe
+                .wrong(key, "`size` is from 512 bytes to 1 MiB, in whole sectors of 512 bytes"));
         }
         let encode = |count: usize| self.environment.copies(len, count).map_err(recipe.blame(key));
         let device = recipe.values.disk.device.as_deref();
@@ -145,6 +203,19 @@ impl BoardParts {
                 return Err(recipe.wrong(key, "say either one or two `files`, or `at`"));
             }
             for (name, bytes) in files.iter().zip(encode(files.len())?) {
+                // `fw_env.config` has blanks between its words.
+                let plain = |part: &str| {
+                    !part.starts_with('.')
+                        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+                };
+                if name.split('/').any(|part| part.is_empty() || !plain(part))
+                    || name == PROVISION_FILE
+                {
+                    let why = format!(
+                        "`{name}` is no name of a file in the boot partition: letters, digits, `.`, `_`, `-`, and `/` between folders"
+                    );
+                    return Err(recipe.wrong(key, why));
+                }
                 if self.files.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                     return Err(
                         recipe.wrong(key, format!("the boot partition has a file {name} already"))
@@ -164,6 +235,11 @@ impl BoardParts {
         };
         if !(1..=2).contains(&at.len()) {
             return Err(recipe.wrong(key, "`at` has one or two places"));
+        }
+        if at.iter().any(|start| !start.is_multiple_of(SECTOR)) {
+            return Err(
+                recipe.wrong(key, "`at` is in whole sectors of 512 bytes: U-Boot reads no others")
+            );
         }
         let copies = encode(at.len())?;
         match said.hwpart {
@@ -207,8 +283,8 @@ impl BoardParts {
         for (n, (start, bytes)) in at.iter().zip(copies).enumerate() {
             let number = if apart { n } else { part as usize - 1 };
             let name = format!("boot{number}");
-            let end = usize::try_from(start + len).ok().filter(|end| *end <= 64 << 20);
-            let end = end.ok_or_else(|| {
+            let end = start.checked_add(len).filter(|end| *end <= 64 << 20);
+            let end = end.and_then(|end| usize::try_from(end).ok()).ok_or_else(|| {
                 recipe.wrong(key, "a boot partition of an eMMC has at most 64 MiB")
             })?;
             self.places.push((PathBuf::from(format!("{disk}{name}")), *start, len));

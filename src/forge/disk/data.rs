@@ -48,7 +48,9 @@ pub(super) fn preloads(recipe: &Recipe, trust: Option<&str>) -> Result<Vec<Prelo
     };
     let (trust, mut found) = (Trust::parse(trust)?, Vec::new());
     for path in paths {
-        let one = preload(path, &trust).map_err(|f| recipe.blame(key)(f.at(path.display())))?;
+        let opened = file::open(path).map_err(recipe.blame(key))?;
+        let one = preload(opened, path, &trust);
+        let one = one.map_err(|f| recipe.blame(key)(f.at(path.display())))?;
         if found.iter().any(|other: &Preload| other.name == one.name) {
             return Err(recipe.wrong(key, format!("{} is there twice", path.display())));
         }
@@ -58,8 +60,7 @@ pub(super) fn preloads(recipe: &Recipe, trust: Option<&str>) -> Result<Vec<Prelo
     Ok(found)
 }
 
-fn preload(path: &Path, trust: &Trust) -> Result<Preload> {
-    let mut opened = file::open(path)?;
+fn preload(mut opened: File, path: &Path, trust: &Trust) -> Result<Preload> {
     let mut input = BufReader::with_capacity(1 << 20, &opened);
     let head = read_head(&mut input)?;
     match head.format() {

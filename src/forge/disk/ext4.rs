@@ -137,7 +137,12 @@ pub(super) fn debugfs(image: &Path, script: &Script, scratch: &Scratch) -> Resul
         None => Ok(()),
         Some(line) => {
             let lack = line.contains("allocate") || line.contains("No space");
-            let code = if lack { ReasonCode::TooBig } else { ReasonCode::Io };
+            let code = match lack {
+                // Its words for the value of an attribute that it cannot keep.
+                _ if line.starts_with("ea_set:") => ReasonCode::NotAnImage,
+                true => ReasonCode::TooBig,
+                false => ReasonCode::Io,
+            };
             Err(Failure::new(code, format!("debugfs: {line}")))
         }
     }

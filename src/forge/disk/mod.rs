@@ -37,6 +37,8 @@ use write::{Made, write};
 /// Of `boot` and of `data`, where the recipe says none.
 const BOOT: u64 = 64 * MIB;
 const DATA: u64 = 128 * MIB;
+/// Smaller ones are warned of.
+const LEAST_DATA: u64 = 16 * MIB;
 
 pub(super) fn run(mut words: Words) -> Result<()> {
     let json = words.json;
@@ -87,6 +89,11 @@ fn scratch(output: &Path) -> Result<Scratch> {
         return Err(refuse(Failure::new(ReasonCode::Usage, "a disk is a file with a name")));
     }
     super::file::may_be_written(output).map_err(refuse)?;
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let text = format!("there is no folder {}", folder.display());
+        return Err(refuse(Failure::new(ReasonCode::NoSuchFile, text)));
+    }
     Scratch::new(output).map_err(refuse)
 }
 
@@ -167,7 +174,16 @@ fn build(
         }
         layouts.push((name, layout));
     }
-    let warnings = std::mem::take(&mut slot.warnings);
+    let mut warnings = std::mem::take(&mut slot.warnings);
+    warnings.extend(outputs::replaced(output, &board, &slot, recipe)?);
+    let data = layouts.iter().filter_map(|(_, layout)| layout.place("data")).map(|data| data.len);
+    if let Some(data) = data.min().filter(|data| *data < LEAST_DATA) {
+        warnings.push(format!(
+            "the data partition has {}: less than {} leave little room for its journal and the updater's state",
+            in_mib(data),
+            in_mib(LEAST_DATA)
+        ));
+    }
     let (outputs, files) = write(recipe, layouts, &board, &slot, &preloads, (id, output), scratch)?;
     Ok(Made { outputs, files, slot, board, preloads, warnings })
 }

@@ -1,7 +1,14 @@
 //! No output may take the place of what the disk is made from, or of another output: a key that is written over is lost.
 
+use super::boot::BoardParts;
 use super::recipe::Recipe;
+use super::slot::SlotA;
+use super::write::beside;
+use crate::forge::file;
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::files;
+use crate::trust::Trust;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +39,21 @@ pub(super) fn apart(
         outputs.push((format!("--artifact-out {}", path.display()), path.to_owned()));
     }
     let refuse = |text: String| Err(Failure::new(ReasonCode::RecipeInvalid, text));
+    if let Some(path) = artifact {
+        let writable = match file::is_standard(path) {
+            true => Err(Failure::new(
+                ReasonCode::Usage,
+                "an artifact beside a disk is a file with a name",
+            )),
+            false => file::may_be_written(path),
+        };
+        writable.map_err(|f| recipe.wrong("root.artifact-out", f.detail()))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(recipe
+                .wrong("root.artifact-out", format!("there is no folder {}", folder.display())));
+        }
+    }
     for (n, (said, path)) in outputs.iter().enumerate() {
         let Some(place) = place(path) else { continue };
         if place.starts_with("/dev") && !place.starts_with("/dev/shm") {
@@ -62,7 +84,61 @@ pub(super) fn apart(
             }
         }
     }
+    for disk in disks {
+        if !is_disk_or_empty(disk) {
+            return refuse(format!(
+                "-o {}: what is there is no disk, and would be lost: remove it, or name another file",
+                disk.display()
+            ));
+        }
+    }
     Ok(())
+}
+
+/// What `image` may replace: nothing, or what begins as a disk does. A mistyped name is often that of a key or of a text.
+fn is_disk_or_empty(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = files::foreign(path).and_then(|file| file.take(512).read_to_end(&mut head));
+    read.is_err() || head.is_empty() || head.get(510..) == Some(&[0x55, 0xaa])
+}
+
+/// The files beside the disk that another disk may need. Those of another product are refused; of what else changes, a warning
+/// for each.
+pub(super) fn replaced(
+    output: &Path,
+    board: &BoardParts,
+    slot: &SlotA,
+    recipe: &Recipe,
+) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for (path, new) in beside(output, board, slot) {
+        let Ok(old) = files::read_foreign(&path, 1 << 26) else { continue };
+        if old == new {
+            continue;
+        }
+        let [old, new] = [old, new].map(|bytes| String::from_utf8(bytes).unwrap_or_default());
+        if whose(&old).is_some_and(|old| whose(&new).is_some_and(|new| old != new)) {
+            let place = recipe.path().map_or(String::new(), |path| format!("{}: ", path.display()));
+            let text = format!(
+                "{place}{} is of another product's disk: give each product a folder of its own, or remove it",
+                path.display()
+            );
+            return Err(Failure::new(ReasonCode::RecipeInvalid, text));
+        }
+        warnings.push(format!("{} had other content, and is replaced", path.display()));
+    }
+    Ok(warnings)
+}
+
+/// What says which product a file is of: product and board of a surefoot.toml, or the name and the keys of a trust file.
+fn whose(text: &str) -> Option<String> {
+    if let Ok(trust) = Trust::parse(text) {
+        // A key that both have says that one of them follows the other: the first is that of the house.
+        return Some(format!("{} {}", trust.name(), trust.keys().first()?.id));
+    }
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let device = table.get("device")?;
+    Some(format!("{} {}", device.get("product")?, device.get("compatible")?))
 }
 
 /// Where a file will be, without links in its folder.

@@ -7,7 +7,7 @@ use super::tree::{Item, Tree, What};
 use crate::config::{Where, load};
 use crate::disk::TableKind;
 use crate::forge::file;
-use crate::model::{Failure, Identifier, ReasonCode, Result, SlotId, paths};
+use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, SlotId, paths};
 use crate::provision::{env_places, fw_env_config};
 use crate::rootfs::Root;
 use crate::slot::SlotNames;
@@ -93,13 +93,17 @@ impl Wanted {
         scratch: &Scratch,
         mtime: u64,
     ) -> Result<Own> {
-        let add = |tree: &mut Tree, path: &str, text: &str| {
+        let add = |tree: &mut Tree, file: &str, text: &str| {
+            let path = file;
             let named = path.trim_start_matches('/').replace('/', "-");
             let place = scratch.path().join(format!("own-{named}"));
             scratch.write(&place, text.as_bytes())?;
             let item = Item::new(What::File(place), 0o644, mtime);
             let path = tree.resolve(path).unwrap_or_else(|| path.to_owned());
-            tree.put(&path, Item { len: text.len() as u64, ..item })
+            let put = tree.put(&path, Item { len: text.len() as u64, ..item });
+            put.map_err(|f| {
+                recipe.blame("root.rootfs")(f.at(format!("{file} cannot be put there")))
+            })
         };
         let config = format!("{}/{CONFIG}", paths::ETC);
         // Settings of a product in files of their own say nothing of which device this is.
@@ -266,7 +270,15 @@ impl Wanted {
             && theirs != ours
         {
             let name = |text: &str| match Trust::parse(text) {
-                Ok(trust) => format!("`{}`, version {}", trust.name(), trust.version()),
+                Ok(trust) => {
+                    let keys = trust.keys().iter().map(|key| key.id.to_string()[..12].to_owned());
+                    let (name, version) = (trust.name(), trust.version());
+                    let hash = &Digest::of(text.as_bytes()).to_string()[..12];
+                    format!(
+                        "`{name}`, version {version}, keys {} (SHA-256 {hash}…)",
+                        keys.collect::<Vec<_>>().join(" ")
+                    )
+                }
                 Err(_) => "none that can be read".to_owned(),
             };
             let text = format!(

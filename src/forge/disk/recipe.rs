@@ -143,7 +143,35 @@ impl Recipe {
             recipe.values.count_from(&folder);
         }
         recipe.take(words);
+        recipe.check()?;
         Ok(recipe)
+    }
+
+    /// What nothing else would refuse: it ends in the files of the device.
+    fn check(&mut self) -> Result<()> {
+        if self.values.disk.id.as_deref().is_some_and(|id| id.trim().is_empty()) {
+            return Err(self
+                .wrong("disk.id", "it is empty: all such disks would have the same identifiers"));
+        }
+        let device = self.values.disk.device.take().filter(|device| device != "auto");
+        if let Some(device) = &device {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:+@".contains(&b);
+            let parts = device.strip_prefix("/dev/").into_iter().flat_map(|rest| rest.split('/'));
+            let named = parts.map(|part| !["", ".", ".."].contains(&part)).reduce(|a, b| a && b);
+            if named != Some(true) || !device.bytes().all(plain) {
+                let why = format!(
+                    "`{device}` is no device: a path below /dev of letters, digits and `._-:+@`, or `auto`"
+                );
+                return Err(self.wrong("disk.device", why));
+            }
+        }
+        self.values.disk.device = device;
+        Ok(())
+    }
+
+    /// Whether a value was typed.
+    pub(super) fn is_typed(&self, key: &str) -> bool {
+        self.typed.contains_key(key)
     }
 
     fn take(&mut self, words: &mut Image) {
@@ -220,7 +248,14 @@ impl Recipe {
             let text = format!("{place}: {}", failure.detail());
             let kept = failure.code().class() == crate::model::Class::Reject;
             let code = if kept { failure.code() } else { ReasonCode::RecipeInvalid };
-            Failure::new(code, text).with_next(failure.next())
+            // Theirs are about artifacts.
+            let foreign = [ReasonCode::NotAnImage, ReasonCode::TooBig].contains(&code);
+            let next = if foreign && failure.next() == code.next_step() {
+                ReasonCode::RecipeInvalid.next_step()
+            } else {
+                failure.next()
+            };
+            Failure::new(code, text).with_next(next)
         }
     }
 

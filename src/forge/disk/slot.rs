@@ -14,6 +14,7 @@ use crate::forge::delta::write_image;
 use crate::forge::file;
 use crate::forge::image::{self, For};
 use crate::forge::key_words::KeyWords;
+use crate::forge::order::order;
 use crate::forge::progress::Progress;
 use crate::forge::settings::Settings;
 use crate::model::{Failure, Identifier, ReasonCode, Result};
@@ -62,15 +63,22 @@ impl Work<'_> {
                 Some(_) => {
                     Err(self.recipe.wrong("root.artifact", "say either `rootfs` or `artifact`"))
                 }
-                None => self.of_artifact(artifact),
+                None => {
+                    self.nothing_for_a_release(
+                        "an artifact has its own release already: leave this out",
+                    )?;
+                    self.of_artifact(artifact)
+                }
             };
         }
+        self.release_words()?;
         let rootfs = self.recipe.need("root.rootfs", "--rootfs, --artifact", &root.rootfs)?;
         self.signed(self.of_rootfs(rootfs)?)
     }
 
     /// The root of a disk that is converted.
     pub(super) fn of_source(&self, source: Source) -> Result<SlotA> {
+        self.release_words()?;
         let mut slot =
             self.of_tree(source.tree, "ext4 from a converted disk".to_owned(), epoch()?)?;
         slot.warnings.splice(0..0, source.warnings);
@@ -89,8 +97,12 @@ impl Work<'_> {
             let spool = self.scratch.path().join("files");
             std::fs::create_dir(&spool).map_err(|e| file::failure(&spool, &e))?;
             let mut input = BufReader::with_capacity(1 << 20, opened.file);
-            let tree = tar::read(&mut input, &spool).map_err(blame)?;
+            let (tree, lost) = tar::read(&mut input, &spool).map_err(blame)?;
             let slot = self.of_tree(tree, format!("ext4 from {}", opened.kind), epoch);
+            let slot = slot.map(|mut slot| {
+                slot.warnings.extend(lost);
+                slot
+            });
             // It may be as long as the image.
             let _ = std::fs::remove_dir_all(&spool);
             return slot;
@@ -112,7 +124,11 @@ impl Work<'_> {
         let mtime = epoch.unwrap_or(newest);
         tree.settle().map_err(self.recipe.blame("root.rootfs"))?;
         let own = self.wanted.put(&mut tree, self.recipe, self.scratch, mtime)?;
+        let attributes = tree.only_known_attributes();
         let mut warnings = judge(&Seen::Tree(&tree), &self.board.environment, self.recipe)?;
+        if attributes > 0 {
+            warnings.push(format!("{attributes} extended attributes are of no kind that Linux knows (user, security, trusted, system.posix_acl_…) and are left out"));
+        }
         if own.trust.is_none() {
             warnings.push("no trust file: say `[trust] file`, or put one into the root".to_owned());
         }
@@ -140,14 +156,48 @@ impl Work<'_> {
         })
     }
 
+    /// Before minutes are spent on the root: whether a release can be made as it was said.
+    fn release_words(&self) -> Result<()> {
+        let root = &self.recipe.values.root;
+        if root.key.is_none() {
+            return self.nothing_for_a_release(
+                "it is of a signed release: `root.key` (or --key) is missing",
+            );
+        }
+        let version = self.recipe.need("root.version", "--version", &root.version)?;
+        if order(Some(version), None).is_err() {
+            let why = format!(
+                "`{version}` is not MAJOR.MINOR.PATCH, three numbers of which the last two are below 1000"
+            );
+            return Err(self.recipe.wrong("root.version", why));
+        }
+        Ok(())
+    }
+
+    /// What was said for a release that is made, where none is.
+    fn nothing_for_a_release(&self, why: &str) -> Result<()> {
+        let (root, recipe) = (&self.recipe.values.root, self.recipe);
+        // An artifact that was typed takes the place of the release that the recipe makes; and a recipe may have
+        // the version alone, for a disk whose release is signed elsewhere.
+        let instead = recipe.is_typed("root.artifact");
+        for (key, there) in [
+            ("root.version", root.version.is_some()),
+            ("root.key", root.key.is_some()),
+            ("root.pub", root.r#pub.is_some()),
+            ("root.artifact-out", root.artifact_out.is_some()),
+            ("root.config", root.config.is_some() && root.artifact.is_some()),
+        ] {
+            if there && (recipe.is_typed(key) || !instead && key != "root.version") {
+                return Err(recipe.wrong(key, why));
+            }
+        }
+        Ok(())
+    }
+
     /// Builds and signs a release of it, where the recipe has a key.
     fn signed(&self, mut slot: SlotA) -> Result<SlotA> {
         let root = &self.recipe.values.root;
         let Some(key) = &root.key else {
-            if root.artifact_out.is_some() {
-                let why = "an artifact is written of a signed release: `root.key` is missing";
-                return Err(self.recipe.wrong("root.artifact-out", why));
-            }
             slot.warnings.push(UNSIGNED.to_owned());
             return Ok(slot);
         };
@@ -177,7 +227,11 @@ impl Work<'_> {
             trust: words.trust,
             ..Settings::default()
         };
-        make(&mut settings).map_err(recipe.blame("root.key"))?;
+        make(&mut settings).map_err(|f| match f.code() {
+            // What is about the room on this computer, and not about the key.
+            ReasonCode::Io | ReasonCode::NoSpace | ReasonCode::NoMemory => f,
+            _ => recipe.blame("root.key")(f),
+        })?;
         let mut input = BufReader::new(file::open(&output)?);
         let head = read_head(&mut input)?;
         let release = self.verified(&head, &slot.own, "root.key", &mut slot.warnings)?;

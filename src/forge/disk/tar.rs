@@ -22,12 +22,12 @@ fn bad(why: impl AsRef<str>) -> Failure {
 /// What a pax header says of the entry behind it, or of all.
 type Pax = BTreeMap<String, Vec<u8>>;
 
-/// Reads an archive to its end. `spool` is a folder of the caller's, empty.
-pub(super) fn read(input: &mut dyn Read, spool: &Path) -> Result<Tree> {
-    let mut reader = Reader { input, spool, files: 0 };
+/// Reads an archive to its end, and says what of it is not kept. `spool` is a folder of the caller's, empty.
+pub(super) fn read(input: &mut dyn Read, spool: &Path) -> Result<(Tree, Vec<String>)> {
+    let mut reader = Reader { input, spool, files: 0, labels: 0, lists: 0 };
     let (mut tree, mut next, mut global) = (Tree::new(0), Pax::new(), Pax::new());
     for _ in 0..ENTRIES {
-        let Some(head) = reader.head()? else { return Ok(tree) };
+        let Some(head) = reader.head()? else { return Ok((tree, reader.lost())) };
         let own = std::mem::take(&mut next);
         match head.kind {
             b'x' => next = own.into_iter().chain(pax(&reader.text(&head)?)?).collect(),
@@ -68,9 +68,23 @@ struct Reader<'a> {
     input: &'a mut dyn Read,
     spool: &'a Path,
     files: u64,
+    /// Entries with a label of SELinux, and with an access control list, in the form of `--selinux` and `--acls`.
+    labels: u64,
+    lists: u64,
 }
 
 impl Reader<'_> {
+    fn lost(&self) -> Vec<String> {
+        let what = [(self.labels, "labels of SELinux"), (self.lists, "access control lists")];
+        let lost = what.into_iter().filter(|(count, _)| *count > 0);
+        let told = |(count, what): (u64, &str)| {
+            format!(
+                "the tar archive has {count} {what} that are not kept: pack them with `tar --xattrs --xattrs-include='*'`, without --selinux and --acls"
+            )
+        };
+        lost.map(told).collect()
+    }
+
     fn block(&mut self) -> Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
         let read = self.input.read_exact(&mut block);
@@ -162,6 +176,9 @@ impl Reader<'_> {
         if said.keys().any(|key| key.starts_with("GNU.sparse")) || head.kind == b'S' {
             return Err(bad(format!("has a sparse file, {path}: pack it without --sparse")));
         }
+        let has = |begin: &str| u64::from(said.keys().any(|key| key.starts_with(begin)));
+        self.labels += has("RHT.security.selinux");
+        self.lists += has("SCHILY.acl.");
         let len = whole("size", head.len)?;
         let id = |key, or| {
             let id = whole(key, or)?;
@@ -269,7 +286,8 @@ mod tests {
             assert!(done.unwrap().success());
             let spool = dir.path().join(format!("spool-{format}"));
             std::fs::create_dir(&spool).unwrap();
-            let tree = read(&mut std::fs::File::open(&tar).unwrap(), &spool).unwrap();
+            let (tree, lost) = read(&mut std::fs::File::open(&tar).unwrap(), &spool).unwrap();
+            assert!(lost.is_empty(), "{lost:?}");
             let item = tree.get("empty").unwrap();
             assert_eq!(
                 (item.uid, item.gid, item.mtime, item.len),

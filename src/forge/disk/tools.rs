@@ -1,8 +1,10 @@
 //! Programs of e2fsprogs, and a folder for what they read.
 
 use crate::model::{Failure, ReasonCode, Result};
+use crate::sys::blk::try_lock;
 use crate::sys::files;
 use crate::sys::process::{self, Ending, Invocation};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,20 +13,28 @@ use std::time::Duration;
 /// Ends a program that hangs: a root of 2 GiB takes half a minute.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
-/// A folder that is gone with its end.
-pub(super) struct Scratch(PathBuf);
+/// A folder that is gone with its end. It is locked for as long as its process lives: what one that was killed, or cut off
+/// by a power cut, has left is removed by the next that makes the same disk.
+pub(super) struct Scratch(PathBuf, #[expect(dead_code, reason = "holds the lock")] File);
 
 impl Scratch {
     /// Beside `target`, where there is room for what becomes the disk.
     pub(super) fn new(target: &Path) -> Result<Scratch> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!(".{name}.{}.{number}.scratch", std::process::id());
-        let path = std::path::absolute(target.with_file_name(name));
-        let path = path.map_err(|e| failed(target, &e))?;
-        std::fs::create_dir(&path).map_err(|e| failed(&path, &e))?;
-        Ok(Scratch(path))
+        let stem = target.file_name().unwrap_or_default().to_string_lossy();
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".{stem}.{}.{number}.scratch", std::process::id());
+            let path = std::path::absolute(target.with_file_name(name));
+            let path = path.map_err(|e| failed(target, &e))?;
+            remove_left_over(&path, target);
+            std::fs::create_dir(&path).map_err(|e| failed(&path, &e))?;
+            let lock = files::folder(&path).map_err(|e| failed(&path, &e))?;
+            // Another process takes it for one that was left. Without locks nothing is removed either.
+            if !matches!(try_lock(&lock), Ok(false)) {
+                return Ok(Scratch(path, lock));
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -43,6 +53,24 @@ impl Scratch {
         let file = files::new(&path, 0o600).map_err(|e| failed(&path, &e))?;
         file.set_len(len).map_err(|e| failed(&path, &e))?;
         Ok(path)
+    }
+}
+
+/// Folders of earlier processes for the same disk that nothing holds.
+fn remove_left_over(own: &Path, target: &Path) {
+    let begin = format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy());
+    let is_ours = |name: &str| {
+        let rest = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".scratch"));
+        rest.is_some_and(|rest| rest.split('.').all(|n| n.parse::<u32>().is_ok()))
+    };
+    let Some(Ok(entries)) = own.parent().map(std::fs::read_dir) else { return };
+    for entry in entries.flatten().filter(|e| e.file_name().to_str().is_some_and(is_ours)) {
+        // What cannot be removed is no reason to build nothing.
+        if let Ok(folder) = files::folder(&entry.path())
+            && matches!(try_lock(&folder), Ok(true))
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -117,6 +117,10 @@ impl Tree {
         if let Err(why) = item.check() {
             return bad(why);
         }
+        // e2fsck finds files again in the second.
+        if item.what != What::Folder && ["", "lost+found"].contains(&path.as_str()) {
+            return bad("must be a folder");
+        }
         let below = format!("{path}/");
         if item.what != What::Folder
             && self.items.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
@@ -169,6 +173,24 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Takes away extended attributes that no kernel would show; how many there were. Archives of other systems have them.
+    pub(super) fn only_known_attributes(&mut self) -> usize {
+        let known = |name: &String| {
+            let begins = ["user.", "security.", "trusted."]
+                .iter()
+                .any(|kind| name.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()));
+            begins
+                || ["system.posix_acl_access", "system.posix_acl_default"].contains(&name.as_str())
+        };
+        let mut gone = 0;
+        for item in self.items.values_mut() {
+            let before = item.attributes.len();
+            item.attributes.retain(|name, _| known(name));
+            gone += before - item.attributes.len();
+        }
+        gone
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&Item> {
@@ -227,6 +249,7 @@ impl Tree {
 }
 
 fn refuse(path: &str, why: &str) -> Result<()> {
+    let path = if path.is_empty() { "/" } else { path };
     let text = format!("the path `{}` {why}", printable(path, 200));
     Err(Failure::new(ReasonCode::NotAnImage, text))
 }

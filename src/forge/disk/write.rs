@@ -108,7 +108,7 @@ fn beside_of(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// The three files as they are on the device, and the boot partitions of an eMMC.
-fn beside(output: &Path, board: &BoardParts, slot: &SlotA) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn beside(output: &Path, board: &BoardParts, slot: &SlotA) -> Vec<(PathBuf, Vec<u8>)> {
     let own = &slot.own;
     let env_config = own.env_config.clone().unwrap_or_else(|| fw_env_config(&board.places));
     let texts = [
