@@ -3,23 +3,30 @@
 IMAGE_TYPES += "surefoot"
 IMAGE_TYPEDEP:surefoot = "${SUREFOOT_FSTYPE}"
 do_image_surefoot[depends] += "surefoot-forge-native:do_populate_sysroot"
+do_image_surefoot[file-checksums] += "${@surefoot.checksums(d, 'SUREFOOT_KEY', 'SUREFOOT_KEY_PUB', 'SUREFOOT_TRUST')}"
 
-IMAGE_CMD:surefoot () {
-    surefoot-forge build ${@surefoot.build_words(d)} \
+ARTIFACT_WORDS = "${@surefoot.quoted_words(surefoot.complete(d, surefoot.build))}"
+ARTIFACT_WORDS[vardepvalue] = "${@surefoot.without_folders(surefoot.complete(d, surefoot.build))}"
+
+# A function of its own: the text of IMAGE_CMD gets into the signature with all values in it, the folder of the keys too.
+surefoot_pack () {
+    surefoot-forge build ${ARTIFACT_WORDS} \
         --rootfs "${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}" \
         -o "${IMGDEPLOYDIR}/${IMAGE_NAME}.surefoot"
 }
+IMAGE_CMD:surefoot = "surefoot_pack"
 
 python surefoot_image_ready () {
     missing = surefoot.missing(d)
     if missing:
         bb.fatal("\n".join(missing))
-    if d.getVar("SUREFOOT_VERSION") == "0.1.0":
-        bb.warn("SUREFOOT_VERSION is not set: this release is 0.1.0, and a device that runs 0.1.0 finds nothing new in it")
+    if surefoot.default_version(d):
+        bb.warn(surefoot.default_version(d))
     over = surefoot.too_big(os.path.getsize(d.expand("${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}")), d)
     if over:
         bb.fatal(over)
 }
+surefoot_image_ready[vardeps] += "SUREFOOT_SLOT_SIZE"
 
 python () {
     if "surefoot" not in [word.split(".")[0] for word in (d.getVar("IMAGE_FSTYPES") or "").split()]:

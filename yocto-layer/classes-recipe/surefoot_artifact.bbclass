@@ -2,7 +2,7 @@
 #
 #   inherit surefoot_artifact
 #   SUREFOOT_IMAGE = "acme-image"                      the image's recipe
-#   SUREFOOT_PARTS = "boot=acme-boot.vfat"             further parts, files in DEPLOY_DIR_IMAGE or with a path
+#   SUREFOOT_PARTS = "boot=acme-boot.vfat:acme-boot"   further parts: a file in DEPLOY_DIR_IMAGE and the recipe that deploys it, or a whole path
 #   SUREFOOT_DELTA_FROM = "/releases/1.4.0.surefoot"   a delta is made from each
 
 inherit surefoot_check deploy nopackages
@@ -23,6 +23,15 @@ python () {
     if d.getVar("SUREFOOT_BOOT") != "uboot":
         raise bb.parse.SkipRecipe("SUREFOOT_BOOT = \"%s\": no updates until the bootloader is supported, so no artifacts" % d.getVar("SUREFOOT_BOOT"))
     d.appendVarFlag("do_compile", "depends", " %s:do_image_complete" % d.getVar("SUREFOOT_IMAGE"))
+    try:
+        parts = surefoot.parts(d)
+    except ValueError as error:
+        bb.fatal("%s: %s" % (d.getVar("PN"), error))
+    for _, file, task in parts:
+        if task:
+            d.appendVarFlag("do_compile", "depends", " " + task)
+        else:
+            d.appendVarFlag("do_compile", "file-checksums", " %s:True" % file)
     if (d.getVar("SUREFOOT_KEY") or "").startswith("cmd:"):
         d.setVarFlag("do_compile", "network", "1")
 }
@@ -31,22 +40,27 @@ python surefoot_artifact_ready () {
     missing = surefoot.missing(d)
     if missing:
         bb.fatal("\n".join(missing))
+    if surefoot.default_version(d):
+        bb.warn(surefoot.default_version(d))
     root = d.expand("${DEPLOY_DIR_IMAGE}/${SUREFOOT_IMAGE}-${MACHINE}.rootfs.${SUREFOOT_FSTYPE}")
     over = surefoot.too_big(os.path.getsize(root), d)
     if over:
         bb.fatal(over)
 }
+surefoot_artifact_ready[vardeps] += "SUREFOOT_SLOT_SIZE"
 do_compile[prefuncs] += "surefoot_artifact_ready"
+do_compile[file-checksums] += "${@surefoot.checksums(d, 'SUREFOOT_KEY', 'SUREFOOT_KEY_PUB', 'SUREFOOT_TRUST', 'SUREFOOT_DELTA_FROM')}"
+
+# Words for the shell; their signature has no folder in it.
+ARTIFACT_WORDS = "${@surefoot.quoted_words(surefoot.complete(d, surefoot.build))}"
+ARTIFACT_WORDS[vardepvalue] = "${@surefoot.without_folders(surefoot.complete(d, surefoot.build))}"
+PART_WORDS = "${@surefoot.quoted_words(w for part, file, _ in surefoot.parts(d) for w in ('--part', part + '=' + file))}"
+PART_WORDS[vardepvalue] = "${@surefoot.without_folders(part + '=' + file for part, file, _ in surefoot.parts(d))}"
+SIGNER_WORDS = "${@surefoot.quoted_words(surefoot.complete(d, surefoot.signer))}"
+SIGNER_WORDS[vardepvalue] = "${@surefoot.without_folders(surefoot.complete(d, surefoot.signer))}"
 
 do_compile () {
-    set --
-    for part in ${SUREFOOT_PARTS}; do
-        case $part in
-            *=/*) set -- "$@" --part "$part" ;;
-            *) set -- "$@" --part "${part%%=*}=${DEPLOY_DIR_IMAGE}/${part#*=}" ;;
-        esac
-    done
-    surefoot-forge build ${@surefoot.build_words(d)} "$@" \
+    surefoot-forge build ${ARTIFACT_WORDS} ${PART_WORDS} \
         --rootfs "${DEPLOY_DIR_IMAGE}/${SUREFOOT_IMAGE}-${MACHINE}.rootfs.${SUREFOOT_FSTYPE}" \
         -o "${B}/${PN}-${SUREFOOT_VERSION}.surefoot"
     rm -rf "${B}/deltas"
@@ -57,7 +71,7 @@ do_compile () {
     done
     if [ $# -gt 0 ]; then
         surefoot-forge delta "$@" --to "${B}/${PN}-${SUREFOOT_VERSION}.surefoot" --level ${SUREFOOT_LEVEL} \
-            ${@surefoot.signer_words(d)} -o "${B}/deltas"
+            ${SIGNER_WORDS} -o "${B}/deltas"
     fi
 }
 

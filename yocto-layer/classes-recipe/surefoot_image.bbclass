@@ -21,10 +21,16 @@ IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}${@' surefoot'
 
 # The environment and the script lie beside the slots; the kernel lies in them.
 IMAGE_BOOT_FILES:append = "${@' boot.scr' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
-IMAGE_BOOT_FILES:remove = "${@d.getVar('KERNEL_IMAGETYPE') if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
 
 # Told while the files are counted, and again by the size of the file system itself.
 IMAGE_ROOTFS_MAXSIZE ?= "${@surefoot.room_kib(d)}"
+IMAGE_ROOTFS_MAXSIZE[vardepvalue] = "${IMAGE_ROOTFS_MAXSIZE}"
+
+# For the signatures: what the layout and the data partition compute.
+DISK_VALUES = "${@surefoot.layout_values(d)}"
+DISK_VALUES[vardepvalue] = "${DISK_VALUES}"
+do_write_wks_template[vardeps] += "DISK_VALUES"
+surefoot_data[vardeps] += "DISK_VALUES"
 
 # Blocks of 4 KiB: with the small ones of a small file system it could not grow to a whole disk at the first boot.
 surefoot_data () {
@@ -40,6 +46,9 @@ surefoot_data () {
     E2FSPROGS_FAKE_TIME=${SOURCE_DATE_EPOCH} mkfs.ext4 -q -F -b 4096 -L data -U ${@surefoot.identity(d, 'data')} \
         -E root_owner=0:0,hash_seed=${@surefoot.identity(d, 'hash')} \
         -d "${WORKDIR}/surefoot-data" "${WORKDIR}/surefoot-data.ext4" ${SUREFOOT_DATA_SIZE}M
+    # Before e2fsprogs 1.47.1 (scarthgap) the time of a file's last change is the build host's, and no option says otherwise.
+    (cd "${WORKDIR}/surefoot-data" && find . -printf 'sif "/%P" ctime @${SOURCE_DATE_EPOCH}\n') >"${WORKDIR}/surefoot-data.times"
+    E2FSPROGS_FAKE_TIME=${SOURCE_DATE_EPOCH} debugfs -w -f "${WORKDIR}/surefoot-data.times" "${WORKDIR}/surefoot-data.ext4" >/dev/null
 }
 
 python surefoot_disk_ready () {
@@ -49,13 +58,14 @@ python surefoot_disk_ready () {
             bb.fatal(over)
 }
 do_image_wic[prefuncs] += "surefoot_disk_ready surefoot_data"
+do_image_wic[file-checksums] += "${@surefoot.checksums(d, 'SUREFOOT_PRELOAD')}"
 do_image_wic[depends] += "e2fsprogs-native:do_populate_sysroot"
 
 # No release of wic can be told the identifier of an MBR disk, and the updater finds the slots by it. The slot record says which release
 # stands in slot a, so that a new device knows its version and takes a delta. A layout of another name has its slots elsewhere.
 IMAGE_CMD:wic:append () {
     case ${WKS_FILE} in
-        surefoot-uboot*)
+        surefoot-uboot.wks.in | surefoot-uboot-mbr.wks.in)
             surefoot-forge record "${IMGDEPLOYDIR}/${IMAGE_NAME}.surefoot" -o "${WORKDIR}/surefoot-record"
             dd if="${WORKDIR}/surefoot-record" of="$out.wic" bs=1M seek=${@surefoot.record_mib(d)} conv=notrunc
             ;;
@@ -67,5 +77,8 @@ IMAGE_CMD:wic:append () {
 
 python () {
     if d.getVar("SUREFOOT_BOOT") == "uboot":
-        d.appendVarFlag("do_image_wic", "depends", " surefoot-boot-script:do_deploy virtual/bootloader:do_deploy")
+        d.appendVarFlag("do_image_wic", "depends", " surefoot-boot-script:do_deploy virtual/bootloader:do_deploy surefoot-forge-native:do_populate_sysroot")
+        # The kernel lies in the slots, under whichever name the board's list has it.
+        types = "%s %s" % (d.getVar("KERNEL_IMAGETYPE"), d.getVar("KERNEL_IMAGETYPES") or "")
+        d.setVar("IMAGE_BOOT_FILES", surefoot.boot_files(d.getVar("IMAGE_BOOT_FILES") or "", types))
 }

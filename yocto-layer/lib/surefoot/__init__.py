@@ -4,10 +4,14 @@ Functions that take `d` read BitBake's variables through `d.getVar` and nothing 
 that method. No function here writes a file.
 """
 import difflib
+import glob
+import hashlib
 import os
 import re
 import uuid
 
+# BitBake could follow these functions to the variables that they name, but not to names that are put together and not to files. So the
+# recipes put what a function gives into a signature, and not how it comes about ([vardepvalue], or `:=`).
 BBIMPORTS = []
 
 # Every variable of the layer. docs/yocto.md has them in a table; a test compares the two, and both with what the layer uses.
@@ -46,6 +50,18 @@ def sources(d):
     wanted = ["Cargo.toml", "Cargo.lock", "build.rs", "LICENSE-MIT", "LICENSE-APACHE", "src", "systemd", "uboot-scripts", "packaging"]
     tree = source_tree(d)
     return " ".join(f"file://{name};subdir={d.getVar('BP')}" for name in wanted if os.path.exists(os.path.join(tree, name)))
+
+
+def tree_digest(d):
+    """SHA-256, in hexadecimal digits, of all files that recipes are read with beside the recipes themselves. As a value in layer.conf it is
+    a part of BitBake's configuration: when one of the files changes, recipes are parsed anew."""
+    layer, out = d.getVar("SUREFOOT_LAYERDIR"), hashlib.sha256()
+    tree = source_tree(d)
+    for pattern in ("Cargo.toml", "packaging/paths", "systemd/*.*", f"{layer}/lib/surefoot/*.py", f"{layer}/recipes-bsp/u-boot/files/*.cfg"):
+        for name in sorted(glob.glob(os.path.join(tree, pattern))):
+            with open(name, "rb") as file:
+                out.update(os.path.basename(name).encode() + b"\0" + hashlib.sha256(file.read()).digest())
+    return out.hexdigest()
 
 
 def path(d, name):
@@ -149,6 +165,10 @@ def layout_mistakes(d):
         return [f'SUREFOOT_BOOT = "{boot}": it is "uboot", "efi" or "tryboot"']
     if table not in ("gpt", "mbr"):
         return [f'SUREFOOT_TABLE = "{table}": it is "gpt" or "mbr"']
+    for name in FILES:
+        out += [f'{name} = "{word}": a file is named by its whole path, from / on' for word in files_of(d, name) if not word.startswith("/")]
+    if not (d.getVar("SUREFOOT_COMPATIBLE") or "").split():
+        out.append("SUREFOOT_COMPATIBLE is empty: it names what an artifact fits")
     if d.getVar("SUREFOOT_COUNTER") not in ("uboot", "script"):
         out.append(f'SUREFOOT_COUNTER = "{d.getVar("SUREFOOT_COUNTER")}": it is "uboot" or "script"')
     try:
@@ -183,6 +203,17 @@ def too_big(image, d):
     over = -(-(image - room) // MIB)
     return (f"the root filesystem has {-(-image // MIB)} MiB and a slot takes {room // MIB} MiB beside its record: {over} MiB too much. "
             f"Slots cannot grow in the field: choose SUREFOOT_SLOT_SIZE with room for the coming years")
+
+
+def layout_values(d):
+    """What a .wks.in computes, for the signature of the tasks that make a disk."""
+    return " ".join([sectors(d, "SUREFOOT_ENV_OFFSET"), sectors(d, "SUREFOOT_ENV_OFFSET_REDUND"), str(identity(d, "boot"))])
+
+
+def boot_files(entries, types):
+    """IMAGE_BOOT_FILES without the kernels: entries `FILE` or `FILE;NAME` whose FILE is one of `types` or begins with it (`Image-board.bin`)."""
+    kernel = re.compile("|".join(rf"{re.escape(t)}([-.*].*)?" for t in types.split()) or "(?!)")
+    return " ".join(entry for entry in entries.split() if not kernel.fullmatch(entry.split(";")[0]))
 
 
 def record_mib(d):
@@ -317,6 +348,61 @@ def in_keys(d, name):
     return os.path.join(folder, name) if folder else ""
 
 
+# Variables that name files of the integrator's. Their content is in the signatures of the tasks that read them, and their folders are not.
+FILES = ("SUREFOOT_KEYS", "SUREFOOT_KEY", "SUREFOOT_KEY_PUB", "SUREFOOT_TRUST", "SUREFOOT_CONFIG", "SUREFOOT_PRELOAD", "SUREFOOT_DELTA_FROM")
+
+
+def files_of(d, name):
+    """The paths in a variable. A key that is a command has none."""
+    value = d.getVar(name) or ""
+    return [] if value.startswith("cmd:") else value.split()
+
+
+def without_folders(words):
+    """Words, of which those that are whole paths (also behind `PART=`) have their last component alone."""
+    return [re.sub(r"^([\w-]+=)?/.*/", r"\1", word) for word in words]
+
+
+def shown(d, name):
+    """What a signature has of a variable that names files."""
+    return d.getVar(name) if (d.getVar(name) or "").startswith("cmd:") else " ".join(without_folders(files_of(d, name)))
+
+
+def checksums(d, *names):
+    """[file-checksums] of the files in these variables. Of a key it is the public half, X.pub beside X.key: nothing that depends on a
+    secret gets into a signature, which is published with a shared-state cache. Only where there is none is it the key file itself."""
+    files = [file for name in names for file in files_of(d, name)]
+    if "SUREFOOT_KEY" in names:
+        files = [public_half(file) if file == d.getVar("SUREFOOT_KEY") else file for file in files]
+    return " ".join(f"{file}:True" for file in files)
+
+
+def public_half(key):
+    """X.pub beside X.key, if it is there."""
+    public = re.sub(r"\.key$", "", key) + ".pub"
+    return public if os.path.exists(public) else key
+
+
+def parts(d):
+    """SUREFOOT_PARTS as [(part, file, task that makes it)]: `PART=/FILE` has no task, `PART=FILE:RECIPE` and `PART=FILE:RECIPE:TASK` are files in
+    DEPLOY_DIR_IMAGE. ValueError with a sentence for anything else."""
+    out = []
+    for word in (d.getVar("SUREFOOT_PARTS") or "").split():
+        found = re.fullmatch(r"([\w-]+)=(?:(/.+)|([^/:][^:]*):([^:]+?)(?::(do_\w+))?)", word)
+        if not found:
+            raise ValueError(f'SUREFOOT_PARTS: "{word}" is neither PART=/FILE nor PART=FILE:RECIPE. The recipe that deploys the file is named so '
+                             f"that it is built first")
+        part, file, deployed, recipe, task = found.groups()
+        out.append((part, file or f"{d.getVar('DEPLOY_DIR_IMAGE')}/{deployed}", recipe and f"{recipe}:{task or 'do_deploy'}"))
+    return out
+
+
+def default_version(d):
+    """A sentence if nothing says which release this is, else None."""
+    return ("SUREFOOT_VERSION is not set: this release is 0.1.0, and a device that runs 0.1.0 finds nothing new in it"
+            if d.getVar("SUREFOOT_VERSION") == "0.1.0" else None)
+
+
 def missing(d):
     """What an artifact cannot be made without, each in a sentence."""
     out = []
@@ -339,14 +425,9 @@ def signer(d):
     return words
 
 
-def build_words(d):
-    """The arguments of `build` for a shell. Nothing where they are not complete: what is missing is told when the task starts."""
-    return "" if missing(d) else quoted_words(build(d))
-
-
-def signer_words(d):
-    """The arguments of `signer` in the same way."""
-    return "" if missing(d) else quoted_words(signer(d))
+def complete(d, words):
+    """`words(d)`: the arguments of `build` or of `signer`. Nothing where they are not complete: what is missing is told when the task starts."""
+    return [] if missing(d) else words(d)
 
 
 def build(d):

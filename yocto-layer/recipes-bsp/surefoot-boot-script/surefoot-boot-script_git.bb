@@ -25,11 +25,18 @@ do_compile[cleandirs] = "${B}"
 python () {
     if d.getVar("SUREFOOT_BOOT") != "uboot":
         raise bb.parse.SkipRecipe("SUREFOOT_BOOT = \"%s\" has no boot script" % d.getVar("SUREFOOT_BOOT"))
+    try:
+        surefoot.environment(d)
+    except ValueError as error:
+        raise bb.parse.SkipRecipe(str(error))
 }
 
 do_compile () {
     python3 "${S}/uboot-scripts/make" boot.scr -o boot.scr
 }
+
+FACTORY_ENV = "${@surefoot.quoted_words(surefoot.environment(d))}"
+FACTORY_ENV[vardepvalue] = "${FACTORY_ENV}"
 
 # In the deploy step, because the board's variables come from U-Boot's: a recipe of U-Boot may itself need this one's script.
 do_deploy () {
@@ -41,7 +48,7 @@ do_deploy () {
     done
     [ -e "$board" ] || bbfatal "$board is missing: the recipe of U-Boot must deploy its initial environment (UBOOT_INITIAL_ENV), as the \
 stored environment replaces the compiled-in one, load addresses and all"
-    python3 "${S}/uboot-scripts/make" factory-env.txt --board "$board" ${@surefoot.quoted_words(surefoot.environment(d))} -o env.txt
+    python3 "${S}/uboot-scripts/make" factory-env.txt --board "$board" ${FACTORY_ENV} -o env.txt
     for name in kernel_addr_r ramdisk_addr_r scriptaddr; do
         grep -q "^$name=." env.txt || bbfatal "neither U-Boot's initial environment nor SUREFOOT_ENV_SET has $name: this board could load nothing"
     done

@@ -13,26 +13,33 @@ B = "${WORKDIR}/build"
 INHIBIT_DEFAULT_DEPS = "1"
 do_configure[noexec] = "1"
 
+ETC_AT := "${@surefoot.path(d, 'ETC')}"
+FW_ENV_AT := "${@surefoot.path(d, 'FW_ENV_CONFIG')}"
+
+# Two texts; their signature is what they say.
+SETTINGS = "${@surefoot.configuration(d)}"
+SETTINGS[vardepvalue] = "${SETTINGS}"
+ENV_PLACES = "${@surefoot.fw_env_config(d)}"
+ENV_PLACES[vardepvalue] = "${ENV_PLACES}"
+
 python do_compile () {
     if not d.getVar("SUREFOOT_PRODUCT"):
         bb.fatal("SUREFOOT_PRODUCT is not set: it names the product that artifacts are for, and no device changes it later")
-    for name, text in (("surefoot.toml", surefoot.configuration(d)), ("fw_env.config", surefoot.fw_env_config(d))):
+    for name, text in (("surefoot.toml", d.getVar("SETTINGS")), ("fw_env.config", d.getVar("ENV_PLACES"))):
         with open(os.path.join(d.getVar("B"), name), "w", encoding="utf-8") as file:
             file.write(text)
 }
-do_compile[vardeps] += "SUREFOOT_PRODUCT SUREFOOT_COMPATIBLE SUREFOOT_DISK SUREFOOT_DISK_ID SUREFOOT_DATA SUREFOOT_TABLE \
-    SUREFOOT_ENV_OFFSET SUREFOOT_ENV_OFFSET_REDUND SUREFOOT_ENV_SIZE"
 
 do_install () {
-    install -D -m 0644 "${B}/surefoot.toml" "${D}${@surefoot.path(d, 'ETC')}/surefoot.toml"
-    install -D -m 0644 "${B}/fw_env.config" "${D}${@surefoot.path(d, 'FW_ENV_CONFIG')}"
+    install -D -m 0644 "${B}/surefoot.toml" "${D}${ETC_AT}/surefoot.toml"
+    install -D -m 0644 "${B}/fw_env.config" "${D}${FW_ENV_AT}"
     # Read after surefoot.toml, by its name.
     if [ -n "${SUREFOOT_CONFIG}" ]; then
-        install -m 0644 "${SUREFOOT_CONFIG}" "${D}${@surefoot.path(d, 'ETC')}/z-product.toml"
+        install -m 0644 "${SUREFOOT_CONFIG}" "${D}${ETC_AT}/z-product.toml"
     fi
 }
-do_install[file-checksums] += "${@d.getVar('SUREFOOT_CONFIG') + ':True' if d.getVar('SUREFOOT_CONFIG') else ''}"
+do_install[file-checksums] += "${@surefoot.checksums(d, 'SUREFOOT_CONFIG')}"
 
-FILES:${PN} = "${sysconfdir}"
+FILES:${PN} = "${ETC_AT} ${FW_ENV_AT}"
 # A board's U-Boot recipe may ship a fw_env.config of its own in this package.
 RCONFLICTS:${PN} = "u-boot-env"

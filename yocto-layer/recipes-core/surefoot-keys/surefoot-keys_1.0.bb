@@ -11,12 +11,14 @@ INHIBIT_DEFAULT_DEPS = "1"
 do_configure[noexec] = "1"
 do_compile[noexec] = "1"
 
+TRUST_AT := "${@surefoot.path(d, 'TRUST')}"
+
 do_install () {
     if [ -z "${SUREFOOT_TRUST}" ]; then
         bbfatal "no trust file: set SUREFOOT_KEYS to a folder that 'surefoot-forge keygen --out' has made, or SUREFOOT_TRUST to the file"
     fi
-    install -D -m 0644 "${SUREFOOT_TRUST}" "${D}${@surefoot.path(d, 'TRUST')}"
+    install -D -m 0644 "${SUREFOOT_TRUST}" "${D}${TRUST_AT}"
 }
-do_install[file-checksums] += "${@d.getVar('SUREFOOT_TRUST') + ':True' if d.getVar('SUREFOOT_TRUST') else ''}"
+do_install[file-checksums] += "${@surefoot.checksums(d, 'SUREFOOT_TRUST')}"
 
-FILES:${PN} = "${datadir}/surefoot"
+FILES:${PN} = "${TRUST_AT}"
