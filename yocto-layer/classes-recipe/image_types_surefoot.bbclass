@@ -22,6 +22,8 @@ python surefoot_image_ready () {
         bb.fatal("\n".join(missing))
     if surefoot.default_version(d):
         bb.warn(surefoot.default_version(d))
+    if d.getVar("SUREFOOT_FSTYPE").startswith("ext") and not bb.utils.contains("IMAGE_FEATURES", "read-only-rootfs", True, False, d):
+        bb.warn("IMAGE_FEATURES has no read-only-rootfs: a device that writes to its root is no longer what the artifact is, and takes no delta")
     over = surefoot.too_big(os.path.getsize(d.expand("${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}")), d)
     if over:
         bb.fatal(over)

@@ -169,6 +169,13 @@ def layout_mistakes(d):
         out += [f'{name} = "{word}": a file is named by its whole path, from / on' for word in files_of(d, name) if not word.startswith("/")]
     if not (d.getVar("SUREFOOT_COMPATIBLE") or "").split():
         out.append("SUREFOOT_COMPATIBLE is empty: it names what an artifact fits")
+    data, disk, kind = (d.getVar(f"SUREFOOT_{name}") or "" for name in ("DATA", "DISK", "FSTYPE"))
+    if not re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", data):
+        out.append(f'SUREFOOT_DATA = "{data}": it is a folder as /data or /mnt/keep, without a / at the end')
+    if disk != "auto" and not disk.startswith("/dev/"):
+        out.append(f'SUREFOOT_DISK = "{disk}": it is "auto" or a path below /dev')
+    if boot == "uboot" and not re.fullmatch(r"ext[234]|(squashfs|erofs)(-[a-z0-9]+)*", kind):
+        out.append(f'SUREFOOT_FSTYPE = "{kind}": it is ext4, squashfs or erofs, as U-Boot reads the kernel from it, and not compressed as a whole')
     if d.getVar("SUREFOOT_COUNTER") not in ("uboot", "script"):
         out.append(f'SUREFOOT_COUNTER = "{d.getVar("SUREFOOT_COUNTER")}": it is "uboot" or "script"')
     try:
