@@ -154,3 +154,47 @@ fn settings_of_a_product_in_a_file_of_their_own_leave_room_for_the_recipe() {
     assert!(said.err.contains("/etc/surefoot/50-product.toml"), "{}", said.err);
     assert!(!shop.path("other.img").exists());
 }
+
+/// The names of more than 2,000 files in a folder are written by other code than those of a few.
+#[test]
+fn a_folder_with_many_files_is_as_any_other() {
+    let shop = Shop::new();
+    let many = shop.path("root/many");
+    std::fs::create_dir_all(many.join("below")).unwrap();
+    for n in 0..2100 {
+        std::fs::write(many.join(format!("file {n} \"{}", "x".repeat(n % 200))), n.to_string())
+            .unwrap();
+    }
+    std::fs::write(many.join("below/f"), "f").unwrap();
+    std::fs::hard_link(many.join("below/f"), many.join("a second name")).unwrap();
+    std::fs::hard_link(many.join("file 7 \"xxxxxxx"), shop.path("root/away")).unwrap();
+    std::os::unix::fs::symlink("below/f", many.join("link")).unwrap();
+    let recipe = shop.recipe("", "");
+    let said = shop.image(&recipe, "disk.img", &["--slot-size", "32M", "--json"]).ok().json();
+    let root = shop.part(&shop.at("disk.img"), &said["disks"][0]["partitions"][1]);
+    tool("e2fsck", &["-fn", &root]);
+    for (path, expected) in [
+        ("/many", "0755 0:0 3 "),
+        ("/many/below/f", "0644 0:0 2 "),
+        ("\"/many/a second name\"", "0644 0:0 2 "),
+        ("/away", "0644 0:0 2 "),
+        ("/many/link", "0777 0:0 1 "),
+    ] {
+        assert_eq!(stat(&root, path), expected, "{path}");
+    }
+    // Each by its own name with its own bytes, and nothing besides.
+    let out = shop.at("out");
+    std::fs::create_dir(&out).unwrap();
+    tool("debugfs", &["-R", &format!("rdump /many {out}"), &root]);
+    let found =
+        tool("diff", &["-r", "--no-dereference", many.to_str().unwrap(), &format!("{out}/many")]);
+    assert_eq!(found, "");
+    assert!(
+        !tool("debugfs", &["-R", "ls /", &root]).contains(" .0"),
+        "the place for the time is gone"
+    );
+    shop.image(&recipe, "again.img", &["--slot-size", "32M"]).ok();
+    let [first, again] =
+        ["disk.img", "again.img"].map(|name| std::fs::read(shop.path(name)).unwrap());
+    assert!(first == again);
+}

@@ -1,7 +1,7 @@
 //! The data partition: an ext4 file system with what is preloaded.
 
-use super::ext4::{Script, debugfs, quoted};
 use super::recipe::Recipe;
+use super::script::{Script, debugfs, quoted};
 use super::tools::{Scratch, run};
 use crate::artifact::{Format, check_payload, read_head};
 use crate::delta::stored_only;

@@ -5,18 +5,22 @@
 //! counts of links) is put into the inodes afterwards: the image has no checksums of inodes, which old U-Boots
 //! do not read either.
 
+use super::large::Large;
+use super::script::{BLOCK, Script, debugfs, quoted, split};
 use super::tools::{Scratch, run};
 use super::tree::{Item, Tree, What};
+use crate::forge::progress::Progress;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::provision::{MIB, in_mib};
 use crate::rootfs::ext4::{Ext4, FOLDER, entries, u16_at, u32_at};
-use crate::sys::files;
+use crate::sys::{files, spare};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
-const BLOCK: u64 = 4096;
 const INODE: u64 = 256;
 /// Features that every kernel and U-Boot of the last ten years reads.
 const FEATURES: &str =
@@ -26,7 +30,7 @@ const FEATURES: &str =
 pub(super) fn needed(tree: &Tree) -> u64 {
     let (mut blocks, mut folders) = (0u64, HashMap::<&str, u64>::new());
     for (path, item) in tree.iter() {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (folder, name) = split(path);
         *folders.entry(folder).or_default() += (8 + name.len() as u64).next_multiple_of(4);
         blocks += match &item.what {
             What::Folder => 1,
@@ -39,6 +43,7 @@ pub(super) fn needed(tree: &Tree) -> u64 {
     }
     // Folders fill their blocks to three quarters, or less where names are long.
     blocks += folders.values().map(|len| len * 3 / 2 / BLOCK).sum::<u64>();
+    blocks += Large::of(tree).blocks();
     let inodes = inodes(tree) * INODE;
     let data = blocks * BLOCK + inodes;
     // Bitmaps and descriptors of each 128 MiB, backups of the superblock, and some air.
@@ -47,7 +52,7 @@ pub(super) fn needed(tree: &Tree) -> u64 {
 
 fn inodes(tree: &Tree) -> u64 {
     let own = tree.iter().filter(|(_, item)| !matches!(item.what, What::Same(_))).count() as u64;
-    (own + own / 16 + 32).next_multiple_of(16)
+    (own + own / 16 + 32 + Large::of(tree).inodes()).next_multiple_of(16)
 }
 
 /// Makes the image of `tree` in `image`, a file with `len` bytes of zeros. `uuid` is its own. `TOO_BIG` where the
@@ -94,78 +99,61 @@ pub(super) fn make(
         &image.to_string_lossy(),
     ];
     run(&words, b"", scratch)?;
-    debugfs(image, &script(tree, scratch)?, scratch)?;
+    let large = Large::of(tree);
+    let script = script(tree, &large, scratch)?;
+    watched(image, least, || debugfs(image, &script, scratch))?;
     let file = files::own_to_change(image, 0o600);
     let file =
         file.map_err(|e| Failure::new(ReasonCode::Io, format!("{}: {e}", image.display())))?;
+    if let Some(cleared) = large.cleared()? {
+        let named = Ext4::open(len, |at, buf: &mut [u8]| file.read_exact_at(buf, at).ok())
+            .and_then(|mut ext4| {
+                let numbers = numbers(&mut ext4)?;
+                large.name(&file, &mut ext4, &numbers)
+            });
+        named.ok_or_else(|| broken("a folder"))?;
+        debugfs(image, &cleared, scratch)?;
+    }
     settle(&file, len, tree)
 }
 
-/// Commands of debugfs, one a line. Each line is looked at: what begins a line of its own is a command, `!` one of the shell, and a line
-/// longer than debugfs' buffer goes on as another one.
-pub(super) struct Script(String);
-
-/// Bytes of a line; debugfs of e2fsprogs 1.47 reads 8,192 at once.
-const LINE: usize = 8000;
-
-impl Script {
-    pub(super) fn new() -> Script {
-        Script("set_current_time @1\n".to_owned())
-    }
-
-    /// `NOT_AN_IMAGE` for a line that debugfs would not read as it is meant.
-    pub(super) fn say(&mut self, line: &str) -> Result<()> {
-        if line.contains(['\n', '\r', '\0']) || line.len() > LINE {
-            let shown: String = line.chars().take(100).collect();
-            let text = format!("a name or a link in it cannot be written: {shown}");
-            return Err(Failure::new(ReasonCode::NotAnImage, text));
-        }
-        self.0.push_str(line);
-        self.0.push('\n');
-        Ok(())
-    }
+/// Shows how far the image has grown while `work` is done; `most` is about what it will have, bytes.
+fn watched<T>(image: &Path, most: u64, work: impl FnOnce() -> T) -> T {
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let watch = move || {
+            let progress = Progress::new("building the file system", most);
+            while ended.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
+                let grown = std::fs::metadata(image).map_or(0, |about| about.blocks() * 512);
+                progress.at(grown.min(most));
+            }
+        };
+        // Without a thread nothing is shown.
+        let _ = spare::scoped(scope, "watch", watch);
+        let done = work();
+        drop(end);
+        done
+    })
 }
 
-/// Runs the commands of a script on an image. What it says on standard error besides its name means that one of them failed.
-pub(super) fn debugfs(image: &Path, script: &Script, scratch: &Scratch) -> Result<()> {
-    let words = ["debugfs", "-w", "-f", "-", &image.to_string_lossy()];
-    let said = run(&words, script.0.as_bytes(), scratch)?;
-    let wrong = said.lines().find(|line| {
-        !line.trim().is_empty() && !line.starts_with("debugfs 1.") && !line.contains("mke2fs.conf")
-    });
-    match wrong {
-        None => Ok(()),
-        Some(line) => {
-            let lack = line.contains("allocate") || line.contains("No space");
-            let code = match lack {
-                // Its words for the value of an attribute that it cannot keep.
-                _ if line.starts_with("ea_set:") => ReasonCode::NotAnImage,
-                true => ReasonCode::TooBig,
-                false => ReasonCode::Io,
-            };
-            Err(Failure::new(code, format!("debugfs: {line}")))
-        }
-    }
+fn broken(what: &str) -> Failure {
+    Failure::new(ReasonCode::Internal, format!("the image that was made lacks {what}"))
 }
 
-/// A word of debugfs: quotes are doubled.
-pub(super) fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
-}
-
-fn script(tree: &Tree, scratch: &Scratch) -> Result<Script> {
+fn script(tree: &Tree, large: &Large<'_>, scratch: &Scratch) -> Result<Script> {
     let mut script = Script::new();
-    let mut say = |line: String| script.say(&line);
     // The root is there, and so is what e2fsck finds files again in.
     let made = |(path, item): &(&str, &Item)| {
         item.what == What::Folder && !["", "lost+found"].contains(path)
     };
     for (path, _) in tree.iter().filter(made) {
-        say(format!("mkdir {}", quoted(&format!("/{path}"))))?;
+        script.say(&format!("mkdir {}", quoted(&format!("/{path}"))))?;
     }
+    large.prepare(&mut script)?;
+    let mut say = |line: String| script.say(&line);
     let (mut here, mut values) = (None, 0);
     for (path, item) in tree.iter() {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (folder, name) = split(large.place(path));
         let name = quoted(name);
         let line = match &item.what {
             What::Folder | What::Same(_) => continue,
@@ -187,10 +175,19 @@ fn script(tree: &Tree, scratch: &Scratch) -> Result<Script> {
     }
     say("cd /".to_owned())?;
     for (path, item) in tree.iter() {
-        let path = quoted(&format!("/{path}"));
+        let mut place = large.place(path);
         if let What::Same(first) = &item.what {
-            say(format!("ln {} {path}", quoted(&format!("/{first}"))))?;
+            let first = large.place(first);
+            match large.has(path) {
+                true => place = first,
+                false => say(format!(
+                    "ln {} {}",
+                    quoted(&format!("/{first}")),
+                    quoted(&format!("/{path}"))
+                ))?,
+            }
         }
+        let path = quoted(&format!("/{place}"));
         for (name, value) in &item.attributes {
             values += 1;
             let place = scratch.path().join(format!("value-{values}"));
@@ -204,9 +201,6 @@ fn script(tree: &Tree, scratch: &Scratch) -> Result<Script> {
 
 /// Owners, modes, times and counts of links; and looks whether everything is there.
 fn settle(file: &File, len: u64, tree: &Tree) -> Result<()> {
-    let broken = |what: &str| {
-        Failure::new(ReasonCode::Internal, format!("the image that was made lacks {what}"))
-    };
     let mut ext4 = Ext4::open(len, |at, buf: &mut [u8]| file.read_exact_at(buf, at).ok())
         .ok_or_else(|| broken("a superblock"))?;
     let numbers = numbers(&mut ext4).ok_or_else(|| broken("a folder"))?;
@@ -218,7 +212,7 @@ fn settle(file: &File, len: u64, tree: &Tree) -> Result<()> {
         let count = names.entry(number).or_default();
         *count += 1;
         let links = (of.what != What::Folder).then_some(*count);
-        let (at, mut inode) = inode(&mut ext4, number).ok_or_else(|| broken(path))?;
+        let (at, mut inode) = inode_of(&mut ext4, number).ok_or_else(|| broken(path))?;
         let len = || Some(u32_at(&inode, 108)? << 32 | u32_at(&inode, 4)?);
         if matches!(of.what, What::File(_)) && len() != Some(of.len) {
             let text = format!("`/{path}` has changed while it was copied");
@@ -231,7 +225,7 @@ fn settle(file: &File, len: u64, tree: &Tree) -> Result<()> {
 }
 
 /// The bytes of an inode, and where they stand.
-fn inode<R: FnMut(u64, &mut [u8]) -> Option<()>>(
+fn inode_of<R: FnMut(u64, &mut [u8]) -> Option<()>>(
     ext4: &mut Ext4<R>,
     number: u64,
 ) -> Option<(u64, Vec<u8>)> {

@@ -307,7 +307,7 @@ mod tests {
         long.attributes.insert("user.a".to_owned(), vec![1; 5000]);
         assert!(tree.put("f", long).is_err());
         assert!(tree.put(&vec!["x".repeat(200); 45].join("/"), file("1")).is_err());
-        let mut script = super::super::ext4::Script::new();
+        let mut script = super::super::script::Script::new();
         assert!(script.say("symlink \"x\n!id\"").is_err());
         assert!(script.say(&"x".repeat(8192)).is_err());
         assert!(script.say("mkdir \"/a\"").is_ok());
