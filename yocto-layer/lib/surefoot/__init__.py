@@ -171,7 +171,7 @@ def layout_mistakes(d):
         out.append("SUREFOOT_COMPATIBLE is empty: it names what an artifact fits")
     data, disk, kind = (d.getVar(f"SUREFOOT_{name}") or "" for name in ("DATA", "DISK", "FSTYPE"))
     if not re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", data):
-        out.append(f'SUREFOOT_DATA = "{data}": it is a folder as /data or /mnt/keep, without a / at the end')
+        out.append(f'SUREFOOT_DATA = "{data}": it is a folder as /mnt/keep, without a / at the end')
     if disk != "auto" and not disk.startswith("/dev/"):
         out.append(f'SUREFOOT_DISK = "{disk}": it is "auto" or a path below /dev')
     if boot == "uboot" and not re.fullmatch(r"ext[234]|(squashfs|erofs)(-[a-z0-9]+)*", kind):
