@@ -94,7 +94,7 @@ fn a_first_boot_grows_takes_and_keeps_and_the_second_only_shows() {
     let (before, (start, old)) = (kept(&bench), partition(&bench, "data"));
     assert!(holds(&bench, SECRET) && holds(&bench, "s3cret"));
     let said = first_boot(&bench, None).ok();
-    for name in ["grow", "provision", "identity", "machine-id", "preload"] {
+    for name in ["grow", "provision", "identity", "machine-id"] {
         assert_eq!(step(&said, name).0, "done", "{name}: {}", said.out);
     }
     assert!(!said.out.contains(SECRET) && !said.out.contains("s3cret"), "{}", said.out);
@@ -226,7 +226,7 @@ fn a_program_names_the_device_and_what_the_configuration_names_is_kept() {
     let said = first_boot(&bench, None).ok();
     assert_eq!(step(&said, "identity").1, "line-7");
     assert_eq!(step(&said, "etc").1, "/etc/app");
-    assert_eq!(read(&bench.path("DEV/data/etc/app/app.conf")), b"of the image");
+    assert_eq!(read(&bench.path("DEV/data/etc/kept/app/app.conf")), b"of the image");
     for bad in ["/etc", "/usr/x", "/etc/../x", "etc/x", "/etc/a:b"] {
         let more = format!("[first_boot]\nkeep = [\"{bad}\"]\n");
         std::fs::write(&config, format!("{text}{more}")).unwrap();
@@ -286,7 +286,7 @@ fn preloads_are_verified_and_what_cannot_be_installed_is_named() {
         let artifact = bench.artifact(name, 5, 1 << 20, words);
         std::fs::copy(artifact, bench.path(&format!("DEV/data/preload/{name}.surefoot"))).unwrap();
     }
-    let said = first_boot(&bench, None).ok();
+    let said = bench.surefoot_with(&["first-boot", "--late", "--json"], &[], b"");
     let (_, text) = step(&said, "preload");
     assert!(text.contains("good.surefoot can be installed"), "{text}");
     assert!(text.contains("other.surefoot stays") && said.err.contains("WRONG_PRODUCT"), "{text}");
@@ -583,4 +583,162 @@ fn without_a_data_partition_the_table_is_mended_and_never_grown() {
         ("left", "the bootloader's environment tells of an update")
     );
     assert!(read(&disk) == image);
+}
+
+/// Sets `[first_boot]` of the device anew.
+fn settings(bench: &Bench, base: &str, more: &str) {
+    let text = format!("{base}[first_boot]\n{more}\n");
+    std::fs::write(bench.path("DEV/surefoot.toml"), text).unwrap();
+}
+
+#[test]
+fn what_another_computer_wrote_on_the_data_partition_decides_nothing_and_is_waited_for_nowhere() {
+    use std::os::unix::fs::symlink;
+    let bench = device(0);
+    first_boot(&bench, None).ok();
+    let id = shown(&bench, "etc/machine-id");
+    let at = |name: &str| bench.path(&format!("DEV/data/{name}"));
+    // A list of its own of what is shown where, as an older `setup.json` had it.
+    let mut told: serde_json::Value =
+        serde_json::from_slice(&read(&at("surefoot/setup.json"))).unwrap();
+    told["shown"] = serde_json::json!([{ "kept": "evil", "at": "/etc/surefoot/trust.toml" }]);
+    std::fs::write(at("surefoot/setup.json"), told.to_string()).unwrap();
+    std::fs::write(at("evil"), "evil").unwrap();
+    // Settings that are not this device's to change, and an id that no device has.
+    let fragment = "[device]\nid = \"a b\\u001b\"\nhold = true\n[trust]\nfile = \"/data/evil\"\n[source]\nproxy = \"x\"\n";
+    std::fs::write(at("etc/surefoot/60-first-boot.toml"), fragment).unwrap();
+    // A FIFO and a link where files are.
+    run("mkfifo", &[&at("etc/hostname")], &[], b"").ok();
+    std::fs::remove_dir_all(at("etc/ssh")).unwrap_or(());
+    symlink("/proc", at("etc/ssh")).unwrap();
+    std::fs::remove_file(bench.path("DEV/root/etc/machine-id")).unwrap();
+    let said = first_boot(&bench, None);
+    let hidden = said.json()["hidden"].to_string();
+    for part in
+        ["/etc/hostname", "FIFO", "symbolic link", "the id that is kept", "the proxy that is kept"]
+    {
+        assert!(hidden.contains(part), "{part}: {hidden}");
+    }
+    assert!(!Path::new(&bench.path("DEV/root/etc/surefoot/trust.toml")).exists());
+    assert!(!Path::new(&bench.path("DEV/root/run/surefoot/60-first-boot.toml")).exists());
+    assert_eq!(shown(&bench, "etc/machine-id"), id);
+    // A medium that is worn is no mistake in the configuration.
+    std::fs::write(at("etc/surefoot/60-first-boot.toml"), b"[device]\nid = \"x\xff").unwrap();
+    assert!(first_boot(&bench, None).json()["hidden"].to_string().contains("does not count"));
+    assert!(!Path::new(&bench.path("DEV/root/run/surefoot/60-first-boot.toml")).exists());
+}
+
+#[test]
+fn what_is_kept_keeps_owner_mode_and_links_and_a_new_list_counts_at_the_next_boot() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    let bench = device(0);
+    let base = String::from_utf8(read(&bench.path("DEV/surefoot.toml"))).unwrap();
+    let at = |name: &str| bench.path(&format!("DEV/root/etc/{name}"));
+    std::fs::create_dir_all(at("app/sub")).unwrap();
+    std::fs::write(at("app/sub/secret"), "of a service").unwrap();
+    std::fs::set_permissions(at("app/sub/secret"), PermissionsExt::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(at("app/sub"), PermissionsExt::from_mode(0o2750)).unwrap();
+    std::os::unix::fs::chown(at("app/sub/secret"), None, None).unwrap();
+    let root = std::fs::metadata(at("app")).unwrap().uid() == 0;
+    if root {
+        std::os::unix::fs::chown(at("app/sub/secret"), Some(1234), Some(567)).unwrap();
+        std::fs::set_permissions(at("app/sub/secret"), PermissionsExt::from_mode(0o640)).unwrap();
+    }
+    symlink("nowhere", at("app/dangling")).unwrap();
+    run("mkfifo", &[&at("app/fifo")], &[], b"").ok();
+    std::fs::write(at("more"), "more").unwrap();
+    std::fs::write(at("net.d.new"), "another file").unwrap();
+    settings(&bench, &base, "keep = [\"/etc/app\", \"/etc/net.d.new\"]");
+    let whole = bench.path("WHOLE");
+    run("cp", &["-a", "--sparse=always", &bench.path("DEV"), &whole], &[], b"").ok();
+    let kept = |name: &str| bench.path(&format!("DEV/data/etc/kept/{name}"));
+    let mut cuts = 0;
+    for nth in 0.. {
+        assert!(nth < 300, "it never ends");
+        std::fs::remove_dir_all(bench.path("DEV")).unwrap();
+        run("cp", &["-a", "--sparse=always", &whole, &bench.path("DEV")], &[], b"").ok();
+        let said = first_boot(&bench, Some(&nth.to_string()));
+        cuts += u32::from(said.code == 99);
+        let over = said.code != 99;
+        let said = if over { said } else { first_boot(&bench, None) };
+        assert_eq!(said.code, 0, "cut {nth}: {}", said.err);
+        let about = std::fs::metadata(kept("app/sub/secret")).unwrap();
+        assert_eq!(about.mode() & 0o7777, 0o640, "cut {nth}");
+        assert_eq!(
+            std::fs::metadata(kept("app/sub")).unwrap().mode() & 0o7777,
+            0o2750,
+            "cut {nth}"
+        );
+        assert!(!root || (about.uid(), about.gid()) == (1234, 567), "cut {nth}");
+        assert_eq!(std::fs::read_link(kept("app/dangling")).unwrap(), Path::new("nowhere"));
+        assert!(!Path::new(&kept("app/fifo")).exists());
+        assert_eq!(read(&kept("net.d.new")), b"another file");
+        if over {
+            assert!(said.err.contains("app/fifo") || cuts > 0, "{}", said.err);
+            break;
+        }
+    }
+    assert!(cuts > 20, "{cuts}");
+    // The copy counts from now on; what another image names is kept at its first boot.
+    std::fs::write(kept("net.d.new"), "changed").unwrap();
+    settings(&bench, &base, "keep = [\"/etc/app\", \"/etc/net.d.new\", \"/etc/more\"]");
+    let said = first_boot(&bench, None).ok();
+    assert_eq!(
+        step(&said, "etc"),
+        ("done".to_owned(), "/etc/app, /etc/net.d.new, /etc/more".to_owned())
+    );
+    assert_eq!(shown(&bench, "etc/net.d.new"), "changed");
+    assert_eq!(step(&first_boot(&bench, None).ok(), "etc").0, "before");
+}
+
+#[test]
+fn a_boot_partition_is_looked_at_in_each_boot_and_never_where_the_image_forbids_it() {
+    let bench = device(0);
+    let base = String::from_utf8(read(&bench.path("DEV/surefoot.toml"))).unwrap();
+    first_boot(&bench, None).ok();
+    configure(&bench);
+    settings(&bench, &base, "provision = false");
+    let said = first_boot(&bench, None).ok();
+    assert!(step(&said, "provision").1.contains("is false"), "{}", said.out);
+    assert!(holds(&bench, SECRET) && !Path::new(&bench.path("DEV/root/etc/hostname")).exists());
+    settings(&bench, &base, "");
+    let said = first_boot(&bench, None).ok();
+    assert_eq!(step(&said, "provision").0, "done", "{}", said.out);
+    assert_eq!(shown(&bench, "etc/hostname"), "gate-7\n");
+    assert!(!holds(&bench, SECRET) && !holds(&bench, "s3cret"));
+    let said = first_boot(&bench, None).ok();
+    let (became, text) = step(&said, "provision");
+    assert!(became == "before" && text.contains("gate-7"), "{became} {text}");
+}
+
+#[test]
+fn a_boot_partition_that_cannot_be_read_is_a_step_that_failed() {
+    use std::os::unix::fs::FileExt;
+    let bench = device(0);
+    configure(&bench);
+    let start = partition(&bench, "boot").0;
+    let disk = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(bench.path("DEV/disk.img"))
+        .unwrap();
+    let whole = bench.disk_bytes(start, 1 << 20);
+    // The entry of the file, in the root folder: its first cluster is one that is none.
+    let entry =
+        whole.windows(11).position(|name| name.starts_with(b"PROVIS") && name[8..] == *b"TOM");
+    let entry = entry.unwrap() as u64 + start;
+    for (at, bytes) in [
+        (entry + 26, &[1u8, 0][..]),
+        (entry + 26, &[0xff, 0xff]),
+        (start + 11, &[0; 8]),
+        (start + 13, &[0xff; 32]),
+        (start, &[0x11; 512]),
+    ] {
+        disk.write_all_at(bytes, at).unwrap();
+        let said = first_boot(&bench, None);
+        assert_eq!(step(&said, "provision").0, "failed", "{at}: {} {}", said.out, said.err);
+        assert_eq!(step(&said, "etc").0.replace("before", "done"), "done", "{}", said.out);
+        disk.write_all_at(&whole, start).unwrap();
+    }
+    assert_eq!(step(&first_boot(&bench, None).ok(), "provision").0, "done");
 }

@@ -5,6 +5,7 @@ use super::context::{Context, LookAtImage};
 use super::end::End;
 use super::printed::print;
 use super::render;
+use crate::firstboot::read_boot_partition;
 use crate::model::{Class, printable_words};
 use crate::stick::run_errand;
 use crate::sys::defect::end_at_defects;
@@ -24,7 +25,7 @@ pub fn main(image: Option<LookAtImage>) -> ExitCode {
     // A word that is no text names none: `args` would end the program at it.
     let words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    if let Some(good) = run_errand(&words) {
+    if let Some(good) = run_errand(&words).or_else(|| read_boot_partition(&words)) {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     #[cfg(feature = "http")]

@@ -54,6 +54,8 @@ pub struct Fragment {
 pub struct FirstBoot {
     /// Whether the data partition gets the rest of the disk (default yes).
     pub grow: Option<bool>,
+    /// Whether `provision.toml` and `devices.csv` are taken from the boot partition (default yes).
+    pub provision: Option<bool>,
     /// Files and folders below `/etc` that are copied to the data partition, and used from there.
     pub keep: Option<Vec<PathBuf>>,
     /// Where the id of the device is read, in place of the board's serial number.

@@ -55,7 +55,7 @@ pub const TABLES: [(&str, &str); 17] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 71] = [
+pub const SETTINGS: [Setting; 72] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -125,6 +125,7 @@ pub const SETTINGS: [Setting; 71] = [
     setting("source.stall", "a duration", "`60s`", "After this long without enough bytes a transfer has stalled; it is gone on with anew."),
     setting("source.connections", "1 to 8", "`4`", "How many connections fetch at the same time."),
     setting("first_boot.grow", "`true` or `false`", "`true`", "Whether the data partition gets the rest of the disk."),
+    setting("first_boot.provision", "`true` or `false`", "`true`", "Whether `provision.toml` and `devices.csv` are taken from the boot partition. Its file system is not signed: with `true`, a person with the card decides which ssh keys may log in. `false` in production."),
     setting("first_boot.keep", "a list of paths below `/etc`", "`[]`", "Files and folders that are copied to the data partition once, and mounted from there at every boot: programs may write to them. Host name, machine id and ssh host keys are kept without it."),
     setting("first_boot.identity", "as `device.hardware`", "the board's serial number", "Where the id of the device is read, where neither `provision.toml` nor `devices.csv` names one."),
 ];

@@ -85,6 +85,8 @@ pub struct DeviceSettings {
 pub struct FirstBootSettings {
     /// Whether the data partition gets the rest of the disk.
     pub grow: bool,
+    /// Whether the boot partition says who this device is and what may log in.
+    pub provision: bool,
     /// What of `/etc` is copied to the data partition, and used from there; full paths.
     pub keep: Vec<PathBuf>,
     /// Where the id of the device is read, in place of the board's serial number.
@@ -188,6 +190,7 @@ impl Settings {
             trial,
             first_boot: FirstBootSettings {
                 grow: merged.first_boot.grow.unwrap_or(true),
+                provision: merged.first_boot.provision.unwrap_or(true),
                 keep,
                 identity: merged.first_boot.identity,
             },

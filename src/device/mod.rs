@@ -48,7 +48,7 @@ pub use installation::{Installation, Installed};
 pub use look::{armed, is_undecided, on_trial};
 pub use misbehave::on_purpose;
 pub use moments::first_boot;
-pub use offer::{Judgement, glance, judge};
+pub use offer::{Judgement, examine, glance, judge};
 pub use offers::{
     ChannelSource, Document, Later, Offer, Offering, Offers, Pending, Polled, Released, Said,
     Unheard, Updated, Web, Word, automatic, check_update, goes_on_by_itself, has_words,

@@ -188,12 +188,17 @@ fn cancelled(what: &dyn Display) -> Failure {
 /// stored byte, every rule.
 pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let findings = readiness::ready(world, Some(sink))?;
+    Ok(Judgement { findings, ..examine(world, source, sink)? })
+}
+
+/// The same without a look at the device: no health check is run.
+pub fn examine(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement> {
     let (mut offer, judgement) = look_at(world, source)?;
     if let Some(from) = &offer.delta {
         let whole = judgement.plan.parts.len() == offer.release.manifest.payloads.len();
         let slot = if whole { Some(judgement.slot.other()) } else { None };
         from_delta::check(world, (&offer.release, from), &mut offer.source, slot, sink)?;
-        return Ok(Judgement { findings, ..judgement });
+        return Ok(judgement);
     }
     // Of what is read once only, whether the image holds a system to boot is seen when it is installed.
     if let Source::Stream(stream) = &mut offer.source {
@@ -205,7 +210,7 @@ pub fn judge(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgement
     if let Some(bytes) = offer.source.twice() {
         readiness::offers_a_system(bytes, &offer.release, &judgement.plan)?;
     }
-    Ok(Judgement { findings, ..judgement })
+    Ok(judgement)
 }
 
 /// The same by the head and the length alone, to choose among several: what is stored is checked

@@ -1,25 +1,30 @@
 //! The boot partition: what is laid there for this device, read, and written over once it is taken. Nothing is mounted; where a
-//! system has it mounted already, its files are used.
+//! system has it mounted for writing already, its files are used.
 
+use super::caged::Place;
 use super::links::of_disk;
 use super::volume;
 use super::work::Work;
-use crate::disk::{BlockDevice, Partition};
+use crate::device::World;
+use crate::disk::Partition;
 use crate::model::{BOOT_PARTITION, Failure, ReasonCode, Result, WithReason};
-use crate::sys::{durable, files, mounts};
+use crate::sys::{durable, files, host, mounts};
 use std::path::PathBuf;
 
 /// The boot partition of the disk that runs.
-pub(super) enum Boot {
-    /// Mounted here.
+pub(super) enum Boot<'a> {
+    /// Mounted here, for writing.
     Folder(PathBuf),
-    /// Not mounted; open for writing.
-    Part(Box<dyn BlockDevice>),
+    /// Not mounted, or for reading only: then no other program changes it.
+    Part(&'a World, Partition),
 }
 
-impl Boot {
-    /// `None` where the disk has none.
-    pub(super) fn open(work: &Work<'_>) -> Result<Option<Boot>> {
+impl<'a> Boot<'a> {
+    /// `None` where the disk has none, or nothing is to be taken from it.
+    pub(super) fn open(work: &'a Work<'_>) -> Result<Option<Boot<'a>>> {
+        if !work.settings.first_boot.provision {
+            return Ok(None);
+        }
         let world = work.world()?;
         if work.real {
             // It is the one of the disk that U-Boot has started from.
@@ -27,15 +32,19 @@ impl Boot {
         }
         let table = world.disk.table()?;
         let nameless = table.partitions.iter().all(|p| p.name.starts_with("mbr:"));
-        let is = |p: &&Partition| if nameless { p.number == 1 } else { p.name == BOOT_PARTITION };
-        let Some(part) = table.partitions.iter().find(is) else { return Ok(None) };
+        let is = |p: &Partition| if nameless { p.number == 1 } else { p.name == BOOT_PARTITION };
+        let Some(part) = table.partitions.into_iter().find(is) else { return Ok(None) };
         let mounts = mounts::mounts().reason(ReasonCode::Io, "asking what is mounted")?;
         let node = world.disk.number().and_then(|disk| of_disk(disk, part.number));
         let mount = node.and_then(|node| mounts.into_iter().find(|m| m.device == node.device));
-        Ok(Some(match mount {
+        Ok(Some(match mount.filter(|mount| host::writable(mount.point.as_ref())) {
             Some(mount) => Boot::Folder(mount.point.into()),
-            None => Boot::Part(Box::new(world.disk.open_partition(part)?)),
+            None => Boot::Part(world, part),
         }))
+    }
+
+    fn place(world: &'a World, part: &Partition) -> Place<'a> {
+        Place { disk: world.disk.path(), start: part.start, len: part.len }
     }
 
     /// A file of its root; `None` where there is none.
@@ -46,26 +55,23 @@ impl Boot {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 read => read.map(Some).reason(ReasonCode::Io, told()),
             },
-            Boot::Part(device) => match volume::read_file(&**device, name, limit) {
-                Err(e) if e.to_string().contains("Invalid") => Ok(None),
-                read => read.reason(ReasonCode::Io, told()),
-            },
+            Boot::Part(world, part) => Boot::place(world, part).read(name, limit),
         }
     }
 
     /// Writes over a file that is taken, at its own length.
     pub(super) fn erase(&self, name: &str) -> Result<()> {
-        let told = |e: std::io::Error| Failure::new(ReasonCode::Io, format!("{name}: {e}"));
         match self {
             Boot::Folder(folder) => {
                 let path = folder.join(name);
+                let told = |e: std::io::Error| Failure::new(ReasonCode::Io, format!("{name}: {e}"));
                 let len = std::fs::metadata(&path).map_err(told)?.len();
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
                 durable::overwrite(&path, &super::provision::taken(len))
             }
-            Boot::Part(device) => {
-                let erasure = volume::erasure(&**device, name).map_err(told)?;
-                volume::erase(&**device, &erasure)
+            Boot::Part(world, part) => {
+                let erasure = Boot::place(world, part).erasure(name)?;
+                volume::erase(&world.disk.open_partition(part)?, &erasure)
             }
         }
     }

@@ -16,7 +16,7 @@ const LIST: &str = "devices.csv";
 const LIST_LIMIT: u64 = 1 << 20;
 
 /// What boards say that have no serial number.
-const NONE: [&str; 7] = [
+const NONE: [&str; 14] = [
     "none",
     "not specified",
     "default string",
@@ -24,6 +24,13 @@ const NONE: [&str; 7] = [
     "to be filled by o.e.m.",
     "unknown",
     "n/a",
+    "not applicable",
+    "not available",
+    "not defined",
+    "invalid",
+    "0123456789",
+    "123456789",
+    "1234567890",
 ];
 
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
@@ -90,7 +97,9 @@ fn serials(work: &Work<'_>) -> Vec<String> {
     let sound = |word: &String| {
         let plain = Provision::named(Some(word.clone()), None).check().is_ok();
         let empty = word.bytes().all(|b| b == b'0');
-        plain && !empty && !NONE.contains(&word.to_lowercase().as_str())
+        let word = word.to_lowercase();
+        let named = NONE.contains(&word.as_str()) || word.ends_with("serial number");
+        plain && !empty && !named
     };
     words.filter(sound).collect()
 }
@@ -109,8 +118,10 @@ fn addresses() -> Vec<String> {
 /// wrong, or the second one for it.
 fn find(list: &str, own: &[String]) -> Result<Option<Provision>> {
     let mut found = None;
+    // Some programs begin a text with this mark, and put another sign between fields.
+    let list = list.strip_prefix('\u{feff}').unwrap_or(list);
     for (number, line) in (1..).zip(list.lines()) {
-        let fields: Vec<&str> = line.trim().split(',').map(str::trim).collect();
+        let fields: Vec<&str> = line.trim().split([',', ';']).map(str::trim).collect();
         let [word, rest @ ..] = fields.as_slice() else { continue };
         if word.starts_with('#') || !own.iter().any(|own| own.eq_ignore_ascii_case(word)) {
             continue;
@@ -135,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_device_finds_its_line_by_any_word_of_its_hardware() {
-        let list = "MATCH,ID,HOSTNAME\n# two\n10000000abcd, gate-1, north\n02:00:00:00:00:01,gate-2\nx,,only-name\n";
+        let list = "\u{feff}MATCH,ID,HOSTNAME\n# two\n10000000abcd, gate-1, north\n02:00:00:00:00:01;gate-2;south\nx,,only-name\n";
         let find = |word: &str| find(list, &[word.to_owned()]).unwrap();
         let line = find("10000000ABCD").unwrap();
         assert_eq!((line.id.as_deref(), line.hostname.as_deref()), (Some("gate-1"), Some("north")));

@@ -13,23 +13,22 @@ const TYPES: [&str; 2] = ["ed25519", "ecdsa"];
 /// A board may wait for its first random numbers.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// The program for it, where this system is one to log in to by ssh.
+pub(super) fn program(work: &Work<'_>) -> Option<&'static str> {
+    let program =
+        ["/usr/bin/ssh-keygen", "/bin/ssh-keygen"].into_iter().find(|p| Path::new(p).exists());
+    program.filter(|_| work.at("/etc/ssh").is_dir())
+}
+
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
-    let program = ["/usr/bin/ssh-keygen", "/bin/ssh-keygen"];
-    let Some(program) = program.into_iter().find(|p| Path::new(p).exists()) else {
-        return Ok("the system has no ssh-keygen".to_owned());
+    let Some(program) = program(work) else {
+        return Ok("the system has no ssh-keygen, or no /etc/ssh".to_owned());
     };
-    if !work.at("/etc/ssh").is_dir() {
-        return Ok("the system has no /etc/ssh".to_owned());
-    }
     for kind in TYPES {
         let name = format!("etc/ssh/ssh_host_{kind}_key");
         let public = format!("{name}.pub");
-        if !work.data.join(&public).exists() {
+        if !work.folder_for(public.as_ref())?.exists() {
             make(work, program, kind, &name)?;
-        }
-        for name in [name, public] {
-            let path = format!("/{name}");
-            work.show(name, path);
         }
     }
     Ok(TYPES.join(", "))
@@ -38,7 +37,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
 /// The key is made beside, and kept under its name when it is whole: the public one last.
 fn make(work: &Work<'_>, program: &str, kind: &str, name: &str) -> Result<()> {
     let told = || format!("making the ssh host key {kind}");
-    let folder = work.data.join("etc/ssh/.new");
+    let folder = work.folder_for("etc/ssh/.new".as_ref())?;
     if folder.exists() {
         std::fs::remove_dir_all(&folder).reason(ReasonCode::Io, told())?;
     }

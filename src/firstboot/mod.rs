@@ -3,6 +3,8 @@
 
 mod allowed;
 mod boot;
+mod caged;
+mod copy;
 mod erase;
 mod grow;
 mod identity;
@@ -13,15 +15,17 @@ mod preload;
 mod provision;
 mod reset;
 mod run;
+mod shown;
 mod take;
 pub(crate) mod volume;
 mod wifi;
 mod work;
 
+pub use caged::run_errand as read_boot_partition;
 pub use links::{link, name_of};
 pub use provision::{Found, PROVISION_FILE, PROVISION_LIMIT, Provision, Secret, Wifi, taken};
 pub use reset::{KEPT, end_reset};
-pub use run::{Became, FirstBoot, Stepped, first_boot, unfinished};
+pub use run::{Became, FirstBoot, Stepped, first_boot, preloads, unfinished};
 
 // Properties for fuzzers and tests.
 #[cfg(any(test, fuzzing))]

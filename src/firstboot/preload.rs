@@ -2,7 +2,7 @@
 //! is named.
 
 use super::work::Work;
-use crate::device::judge;
+use crate::device::examine;
 use crate::event::Nowhere;
 use crate::model::Result;
 use crate::source::Source;
@@ -14,6 +14,8 @@ pub(super) const PRELOAD: &str = "preload";
 /// More than an image brings.
 const MOST: usize = 64;
 
+/// What each of them is, after the boot: reading some GB takes minutes. Signature, kind, product, version and every stored byte are looked at, and
+/// not whether the device is well.
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     let world = work.world()?;
     let folder = work.data.join(PRELOAD);
@@ -25,7 +27,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     let mut told = Vec::new();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let judged = Source::open(&file).and_then(|source| judge(world, source, &Nowhere));
+        let judged = Source::open(&file).and_then(|source| examine(world, source, &Nowhere));
         told.push(match judged {
             Ok(_) => format!("{name} can be installed"),
             Err(failure) => {

@@ -1,7 +1,7 @@
 //! `provision.toml`: what one device is told before its first start. It is written by `surefoot-forge configure`, or by hand
 //! on any computer that reads FAT; the device takes it and writes over it.
 
-use crate::model::{Failure, ReasonCode, Result, from_toml, printable};
+use crate::model::{Failure, ReasonCode, Result, from_toml};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -33,6 +33,10 @@ const KEY_TYPES: [&str; 7] = [
     "sk-ssh-ed25519@openssh.com",
     "sk-ecdsa-sha2-nistp256@openssh.com",
 ];
+
+/// The keys of the file, and of `[wifi]`.
+const KEYS: [&str; 6] = ["format", "hostname", "id", "proxy", "ssh_keys", "wifi"];
+const WIFI: [&str; 3] = ["ssid", "password", "country"];
 
 /// What is in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +131,7 @@ impl Provision {
         let table: toml::Table = toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |span| span.start).min(text.len());
             let line = text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
-            invalid(format!("line {line} is not TOML: {}", e.message()))
+            invalid(format!("line {line} is not TOML"))
         })?;
         if table.is_empty() {
             return Ok(Found::Taken { clean: true });
@@ -139,10 +143,16 @@ impl Provision {
             }
             None => return Err(invalid("its first line must be `format = 1`")),
         }
-        let wish: Provision = from_toml(&table, &|_| ()).map_err(|e| match e.path() {
-            secret @ ("wifi.password" | "proxy") => invalid(format!("`{secret}` is not a text")),
-            "" => invalid(e.message()),
-            path => invalid(format!("`{path}`: {}", e.message())),
+        // No word of the parser's own: it shows what was written, and a password may stand in any place.
+        let wish: Provision = from_toml(&table, &|_| ()).map_err(|e| {
+            let known = |key: &&&str| e.path() == **key || e.path().starts_with(&format!("{key}."));
+            invalid(match KEYS.iter().find(known) {
+                Some(_) if e.path().starts_with("wifi.") && !WIFI.contains(&&e.path()[5..]) => {
+                    format!("`wifi` has a key that is none of {}", WIFI.join(", "))
+                }
+                Some(key) => format!("`{key}` is not what it must be"),
+                None => format!("there is a key that is none of {}", KEYS.join(", ")),
+            })
         })?;
         wish.check()?;
         Ok(Found::Wish(wish))
@@ -233,10 +243,8 @@ fn check_hostname(name: &str) -> std::result::Result<(), String> {
         let plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let ends = label.starts_with('-') || label.ends_with('-');
         if label.is_empty() || label.len() > 63 || !plain || ends {
-            let label = printable(label, 64);
-            return Err(format!(
-                "`{label}` is not 1 to 63 letters, digits and hyphens, with no hyphen at its ends (RFC 1123)"
-            ));
+            let rule = "its labels are 1 to 63 letters, digits and hyphens, with no hyphen at their ends (RFC 1123)";
+            return Err(rule.to_owned());
         }
     }
     Ok(())
@@ -278,8 +286,7 @@ fn check_key(line: &str) -> std::result::Result<(), String> {
     let mut words = line.split(' ');
     let (kind, body) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if !KEY_TYPES.contains(&kind) {
-        let kind = printable(kind, 40);
-        return Err(format!("`{kind}` is no type of key: one of {}", KEY_TYPES.join(", ")));
+        return Err(format!("its first word is no type of key: one of {}", KEY_TYPES.join(", ")));
     }
     // The key names its type once more inside, after the length of that name (RFC 4253, 6.6).
     let named = u32::try_from(kind.len()).unwrap_or(0).to_be_bytes();
@@ -413,6 +420,16 @@ mod tests {
             "format = 1\n[wifi]\nssid = 'x'\npassword = ['hunter2hunter2']\n",
             "format = 1\nproxy = 'http://hunter2@:80'\n",
             "format = 1\nproxy = ['hunter2']\n",
+            "format = 1\nwifi = 'x:hunter2'\n",
+            "format = 1\nwifi = ['hunter2']\n",
+            "format = 1\nhunter2 = 'x'\n",
+            "format = 1\nhostname = 'hunter2_'\n",
+            "format = 1\nssh_keys = ['hunter2 x']\n",
+            "format = 1\nssh_keys = [['hunter2']]\n",
+            "format = 1\n[wifi]\nssid = 'x'\n'hunter2' = 1\n",
+            "format = 1\n[wifi.hunter2]\nx = 1\n",
+            "format = 'hunter2'\n",
+            "hunter2 = 1\nhunter2 = 2\n",
         ] {
             let why = why(text);
             assert!(!why.contains("hunter2"), "{why}");
@@ -430,8 +447,8 @@ mod tests {
             ("hostname = 'x'\n", "`format = 1`"),
             ("format = 2\n", "format 2"),
             ("format = 1\nhostname = \n", "line 2"),
-            ("format = 1\nhostnam = 'x'\n", "hostnam"),
-            ("format = 1\nhostname = 'a_b'\n", "`hostname`: `a_b`"),
+            ("format = 1\nhostnam = 'x'\n", "none of format, hostname"),
+            ("format = 1\nhostname = 'a_b'\n", "`hostname`: its labels"),
             ("format = 1\nhostname = ''\n", "0 bytes"),
             ("format = 1\nhostname = '-a'\n", "RFC 1123"),
             ("format = 1\nhostname = 'a..b'\n", "RFC 1123"),
@@ -442,14 +459,14 @@ mod tests {
             ("format = 1\nproxy = 'http://a:0'\n", "port"),
             ("format = 1\nproxy = 'http://a_b:80'\n", "host"),
             ("format = 1\nproxy = 'http://a:80/$(reboot)'\n", "not allowed"),
-            ("format = 1\nssh_keys = ['ssh-dss AAAA']\n", "key 1: `ssh-dss`"),
+            ("format = 1\nssh_keys = ['ssh-dss AAAA']\n", "key 1: its first word is no type"),
             ("format = 1\nssh_keys = ['-----BEGIN OPENSSH PRIVATE KEY-----']\n", "private key"),
             ("format = 1\nssh_keys = ['ssh-ed25519 AAAA']\n", "another type"),
             ("format = 1\nssh_keys = ['ssh-ed25519 A*']\n", "base64"),
             ("format = 1\n[wifi]\nssid = ''\n", "`wifi.ssid`"),
             ("format = 1\n[wifi]\nssid = 'x'\npassword = 'short'\n", "`wifi.password`"),
             ("format = 1\n[wifi]\nssid = 'x'\ncountry = 'de'\n", "`wifi.country`"),
-            ("format = 1\n[wifi]\npass = 'x'\n", "pass"),
+            ("format = 1\n[wifi]\npass = 'x'\n", "none of ssid, password"),
         ] {
             let why = why(text);
             assert!(why.contains(part), "{text}: {why}");

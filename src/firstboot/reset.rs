@@ -76,14 +76,8 @@ pub(super) fn finish(work: &mut Work<'_>) -> Result<()> {
     kept.extend(reset.keep.iter().map(|folder| folder.display().to_string()));
     let mut left = erase(&data, kept)?;
     work.setup.done.retain(|step, _| step == "grow");
-    work.setup.shown.clear();
     // Its settings go but for the id.
-    let also = keep_only_id(work).and_then(|()| {
-        if work.data.join("etc/hostname").exists() {
-            work.show("etc/hostname", "/etc/hostname");
-        }
-        work.setup.save(&state)
-    });
+    let also = keep_only_id(work).and_then(|()| work.setup.save(&state));
     if let Err(failure) = also {
         left.push((state.clone(), failure.to_string()));
     }

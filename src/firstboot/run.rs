@@ -2,27 +2,31 @@
 
 use super::allowed::allowed;
 use super::work::{Setup, Work, make_folder};
-use super::{grow, identity, keep, keys, preload, reset, take};
+use super::{grow, identity, keep, keys, preload, reset, shown, take};
 use crate::config::Settings;
 use crate::device::Working;
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{durable, host};
 use serde::Serialize;
+use std::path::Path;
 
 type Step = fn(&mut Work<'_>) -> Result<String>;
 
 /// A step may be repeated after a cut at any point of it, and is recorded when it is done.
-const STEPS: [(&str, Step); 8] = [
+const STEPS: [(&str, Step); 7] = [
     ("grow", grow::step),
     ("folders", folders),
-    ("provision", take::step),
+    (PROVISION, take::step),
     ("identity", identity::step),
     ("machine-id", keep::machine_id),
-    ("ssh-keys", keys::step),
-    ("etc", keep::step),
-    ("preload", preload::step),
+    (KEYS, keys::step),
+    (KEPT, keep::step),
 ];
+
+const PROVISION: &str = "provision";
+const KEYS: &str = "ssh-keys";
+const KEPT: &str = "etc";
 
 /// What a factory reset is called among the steps.
 const RESET: &str = "reset";
@@ -87,37 +91,72 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     // shown, so that it is in no use.
     let erases = reset::is_due(&work);
     if !erases {
-        out.hidden = keep::show(&work);
+        out.hidden = shown::show(&work);
     }
     let ready = make_folder(&settings.device.state).and_then(|()| reset::finish(&mut work));
     if let Err(failure) = ready {
         work.warn(failure.to_string());
         out.failed(RESET, failure);
     }
-    let missing = STEPS.iter().any(|(name, _)| !work.setup.done.contains_key(*name));
-    let held = if missing { begin(&work) } else { Ok(None) };
+    let held = begin(&work);
+    let mut worked = false;
     for step in STEPS {
-        if let Some(text) = work.setup.done.get(step.0) {
-            let (step, text) = (step.0, text.clone());
-            out.steps.push(Stepped { step, became: Became::Before, text, code: None });
-        } else if let Err(failure) = &held {
-            out.failed(step.0, failure.clone());
-        } else {
-            try_step(&mut work, step, &mut out);
+        let before = work.setup.done.get(&record(&work, step.0)).cloned();
+        // What a technician lays on the boot partition later is taken, too.
+        let again = step.0 == PROVISION && settings.first_boot.provision && held.is_ok();
+        match (before, &held) {
+            (Some(text), _) if !again => out.before(step.0, text),
+            (None, Err(failure)) => out.failed(step.0, failure.clone()),
+            (before, _) => {
+                try_step(&mut work, step, &mut out);
+                let last = out.steps.last_mut();
+                match (before, last) {
+                    (Some(text), Some(last)) if last.text == take::NOTHING => {
+                        work.setup.done.insert(PROVISION.to_owned(), text.clone());
+                        (last.became, last.text) = (Became::Before, text);
+                    }
+                    _ => worked = true,
+                }
+            }
         }
     }
     drop(held);
-    if missing && make_folder(&settings.run).is_ok() {
+    if worked && make_folder(&settings.run).is_ok() {
         let _nobody_waits_for_it = durable::publish(&settings.run.join(MARK), b"");
     }
-    if missing || erases {
-        out.hidden = keep::show(&work);
+    if worked || erases {
+        out.hidden = shown::show(&work);
     }
     out.hidden.iter().for_each(|text| work.warn(text.clone()));
     Ok(out)
 }
 
-/// What is held while steps are done. A device that cannot be opened is nobody's, and its steps say so themselves.
+/// What can wait until the boot is over: what the preloaded artifacts are.
+pub fn preloads(settings: &Settings, sink: &dyn Sink) -> FirstBoot {
+    let mut work = Work::new(settings, sink);
+    let mut out = FirstBoot { v: 1, steps: Vec::new(), hidden: Vec::new(), failure: None };
+    match preload::step(&mut work) {
+        Ok(text) => {
+            let (step, became) = (preload::PRELOAD, Became::Done);
+            out.steps.push(Stepped { step, became, text, code: None });
+        }
+        Err(failure) => out.failed(preload::PRELOAD, failure),
+    }
+    out
+}
+
+/// What a step is recorded as when it is done: with what it depends on, so that it is done again where another image says otherwise.
+fn record(work: &Work<'_>, step: &str) -> String {
+    let more = match step {
+        KEPT => work.settings.first_boot.keep.iter().map(|p| p.display().to_string()).collect(),
+        KEYS if keys::program(work).is_none() => vec!["none".to_owned()],
+        PROVISION if !work.settings.first_boot.provision => vec!["off".to_owned()],
+        _ => Vec::new(),
+    };
+    [&[step.to_owned()], &more[..]].concat().join(" ")
+}
+
+/// What is held while steps are done. Of a device that cannot be opened nothing is held: its steps say so themselves.
 fn begin(work: &Work<'_>) -> Result<Option<Working>> {
     allowed(work)?;
     work.world().map_or(Ok(None), |world| world.lock("first-boot").map(Some))
@@ -136,9 +175,12 @@ fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut Fi
         Err(failure) => return out.failed(step, failure),
     };
     if !work.again {
-        work.setup.done.insert(step.to_owned(), text.clone());
-        if let Err(failure) = work.setup.save(&work.settings.device.state) {
-            work.setup.done.remove(step);
+        let record = record(work, step);
+        let old = work.setup.done.insert(record.clone(), text.clone());
+        // A look that has found nothing new is not worth a write at every boot.
+        let same = old.is_some() && (old.as_ref() == Some(&text) || text == take::NOTHING);
+        if !same && let Err(failure) = work.setup.save(&work.settings.device.state) {
+            work.setup.done.remove(&record);
             return out.failed(step, failure);
         }
     }
@@ -151,6 +193,10 @@ fn is_final(code: ReasonCode) -> bool {
 }
 
 impl FirstBoot {
+    fn before(&mut self, step: &'static str, text: String) {
+        self.steps.push(Stepped { step, became: Became::Before, text, code: None });
+    }
+
     fn failed(&mut self, step: &'static str, failure: Failure) {
         let text = failure.detail().to_owned();
         self.steps.push(Stepped { step, became: Became::Failed, text, code: Some(failure.code()) });
@@ -160,7 +206,7 @@ impl FirstBoot {
 
 fn folders(work: &mut Work<'_>) -> Result<String> {
     for name in [keep::ETC, preload::PRELOAD] {
-        make_folder(&work.data.join(name))?;
+        work.folder_for(&Path::new(name).join("x"))?;
     }
     Ok(work.data.display().to_string())
 }
@@ -168,11 +214,12 @@ fn folders(work: &mut Work<'_>) -> Result<String> {
 /// The steps that a first boot has begun with and not come to an end with, and why. None on a device that has had none.
 pub fn unfinished(settings: &Settings) -> Vec<(&'static str, String)> {
     let Setup { done, left, .. } = Setup::load(&settings.device.state);
-    let why = |name: &'static str| match (done.get(name), left.get(name)) {
+    let recorded = |name: &str| done.iter().find(|(key, _)| key.split(' ').next() == Some(name));
+    let why = |name: &'static str| match (recorded(name), left.get(name)) {
         (None, _) => Some((name, "it is not done yet".to_owned())),
         // As it should be.
         (_, None | Some(ReasonCode::NotFirstBoot)) => None,
-        (Some(text), Some(_)) => Some((name, text.clone())),
+        (Some((_, text)), Some(_)) => Some((name, text.clone())),
     };
     let all = STEPS.iter().filter(|_| !done.is_empty());
     all.filter_map(|(name, _)| why(name)).collect()

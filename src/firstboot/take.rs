@@ -4,39 +4,46 @@ use super::boot::Boot;
 use super::keep::ETC;
 use super::provision::{Found, PROVISION_FILE, PROVISION_LIMIT, Provision, Secret};
 use super::wifi;
-use super::work::Work;
+use super::work::{Work, make_folder};
 use crate::model::{ReasonCode, Result, WithReason, paths};
-use crate::sys::files;
+use crate::sys::below::Below;
+use crate::sys::{durable, files};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
+use std::io::{Error, ErrorKind};
 
-/// What is read as a configuration from the next step on.
+/// What there is to take at most boots.
+pub(super) const NOTHING: &str = "nothing to take";
+
+/// What is said there is a configuration from the next step on.
 pub(super) const FRAGMENT: &str = "etc/surefoot/60-first-boot.toml";
 
+/// Looks at each boot: a technician may write another one later.
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
+    if !work.settings.first_boot.provision {
+        return Ok("`[first_boot] provision` is false".to_owned());
+    }
     let Some(boot) = Boot::open(work)? else {
         return Ok("the disk has no boot partition".to_owned());
     };
     let Some(bytes) = boot.read(PROVISION_FILE, PROVISION_LIMIT)? else {
-        return Ok(format!("no {PROVISION_FILE}"));
+        return Ok(NOTHING.to_owned());
     };
     match Provision::parse(&bytes).map_err(|f| f.at(PROVISION_FILE))? {
-        Found::Taken { clean: true } => Ok("taken before".to_owned()),
+        Found::Taken { clean: true } => Ok(NOTHING.to_owned()),
         Found::Taken { clean: false } => {
             boot.erase(PROVISION_FILE)?;
-            Ok("taken before".to_owned())
+            Ok(NOTHING.to_owned())
         }
         Found::Wish(wish) => {
             let told = take(work, &wish)?;
-            // Once more: what is shown at each boot is known before the file is gone.
-            work.setup.save(&work.settings.device.state)?;
             boot.erase(PROVISION_FILE)?;
             Ok(told)
         }
     }
 }
 
-fn take(work: &mut Work<'_>, wish: &Provision) -> Result<String> {
+fn take(work: &Work<'_>, wish: &Provision) -> Result<String> {
     let mut told = Vec::new();
     keep_name(work, wish.hostname.as_deref())?;
     told.extend(wish.hostname.as_ref().map(|name| format!("host name {name}")));
@@ -48,12 +55,7 @@ fn take(work: &mut Work<'_>, wish: &Provision) -> Result<String> {
             let _ = writeln!(text, "{key}");
             text
         });
-        work.keep(
-            "etc/root/.ssh/authorized_keys",
-            text.as_bytes(),
-            0o600,
-            "/root/.ssh/authorized_keys",
-        )?;
+        work.keep("etc/root/.ssh/authorized_keys", text.as_bytes(), 0o600)?;
         told.push(format!("{} ssh keys", wish.ssh_keys.len()));
     }
     if let Some(network) = &wish.wifi {
@@ -64,20 +66,18 @@ fn take(work: &mut Work<'_>, wish: &Provision) -> Result<String> {
 }
 
 /// Keeps a host name.
-pub(super) fn keep_name(work: &mut Work<'_>, name: Option<&str>) -> Result<()> {
+pub(super) fn keep_name(work: &Work<'_>, name: Option<&str>) -> Result<()> {
     let Some(name) = name else { return Ok(()) };
-    work.keep(&format!("{ETC}/hostname"), format!("{name}\n").as_bytes(), 0o644, "/etc/hostname")
+    work.keep(&format!("{ETC}/hostname"), format!("{name}\n").as_bytes(), 0o644)
 }
 
 /// Keeps settings of this device; what is not named stays as it was.
 pub(super) fn keep_fragment(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     id: Option<&str>,
     proxy: Option<&Secret>,
 ) -> Result<()> {
-    let file = work.data.join(FRAGMENT);
-    let text = files::foreign_text(&file, files::SMALL).ok();
-    let mut told = text.and_then(|text| toml::from_str(&text).ok()).unwrap_or_default();
+    let mut told = kept_settings(work).unwrap_or_default().0;
     let Told { device, source } = &mut told;
     device.id = id.map(str::to_owned).or(device.id.take());
     source.proxy = proxy.map(|p| p.0.clone()).or(source.proxy.take());
@@ -85,29 +85,75 @@ pub(super) fn keep_fragment(
 }
 
 /// Keeps the id alone.
-pub(super) fn keep_only_id(work: &mut Work<'_>) -> Result<()> {
-    let text = files::foreign_text(&work.data.join(FRAGMENT), files::SMALL).unwrap_or_default();
-    let told: Told = toml::from_str(&text).unwrap_or_default();
-    write_fragment(work, &Told { source: Told::default().source, ..told })
+pub(super) fn keep_only_id(work: &Work<'_>) -> Result<()> {
+    let told = kept_settings(work).unwrap_or_default().0;
+    write_fragment(work, &Told { source: ToldSource::default(), ..told })
 }
 
 /// The id that was kept.
 pub(super) fn kept_id(work: &Work<'_>) -> Option<String> {
-    let text = files::foreign_text(&work.data.join(FRAGMENT), files::SMALL).ok()?;
-    toml::from_str::<Told>(&text).ok()?.device.id
+    kept_settings(work).ok()?.0.device.id
 }
 
-fn write_fragment(work: &mut Work<'_>, told: &Told) -> Result<()> {
+/// What is kept, and which of it breaks the rules and counts for nothing: another computer may have written it, or the medium may be
+/// worn.
+fn kept_settings(work: &Work<'_>) -> std::io::Result<(Told, Vec<String>)> {
+    let bytes = match Below::hold(&work.data, FRAGMENT.as_ref()) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(<_>::default()),
+        held => held?.read(files::SMALL)?,
+    };
+    let read = std::str::from_utf8(&bytes).ok().and_then(|text| toml::from_str::<Told>(text).ok());
+    let mut told = read.ok_or_else(|| Error::new(ErrorKind::InvalidData, "it is damaged"))?;
+    let mut wrong = Vec::new();
+    let id = Provision::named(told.device.id.clone(), None);
+    if id.check().is_err() {
+        told.device.id = None;
+        wrong.push("the id that is kept breaks its rules; it does not count".to_owned());
+    }
+    let mut proxy = Provision::default();
+    proxy.proxy = told.source.proxy.clone().map(Secret);
+    if proxy.check().is_err() {
+        told.source.proxy = None;
+        wrong.push("the proxy that is kept breaks its rules; it does not count".to_owned());
+    }
+    Ok((told, wrong))
+}
+
+/// Makes this device's settings anew where they are read, out of what is kept and sound. What is not sound is told, and is no mistake
+/// in the configuration: the daemon would do nothing any more.
+pub(super) fn show_settings(work: &Work<'_>) -> Vec<String> {
+    let to = work.at(paths::RUN).join("60-first-boot.toml");
+    let (told, mut wrong) = kept_settings(work).unwrap_or_else(|error| {
+        (Told::default(), vec![format!("{FRAGMENT} is kept and does not count: {error}")])
+    });
+    let done = match text(&told) {
+        Ok(Some((text, mode))) => make_folder(to.parent().unwrap_or(&to))
+            .and_then(|()| durable::publish_with(&to, text.as_bytes(), mode)),
+        Ok(None) if to.exists() => durable::remove(&to),
+        Ok(None) => Ok(()),
+        Err(failure) => Err(failure),
+    };
+    wrong.extend(done.err().map(|failure| failure.to_string()));
+    wrong
+}
+
+fn write_fragment(work: &Work<'_>, told: &Told) -> Result<()> {
+    match text(told)? {
+        Some((text, mode)) => work.keep(FRAGMENT, text.as_bytes(), mode),
+        None => durable::remove(&work.folder_for(FRAGMENT.as_ref())?),
+    }
+}
+
+/// The file, and its mode: anybody may read it but for a password, as all programs of a user who asks for the status read all settings.
+/// `None` where there is nothing to say.
+fn text(told: &Told) -> Result<Option<(String, u32)>> {
     if *told == Told::default() {
-        return Ok(());
+        return Ok(None);
     }
     let text = toml::to_string(told).reason(ReasonCode::Internal, "what was found out")?;
-    let text = format!("# What the first boot has found out about this device.\n{text}");
-    let name = FRAGMENT.rsplit('/').next().unwrap_or(FRAGMENT);
-    // Anybody may read it but for a password: all programs of a user who asks for the status read all settings.
     let secret = told.source.proxy.as_ref().is_some_and(|proxy| proxy.contains('@'));
     let mode = if secret { 0o600 } else { 0o644 };
-    work.keep(FRAGMENT, text.as_bytes(), mode, &format!("{}/{name}", paths::RUN))
+    Ok(Some((format!("# What the first boot has found out about this device.\n{text}"), mode)))
 }
 
 /// The settings of this device that are not of its image.

@@ -6,7 +6,7 @@ use crate::model::{Failure, ReasonCode, Result};
 use std::fmt::Write;
 
 /// The first of these programs that is there: its name, where it may be, and how the network is told to it.
-type Teller = fn(&mut Work<'_>, &Wifi) -> Result<()>;
+type Teller = fn(&Work<'_>, &Wifi) -> Result<()>;
 const PROGRAMS: [(&str, &[&str], Teller); 3] = [
     ("NetworkManager", &["/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"], network_manager),
     ("iwd", &["/usr/libexec/iwd", "/usr/lib/iwd/iwd", "/usr/sbin/iwd"], iwd),
@@ -14,7 +14,7 @@ const PROGRAMS: [(&str, &[&str], Teller); 3] = [
 ];
 
 /// Keeps the network. Says for which program.
-pub(super) fn keep(work: &mut Work<'_>, network: &Wifi) -> Result<&'static str> {
+pub(super) fn keep(work: &Work<'_>, network: &Wifi) -> Result<&'static str> {
     let there = |places: &&[&str]| places.iter().any(|place| work.at(place).exists());
     let Some((name, _, tell)) = PROGRAMS.iter().find(|(_, places, _)| there(places)) else {
         let why = "the image has neither NetworkManager nor iwd nor wpa_supplicant, so nothing can join the network";
@@ -33,7 +33,7 @@ fn is_key(password: &str) -> bool {
     password.len() == 64
 }
 
-fn network_manager(work: &mut Work<'_>, network: &Wifi) -> Result<()> {
+fn network_manager(work: &Work<'_>, network: &Wifi) -> Result<()> {
     // As numbers: no character of a name or a phrase means anything then.
     let ssid: String = network.ssid.bytes().map(|b| format!("{b};")).collect();
     let mut text = format!(
@@ -46,10 +46,10 @@ fn network_manager(work: &mut Work<'_>, network: &Wifi) -> Result<()> {
     }
     text += "\n[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n";
     let name = "NetworkManager/system-connections/surefoot.nmconnection";
-    work.keep(&format!("etc/{name}"), text.as_bytes(), 0o600, &format!("/run/{name}"))
+    work.keep(&format!("etc/{name}"), text.as_bytes(), 0o600)
 }
 
-fn iwd(work: &mut Work<'_>, network: &Wifi) -> Result<()> {
+fn iwd(work: &Work<'_>, network: &Wifi) -> Result<()> {
     let plain = network.ssid.bytes().all(|b| b.is_ascii_alphanumeric() || b" _-".contains(&b));
     let name = if plain { network.ssid.clone() } else { format!("={}", hex(&network.ssid)) };
     let (kind, text) = match &network.password {
@@ -61,10 +61,10 @@ fn iwd(work: &mut Work<'_>, network: &Wifi) -> Result<()> {
         }
     };
     let name = format!("{name}.{kind}");
-    work.keep(&format!("etc/iwd/{name}"), text.as_bytes(), 0o600, &format!("/var/lib/iwd/{name}"))
+    work.keep(&format!("etc/iwd/{name}"), text.as_bytes(), 0o600)
 }
 
-fn wpa_supplicant(work: &mut Work<'_>, network: &Wifi) -> Result<()> {
+fn wpa_supplicant(work: &Work<'_>, network: &Wifi) -> Result<()> {
     let mut text = String::new();
     if let Some(country) = &network.country {
         let _ = writeln!(text, "country={country}");
@@ -78,8 +78,8 @@ fn wpa_supplicant(work: &mut Work<'_>, network: &Wifi) -> Result<()> {
     };
     text += "}\n";
     let name = "etc/wpa_supplicant/wpa_supplicant-wlan0.conf";
-    work.keep(name, text.as_bytes(), 0o600, &format!("/{name}"))?;
+    work.keep(name, text.as_bytes(), 0o600)?;
     let wired = "[Match]\nName=wlan0\n\n[Network]\nDHCP=yes\n";
     let name = "systemd/network/80-surefoot-wlan0.network";
-    work.keep(&format!("etc/{name}"), wired.as_bytes(), 0o644, &format!("/run/{name}"))
+    work.keep(&format!("etc/{name}"), wired.as_bytes(), 0o644)
 }

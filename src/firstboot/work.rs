@@ -4,22 +4,13 @@ use crate::config::Settings;
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
-use crate::sys::durable;
+use crate::sys::{durable, files};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-/// A file on the data partition, and where programs look for it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Shown {
-    /// Below the data partition: `etc/hostname`.
-    pub(super) kept: PathBuf,
-    /// The full path.
-    pub(super) at: PathBuf,
-}
 
 /// `setup.json`: which steps are done. It is written after the step whose end it tells, so that a cut repeats one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +21,6 @@ pub(super) struct Setup {
     pub(super) done: BTreeMap<String, String>,
     /// Why those of them were refused for good that were.
     pub(super) left: BTreeMap<String, ReasonCode>,
-    /// What is shown at each boot.
-    pub(super) shown: Vec<Shown>,
 }
 
 impl Setup {
@@ -96,26 +85,33 @@ impl<'a> Work<'a> {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Keeps bytes on the data partition, where they are not there already, and shows them at `path` from now on.
-    pub(super) fn keep(&mut self, kept: &str, bytes: &[u8], mode: u32, path: &str) -> Result<()> {
-        let file = self.data.join(kept);
-        if !crate::sys::files::read_own(&file, crate::sys::files::SMALL).is_ok_and(|b| b == bytes) {
-            make_folder(file.parent().unwrap_or(&self.data))?;
+    /// Keeps bytes on the data partition under a path below it, where they are not there already.
+    pub(super) fn keep(&self, kept: &str, bytes: &[u8], mode: u32) -> Result<()> {
+        let file = self.folder_for(kept.as_ref())?;
+        if !files::read_own(&file, files::SMALL).is_ok_and(|there| there == bytes) {
             durable::write(&file, bytes)?;
         }
         // After a cut before it the same step sets it.
         std::fs::set_permissions(&file, Permissions::from_mode(mode))
-            .reason(ReasonCode::Io, format!("keeping {}", file.display()))?;
-        self.show(kept, path);
-        Ok(())
+            .reason(ReasonCode::Io, format!("keeping {}", file.display()))
     }
 
-    /// Shows a file or folder of the data partition at `path` from now on.
-    pub(super) fn show(&mut self, kept: impl Into<PathBuf>, path: impl Into<PathBuf>) {
-        let shown = Shown { kept: kept.into(), at: path.into() };
-        self.setup.shown.retain(|other| other.at != shown.at);
-        self.setup.shown.push(shown);
-        self.setup.shown.sort();
+    /// The full path of something below the data partition, in a folder that is made where it is not there. A link on the way is an
+    /// error: it would lead to files that are not kept.
+    pub(super) fn folder_for(&self, kept: &Path) -> Result<PathBuf> {
+        let mut folder = self.data.clone();
+        for part in kept.parent().unwrap_or(Path::new("")).components() {
+            folder.push(part);
+            match std::fs::symlink_metadata(&folder) {
+                Ok(about) if about.is_dir() => {}
+                Ok(_) => {
+                    let why = format!("{} is no folder", folder.display());
+                    return Err(Failure::new(ReasonCode::Io, why));
+                }
+                Err(_) => make_folder(&folder)?,
+            }
+        }
+        Ok(self.data.join(kept))
     }
 
     pub(super) fn warn(&self, text: String) {

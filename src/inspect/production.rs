@@ -121,6 +121,11 @@ fn of_settings(settings: &Settings, out: &mut Diagnosis) {
         let text = "`[device] hold = true`: no automatic update is installed on this device";
         out.warn("hold", text.to_owned(), "Take `hold` out of surefoot.toml.".to_owned());
     }
+    if settings.first_boot.provision {
+        let text = "a person with the card can add an ssh key for root: `provision.toml` is taken from the boot partition";
+        let remedy = "Say `[first_boot] provision = false` in surefoot.toml.";
+        out.warn("first boot", text.to_owned(), remedy.to_owned());
+    }
     if let Bootloader::Uboot { accept_single_copy: true, .. } = &settings.bootloader {
         let text = "`[boot] accept_single_copy = true`: a power cut while the environment is written can lose it";
         let remedy = "Build U-Boot with a redundant environment and take `accept_single_copy` out of surefoot.toml.";

@@ -110,15 +110,20 @@ pub fn reserved(folder: &Path) -> u64 {
 /// Replaces a file that anybody may read and nobody needs after a reboot: whole at every moment,
 /// and not waited for.
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
+    publish_with(path, bytes, 0o644)
+}
+
+/// The same with another mode than 0644.
+pub fn publish_with(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     // Several processes and threads may show something here, each whole.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut beside = beside(path).into_os_string();
     beside.push(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let beside = Path::new(&beside);
-    let mut file = files::new(beside, 0o644).map_err(|e| io_failure("create", path, &e))?;
+    let mut file = files::new(beside, 0o600).map_err(|e| io_failure("create", path, &e))?;
     // Whatever the mask of this process says.
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-        .and_then(|()| file.write_all(bytes))
+    file.write_all(bytes)
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(beside, path))
         .map_err(|e| io_failure("write", path, &e))
 }

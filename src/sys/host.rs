@@ -99,6 +99,14 @@ pub fn restart() -> Result<()> {
     reboot(RebootMode::RB_AUTOBOOT).map(|_| ()).reason(ReasonCode::Io, "cannot reboot")
 }
 
+/// Has the journal daemon of systemd begin anew, which asks for the machine id only then. It is not waited for: what follows the
+/// daemon in the boot does.
+pub fn restart_journal() {
+    if has_systemd() {
+        asked(&["systemctl", "--no-block", "restart", "systemd-journald.service"]);
+    }
+}
+
 /// The number of the user with whose rights this process works.
 pub fn user_id() -> u32 {
     nix::unistd::geteuid().as_raw()

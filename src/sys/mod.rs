@@ -3,6 +3,8 @@
 //! update is, and it never decides anything.
 
 mod aligned;
+pub mod attributes;
+pub mod below;
 pub mod blk;
 pub mod cage;
 pub mod claim;

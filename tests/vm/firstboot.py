@@ -37,7 +37,11 @@ head -c 32 /dev/urandom | busybox hexdump -v -e '1/1 "%02x"' >"$file"
 echo "public of $(cat "$file")" >"$file.pub"
 """
 CONFIGURATION = (HERE / "debian/etc/surefoot/surefoot.toml").read_text().replace('disk = "/dev/mmcblk0"\n', "")
+# The check of docs/integrator.md, which ends when the boot has.
+CONFIGURATION += '\n[[health.check]]\nname = "services"\ncommand = ["/usr/bin/systemctl", "is-system-running", "--wait"]\ntimeout = "2m"\n'
 CHANGES = [
+    # On the data partition from the second boot on: /var/log/journal leads there.
+    ("/etc/systemd/journald.conf", "[Journal]\nStorage=persistent\n", 0o644),
     ("/etc/fstab", "", 0o644),
     ("/etc/fw_env.config", "/dev/surefoot/disk 0x400000 0x4000\n/dev/surefoot/disk 0x800000 0x4000\n", 0o644),
     ("/etc/surefoot/surefoot.toml", CONFIGURATION, 0o644),
@@ -56,7 +60,10 @@ echo "key $(cat /etc/ssh/ssh_host_ed25519_key)"
 echo "login $(cat /root/.ssh/authorized_keys)"
 echo "settings $(surefoot config show | grep -E '^(id|proxy)' | tr '\\n' ' ')"
 surefoot first-boot --early | sed 's/^/step /'
-until mark=$(systemctl show -P ActiveState surefoot-first-boot-doctor.service); [ "$mark" != activating ] && [ "$(systemctl is-active multi-user.target)" = active ]; do sleep 1; done
+echo "journals $(ls /data/journal 2>/dev/null | tr '\\n' ' ')"
+echo "entries $(journalctl -b -q -o cat -u surefoot.service | busybox wc -l)"
+doctor() { systemctl show -P "$1" surefoot-first-boot-doctor.service | tr -d 0; }
+until [ "$(systemctl is-active multi-user.target)" = active ] && [ -z "$(doctor Job)" ] && case $(doctor ActiveState) in inactive|failed) ;; *) false ;; esac; do sleep 1; done
 systemctl is-failed surefoot-first-boot.service surefoot.service data.mount | tr '\\n' ' '; echo
 journalctl -b -u surefoot-first-boot-doctor.service -o cat | sed 's/^/doctor /' | head -n 40
 surefoot doctor | sed 's/^/now /' | grep -E 'TWIN|disk|booted|STOP'
@@ -77,7 +84,7 @@ class FirstBoot(unittest.TestCase):
     def disk(self, script):
         """A card that is twice as large as the image on it, told who it is by a technician."""
         name = self.id().rsplit(".", 1)[1]
-        disk = board.disk(name, files=[("script", script, 0o755)])
+        disk = board.disk(name, files=[("script", script, 0o755), ("preload/other.surefoot", "no artifact", 0o644)])
         os.truncate(disk, CARD_MIB * bench.MIB)
         key = board.work / "key.pub"
         key.write_text(KEY + "\n")
@@ -88,28 +95,31 @@ class FirstBoot(unittest.TestCase):
         return [line.split(" ", 1)[1] for line in device.said(f"BENCH {word} ")]
 
     def test_a_card_that_is_larger_than_the_image_becomes_a_device_of_its_own(self):
-        script = LOOKS + "echo looked\n[ -e /data/once ] || { touch /data/once; sync; systemctl reboot; }\n"
+        script = LOOKS + "echo looked\n[ -e /data/twice ] || { [ ! -e /data/once ] || touch /data/twice; mkdir -p /data/journal; touch /data/once; sync; systemctl reboot; }\n"
         disk = self.disk(script)
         before = kept(disk)
         self.assertTrue(b"s3cret" in boot_partition(disk))
         device = self.device(disk)
-        for _ in range(2):
+        for _ in range(3):
             device.until("BENCH looked")
         device.off()
-        self.assertEqual(len(self.found(device, "id")), 2)
-        for what in ("link", "id", "host", "size", "key", "login", "settings", "step", "doctor", "now"):
+        self.assertEqual(len(self.found(device, "id")), 3)
+        for what in ("journals", "entries", "link", "id", "host", "size", "key", "login", "settings", "step", "doctor", "now"):
             print(f"\n{what}: " + "\n    ".join(self.found(device, what)), end="")
         self.assertEqual(self.found(device, "link")[:4], ["disk /dev/mmcblk0", "boot /dev/mmcblk0p1", "rootfs-a /dev/mmcblk0p2", "data /dev/mmcblk0p4"])
         for mount in self.found(device, "mount"):
             self.assertRegex(mount, "^/dev/mmcblk0p4 /data ext4 .*noatime")
-        first, second = self.found(device, "id")
-        self.assertEqual(first.split()[0], second.split()[0], "the machine id of both boots")
+        first, second, third = self.found(device, "id")
+        self.assertEqual(len({line.split()[0] for line in (first, second, third)}), 1, "the machine id of all boots")
+        # The journal of each boot is in the folder of the one machine id, where journalctl looks for it.
+        self.assertEqual(self.found(device, "journals")[1:], [first.split()[0] + " "] * 2)
+        self.assertTrue(all(int(count) > 0 for count in self.found(device, "entries")))
         self.assertRegex(first, "^[0-9a-f]{32} ")
-        first, second = self.found(device, "key")
-        self.assertEqual(first, second)
+        first, *others = self.found(device, "key")
+        self.assertEqual(others, [first] * 2)
         self.assertEqual(len(first), 64)
-        self.assertEqual(self.found(device, "host"), ["gate-7 gate-7"] * 2)
-        self.assertEqual(self.found(device, "login"), [KEY] * 2)
+        self.assertEqual(self.found(device, "host"), ["gate-7 gate-7"] * 3)
+        self.assertEqual(self.found(device, "login"), [KEY] * 3)
         for settings in self.found(device, "settings"):
             self.assertIn('id = "SN-7"', settings)
             self.assertIn(PROXY, settings)
@@ -117,6 +127,9 @@ class FirstBoot(unittest.TestCase):
             self.assertGreater(int(size), CARD_MIB - 24 - 2 * SLOT_MIB - 60)
         self.assertTrue(any("done" not in s and "before" in s and "grow" in s for s in self.found(device, "step")))
         self.assertTrue(any("booted" in line and "slot a runs" in line for line in self.found(device, "doctor")), "the doctor's answer of the first boot")
+        told = "\n".join(self.found(device, "doctor"))
+        self.assertIn("other.surefoot stays", told)
+        self.assertNotIn("check services", told, "the check of docs/integrator.md")
         self.assertEqual(kept(disk), before)
         self.assertNotIn(b"s3cret", boot_partition(disk))
         data = partition(disk, "data", board.work / "data.ext4")
@@ -209,7 +222,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="surefoot-firstboot-") as folder:
         board = Board(os.environ.get("SUREFOOT_WORK") or folder, arm64, forge or target / "surefoot-forge", host or target / "surefoot")
         base = board.base()
-        for made in ("mkdir /etc/ssh", "mkdir /root/.ssh", "rmdir /root/.ssh"):
+        for made in ("mkdir /etc/ssh", "mkdir /root/.ssh", "rmdir /root/.ssh", "mkdir /var/log", "rmdir /var/log/journal", "symlink /var/log/journal /data/journal"):
             subprocess.run(["debugfs", "-w", "-R", made, base], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         board.system("1.0.0", CHANGES)
         chosen = bench.chosen_tests(FirstBoot, {}, sys.argv[1:])

@@ -15,16 +15,21 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Grows the data partition, takes provision.toml, finds the id, keeps machine id
-and ssh host keys, lists preloaded artifacts. Each step is done once; what is
-kept of /etc is shown at its place at every boot. For the init system: before
-the daemon, when the data partition is mounted. docs/first-boot.md")]
+and ssh host keys. Each step is done once; what is kept of /etc is shown at its
+place at every boot. For the init system: with --early before the daemon, when
+the data partition is mounted; with --late at the end of the boot.
+docs/first-boot.md")]
 pub(in crate::cli) struct FirstBoot {
-    /// Do not run the doctor at the end: too much of the system is not up yet
+    /// Only what must be done before the system is up: no list of preloaded
+    /// artifacts, no doctor
     #[arg(long)]
     early: bool,
     /// Only end a factory reset that was asked for: before the init system, when nothing of the data partition is in use
     #[arg(long, conflicts_with = "early")]
     reset: bool,
+    /// Only the list of preloaded artifacts and the doctor
+    #[arg(long, conflicts_with_all = ["early", "reset"])]
+    late: bool,
     #[command(flatten)]
     pub(super) json: Json,
 }
@@ -37,7 +42,13 @@ impl FirstBoot {
             firstboot::end_reset(&settings, &context.sink)?;
             return Ok(String::new());
         }
-        let found = firstboot::first_boot(&settings, &context.sink)?;
+        let mut found = match self.late {
+            true => firstboot::preloads(&settings, &context.sink),
+            false => firstboot::first_boot(&settings, &context.sink)?,
+        };
+        if !self.early && !self.late {
+            found.steps.extend(firstboot::preloads(&settings, &context.sink).steps);
+        }
         let doctor = (!self.early).then(|| inspect::doctor(settings, |_| (), &context.sink));
         let blocking = doctor.as_ref().and_then(inspect::Diagnosis::blocking);
         let mut out = String::new();
