@@ -8,6 +8,7 @@ use super::work::Work;
 use crate::device::World;
 use crate::disk::Partition;
 use crate::model::{BOOT_PARTITION, Failure, ReasonCode, Result, WithReason};
+use crate::sys::mounts::KernelPartition;
 use crate::sys::{durable, files, host, mounts};
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ pub(super) enum Boot<'a> {
     /// Mounted here, for writing.
     Folder(PathBuf),
     /// Not mounted, or for reading only: then no other program changes it.
-    Part(&'a World, Partition),
+    Part(&'a World, Partition, Option<KernelPartition>),
 }
 
 impl<'a> Boot<'a> {
@@ -36,15 +37,24 @@ impl<'a> Boot<'a> {
         let Some(part) = table.partitions.into_iter().find(is) else { return Ok(None) };
         let mounts = mounts::mounts().reason(ReasonCode::Io, "asking what is mounted")?;
         let node = world.disk.number().and_then(|disk| of_disk(disk, part.number));
-        let mount = node.and_then(|node| mounts.into_iter().find(|m| m.device == node.device));
+        let on = |node: &KernelPartition| mounts.into_iter().find(|m| m.device == node.device);
+        let mount = node.as_ref().and_then(on);
         Ok(Some(match mount.filter(|mount| host::writable(mount.point.as_ref())) {
             Some(mount) => Boot::Folder(mount.point.into()),
-            None => Boot::Part(world, part),
+            None => Boot::Part(world, part, node),
         }))
     }
 
-    fn place(world: &'a World, part: &Partition) -> Place<'a> {
-        Place { disk: world.disk.path(), start: part.start, len: part.len }
+    /// By the node that [`Boot::erase`] writes to: the kernel keeps what is read of a disk and of its partition apart, and one would be old.
+    fn place<'p>(
+        world: &'p World,
+        part: &Partition,
+        node: Option<&'p KernelPartition>,
+    ) -> Place<'p> {
+        match node {
+            Some(node) => Place { disk: &node.node, start: 0, len: part.len },
+            None => Place { disk: world.disk.path(), start: part.start, len: part.len },
+        }
     }
 
     /// A file of its root; `None` where there is none.
@@ -55,7 +65,9 @@ impl<'a> Boot<'a> {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 read => read.map(Some).reason(ReasonCode::Io, told()),
             },
-            Boot::Part(world, part) => Boot::place(world, part).read(name, limit),
+            Boot::Part(world, part, node) => {
+                Boot::place(world, part, node.as_ref()).read(name, limit)
+            }
         }
     }
 
@@ -69,8 +81,8 @@ impl<'a> Boot<'a> {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
                 durable::overwrite(&path, &super::provision::taken(len))
             }
-            Boot::Part(world, part) => {
-                let erasure = Boot::place(world, part).erasure(name)?;
+            Boot::Part(world, part, node) => {
+                let erasure = Boot::place(world, part, node.as_ref()).erasure(name)?;
                 volume::erase(&world.disk.open_partition(part)?, &erasure)
             }
         }
