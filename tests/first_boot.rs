@@ -186,6 +186,20 @@ fn during_a_trial_and_after_an_update_the_table_is_left_alone() {
 }
 
 #[test]
+fn after_an_update_the_file_system_still_follows_a_table_that_has_its_end() {
+    let bench = device(0);
+    let table = |bench: &Bench| read(&bench.path("DEV/disk.img"))[..34 * 512].to_vec();
+    let before = table(&bench);
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    bench.reboot(&[]);
+    bench.surefoot(&["commit"]).ok();
+    let (became, text) = step(&first_boot(&bench, None).ok(), "grow");
+    assert_eq!(became, "done");
+    assert!(text.contains("has the rest of the disk"), "{text}");
+    assert!(table(&bench) == before);
+}
+
+#[test]
 fn an_image_that_does_not_fit_says_by_how_much() {
     let bench = device(0);
     let disk = std::fs::OpenOptions::new().write(true).open(bench.path("DEV/disk.img")).unwrap();
