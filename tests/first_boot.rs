@@ -505,6 +505,11 @@ fn a_reset_goes_through_no_mount_and_leaves_what_is_mounted_elsewhere_its_folder
     ] {
         std::fs::write(bench.path(&format!("DEV/{file}")), file).unwrap();
     }
+    // What cannot be erased at all, where the file system knows of such.
+    let fixed = bench.path("DEV/data/app/fixed");
+    std::fs::create_dir(bench.path("DEV/data/app")).unwrap();
+    std::fs::write(&fixed, "").unwrap();
+    let is_fixed = run("chattr", &["+i", &fixed], &[], b"").code == 0;
     bench.surefoot(&["factory-reset"]).ok();
     bench.reboot(&[]);
     let before = "mount -t tmpfs tmpfs data/media/usb; echo film >data/media/usb/film; mount --bind data/var root/var; \
@@ -531,6 +536,8 @@ fn a_reset_goes_through_no_mount_and_leaves_what_is_mounted_elsewhere_its_folder
     for named in ["data/media/usb", "data/same"] {
         assert!(said.err.contains(named), "{named}: {}", said.err);
     }
+    run("chattr", &["-i", &fixed], &[], b"");
+    assert_eq!((there("data/app/fixed"), said.err.contains("app/fixed")), (is_fixed, is_fixed));
     // Not every kernel has overlays.
     assert_eq!(said.err.contains("data/upper"), there("overlay"), "{}", said.err);
     // It is told as long as it is there, and not tried again: what was written since then stays.
@@ -543,8 +550,11 @@ fn a_reset_goes_through_no_mount_and_leaves_what_is_mounted_elsewhere_its_folder
         reset["left"].as_array().unwrap().iter().map(|l| l.as_str().unwrap().to_owned()).collect();
     assert!(reset["done"] == true && left.iter().any(|l| l.ends_with("data/media/usb")), "{reset}");
     assert!(bench.surefoot(&["doctor"]).out.contains("data/media/usb"));
-    for left in &left {
-        std::fs::remove_dir_all(left).unwrap();
+    for left in left.iter().map(Path::new) {
+        match left.is_dir() {
+            true => std::fs::remove_dir_all(left).unwrap(),
+            false => std::fs::remove_file(left).unwrap(),
+        }
     }
     assert!(bench.status()["reset"].is_null());
 }

@@ -8,6 +8,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// So much of what is left is told: on a file system that nothing can be written to it is everything.
+const MOST: usize = 64;
+
 /// What is left, and why.
 type Left = Vec<(PathBuf, String)>;
 
@@ -23,7 +26,7 @@ struct Eraser {
 }
 
 /// Erases what is below `data`, a path without links, but for `kept`: paths below it, and beginnings of them that end with `*`.
-/// Says what is left of the rest.
+/// Says what is left of the rest, as far as a person reads on.
 pub(super) fn erase(data: &Path, kept: Vec<String>) -> Result<Left> {
     let told = || format!("looking at {}", data.display());
     let mounts = mounts::mounts().reason(ReasonCode::Io, told())?;
@@ -45,7 +48,9 @@ pub(super) fn erase(data: &Path, kept: Vec<String>) -> Result<Left> {
 
 impl Eraser {
     fn leave(&mut self, path: &Path, why: impl ToString) -> bool {
-        self.left.push((path.to_owned(), why.to_string()));
+        if self.left.len() < MOST {
+            self.left.push((path.to_owned(), why.to_string()));
+        }
         false
     }
 

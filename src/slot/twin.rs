@@ -52,9 +52,9 @@ fn alias(own: &str) -> Option<String> {
     let named = tree.join(path.trim_end_matches('\0').trim_start_matches('/'));
     // The card, its slot, the host.
     let host = std::fs::canonicalize(format!("/sys/block/{own}/device")).ok()?;
-    let nodes = host.ancestors().map(|folder| std::fs::canonicalize(folder.join("of_node")).ok());
-    let node = nodes.flatten().next()?;
-    (node == std::fs::canonicalize(named).ok()?).then(|| number.to_owned())
+    let mut nodes = host.ancestors().filter_map(|f| std::fs::canonicalize(f.join("of_node")).ok());
+    let named = std::fs::canonicalize(named).ok()?;
+    nodes.any(|node| node == named).then(|| number.to_owned())
 }
 
 /// `mmcblk0`.

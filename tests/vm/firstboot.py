@@ -39,10 +39,12 @@ echo "public of $(cat "$file")" >"$file.pub"
 CONFIGURATION = (HERE / "debian/etc/surefoot/surefoot.toml").read_text().replace('disk = "/dev/mmcblk0"\n', "")
 # The check of docs/integrator.md, which ends when the boot has.
 CONFIGURATION += '\n[[health.check]]\nname = "services"\ncommand = ["/usr/bin/systemctl", "is-system-running", "--wait"]\ntimeout = "2m"\n'
+# A folder of the data partition that is shown elsewhere, and a mount point below the data partition.
+FSTAB = "/data/pool /srv none bind,nofail 0 0\n/data/script /data/script none bind,nofail 0 0\n"
 CHANGES = [
     # On the data partition from the second boot on: /var/log/journal leads there.
     ("/etc/systemd/journald.conf", "[Journal]\nStorage=persistent\n", 0o644),
-    ("/etc/fstab", "", 0o644),
+    ("/etc/fstab", FSTAB, 0o644),
     ("/etc/fw_env.config", "/dev/surefoot/disk 0x400000 0x4000\n/dev/surefoot/disk 0x800000 0x4000\n", 0o644),
     ("/etc/surefoot/surefoot.toml", CONFIGURATION, 0o644),
     ("/usr/bin/ssh-keygen", KEYGEN, 0o755),
@@ -70,6 +72,19 @@ surefoot doctor | sed 's/^/now /' | grep -E 'TWIN|disk|booted|STOP'
 """
 
 
+# Asks for a factory reset, and starts once more after it.
+RESET = """\
+#!/bin/sh
+echo "mounted $(grep -c -E ' /(srv|data/script) ' /proc/mounts)"
+echo "files $(ls /data /srv | tr '\\n' ' ')"
+echo "id $(cat /etc/machine-id)"
+surefoot status | grep '^reset' | sed 's/^/said /'
+if [ -e /data/loose ]; then until surefoot factory-reset --reboot; do sleep 1; done; exit; fi
+if [ ! -e /data/again ]; then touch /data/again; sync; systemctl reboot; exit; fi
+echo looked
+"""
+
+
 class FirstBoot(unittest.TestCase):
     maxDiff = None
 
@@ -81,10 +96,11 @@ class FirstBoot(unittest.TestCase):
         self.addCleanup(count, device)
         return device
 
-    def disk(self, script):
+    def disk(self, script, files=()):
         """A card that is twice as large as the image on it, told who it is by a technician."""
         name = self.id().rsplit(".", 1)[1]
-        disk = board.disk(name, files=[("script", script, 0o755), ("preload/other.surefoot", "no artifact", 0o644)])
+        files = [("script", script, 0o755), ("pool/x", "x", 0o644), ("preload/other.surefoot", "no artifact", 0o644), *files]
+        disk = board.disk(name, files=files)
         os.truncate(disk, CARD_MIB * bench.MIB)
         key = board.work / "key.pub"
         key.write_text(KEY + "\n")
@@ -138,6 +154,22 @@ class FirstBoot(unittest.TestCase):
         bench.run("e2fsck", "-fn", data)
         data.unlink()
         self.assertIn("No problems found", bench.run("sgdisk", "-v", disk).stdout.decode())
+
+    def test_a_factory_reset_leaves_what_is_mounted_and_the_device_starts_again(self):
+        disk = self.disk(RESET, [("loose", "x", 0o644)])
+        device = self.device(disk)
+        device.until("BENCH looked")
+        device.off()
+        for what in ("mounted", "files", "id", "said"):
+            print(f"\n{what}: " + "\n    ".join(self.found(device, what)), end="")
+        self.assertEqual(self.found(device, "mounted"), ["2"] * 3)
+        before, now, later = (set(files.split()) for files in self.found(device, "files"))
+        self.assertLessEqual({"loose", "pool", "script", "x"}, before)
+        self.assertLessEqual({"pool", "script", "etc"}, now)
+        self.assertFalse({"loose", "x"} & now, now)
+        self.assertIn("again", later - now, "what was written since then stays")
+        self.assertEqual(len(set(self.found(device, "id"))), 1, "the machine id of all boots")
+        self.assertTrue(any("/data/script" in said for said in self.found(device, "said")), "what is left is named")
 
     def test_beside_a_twin_that_no_script_tells_apart_nothing_is_updated(self):
         disk = self.disk(LOOKS + "surefoot install /data/none.surefoot 2>&1\nsurefoot switch 2>&1\necho looked\n")
@@ -222,7 +254,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="surefoot-firstboot-") as folder:
         board = Board(os.environ.get("SUREFOOT_WORK") or folder, arm64, forge or target / "surefoot-forge", host or target / "surefoot")
         base = board.base()
-        for made in ("mkdir /etc/ssh", "mkdir /root/.ssh", "rmdir /root/.ssh", "mkdir /var/log", "rmdir /var/log/journal", "symlink /var/log/journal /data/journal"):
+        for made in ("mkdir /srv", "mkdir /etc/ssh", "mkdir /root/.ssh", "rmdir /root/.ssh", "mkdir /var/log", "rmdir /var/log/journal", "symlink /var/log/journal /data/journal"):
             subprocess.run(["debugfs", "-w", "-R", made, base], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         board.system("1.0.0", CHANGES)
         chosen = bench.chosen_tests(FirstBoot, {}, sys.argv[1:])
