@@ -488,6 +488,27 @@ fn a_disk_of_forge_image_is_good_and_stays_so_when_it_is_flashed_and_configured(
             let _ = std::fs::remove_file(disk.path(file));
         }
         judge(&card);
+        if name == "gpt" {
+            on_a_device(&card, &judge);
+        }
+        // An image that was configured has no map any more that calls it damaged.
+        for words in [&["--hostname", "gate-8"][..], &["--clear"]] {
+            forge(&[&["configure", &image][..], words].concat()).ok();
+            assert!(!Path::new(&format!("{image}.bmap")).exists(), "{name}");
+            forge(&["flash", &image, &card, "--yes"]).ok();
+            judge(&card);
+        }
         std::fs::remove_file(&image).unwrap();
     }
+}
+
+/// The same for a card: a loop device.
+fn on_a_device(card: &str, judge: &dyn Fn(&str)) {
+    let losetup = |words: &[&str]| std::process::Command::new("losetup").args(words).output();
+    let made = losetup(&["-r", "-f", "--show", card]).ok().filter(|made| made.status.success());
+    let Some(made) = made else { return crate::skip::skipped("loop devices need root") };
+    let node = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&node)));
+    losetup(&["-d", &node]).unwrap();
+    judged.unwrap();
 }

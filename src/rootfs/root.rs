@@ -7,8 +7,9 @@ use super::part::{About, Node, Part, Want, What, parts};
 use super::squashfs::Squashfs;
 use super::walk::{Entry, ReadFile, walk};
 use crate::model::{Failure, ReasonCode, Result};
-use crate::sys::files;
+use crate::sys::blk;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Links that are followed for one path, at the most: as many as the kernel follows.
@@ -38,12 +39,13 @@ impl Root {
         Root::open_part(path, 0, None)
     }
 
-    /// The file system that begins `start` bytes into a file: a partition of a disk image of `len` bytes,
+    /// The file system that begins `start` bytes into a file or a block device: a partition of `len` bytes,
     /// or all that follows. The same errors.
     pub fn open_part(path: &Path, start: u64, len: Option<u64>) -> Result<Root> {
         let none = |why: String| Failure::new(ReasonCode::NoSuchFile, why).at(path.display());
-        let file = files::foreign(path).map_err(|e| none(e.to_string()))?;
-        let all = file.metadata().map_err(|e| none(e.to_string()))?.len();
+        let mut file = blk::open_foreign(path, false).map_err(|e| none(e.to_string()))?;
+        // What `stat` says of a block device is nothing.
+        let all = file.seek(SeekFrom::End(0)).map_err(|e| none(e.to_string()))?;
         let rest = all.saturating_sub(start);
         Root::of_part(Part::new(file, path, start, len.unwrap_or(rest).min(rest)))
     }

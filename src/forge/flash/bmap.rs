@@ -27,11 +27,7 @@ pub(super) struct Bmap {
 impl Bmap {
     /// The map beside an image; `None` where there is none.
     pub(super) fn beside(image: &Path) -> Result<Option<Bmap>> {
-        let name = image.to_string_lossy();
-        let plain = PACKED.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        let bare = plain.strip_suffix(".img").or(plain.strip_suffix(".wic")).unwrap_or(plain);
-        for name in [&*name, plain, bare] {
-            let path = PathBuf::from(format!("{name}.bmap"));
+        for path in maps_of(image) {
             let text = match files::foreign_text(&path, LIMIT) {
                 Ok(text) => text,
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -57,6 +53,28 @@ impl Bmap {
     pub(super) fn checker(&self) -> Checker<'_> {
         Checker { map: self, next: 0, at: 0, hash: Sha256::new() }
     }
+}
+
+/// Where the map of an image may lie; the first one that is there counts.
+fn maps_of(image: &Path) -> [PathBuf; 3] {
+    let name = image.to_string_lossy();
+    let plain = PACKED.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let bare = plain.strip_suffix(".img").or(plain.strip_suffix(".wic")).unwrap_or(plain);
+    [&*name, plain, bare].map(|name| PathBuf::from(format!("{name}.bmap")))
+}
+
+/// Removes the maps of an image that is about to change: they would call it damaged. Says which there were.
+pub(in crate::forge) fn without_maps(image: &Path) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for path in maps_of(image) {
+        match std::fs::remove_file(&path) {
+            Ok(()) if !removed.contains(&path) => removed.push(path),
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(file::failure(&path, &e)),
+        }
+    }
+    Ok(removed)
 }
 
 /// Compares an image with its map while it is read.

@@ -6,6 +6,7 @@ mod target;
 mod words;
 mod write;
 
+pub(super) use bmap::without_maps;
 pub(super) use words::Words;
 
 use super::say::{document, say, tell};
