@@ -72,9 +72,21 @@ impl System<'_> {
 
     /// Where a console needs no login, each with the file that says so.
     pub(super) fn open_consoles(&self) -> Vec<String> {
+        // `x@ttyS0.service` is made from `x@.service`. systemd's own debug shell is told by itself.
+        let wanted = self.wanted().into_iter().filter(|unit| unit != "debug-shell.service");
+        let enabled: Vec<String> = wanted
+            .flat_map(|unit| {
+                let template = unit.split_once('@').map(|(name, _)| format!("{name}@.service"));
+                [Some(unit), template].into_iter().flatten()
+            })
+            .collect();
         let mut files = vec!["/etc/inittab".to_owned()];
         for folder in UNITS {
-            for name in (self.names)(folder).into_iter().filter(|name| name.contains("getty")) {
+            let runs = |name: &String| {
+                let unit = name.strip_suffix(".d").unwrap_or(name);
+                name.contains("getty") || enabled.iter().any(|wanted| wanted == unit)
+            };
+            for name in (self.names)(folder).into_iter().filter(runs) {
                 let path = format!("{folder}/{name}");
                 match name.ends_with(".d") || name.ends_with(".wants") {
                     true => files.extend((self.names)(&path).iter().map(|f| format!("{path}/{f}"))),
@@ -94,7 +106,25 @@ impl System<'_> {
                         && line.contains(" -n"))
                     || inittab && ["-/bin/sh", "-/bin/ash", "-/bin/bash"].iter().any(|s| shell(s)))
         };
-        let open = |file: &String| (self.text)(file).is_some_and(|text| text.lines().any(opens));
+        // A program that a unit starts on a terminal, and that asks for no password.
+        let shell = |line: &str| {
+            let Some(command) = line.trim().strip_prefix("ExecStart=") else { return false };
+            let mut words =
+                command.trim_start_matches(['-', '@', ':', '+', '!']).split_whitespace();
+            match words.next().and_then(|path| path.rsplit('/').next()) {
+                Some("sh" | "ash" | "bash" | "dash") => words.next().is_none_or(|w| w != "-c"),
+                Some("login") => words.any(|word| word == "-f"),
+                _ => false,
+            }
+        };
+        let terminal = |line: &str| {
+            let line = line.trim();
+            line.starts_with("StandardInput=tty") || line.starts_with("TTYPath=")
+        };
+        let open = |file: &String| {
+            let text = (self.text)(file).unwrap_or_default();
+            text.lines().any(opens) || (text.lines().any(terminal) && text.lines().any(shell))
+        };
         files.retain(open);
         files.sort();
         files.dedup();
@@ -265,6 +295,33 @@ mod tests {
             let found = with(&[(path, text)], |s: &System<'_>| s.open_consoles());
             assert_eq!(found == [path], open, "{path}: {text}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_shell_on_a_terminal_is_found_in_an_enabled_unit_of_any_name() {
+        let unit = "/etc/systemd/system/console.service";
+        let link = "/etc/systemd/system/multi-user.target.wants/console.service";
+        let agetty = "[Service]\nExecStart=-/usr/sbin/agetty -n -l /bin/bash ttyAMA0\n";
+        let bash = "[Service]\nExecStart=-/bin/bash\nStandardInput=tty-force\n";
+        for (text, open) in [
+            (agetty, true),
+            (bash, true),
+            ("[Service]\nExecStart=/usr/bin/login -f root\nTTYPath=/dev/tty1\n", true),
+            ("[Service]\nExecStart=/bin/sh -c 'x >/dev/tty1'\nTTYPath=/dev/tty1\n", false),
+            ("[Service]\nExecStart=/bin/bash\n", false),
+            ("[Service]\nExecStart=/usr/bin/kiosk\nStandardInput=tty\n", false),
+        ] {
+            let found = with(&[(unit, text), (link, "")], |s: &System<'_>| s.open_consoles());
+            assert_eq!(found == [unit], open, "{text}: {found:?}");
+        }
+        assert!(with(&[(unit, agetty)], |s: &System<'_>| s.open_consoles()).is_empty());
+        let drop_in = "/etc/systemd/system/console.service.d/a.conf";
+        let found = with(&[(drop_in, bash), (link, "")], |s: &System<'_>| s.open_consoles());
+        assert_eq!(found, [drop_in]);
+        let template = "/etc/systemd/system/shell@.service";
+        let link = "/etc/systemd/system/getty.target.wants/shell@ttyS0.service";
+        let found = with(&[(template, bash), (link, "")], |s: &System<'_>| s.open_consoles());
+        assert_eq!(found, [template]);
     }
 
     #[test]

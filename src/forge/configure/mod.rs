@@ -7,7 +7,6 @@ mod words;
 
 pub(super) use words::Words;
 
-use super::flash::without_maps;
 use super::say::{document, say, tell};
 use crate::firstboot::{Found, PROVISION_FILE, Provision};
 use crate::model::Result;
@@ -29,12 +28,10 @@ pub(super) fn run(words: &Words) -> Result<()> {
     let before = target.read()?;
     let changed = before.as_deref() != text.as_deref().map(str::as_bytes);
     if changed {
-        // Before the image is another one: after a cut it has no map, and not a wrong one.
-        for map in without_maps(&words.target)? {
+        for map in target.write(text.as_deref().map(str::as_bytes))? {
             let map = map.display();
             tell(&format!("{map} is removed: it was of the image as it was before\n"))?;
         }
-        target.write(text.as_deref().map(str::as_bytes))?;
     }
     if words.json {
         let shown = wish.as_ref().map(|wish| about(&wish.without_secrets()));

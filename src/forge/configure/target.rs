@@ -4,8 +4,9 @@ use super::volume::written_part;
 use crate::disk::{Disk, Partition, PartitionTable, TableKind, Window};
 use crate::firstboot::volume::read_file;
 use crate::firstboot::{PROVISION_FILE, PROVISION_LIMIT};
+use crate::forge::flash::without_maps;
 use crate::model::{BOOT_PARTITION, Failure, ReasonCode, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The script that U-Boot runs, and a word that every version of it puts on the kernel's command line.
 const SCRIPT: &str = "boot.scr";
@@ -61,16 +62,18 @@ impl Target {
         })
     }
 
-    /// Has `provision.toml` hold these bytes, or not be there.
-    pub(super) fn write(&self, content: Option<&[u8]>) -> Result<()> {
+    /// Has `provision.toml` hold these bytes, or not be there. Says which maps of the image are removed.
+    pub(super) fn write(&self, content: Option<&[u8]>) -> Result<Vec<PathBuf>> {
         let part: Window = self.disk.open_partition(&self.boot).map_err(|f| match f.code() {
             ReasonCode::SlotMounted => Failure::new(ReasonCode::DiskInUse, f.detail()),
             _ => f,
         })?;
+        // Before the image is another one: after a cut it has no map, and not a wrong one.
+        let maps = without_maps(self.disk.path())?;
         written_part(&part, PROVISION_FILE, content)?;
         let there = self.read()?;
         match there.as_deref() == content {
-            true => Ok(()),
+            true => Ok(maps),
             false => {
                 let text =
                     format!("{PROVISION_FILE} on {} reads back other than written", self.place());

@@ -68,8 +68,11 @@ pub(in crate::forge) fn without_maps(image: &Path) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for path in maps_of(image) {
         match std::fs::remove_file(&path) {
-            Ok(()) if !removed.contains(&path) => removed.push(path),
-            Ok(()) => {}
+            Ok(()) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                file::synced(folder.unwrap_or(Path::new(".")))?;
+                removed.push(path);
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(file::failure(&path, &e)),
         }
