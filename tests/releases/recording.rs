@@ -302,6 +302,7 @@ reach = ["127.0.0.1:53"]
 grow = false
 keep = ["/etc/network/interfaces"]
 identity = { file = "/etc/serial" }
+provision = false
 "#;
 
 #[test]
