@@ -119,6 +119,7 @@ def main(artifact, trust_file):
     print(f"good: {manifest['product']} {manifest['version']}, {len(good)} signatures, {len(chunks)} chunks")
 
 if __name__ == "__main__":
+    if sys.argv[1:2] in (["-h"], ["--help"]): sys.exit(print(__doc__.strip()))
     if len(sys.argv) != 3: sys.exit("usage: verify.py X.surefoot TRUST.toml")
     try: main(*sys.argv[1:])
     except (AssertionError, ValueError, KeyError, struct.error) as e: sys.exit(f"refused: {e}")

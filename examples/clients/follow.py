@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """follow.py [SOCKET]: prints where the device stands, then every event on a line. The standard library alone.
 
+    follow.py /run/surefoot/status.sock
+
 Comes again when the daemon was restarted, and says what it has seen already.
 """
 import http.client
@@ -43,6 +45,9 @@ def tell(event):
 
 
 def main():
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__.strip())
+        sys.exit()
     path = sys.argv[1] if len(sys.argv) > 1 else "/run/surefoot/status.sock"
     seen, told = 0, False
     while True:

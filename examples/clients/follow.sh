@@ -1,6 +1,9 @@
 #!/bin/sh
 # follow.sh [SOCKET]: prints where the device stands, then every event as a JSON line. Needs curl alone.
 # Comes again when the daemon was restarted, and says what it has seen already.
+#
+#   follow.sh /run/surefoot/status.sock
+case ${1-} in -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit;; esac
 socket=${1:-/run/surefoot/status.sock}
 seen=$(mktemp) || exit
 trap 'rm -f "$seen"' EXIT
