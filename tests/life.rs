@@ -160,6 +160,8 @@ fn stage_then_switch(on: On) {
     assert_eq!(bench.status()["state"], "staged");
     assert_eq!(bench.reboot(&[]), "a", "staged is not armed");
     bench.surefoot(&["wait", "staged", "--timeout", "1s"]).ok();
+    let waited = bench.surefoot(&["wait", "staged", "--timeout", "1s", "--json"]).ok().json();
+    assert_eq!(waited["state"], "staged");
     bench.surefoot(&["wait", "updated", "--timeout", "1s"]).refused(77, "TIMEOUT");
     bench.surefoot(&["switch"]).ok();
     assert_eq!(bench.reboot(&[]), "b");

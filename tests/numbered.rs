@@ -48,8 +48,20 @@ fn the_power_goes_while_the_bootloader_counts() {
                 assert!(line.starts_with(&expected), "{place}: {line}");
                 (old, new) = (old + u32::from(!stored), new + u32::from(stored));
             }
-            if bench.sim(&["unplug", "--after", &after.to_string(), "--", "reboot", "-q"]).code == 3
-            {
+            let whole = bench.sim(&[
+                "unplug",
+                "--json",
+                "--after",
+                &after.to_string(),
+                "--",
+                "reboot",
+                "-q",
+            ]);
+            // What the bootloader said stands before it.
+            let told: serde_json::Value =
+                serde_json::from_str(whole.out.lines().last().unwrap()).unwrap();
+            assert_eq!(told["cut"], whole.code == 0, "{}", whole.out);
+            if whole.code == 3 {
                 break;
             }
             after += 1;

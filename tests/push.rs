@@ -152,7 +152,8 @@ fn a_file_is_installed_on_a_device_and_its_words_and_status_come_back() {
     place.bench.surefoot(&["hold"]).ok();
     let next = place.bench.release("2.1.0");
     assert_eq!(place.push(&[&next]).code, 77);
-    place.push(&[&next, "--hold-ok", "--stage"]).ok();
+    let said = place.push(&[&next, "--hold-ok", "--stage", "--json"]).ok();
+    assert_eq!(said.json()["v"], 1, "{}", said.out);
     assert_eq!(place.bench.status()["state"], "staged");
 }
 
@@ -249,7 +250,8 @@ fn it_waits_for_the_verdict_of_the_device() {
         std::fs::write(place.bench.path("dies"), "").unwrap();
         let artifact = place.bench.release("2.0.0");
         let said = std::thread::scope(|scope| {
-            let push = scope.spawn(|| place.push(&[&artifact, "--reboot", "--timeout", "2m"]));
+            let push =
+                scope.spawn(|| place.push(&[&artifact, "--reboot", "--timeout", "2m", "--json"]));
             let daemon = Kept::start(&place.bench);
             until("it is to reboot", || daemon.log().contains("rebooting: 2.0.0 in slot b"));
             daemon.kill();
@@ -269,8 +271,11 @@ fn it_waits_for_the_verdict_of_the_device() {
             push.join().unwrap()
         });
         assert_eq!(said.code, code, "{}{}", said.out, said.err);
-        let last = said.out.lines().last().unwrap_or("");
-        assert!(last.contains(words), "{}\n{}", said.out, said.err);
+        // The answer of the installation, then the status at the end.
+        let documents = serde_json::Deserializer::from_str(&said.out).into_iter();
+        let all: Vec<serde_json::Value> = documents.map(|found| found.unwrap()).collect();
+        let summary = all.last().unwrap()["summary"].as_str().unwrap();
+        assert!(all.len() > 1 && summary.contains(words), "{}\n{}", said.out, said.err);
         assert!(said.err.contains("trying: "), "{}", said.err);
     }
 }

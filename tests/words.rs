@@ -68,6 +68,26 @@ fn help_fits_the_terminal() {
 }
 
 #[test]
+fn each_verb_has_an_example_of_itself() {
+    fn look(above: &str, verb: &clap::Command, without: &mut Vec<String>) {
+        let own = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let name = verb.get_name();
+        let examples = format!("{above}{own}");
+        let is = |line: &str| line.starts_with("  ") && line.contains("surefoot");
+        let shown = examples.lines().any(|l| is(l) && l.split(' ').any(|word| word == name));
+        if !shown && !verb.has_subcommands() && !verb.is_hide_set() && name != "help" {
+            without.push(name.to_owned());
+        }
+        verb.get_subcommands().for_each(|v| look(&own, v, without));
+    }
+    let mut without = Vec::new();
+    grammars().iter().for_each(|grammar| {
+        grammar.get_subcommands().for_each(|verb| look("", verb, &mut without));
+    });
+    assert!(without.is_empty(), "{without:#?}");
+}
+
+#[test]
 fn examples_are_laid_out_for_80_columns() {
     fn look(verb: &clap::Command, long: &mut Vec<String>) {
         let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();

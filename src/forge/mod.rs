@@ -105,6 +105,7 @@ fn wants_json(command: &Command) -> Option<Out> {
         Command::Convert(words) if words.how.json => Some(say),
         Command::Configure(words) if words.json => Some(say),
         Command::Flash(words) if words.json => Some(say),
+        Command::Record(words) if words.json => Some(say),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The slot record of a release as a file: for build systems that lay out a disk by themselves.
 
 use super::file::{self, Replacement};
+use super::say::{document, say};
 use super::words::Record;
 use crate::artifact::read_head;
 use crate::model::{Failure, Identifier, ReasonCode, Result};
@@ -34,5 +35,15 @@ pub(super) fn run(words: &Record) -> Result<()> {
     let record = encode_record(&release.record(&fitting, PAYLOAD_MAX)?)?;
     let mut out = Replacement::of(&words.output)?;
     out.file.write_all(&record).map_err(|e| file::failure(out.path(), &e))?;
-    out.finish()
+    out.finish()?;
+    match words.json {
+        true => say(&document(&serde_json::json!({
+            "v": 1,
+            "record": words.output,
+            "product": release.manifest.product,
+            "version": release.manifest.version,
+            "payloads": fitting,
+        }))),
+        false => Ok(()),
+    }
 }

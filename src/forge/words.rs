@@ -261,6 +261,9 @@ pub(super) struct Record {
     /// The trust file of the devices: nothing is written of what they would refuse
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use crate::sys::narrate::{Shown, level};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use simplelog::{Config, WriteLogger};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A device without hardware: a disk image, U-Boot's rules, a power plug.
@@ -126,6 +126,9 @@ struct New {
     /// Who counts the boots of a trial on a board with U-Boot [default: uboot]
     #[arg(long)]
     counter: Option<Counts>,
+    /// Print one JSON object instead
+    #[arg(long)]
+    json: bool,
 }
 
 impl New {
@@ -190,6 +193,9 @@ struct Unplug {
     /// How many bytes of the next one land too
     #[arg(long, value_name = "BYTES", default_value = "0")]
     torn: usize,
+    /// Print one JSON object instead
+    #[arg(long)]
+    json: bool,
     /// What runs: a `surefoot` command, or `reboot`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -219,6 +225,8 @@ pub fn main() -> ExitCode {
         Verb::Reboot(words) => words.json,
         Verb::Boot(words) => words.json,
         Verb::Powercut(words) => words.json,
+        Verb::New(words) => words.json,
+        Verb::Unplug(words) => words.json,
         _ => false,
     };
     match run(words.command) {
@@ -239,12 +247,12 @@ pub fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<u8> {
     match verb {
-        Verb::New(New { image: Some(image), dir, .. }) => {
-            say(&new_from_image(&dir, &image)?)?;
-            Ok(0)
+        Verb::New(New { image: Some(image), dir, json, .. }) => {
+            made(json, &dir, &new_from_image(&dir, &image)?)
         }
         Verb::New(words) => {
             let soldered = words.soldered()?;
+            let (folder, json) = (words.dir.clone(), words.json);
             let next = new(&Wish {
                 soldered,
                 folder: words.dir,
@@ -257,8 +265,7 @@ fn run(verb: Verb) -> Result<u8> {
                 boot_image: words.boot_image,
                 disk_size: words.disk_size,
             })?;
-            say(&next)?;
-            Ok(0)
+            made(json, &folder, &next)
         }
         Verb::Boot(words) => {
             let (told, console) = boot_image(&words.image)?;
@@ -276,6 +283,25 @@ fn run(verb: Verb) -> Result<u8> {
             judge::boots(&Device::open(&dir)?, &pairs, &mut buffered()).map(|()| 0)
         }
     }
+}
+
+/// Says what was made; `next` is for a person.
+fn made(json: bool, folder: &Path, next: &str) -> Result<u8> {
+    if !json {
+        return say(next).map(|()| 0);
+    }
+    let file = |name| folder.join(name);
+    say_json(&serde_json::json!({
+        "v": 1,
+        "folder": folder,
+        "config": file("surefoot.toml"),
+        "disk": file("disk.img"),
+    }))
+    .map(|()| 0)
+}
+
+fn say_json(document: &serde_json::Value) -> Result<()> {
+    say(&format!("{document}\n"))
 }
 
 fn boot_once(words: &Reboot) -> Result<u8> {
@@ -310,6 +336,11 @@ fn shown(told: &Told, console: &[String], who: &str, (quiet, json): (bool, bool)
 fn pull(words: &Unplug) -> Result<u8> {
     let device = Device::open(&words.dir)?;
     match unplug(&device, words.after, words.torn, &words.command)? {
+        Plug::Cut if words.json => {
+            let (after, torn) = (words.after, words.torn);
+            say_json(&serde_json::json!({ "v": 1, "cut": true, "after": after, "torn": torn }))?;
+            Ok(0)
+        }
         Plug::Cut => {
             let torn = match words.torn {
                 0 => String::new(),
@@ -323,7 +354,12 @@ fn pull(words: &Unplug) -> Result<u8> {
             Ok(0)
         }
         Plug::EndedFirst(status) => {
-            say(&format!("no cut: the command ended first, with status {status}\n"))?;
+            match words.json {
+                true => say_json(&serde_json::json!({ "v": 1, "cut": false, "status": status }))?,
+                false => {
+                    say(&format!("no cut: the command ended first, with status {status}\n"))?;
+                }
+            }
             Ok(if status == 0 { Class::Nothing.exit_status() } else { status })
         }
     }

@@ -123,7 +123,8 @@ fn an_artifact_is_slot_a_byte_for_byte_and_must_be_signed_by_whom_the_device_bel
     assert!(first == second);
     // The record by itself is the last MiB of slot a.
     let (record, trust) = (shop.at("record"), shop.at("KEYS/trust.toml"));
-    forge(&["record", &artifact, "--trust", &trust, "-o", &record]).ok();
+    let told = forge(&["record", &artifact, "--trust", &trust, "-o", &record, "--json"]).ok();
+    assert_eq!(told.json()["payloads"], serde_json::json!([0]), "{}", told.out);
     let slot = &said["disks"][0]["partitions"][1];
     let number = |key: &str| usize::try_from(slot[key].as_u64().unwrap()).unwrap();
     let end = number("start") + number("len");

@@ -14,6 +14,10 @@ use std::path::PathBuf;
 /// Make this device its own: once, and show what is kept at every boot
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  surefoot first-boot            all of it, by hand
+  surefoot first-boot --early    in a script of the init system
+
 Grows the data partition, takes provision.toml, finds the id, keeps machine id
 and ssh host keys. Each step is done once; what is kept of /etc is shown at its
 place at every boot. For the init system: with --early before the daemon, when

@@ -11,7 +11,10 @@ use clap::Args;
 For the init system, as its last act while the state folder is still mounted:
 systemd/surefoot-shutdown.service does it under systemd. In a trial it keeps
 the time that the trial has run and gives this boot's try back, at most 3
-times in a trial. Anywhere else it does nothing.")]
+times in a trial. Anywhere else it does nothing.
+
+Example, in a script that runs before /data is unmounted:
+  surefoot shutdown")]
 pub(in crate::cli) struct Shutdown {}
 
 impl Shutdown {

@@ -56,7 +56,7 @@ verbs! {
     CheckUpdate(update) answers;
     Switch(switch) answers;
     Status(status) answers;
-    Wait(wait) silent;
+    Wait(wait) answers;
     Commit(commit) answers;
     Cancel(rollback) answers;
     Rollback(rollback) answers;
@@ -70,13 +70,13 @@ verbs! {
     Unhold(hold) answers;
     Drill(drill) answers;
     Why(why) answers;
-    Push(push) silent;
+    Push(push) answers;
     Daemon(daemon) silent;
     Stick(stick) answers;
     Blackbox(local) silent;
     Probe(daemon) silent;
     FirstBoot(first_boot) answers;
     FactoryReset(first_boot) answers;
-    Links(links) silent;
+    Links(links) answers;
     Config(config) below;
 }

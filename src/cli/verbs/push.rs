@@ -2,6 +2,7 @@
 
 use crate::cli::context::{Context, usage};
 use crate::cli::end::{End, Printed};
+use crate::cli::json::Json;
 use crate::cli::meter::{ANSWER_MAX, Meter};
 use crate::cli::printed::print;
 use crate::model::{
@@ -26,9 +27,10 @@ Examples:
   surefoot push gateway update.surefoot --reboot  and wait until it decides
   surefoot push gateway u.surefoot --remote \"sudo surefoot\" -- -p 2222 -i key
 
-Runs `ssh HOST surefoot install -` with the file as its input. The exit status
-is the device's own; 69 if it cannot be reached. After a lost connection run
-the same command again: it goes on where it stopped.")]
+Runs `ssh HOST surefoot install -` with the file as its input. With --json what
+is printed is the device's own answer, and with --reboot its status at the end.
+The exit status is the device's own; 69 if it cannot be reached. After a lost
+connection run the same command again: it goes on where it stopped.")]
 pub(in crate::cli) struct Push {
     /// Where ssh connects to
     host: String,
@@ -61,6 +63,8 @@ pub(in crate::cli) struct Push {
     /// The updater on the device
     #[arg(long, default_value = "surefoot", value_name = "PROGRAM")]
     remote: String,
+    #[command(flatten)]
+    pub(super) json: Json,
     /// Words for ssh itself
     #[arg(last = true, value_name = "SSH_ARGS")]
     words: Vec<String>,
@@ -107,8 +111,11 @@ impl Push {
             return Ok(answer);
         }
         print(&answer);
-        let status = outcome(&self, patience)?;
-        let said = format!("{}\n", status.summary);
+        let (status, document) = outcome(&self, patience)?;
+        let said = match self.json.json {
+            true => document,
+            false => format!("{}\n", status.summary),
+        };
         match status.state {
             State::Updated => Ok(said),
             _ => Err(End::Said(said, status.last.reason.unwrap_or(ReasonCode::BootFailed))),
@@ -125,6 +132,7 @@ fn order(push: &Push) -> String {
         (push.allow_older, "--allow-older"),
         (push.reinstall, "--reinstall"),
         (push.retry_rolled_back, "--retry-rolled-back"),
+        (push.json.json, "--json"),
     ];
     let set = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| format!(" {flag}"));
     format!("{} install -{}", push.remote, set.collect::<String>())
@@ -199,13 +207,13 @@ fn refusal(push: &Push, status: ExitStatus, answer: String, last_words: &str) ->
     }
 }
 
-/// Asks until the device has decided.
-fn outcome(push: &Push, patience: Duration) -> std::result::Result<Status, End> {
+/// Asks until the device has decided: how it ended, and the document that says so.
+fn outcome(push: &Push, patience: Duration) -> std::result::Result<(Status, String), End> {
     let (start, mut pause, mut found) = (Instant::now(), PAUSE, None);
     loop {
         match ask(push)? {
-            Some(status) if ENDS.contains(&status.state) => return Ok(status),
-            Some(status) => {
+            Some(ended) if ENDS.contains(&ended.0.state) => return Ok(ended),
+            Some((status, _)) => {
                 if found != Some(status.state) {
                     let line = format!("{}: {}", status.state, printable(&status.summary, 200));
                     // A closed standard error is nobody's failure.
@@ -227,7 +235,7 @@ fn outcome(push: &Push, patience: Duration) -> std::result::Result<Status, End> 
 }
 
 /// Where the device stands; `None` while it does not answer.
-fn ask(push: &Push) -> std::result::Result<Option<Status>, End> {
+fn ask(push: &Push) -> std::result::Result<Option<(Status, String)>, End> {
     let mut command = ssh(push, &["BatchMode=yes"], &format!("{} status --json", push.remote));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawned(push, command)?;
@@ -239,7 +247,7 @@ fn ask(push: &Push) -> std::result::Result<Option<Status>, End> {
     match status.code() {
         Some(0) => {
             let read = from_json(text.as_bytes());
-            Ok(Some(read.reason(ReasonCode::HostUnreachable, "its status is none")?))
+            Ok(Some((read.reason(ReasonCode::HostUnreachable, "its status is none")?, text)))
         }
         Some(SSH_FAILED) if err.contains("Permission denied") => {
             let text = format!("{} asks for a password each time; use a key to wait", push.host);

@@ -10,6 +10,10 @@ use clap::Args;
 
 /// Say what runs, what is next and how the last update ended
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  surefoot status
+  surefoot status --json | jq -r .state")]
 pub(in crate::cli) struct Status {
     #[command(flatten)]
     pub(super) json: Json,
@@ -34,6 +38,10 @@ impl Status {
 
 /// List every update that ended
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  surefoot history
+  surefoot history --json")]
 pub(in crate::cli) struct History {
     #[command(flatten)]
     pub(super) json: Json,

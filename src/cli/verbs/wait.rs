@@ -2,6 +2,7 @@
 
 use crate::cli::context::{Context, usage};
 use crate::cli::end::Printed;
+use crate::cli::json::Json;
 use crate::inspect::Status;
 use crate::model::{Failure, ReasonCode, State, parse_duration};
 use crate::request::Request;
@@ -10,7 +11,10 @@ use std::time::{Duration, Instant};
 
 /// Wait until the device is in this state
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  surefoot wait updated --timeout 10m")]
+#[command(after_help = "\
+Examples:
+  surefoot wait updated --timeout 10m
+  surefoot wait idle --json            the status, once it is so")]
 pub(in crate::cli) struct Wait {
     /// idle, installing, staged, switching, trying, updated, rolled-back or failed
     #[arg(hide_possible_values = true, value_parser = [
@@ -20,6 +24,8 @@ pub(in crate::cli) struct Wait {
     /// Give up after this long: 90s, 10m, 2h
     #[arg(long, default_value = "10m", value_name = "TIME")]
     timeout: String,
+    #[command(flatten)]
+    pub(super) json: Json,
 }
 
 impl Wait {
@@ -31,7 +37,14 @@ impl Wait {
         let mut pause = Duration::from_millis(100);
         loop {
             let found = match client.ask(Request::Status, &context.sink) {
-                Ok(answer) => Ok(Status::try_from(answer)?.state),
+                Ok(answer) => {
+                    let printed = context.print(&answer);
+                    let state = Status::try_from(answer)?.state;
+                    if state == wanted && self.json.json {
+                        return Ok(printed);
+                    }
+                    Ok(state)
+                }
                 // A daemon that is started anew answers again in a moment.
                 Err(failure) if failure.code() == ReasonCode::DaemonSilent => Err(failure),
                 Err(failure) => return Err(failure.into()),

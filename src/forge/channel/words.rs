@@ -189,6 +189,10 @@ pub(super) struct Phase {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    surefoot-forge channel pause www 2.0.0 && surefoot-forge channel publish www\n  \
+    surefoot-forge channel resume www 2.0.0\n  \
+    surefoot-forge channel withdraw www 2.0.0")]
 pub(super) struct Change {
     #[command(flatten)]
     pub(super) place: Place,
