@@ -208,6 +208,57 @@ fn an_image_that_does_not_fit_says_by_how_much() {
     let said = first_boot(&bench, None);
     assert!(said.out.contains("5 MiB too small"), "{} {}", said.out, said.err);
     assert!(said.out.contains("DISK_TOO_SMALL"), "{}", said.out);
+    // A file system on such a disk cannot be mounted: that is no reason to say something else.
+    std::fs::rename(bench.path("DEV/data"), bench.path("DEV/away")).unwrap();
+    let said = first_boot(&bench, None);
+    assert!(step(&said, "grow").1.contains("5 MiB too small"), "{}", said.out);
+    let said = bench.surefoot(&["doctor"]);
+    assert!(said.out.contains("5 MiB too small"), "{} {}", said.out, said.err);
+    assert!(!said.out.contains("sgdisk"), "{}", said.out);
+}
+
+#[test]
+fn nothing_grows_over_an_environment_behind_the_data_partition() {
+    for at_end in [false, true] {
+        let bench = device(64 * MIB);
+        let (disk, config) = (bench.path("DEV/disk.img"), bench.path("DEV/fw_env.config"));
+        let text = String::from_utf8(read(&config)).unwrap();
+        let mut bytes = read(&disk);
+        let mut moved = String::new();
+        for (n, line) in text.lines().filter(|l| !l.starts_with('#')).enumerate() {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let number = |word: &str| usize::from_str_radix(&word[2..], 16).unwrap();
+            let (from, len) = (number(words[1]), number(words[2]));
+            let behind = (8 - 4 * n) * MIB as usize;
+            let to = bytes.len() - behind;
+            bytes.copy_within(from..from + len, to);
+            let place = if at_end { format!("-{behind:#x}") } else { format!("{to:#x}") };
+            moved += &format!("{} {place} {}\n", words[0], words[2]);
+        }
+        std::fs::write(&disk, &bytes).unwrap();
+        std::fs::write(&config, moved).unwrap();
+        for _ in 0..2 {
+            let (became, text) = step(&first_boot(&bench, None).ok(), "grow");
+            assert_eq!(became, "left", "{text}");
+            assert!(text.contains("a copy of the environment"), "{text}");
+            assert!(read(&disk) == bytes);
+        }
+    }
+}
+
+#[test]
+fn a_growth_that_was_refused_is_tried_again_once_a_person_has_mended_the_table() {
+    let bench = device(8 * MIB);
+    let (disk, before) = (bench.path("DEV/disk.img"), partition(&bench, "data"));
+    let named = |name: &str| run("sgdisk", &["-c", &format!("4:{name}"), &disk], &[], b"").ok();
+    named("daten");
+    let (became, text) = step(&first_boot(&bench, None).ok(), "grow");
+    assert_eq!(became, "left", "{text}");
+    assert!(bench.surefoot(&["doctor"]).out.contains("grow: "));
+    named("data");
+    assert_eq!(step(&first_boot(&bench, None).ok(), "grow").0, "done");
+    assert!(partition(&bench, "data").1 > before.1);
+    assert!(!bench.surefoot(&["doctor"]).out.contains("grow: "));
 }
 
 /// A file of the device, as it is shown to programs.

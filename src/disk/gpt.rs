@@ -296,3 +296,16 @@ fn parse_entries(copy: &Copy, sector: u64) -> Result<Vec<Partition>> {
     }
     Ok(out)
 }
+
+/// How many bytes a disk lacks of what its primary header was made for; `None` where that is not what is wrong.
+pub(super) fn missing(device: &dyn BlockDevice) -> Option<u64> {
+    [512u16, 4096].into_iter().find_map(|sector| {
+        let size = u64::from(sector);
+        let mut bytes = vec![0; sector.into()];
+        device.read_at(size, &mut bytes).ok()?;
+        let header = Header::parse(&bytes)?;
+        parse_header(&bytes, 1, header.alternate).ok()?;
+        let needed = header.alternate.checked_add(1)?.checked_mul(size)?;
+        needed.checked_sub(device.len()).filter(|bytes| *bytes > 0)
+    })
+}

@@ -3,10 +3,9 @@
 //! whatever is not as the tools of this project lay it out is refused.
 
 use super::growth::{ALIGNMENT, Growth, odd};
-use super::mbr::BootRecord;
 use super::partition::{PartitionTable, TableKind};
 use super::{BlockDevice, Partition, grow_gpt, read_table};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::Result;
 
 /// The number of the last partition of a disk whose table has no names.
 const MBR_LAST: u32 = 4;
@@ -15,29 +14,14 @@ const MBR_LAST: u32 = 4;
 const MBR_COUNT: usize = 446 + 12;
 
 /// What gives the last partition, which must be called `name`, the rest of the disk. `GROWTH_REFUSED` where the
-/// disk is laid out in another way, `DISK_TOO_SMALL` where its table names more than there is. Reads only.
+/// disk is laid out in another way, `DISK_TOO_SMALL` as [`read_table`] has it. Reads only.
 pub fn growth(device: &dyn BlockDevice, name: &str) -> Result<Growth> {
-    let table = read_table(device).map_err(|failure| {
-        let missing = grow_gpt::missing(device).or_else(|| missing(device));
-        missing.map_or(failure, |bytes| {
-            let why = format!(
-                "the disk has {}, and its partition table was made for {}: it is {} too small",
-                mib(device.len()),
-                mib(device.len() + bytes),
-                mib(bytes)
-            );
-            Failure::new(ReasonCode::DiskTooSmall, why)
-        })
-    })?;
+    let table = read_table(device)?;
     let last = last(&table, name)?;
     match table.kind {
         TableKind::Gpt => grow_gpt::growth(device, &last),
         TableKind::Mbr => of_mbr(device, &last),
     }
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 fn last(table: &PartitionTable, name: &str) -> Result<Partition> {
@@ -56,20 +40,6 @@ fn last(table: &PartitionTable, name: &str) -> Result<Partition> {
         )
     };
     if right { Ok(last.clone()) } else { Err(odd(why())) }
-}
-
-/// How many bytes a disk lacks of what its MBR names; `None` where that is not what is wrong.
-fn missing(device: &dyn BlockDevice) -> Option<u64> {
-    let mut first = [0; 512];
-    device.read_at(0, &mut first).ok()?;
-    let boot = BootRecord::parse(&first).filter(|boot| !boot.is_protective())?;
-    let sector = device.sector_size().unwrap_or(512);
-    let ends = boot
-        .entries
-        .iter()
-        .filter(|e| e.is_used())
-        .map(|e| u64::from(e.start) + u64::from(e.count));
-    (ends.max()? * sector).checked_sub(device.len()).filter(|bytes| *bytes > 0)
 }
 
 fn of_mbr(device: &dyn BlockDevice, last: &Partition) -> Result<Growth> {

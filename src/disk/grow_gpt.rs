@@ -12,9 +12,9 @@
 //! 5. the primary header: its own entries again;
 //! 6. the length in the protective MBR, which nothing believes.
 //!
-//! Where the primary is damaged, it is mended from the backup before all this: step 1 may write over the only good entries.
+//! Where the primary is damaged, and its entries can have lain nowhere else, it is mended from the backup before all this: step 1 may write over the only good entries.
 
-use super::gpt::{Copy, ENTRY, Entry, Header, parse_header, read_copy};
+use super::gpt::{Copy, ENTRY, Entry, read_copy};
 use super::growth::{ALIGNMENT, Growth, odd};
 use super::mbr::BootRecord;
 use super::{BlockDevice, Partition};
@@ -22,19 +22,6 @@ use crate::model::{Failure, ReasonCode, Result};
 
 /// Where the entries of every primary lie that this project's tools make, in sectors.
 const ENTRIES_AT: u64 = 2;
-
-/// How many bytes a disk lacks of what its primary header was made for; `None` where that is not what is wrong.
-pub(super) fn missing(device: &dyn BlockDevice) -> Option<u64> {
-    [512u16, 4096].into_iter().find_map(|sector| {
-        let size = u64::from(sector);
-        let mut bytes = vec![0; sector.into()];
-        device.read_at(size, &mut bytes).ok()?;
-        let header = Header::parse(&bytes)?;
-        parse_header(&bytes, 1, header.alternate).ok()?;
-        let needed = header.alternate.checked_add(1)?.checked_mul(size)?;
-        needed.checked_sub(device.len()).filter(|bytes| *bytes > 0)
-    })
-}
 
 /// What makes `last` longer: see the list above.
 pub(super) fn growth(device: &dyn BlockDevice, last: &Partition) -> Result<Growth> {
@@ -129,6 +116,12 @@ impl New {
         if used.header.first_usable < ENTRIES_AT + sectors || entries_at <= used.header.first_usable
         {
             return Err(odd("there is no room for the entries of the partition table"));
+        }
+        // A backup does not say where the entries of the primary lie: somewhere before the first sector that partitions may use.
+        if used.at != 1 && used.header.first_usable != ENTRIES_AT + sectors {
+            return Err(odd(
+                "the primary table is damaged, and where its entries lay is not known",
+            ));
         }
         let now = (last.start + last.len) / size - 1;
         let per_step = ALIGNMENT / size;

@@ -243,6 +243,15 @@ fn what_is_laid_out_otherwise_is_left_alone() {
     let end = IMAGE as usize;
     other[end - 33 * 512..end].copy_from_slice(&backup[end - 33 * 512..]);
     refused(other, "data", ReasonCode::GrowthRefused, "differ");
+    // A bootloader may lie at 8 KiB, and the entries behind it.
+    let mut elsewhere = moved(6 * MIB);
+    let header = elsewhere.len() - 512;
+    put32(&mut elsewhere, header + 40, 2048);
+    put32(&mut elsewhere, header + 16, 0);
+    let sum = crc32fast::hash(&elsewhere[header..header + 92]);
+    put32(&mut elsewhere, header + 16, sum);
+    elsewhere[512..1024].fill(0);
+    refused(elsewhere, "data", ReasonCode::GrowthRefused, "its entries lay");
     refused(mbr(6 * MIB, (2560, 256)), "data", ReasonCode::GrowthRefused, "number 3");
     refused(
         gpt(6 * MIB)[..3 * MIB as usize].to_vec(),

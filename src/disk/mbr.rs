@@ -174,3 +174,17 @@ fn read_logical(
     }
     invalid("too many logical partitions")
 }
+
+/// How many bytes a disk lacks of what its MBR names; `None` where that is not what is wrong.
+pub(super) fn missing(device: &dyn BlockDevice) -> Option<u64> {
+    let mut first = [0; 512];
+    device.read_at(0, &mut first).ok()?;
+    let boot = BootRecord::parse(&first).filter(|boot| !boot.is_protective())?;
+    let sector = device.sector_size().unwrap_or(512);
+    let ends = boot
+        .entries
+        .iter()
+        .filter(|e| e.is_used())
+        .map(|e| u64::from(e.start) + u64::from(e.count));
+    (ends.max()? * sector).checked_sub(device.len()).filter(|bytes| *bytes > 0)
+}

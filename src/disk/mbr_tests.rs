@@ -57,16 +57,21 @@ fn dos_tables_that_lie_are_refused() {
     let sectors = u32::try_from(LEN / 512).unwrap();
     for (name, entries) in [
         ("overlap", vec![(0x83, 64, 64), (0x83, 127, 10)]),
-        ("beyond the disk", vec![(0x83, 64, sectors)]),
-        ("last number", vec![(0x83, u32::MAX, u32::MAX)]),
         ("over the table", vec![(0x83, 0, 10)]),
         ("two extended", vec![(0x05, 64, 64), (0x0f, 256, 64)]),
-        ("extended beyond the disk", vec![(0x05, 64, u32::MAX)]),
         ("extended over a primary", vec![(0x83, 64, 64), (0x05, 100, 64)]),
         ("extended without a link", vec![(0x05, 4096, 64)]),
     ] {
         let failure = read(&mbr(&entries)).expect_err(name);
         assert_eq!(failure.code(), ReasonCode::LayoutInvalid, "{name}: {failure}");
+    }
+    for (name, entry) in [
+        ("beyond the disk", (0x83, 64, sectors)),
+        ("last number", (0x83, u32::MAX, u32::MAX)),
+        ("extended beyond the disk", (0x05, 64, u32::MAX)),
+    ] {
+        let failure = read(&mbr(&[entry])).expect_err(name);
+        assert_eq!(failure.code(), ReasonCode::DiskTooSmall, "{name}: {failure}");
     }
     let mut circle = mbr(&[(0x05, 4096, 4096)]);
     link(&mut circle, 4096, &[(0x83, 64, 64), (0x05, 1024, 64)]);

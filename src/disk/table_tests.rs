@@ -115,7 +115,7 @@ fn a_larger_card_than_the_image_warns_and_a_smaller_one_is_refused() {
     assert_eq!(table.partitions.len(), 3);
     assert!(table.warnings[0].contains("end of the disk"), "{:?}", table.warnings);
     let failure = read(&good()[..LEN / 2]).unwrap_err();
-    assert_eq!(failure.code(), ReasonCode::TableUnreadable);
+    assert_eq!(failure.code(), ReasonCode::DiskTooSmall);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use super::allowed::allowed;
 use super::links::DATA;
 use super::work::{Work, make_folder};
+use crate::boot::CopyFacts;
 use crate::device::World;
 use crate::disk::{Growth, growth};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
@@ -18,15 +19,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     if !work.settings.first_boot.grow {
         return Ok("`[first_boot] grow` is false".to_owned());
     }
-    let world = match work.world() {
-        Ok(world) => world,
-        Err(failure) => {
-            // A table that names more than there is keeps the device from being opened: by how much is told here.
-            let disk = work.settings.device.disk.open()?;
-            let odd = growth(&*disk.reader(), DATA).err();
-            return Err(odd.filter(|f| f.code() == ReasonCode::DiskTooSmall).unwrap_or(failure));
-        }
-    };
+    let world = work.world()?;
     let disk = &world.disk;
     // Where the table has its end already it is not written, and the file system follows: that of an encrypted partition does so
     // at a later boot, when there may have been an update.
@@ -47,6 +40,8 @@ pub(super) fn mend(work: &mut Work<'_>) -> Result<String> {
     if !work.settings.first_boot.grow {
         return Ok("`[first_boot] grow` is false".to_owned());
     }
+    // Nothing can be recorded, and the file system grows when it is mounted.
+    work.again = true;
     allowed(work)?;
     let run = &work.settings.run;
     make_folder(run)?;
@@ -55,10 +50,7 @@ pub(super) fn mend(work: &mut Work<'_>) -> Result<String> {
         true => Ok(()),
         false => Err(Failure::new(ReasonCode::StateNotDurable, "no growth was cut off")),
     };
-    let told = write(work.world()?, torn)?.told();
-    // Nothing can be recorded, and the file system grows when it is mounted.
-    work.again = true;
-    Ok(told)
+    Ok(write(work.world()?, torn)?.told())
 }
 
 fn write(world: &World, look: impl Fn(&Growth) -> Result<()>) -> Result<Growth> {
@@ -70,8 +62,26 @@ fn write(world: &World, look: impl Fn(&Growth) -> Result<()>) -> Result<Growth> 
     let device = disk.writable()?;
     let growth = growth(&*device, DATA)?;
     look(&growth)?;
+    if growth.is_needed() {
+        spares_the_environment(world, &growth)?;
+    }
     growth.write(&*device)?;
     Ok(growth)
+}
+
+/// `GROWTH_REFUSED` where a copy of the environment lies behind the last partition: it would lie in it afterwards, or under the
+/// backup of the table.
+fn spares_the_environment(world: &World, growth: &Growth) -> Result<()> {
+    let end = growth.start + growth.from;
+    let facts = world.boot.look()?;
+    let behind = |copy: &&CopyFacts| copy.on_disk.as_ref().is_some_and(|place| place.end > end);
+    let Some(copy) = facts.copies.iter().find(behind) else { return Ok(()) };
+    let why = format!(
+        "a copy of the environment ({}) lies behind partition {}, which would grow over it",
+        copy.place, growth.number
+    );
+    let next = "Say `[first_boot] grow = false`, or build U-Boot with an environment before the partitions.";
+    Err(Failure::new(ReasonCode::GrowthRefused, why).with_next(next))
 }
 
 /// `NOT_FIRST_BOOT` where an update was ever begun: by the journal, and by the environment where the data partition was made anew.

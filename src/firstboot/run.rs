@@ -102,8 +102,11 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     let mut worked = false;
     for step in STEPS {
         let before = work.setup.done.get(&record(&work, step.0)).cloned();
-        // What a technician lays on the boot partition later is taken, too.
-        let again = step.0 == PROVISION && settings.first_boot.provision && held.is_ok();
+        // What a technician lays on the boot partition later is taken, too; and what was refused is looked at again: a person may
+        // have mended it.
+        let refused = work.setup.left.get(step.0).is_some_and(|code| is_mendable(*code));
+        let taken = step.0 == PROVISION && settings.first_boot.provision;
+        let again = held.is_ok() && (taken || refused);
         match (before, &held) {
             (Some(text), _) if !again => out.before(step.0, text),
             (None, Err(failure)) => out.failed(step.0, failure.clone()),
@@ -115,6 +118,7 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
                         work.setup.done.insert(PROVISION.to_owned(), text.clone());
                         (last.became, last.text) = (Became::Before, text);
                     }
+                    (Some(text), Some(last)) if refused && last.text == text => {}
                     _ => worked = true,
                 }
             }
@@ -166,7 +170,10 @@ fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut Fi
     work.again = false;
     let done = act(work);
     let (became, text, code) = match done {
-        Ok(text) => (Became::Done, text, None),
+        Ok(text) => {
+            work.setup.left.remove(step);
+            (Became::Done, text, None)
+        }
         Err(failure) if is_final(failure.code()) => {
             work.warn(failure.to_string());
             work.setup.left.insert(step.to_owned(), failure.code());
@@ -187,9 +194,14 @@ fn try_step(work: &mut Work<'_>, (step, act): (&'static str, Step), out: &mut Fi
     out.steps.push(Stepped { step, became, text, code });
 }
 
-/// What no later boot would do better.
+/// What a person can mend on the device itself.
+fn is_mendable(code: ReasonCode) -> bool {
+    matches!(code, ReasonCode::GrowthRefused | ReasonCode::DiskTooSmall)
+}
+
+/// What no later boot would do better, unless a person has mended it before.
 fn is_final(code: ReasonCode) -> bool {
-    matches!(code, ReasonCode::GrowthRefused | ReasonCode::NotFirstBoot | ReasonCode::DiskTooSmall)
+    is_mendable(code) || code == ReasonCode::NotFirstBoot
 }
 
 impl FirstBoot {

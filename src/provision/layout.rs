@@ -259,6 +259,14 @@ impl Layout {
             start: 0,
             len: head,
         }];
+        if self.table == TableKind::Gpt {
+            taken.push(Reserved {
+                what: "the end of the disk, where the backup of the partition table is".to_owned(),
+                key: "disk.table",
+                start: self.size - TAIL,
+                len: TAIL,
+            });
+        }
         let parts = self.partitions.iter().map(|place| Reserved {
             what: format!("partition {}", place.name),
             key: match place.name {
@@ -386,6 +394,8 @@ mod tests {
             (with(piece(8 << 10, 1)), "boot.raw", "partition table (0 MiB to 17 KiB)"),
             (with(piece(32 << 10, 4 * MIB)), "boot.raw", "environment copy 0 (4 MiB to 4.1 MiB)"),
             (with(piece(u64::MAX, 2)), "boot.raw", "behind the disk"),
+            (with(piece(69 * MIB - 512, 512)), "boot.raw", "the end of the disk"),
+            (with(piece(68 * MIB - 512, 1024)), "boot.raw", "lies over"),
         ] {
             let misfit = Layout::new(&plan).unwrap_err();
             assert_eq!(misfit.key, key, "{misfit:?}");
