@@ -64,7 +64,7 @@ pub fn check_payload(
     Ok(Checked { artifact_len: release.payload_offset() + stored_len, plain_len })
 }
 
-fn hash_zeros(hash: &mut Sha256, mut len: u64) {
+pub(super) fn hash_zeros(hash: &mut Sha256, mut len: u64) {
     let zeros = [0u8; 64 * 1024];
     while len > 0 {
         let step = len.min(zeros.len() as u64);

@@ -57,6 +57,13 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// A zero run.
+    #[cfg(feature = "forge")]
+    pub(super) fn zeros(plain_len: u32) -> Chunk {
+        let (plain, stored) = (Digest::NONE, Digest::NONE);
+        Chunk { plain_len, stored_len: 0, codec: Codec::Zero, plain, stored }
+    }
+
     /// Whether it is a zero run, which is not transported.
     pub fn is_zero(&self) -> bool {
         self.codec == Codec::Zero

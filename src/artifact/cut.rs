@@ -7,14 +7,15 @@
 //! easier after it). No reader depends on these cuts; only what two artifacts can share does, so
 //! a change here costs every device one full download.
 
-use super::MAX_CHUNK_LEN;
+use super::{MAX_CHUNK_LEN, Span};
 use std::io::Read;
 
 /// The unit of zero runs: the block of the file systems that images hold.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 /// A zero run shorter than this stays in its chunk: zstd stores it in a few bytes, a record of
 /// its own takes 80. On ext4 it hardly matters (docs/chunk-size.md).
 const MIN_ZERO_RUN: usize = 8 * BLOCK;
+static ZEROS: [u8; MIN_ZERO_RUN] = [0; MIN_ZERO_RUN];
 /// The longest zero run of one chunk: the last multiple of a block that a u32 holds.
 const MAX_ZERO_RUN: u32 = u32::MAX - 4095;
 /// The average the measurements chose (docs/chunk-size.md).
@@ -27,6 +28,16 @@ pub enum Piece {
     Zeros(u32),
     /// Bytes, at most [`MAX_CHUNK_LEN`].
     Data(Vec<u8>),
+}
+
+impl Piece {
+    pub(super) fn span(&self) -> Span {
+        match self {
+            Piece::Zeros(len) => Span { len: *len, zeros: true },
+            // At most 1 MiB, so it fits.
+            Piece::Data(data) => Span { len: u32::try_from(data.len()).unwrap_or(0), zeros: false },
+        }
+    }
 }
 
 /// Cuts what it reads into [`Piece`]s.
@@ -106,7 +117,7 @@ impl<R: Read> Cutter<R> {
         let run = &rest[..rest.len().min(MIN_ZERO_RUN)];
         // At the end of the image a shorter run will do: nothing follows whose context it breaks.
         let long_enough = run.len() == MIN_ZERO_RUN || (self.ended && !run.is_empty());
-        long_enough && run.iter().all(|b| *b == 0)
+        long_enough && *run == ZEROS[..run.len()]
     }
 
     fn zero_run(&mut self) -> std::io::Result<Piece> {
@@ -115,7 +126,7 @@ impl<R: Read> Cutter<R> {
             self.fill(BLOCK)?;
             let block = &self.rest()[..self.rest().len().min(BLOCK)];
             let step = u32::try_from(block.len()).unwrap_or(0);
-            if step == 0 || len >= MAX_ZERO_RUN || block.iter().any(|b| *b != 0) {
+            if step == 0 || len >= MAX_ZERO_RUN || *block != ZEROS[..block.len()] {
                 return Ok(Piece::Zeros(len));
             }
             len += step;
@@ -162,14 +173,19 @@ fn cut(data: &[u8], min: usize, average: usize) -> usize {
     for byte in &data[min - 64..min] {
         hash = (hash << 1).wrapping_add(GEAR[usize::from(*byte)]);
     }
-    for (at, byte) in data.iter().enumerate().skip(min) {
-        hash = (hash << 1).wrapping_add(GEAR[usize::from(*byte)]);
-        let shift = if at < average { hard } else { easy };
-        if hash >> shift == 0 {
-            return at + 1;
-        }
-    }
-    data.len()
+    let soon = average.clamp(min, data.len());
+    let found = first(&data[min..soon], &mut hash, hard).map(|at| min + at);
+    let found = found.or_else(|| first(&data[soon..], &mut hash, easy).map(|at| soon + at));
+    found.map_or(data.len(), |at| at + 1)
+}
+
+/// The first byte after which no bit of the hash above `shift` is set.
+fn first(data: &[u8], hash: &mut u64, shift: u32) -> Option<usize> {
+    let limit = 1u64 << shift;
+    data.iter().position(|byte| {
+        *hash = (*hash << 1).wrapping_add(GEAR[usize::from(*byte)]);
+        *hash < limit
+    })
 }
 
 /// 256 random numbers: splitmix64 from the seed 0.

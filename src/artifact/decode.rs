@@ -69,6 +69,24 @@ impl Decoder {
         }
         Ok(())
     }
+
+    /// Whether a device decodes `stored`, just packed, to `plain`. The hashes are those of these bytes already.
+    #[cfg(feature = "forge")]
+    pub(super) fn gives(
+        &mut self,
+        chunk: &Chunk,
+        context: &[u8],
+        stored: &[u8],
+        plain: &[u8],
+    ) -> bool {
+        if chunk.codec == Codec::Raw {
+            return stored == plain;
+        }
+        let mut out = Vec::with_capacity(plain.len());
+        check_frame(chunk, stored).is_ok()
+            && self.context.decompress_using_dict(&mut out, stored, context).is_ok()
+            && out == plain
+    }
 }
 
 /// Whether `stored` are the chunk's stored bytes, and where they are compressed, exactly one frame of

@@ -9,7 +9,7 @@
 
 use super::write::{Draft, Image, Packing, pack as pack_images};
 use super::{
-    Chunk, ChunkTable, Codec, Decoder, History, MAX_BODY_LEN, MAX_CHUNK_LEN, Manifest, Pages,
+    Chunk, ChunkTable, Codec, Cuts, Decoder, History, MAX_BODY_LEN, MAX_CHUNK_LEN, Manifest, Pages,
     Provenance, RECORD_LEN, Unverified, check_payload, image_digest, page_block, read_head,
     read_record,
 };
@@ -218,7 +218,7 @@ pub fn pack(data: &[u8]) {
     let mut out = Vec::new();
     let packed = match pack_images(
         vec![Image {
-            cuts: (0..20).map(|n| n * 4096 * (1 + u64::from(data[2] % 8))).collect(),
+            cuts: Cuts::Besides((0..20).map(|n| n * 4096 * (1 + u64::from(data[2] % 8))).collect()),
             ..Image::rootfs(&image[..])
         }],
         Packing { level, average, context, threads: 1 },

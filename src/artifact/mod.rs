@@ -3,6 +3,8 @@
 
 mod check;
 mod chunk;
+#[cfg(feature = "forge")]
+mod compress;
 mod context;
 #[cfg(feature = "forge")]
 mod cut;
@@ -19,6 +21,8 @@ mod paged;
 mod pages;
 mod record;
 mod release;
+#[cfg(feature = "forge")]
+mod spans;
 mod spelling;
 mod unverified;
 #[cfg(feature = "forge")]
@@ -37,6 +41,8 @@ pub use paged::{ReadRanges, read_head_by_pages};
 pub use pages::{check_pages, page_block};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
+#[cfg(feature = "forge")]
+pub use spans::{Cuts, Span, spans};
 pub use unverified::{Unverified, announced_table, join_head, read_head};
 
 /// The oldest updater that reads what this one writes: what [`Requires::updater`] says, and what this

@@ -1,10 +1,12 @@
 //! Packing: images become chunks and a table, on all cores, in order.
 
-use super::cut::{Cutter, DEFAULT_AVERAGE, Piece};
-use super::decode::DICTIONARY;
+use super::check::hash_zeros;
+use super::compress::{Answer, Compressor, Group};
+use super::cut::{DEFAULT_AVERAGE, Piece};
+use super::spans::{Cuts, Pieces};
 use super::{
-    Chunk, ChunkTable, Codec, MAX_CHUNK_LEN, MAX_CONTEXT_LEN, MAX_TABLE_LEN, Payload, PayloadKind,
-    RECORD_LEN, image_digest,
+    Chunk, ChunkTable, Codec, MAX_CONTEXT_LEN, MAX_TABLE_LEN, Payload, PayloadKind, RECORD_LEN,
+    image_digest,
 };
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, WithReason};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +14,6 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
-use zstd_safe::{CCtx, CParameter};
 
 /// How to pack.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +30,22 @@ pub struct Packing {
 
 /// The context the measurements chose (docs/chunk-size.md).
 pub const DEFAULT_CONTEXT: u32 = 1024 * 1024;
+/// The last of the levels that have none by themselves: there zstd is so fast that most of the time would go into
+/// reading the context again for each chunk.
+const FAST: i32 = 4;
+
+impl Packing {
+    /// What is right for this level, on all cores.
+    pub fn of(level: i32) -> Packing {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let context = if level <= FAST { 0 } else { DEFAULT_CONTEXT };
+        Packing { level, average: DEFAULT_AVERAGE, context, threads }
+    }
+}
 
 impl Default for Packing {
     fn default() -> Packing {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Packing { level: 19, average: DEFAULT_AVERAGE, context: DEFAULT_CONTEXT, threads }
+        Packing::of(19)
     }
 }
 
@@ -47,8 +59,8 @@ pub struct Image<'a> {
     pub hardware: Vec<Identifier>,
     /// The dm-verity root hash, if it has one.
     pub verity_root: Option<Digest>,
-    /// Where it is cut besides: ascending offsets.
-    pub cuts: Vec<u64>,
+    /// Where it is cut.
+    pub cuts: Cuts,
 }
 
 impl<'a> Image<'a> {
@@ -59,7 +71,7 @@ impl<'a> Image<'a> {
             part: None,
             hardware: Vec::new(),
             verity_root: None,
-            cuts: Vec::new(),
+            cuts: Cuts::default(),
         }
     }
 }
@@ -73,12 +85,30 @@ pub struct Packed {
     pub table: ChunkTable,
 }
 
-/// Packs the images one after the other into `out`. The same images and settings give the same
-/// bytes, however many threads work. `progress` hears the number of image bytes behind us.
+/// Packs the images one after the other into `out`, and decodes again what goes there. The same images and
+/// settings give the same bytes, however many threads work. `progress` hears the number of image bytes behind us.
 pub fn pack(
     images: Vec<Image<'_>>,
     packing: Packing,
     out: &mut dyn Write,
+    progress: &dyn Fn(u64),
+) -> Result<Packed> {
+    pack_to(images, packing, Some(out), progress)
+}
+
+/// What [`pack`] finds out. The stored bytes are made for their hashes alone: nothing decodes them.
+pub fn pack_for_head(
+    images: Vec<Image<'_>>,
+    packing: Packing,
+    progress: &dyn Fn(u64),
+) -> Result<Packed> {
+    pack_to(images, packing, None, progress)
+}
+
+fn pack_to(
+    images: Vec<Image<'_>>,
+    packing: Packing,
+    mut out: Option<&mut dyn Write>,
     progress: &dyn Fn(u64),
 ) -> Result<Packed> {
     let mut packed = Packed::default();
@@ -86,13 +116,16 @@ pub fn pack(
     for image in images {
         let first = packed.table.chunks.len();
         let (part, hardware, verity_root) = (image.part, image.hardware, image.verity_root);
-        let pieces = Cutter::new(image.input, packing.average).at(image.cuts);
-        let (size, sha256) = pack_one(pieces, packing, &mut |chunk, stored| {
+        let pieces = Pieces::new(image.input, packing.average, image.cuts);
+        let kept = out.is_some();
+        let (size, sha256) = pack_one(pieces, packing, kept, &mut |chunk, stored| {
             if packed.table.chunks.len() >= (MAX_TABLE_LEN / RECORD_LEN) as usize {
                 let detail = "the chunk table is full; choose longer chunks: --chunk-size 256K";
                 return Err(Failure::new(ReasonCode::TooBig, detail));
             }
-            out.write_all(stored).map_err(|e| cannot_write(&e))?;
+            if let Some(out) = &mut out {
+                out.write_all(stored).map_err(|e| cannot_write(&e))?;
+            }
             packed.table.chunks.push(chunk);
             done += u64::from(chunk.plain_len);
             progress(done);
@@ -127,23 +160,21 @@ fn cannot_write(error: &std::io::Error) -> Failure {
     Failure::new(code, format!("writing the artifact: {error}"))
 }
 
-type Stored = Result<(Chunk, Vec<u8>)>;
-type Plain = Arc<Vec<u8>>;
+/// A group to compress, and where the answer goes.
+type Job = (Group, SyncSender<Answer>);
 
-/// A chunk to compress, the chunks before it that it may refer to, and where the answer goes.
-type Job = (Plain, Vec<Plain>, SyncSender<Stored>);
-
-/// One thread cuts, some compress, this one takes the results in order. Every job carries the
-/// channel for its own answer, and the queue of answers is what bounds the memory.
+/// One thread cuts, some compress, this one hashes the image and takes the results in order. Every job
+/// carries the channel for its own answer, and the queue of answers is what bounds the memory.
 fn pack_one(
-    pieces: Cutter<impl Read + Send>,
+    pieces: Pieces<impl Read + Send>,
     packing: Packing,
+    kept: bool,
     take: &mut dyn FnMut(Chunk, &[u8]) -> Result<()>,
 ) -> Result<(u64, Digest)> {
     let threads = packing.threads.clamp(1, 64);
     std::thread::scope(|scope| {
         let (jobs, job_queue) = sync_channel::<Job>(threads);
-        let (answers, answer_queue) = sync_channel::<Receiver<Stored>>(4 * threads);
+        let (answers, answer_queue) = sync_channel::<Receiver<Answer>>(2 * threads);
         let job_queue = Arc::new(Mutex::new(job_queue));
         let cut = move || cut_image(pieces, packing.context, &jobs, &answers);
         let no_thread = "a thread could not be started";
@@ -152,15 +183,15 @@ fn pack_one(
         for n in 0..threads {
             let job_queue = job_queue.clone();
             let compress = move || {
-                let mut compressor = Compressor::new(packing.level);
+                let mut compressor = Compressor::new(packing.level, kept);
                 loop {
                     let job = job_queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok((plain, context, answer)) = job else { return };
+                    let Ok((group, answer)) = job else { return };
                     let compressed = match &mut compressor {
-                        Ok(compressor) => compressor.compress(&plain, &context),
+                        Ok(compressor) => compressor.compress(group),
                         Err(failure) => Err(failure.clone()),
                     };
-                    // Nobody listens any more after a failure: then there is nothing to say.
+                    // After a failure nothing listens any more: then there is nothing to say.
                     let _ = answer.send(compressed);
                 }
             };
@@ -171,160 +202,54 @@ fn pack_one(
             }
         }
         drop(job_queue);
+        let (mut size, mut sha256) = (0u64, Sha256::new());
         for answer in answer_queue {
-            let stored = answer.recv().reason(ReasonCode::Internal, "a compressor died")?;
-            let (chunk, bytes) = stored?;
-            take(chunk, &bytes)?;
+            let answer = answer.recv().reason(ReasonCode::Internal, "a compressor died")?;
+            let (plain, chunks) = answer?;
+            for (chunk, stored, place) in chunks {
+                size += u64::from(chunk.plain_len);
+                match chunk.codec {
+                    Codec::Zero => hash_zeros(&mut sha256, u64::from(chunk.plain_len)),
+                    _ => sha256.update(&plain[place]),
+                }
+                take(chunk, &stored)?;
+            }
         }
         let cut = cutting.join();
-        cut.map_err(|_| Failure::new(ReasonCode::Internal, "the cutter died"))?
+        cut.map_err(|_| Failure::new(ReasonCode::Internal, "the cutter died"))??;
+        Ok((size, Digest(sha256.finalize().into())))
     })
 }
 
 fn cut_image(
-    mut cutter: Cutter<impl Read>,
+    mut pieces: Pieces<impl Read>,
     context: u32,
     jobs: &SyncSender<Job>,
-    answers: &SyncSender<Receiver<Stored>>,
-) -> Result<(u64, Digest)> {
-    let mut group = Group { most: context.min(MAX_CONTEXT_LEN) as usize, ..Group::default() };
-    let (mut size, mut sha256) = (0u64, Sha256::new());
-    let zeros = [0u8; 64 * 1024];
-    while let Some(piece) = cutter.next_piece().reason(ReasonCode::Io, "reading the image")? {
+    answers: &SyncSender<Receiver<Answer>>,
+) -> Result<()> {
+    let most = context.min(MAX_CONTEXT_LEN) as usize;
+    let send = |group: Group| {
         let (answer, receiver) = sync_channel(1);
-        let gone = |_| Failure::new(ReasonCode::Internal, "the packer stopped");
-        answers.send(receiver).map_err(|_| gone(()))?;
-        match piece {
-            Piece::Zeros(len) => {
-                size += u64::from(len);
-                let mut left = len as usize;
-                while left > 0 {
-                    let step = left.min(zeros.len());
-                    sha256.update(&zeros[..step]);
-                    left -= step;
-                }
-                let chunk = Chunk {
-                    plain_len: len,
-                    stored_len: 0,
-                    codec: Codec::Zero,
-                    plain: Digest::NONE,
-                    stored: Digest::NONE,
-                };
-                answer.send(Ok((chunk, Vec::new()))).map_err(|_| gone(()))?;
-            }
-            Piece::Data(plain) => {
-                size += plain.len() as u64;
-                sha256.update(&plain);
-                let plain = Arc::new(plain);
-                let before = group.before(&plain);
-                jobs.send((plain, before, answer)).map_err(|_| gone(()))?;
-            }
-        }
-    }
-    Ok((size, Digest(sha256.finalize().into())))
-}
-
-/// The chunks that the next one may refer to. A group is as long as a context may be and then begins
-/// anew, so that a device can decode one group beside another.
-#[derive(Default)]
-struct Group {
-    most: usize,
-    len: usize,
-    chunks: Vec<Plain>,
-}
-
-impl Group {
-    /// The context of `plain`, which then is in the group itself.
-    fn before(&mut self, plain: &Plain) -> Vec<Plain> {
-        if self.most == 0 {
-            return Vec::new();
-        }
-        if self.len + plain.len() > self.most {
-            (self.len, self.chunks) = (0, Vec::new());
-        }
-        self.len += plain.len();
-        let before = self.chunks.clone();
-        self.chunks.push(Arc::clone(plain));
-        before
-    }
-}
-
-/// Compresses chunks one after the other; a context of level 19 is worth keeping.
-struct Compressor {
-    level: i32,
-    context: CCtx<'static>,
-    before: Vec<u8>,
-}
-
-impl Compressor {
-    fn new(level: i32) -> Result<Compressor> {
-        // The longest chunk: low levels have a shorter window, and then zstd writes a frame of
-        // several segments, which no reader takes.
-        let context = compressing(level, MAX_CHUNK_LEN.ilog2())?;
-        Ok(Compressor { level, context, before: Vec::new() })
-    }
-
-    /// One chunk: a zstd frame of one segment with its length in the header, without checksum
-    /// (the table has better ones); raw where that is not smaller.
-    fn compress(&mut self, plain: &[u8], mut before: &[Plain]) -> Stored {
-        // A decoder would take such a context for a dictionary.
-        while before.first().is_some_and(|first| first.starts_with(&DICTIONARY)) {
-            before = &before[1..];
-        }
-        let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
-        let chunks = u16::try_from(before.len()).reason(ReasonCode::Internal, "context")?;
-        if chunks == 0 {
-            let written = self.context.compress2(&mut bytes, plain);
-            written.map_err(zstd_failed)?;
-            return store(plain, bytes, Codec::Zstd);
-        }
-        self.before.clear();
-        before.iter().for_each(|piece| self.before.extend_from_slice(piece));
-        // The window reaches over all of it: its length is that of a whole power of two.
-        let all = self.before.len() + plain.len();
-        let mut context = compressing(self.level, all.next_power_of_two().ilog2().max(17))?;
-        context.ref_prefix(&self.before).map_err(zstd_failed)?;
-        context.compress2(&mut bytes, plain).map_err(zstd_failed)?;
-        store(plain, bytes, Codec::Context { chunks })
-    }
-}
-
-fn compressing<'a>(level: i32, window_log: u32) -> Result<CCtx<'a>> {
-    let no_memory = || Failure::new(ReasonCode::NoMemory, "compressing needs memory");
-    let mut context = CCtx::try_create().ok_or_else(no_memory)?;
-    for parameter in [
-        CParameter::CompressionLevel(level),
-        CParameter::WindowLog(window_log),
-        CParameter::ContentSizeFlag(true),
-        CParameter::ChecksumFlag(false),
-    ] {
-        context.set_parameter(parameter).map_err(zstd_failed)?;
-    }
-    Ok(context)
-}
-
-fn zstd_failed(code: usize) -> Failure {
-    let name = zstd_safe::get_error_name(code);
-    Failure::new(ReasonCode::Internal, format!("zstd: {name}"))
-}
-
-fn store(plain: &[u8], bytes: Vec<u8>, codec: Codec) -> Stored {
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).reason(ReasonCode::Internal, "chunk");
-    let plain_len = length(plain)?;
-    let plain_hash = Digest::of(plain);
-    let (codec, bytes, stored) = if bytes.len() < plain.len() {
-        let stored = Digest::of(&bytes);
-        (codec, bytes, stored)
-    } else {
-        (Codec::Raw, plain.to_vec(), plain_hash)
+        let sent = answers.send(receiver).is_ok() && jobs.send((group, answer)).is_ok();
+        sent.then_some(()).ok_or_else(|| Failure::new(ReasonCode::Internal, "the packer stopped"))
     };
-    let chunk = Chunk { plain_len, stored_len: length(&bytes)?, codec, plain: plain_hash, stored };
-    Ok((chunk, bytes))
+    let mut group = Group::default();
+    while let Some(piece) = pieces.next().reason(ReasonCode::Io, "reading the image")? {
+        if let Piece::Data(plain) = &piece
+            && !group.plain.is_empty()
+            && group.plain.len() + plain.len() > most
+        {
+            send(std::mem::take(&mut group))?;
+        }
+        group.add(piece);
+    }
+    send(group)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::decode::DICTIONARY;
     use crate::artifact::{Decoder, History};
 
     #[test]
@@ -360,6 +285,40 @@ mod tests {
                 assert!(plain == image, "level {level}, {average}");
             }
             assert_eq!(longest, 4 * average);
+        }
+    }
+
+    #[test]
+    fn the_bytes_do_not_depend_on_the_number_of_threads() {
+        let mut state = 3u64;
+        let mut noise = |len: usize| -> Vec<u8> {
+            let next = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // Few values, so that there is something to find.
+                state.to_be_bytes()[0] & 0x13
+            };
+            (0..len).map(next).collect()
+        };
+        let image = [noise(900_000), vec![0; 100_000], noise(700_000), vec![0; 9000]].concat();
+        for (level, context) in [(3, 0), (3, 128 << 10), (9, 128 << 10), (19, 1 << 20)] {
+            let of = |threads| {
+                let (mut stored, average) = (Vec::new(), 16 << 10);
+                let packing = Packing { level, average, context, threads };
+                let images = vec![Image::rootfs(&image[..]), Image::rootfs(&image[5000..])];
+                let packed = pack(images, packing, &mut stored, &|_| ()).unwrap();
+                let images = vec![Image::rootfs(&image[..]), Image::rootfs(&image[5000..])];
+                let head = pack_for_head(images, packing, &|_| ()).unwrap();
+                assert_eq!(
+                    (&head.table.chunks, &head.payloads),
+                    (&packed.table.chunks, &packed.payloads)
+                );
+                (packed.table.to_bytes(), packed.payloads, stored)
+            };
+            let one = of(1);
+            assert!(one.1[0].chunks > 50, "{:?}", one.1);
+            for threads in [2, 3, 16] {
+                assert!(of(threads) == one, "level {level}, context {context}, {threads} threads");
+            }
         }
     }
 

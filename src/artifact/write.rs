@@ -1,7 +1,7 @@
 //! Writing artifacts: a draft and what was packed become a head that waits for signatures.
 
 use super::head::{Format, Head, Header};
-pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack};
+pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack, pack_for_head};
 use super::{
     Delta, DeltaManifest, Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified,
     page_block,

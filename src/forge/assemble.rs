@@ -2,9 +2,9 @@
 
 use super::file::{self, Replacement};
 use super::progress::Progress;
-use crate::artifact::{Format, Unverified, check_payload, read_head};
+use crate::artifact::{Format, Release, Unverified, check_payload, check_stored, read_head};
 use crate::delta::stored_only;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::trust::PublicKey;
 use std::fs::File;
 use std::io::{BufReader, Error, Read, Seek, SeekFrom, Write};
@@ -32,7 +32,7 @@ pub(super) fn assemble(
     let failed = |e: Error| file::failure(output, &e);
     if file::is_standard(output) {
         stored.seek(SeekFrom::Start(from)).map_err(failed)?;
-        let len = check(&bytes, bytes.chain(&stored), signer)
+        let len = check(payload, &bytes, bytes.chain(&stored), signer)
             .map_err(|f| own_fault(payload, f, Ok(true)))?;
         stored.seek(SeekFrom::Start(from)).map_err(failed)?;
         let mut out = std::io::stdout().lock();
@@ -43,6 +43,20 @@ pub(super) fn assemble(
         })?;
         return Ok(len);
     }
+    let (replacement, len) = assembled(head, (payload, stored, from), output, signer)?;
+    replacement.finish()?;
+    Ok(len)
+}
+
+/// All but its name, for a file.
+pub(super) fn assembled(
+    head: &Unverified,
+    (payload, mut stored, from): (Payload, File, u64),
+    output: &Path,
+    signer: Option<&PublicKey>,
+) -> Result<(Replacement, u64)> {
+    let bytes = head.to_bytes();
+    let failed = |e: Error| file::failure(output, &e);
     let mut replacement = Replacement::of(output)?;
     let written = replacement
         .file
@@ -51,17 +65,22 @@ pub(super) fn assemble(
         .and_then(|_| std::io::copy(&mut stored, &mut replacement.file))
         .and_then(|_| replacement.file.rewind());
     written.map_err(failed)?;
-    let len = check(&bytes, &replacement.file, signer).map_err(|f| {
+    let len = check(payload, &bytes, &replacement.file, signer).map_err(|f| {
         let begin = stored.seek(SeekFrom::Start(from)).and_then(|_| replacement.file.rewind());
         let same = begin.and_then(|()| same(bytes.chain(&stored), &replacement.file));
         own_fault(payload, f.at(replacement.path().display()), same)
     })?;
-    replacement.finish()?;
-    Ok(len)
+    Ok((replacement, len))
 }
 
-/// Reads an artifact that must have this head, to its end.
-fn check(bytes: &[u8], input: impl Read, signer: Option<&PublicKey>) -> Result<u64> {
+/// Reads an artifact that must have this head, to its end. What this program has packed has been decoded
+/// already: there the stored bytes are compared with their hashes.
+fn check(
+    payload: Payload,
+    bytes: &[u8],
+    input: impl Read,
+    signer: Option<&PublicKey>,
+) -> Result<u64> {
     let mut reader = BufReader::with_capacity(1 << 20, input);
     let again = read_head(&mut reader)?;
     // What is given has its page hashes behind the head, and only there.
@@ -88,9 +107,31 @@ fn check(bytes: &[u8], input: impl Read, signer: Option<&PublicKey>) -> Result<u
         return Ok(delta.file_len());
     }
     let release = again.parse_unverified()?;
+    if payload == Payload::Packed {
+        release.pass_pages(&mut reader)?;
+        return release_stored(&release, &mut reader);
+    }
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();
     let progress = Progress::new("checking", total);
     Ok(check_payload(&release, &mut reader, &|done| progress.at(done))?.artifact_len)
+}
+
+/// Reads the stored bytes of a release, which must be those that its table names and nothing more. Returns the
+/// length of the artifact.
+fn release_stored(release: &Release, input: &mut impl Read) -> Result<u64> {
+    let (mut stored, mut len) = (Vec::new(), release.payload_offset());
+    let chunks = release.manifest.payloads.iter().flat_map(|p| release.chunks_of(p)).enumerate();
+    for (n, chunk) in chunks.filter(|(_, chunk)| !chunk.is_zero()) {
+        stored.clear();
+        let mut some = Read::take(&mut *input, u64::from(chunk.stored_len));
+        some.read_to_end(&mut stored).reason(ReasonCode::Io, "payload")?;
+        check_stored(chunk, &stored).map_err(|f| f.at(format!("chunk {n}")))?;
+        len += u64::from(chunk.stored_len);
+    }
+    match input.read(&mut [0]).reason(ReasonCode::Io, "payload")? {
+        0 => Ok(len),
+        _ => Err(Failure::new(ReasonCode::TrailingBytes, "there are bytes after the payload")),
+    }
 }
 
 /// What a failed check of what was just written means. It must not send the caller to get the

@@ -2,10 +2,9 @@
 //! device needs to fetch only the pages of the next table that have changed.
 
 use super::file;
-use crate::artifact::{Cutter, MAX_RECORD_LEN, RECORD_LEN};
+use crate::artifact::{Cuts, MAX_RECORD_LEN, RECORD_LEN, Span, spans};
 use crate::model::Result;
 use std::fs::File;
-use std::io::Seek;
 use std::path::PathBuf;
 
 /// The averages that are tried, bytes.
@@ -20,6 +19,16 @@ pub(super) struct Measured {
     pub(super) len: u64,
     pub(super) cuts: Vec<u64>,
     pub(super) hardware: Vec<String>,
+    /// Its pieces, where they were counted, and with which average.
+    pub(super) found: Option<(u32, Vec<Span>)>,
+}
+
+impl Measured {
+    /// Where to cut it with this average.
+    pub(super) fn cuts(self, average: u32) -> Cuts {
+        let found = self.found.filter(|(with, _)| *with == average);
+        found.map_or(Cuts::Besides(self.cuts), |(_, spans)| Cuts::Found(spans))
+    }
 }
 
 /// An average, and what there is to say about it.
@@ -77,22 +86,17 @@ fn most(image: &mut Measured, average: u32) -> Result<usize> {
     Ok(usize::try_from(most).unwrap_or(usize::MAX / RECORD_LEN as usize / 1024))
 }
 
-/// As many as the image has.
+/// As many as the image has; they are kept.
 fn count(image: &mut Measured, average: u32) -> Result<usize> {
     let failed = |e: std::io::Error| file::failure(&image.path, &e);
-    let mut cutter = Cutter::new(&image.file, average).at(image.cuts.clone());
-    let mut count = 0;
-    while cutter.next_piece().map_err(failed)?.is_some() {
-        count += 1;
-    }
-    image.file.rewind().map_err(failed)?;
-    Ok(count)
+    let found = spans(&image.file, image.len, average, &image.cuts).map_err(failed)?;
+    Ok(image.found.insert((average, found)).1.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::io::{Seek, Write};
     use std::os::unix::fs::FileExt;
 
     /// `mib` MiB of noise.
@@ -113,6 +117,7 @@ mod tests {
             len: (mib as u64) << 20,
             cuts: Vec::new(),
             hardware: Vec::new(),
+            found: None,
         }
     }
 

@@ -1,9 +1,9 @@
 //! `build` and `sign`.
 
-use super::assemble::{Payload, assemble};
+use super::assemble::{Payload, assemble, assembled};
 use super::average::{Measured, average};
 use super::cuts;
-use super::file;
+use super::file::{self, Replacement};
 use super::image::{self, For};
 use super::order::order;
 use super::progress::Progress;
@@ -11,8 +11,8 @@ use super::say::{document, say, tell};
 use super::settings::{self, Settings};
 use super::signer;
 use super::words::{Build, Sign};
-use crate::artifact::write::{Draft, Image, Packed, Packing, pack};
-use crate::artifact::{Format, MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
+use crate::artifact::write::{Draft, Image, Packed, Packing, pack, pack_for_head};
+use crate::artifact::{Cuts, Format, MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
 use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
 use crate::trust::{PublicKey, Trust};
 use serde_json::json;
@@ -22,14 +22,19 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// An artifact that was built.
-pub(super) struct Built {
+struct Built {
     output: PathBuf,
+    made: Made,
+    len: u64,
+}
+
+/// Its head, and what there is to say about it.
+struct Made {
     version: String,
     counter: u64,
     /// The counter is the version's.
     derived: bool,
     head: Unverified,
-    len: u64,
     summary: String,
     kinds: Kinds,
     signer: Option<PublicKey>,
@@ -39,8 +44,8 @@ pub(super) struct Built {
 pub(super) fn run(words: Build) -> Result<()> {
     let as_json = words.json;
     let mut settings = settings::load(words.config.as_deref())?.under(words)?;
-    let built = make(&mut settings)?;
-    let Built { output, version, counter, kinds, len, summary, .. } = &built;
+    let Built { output, made: built, len } = &make(&mut settings)?;
+    let Made { version, counter, kinds, summary, .. } = built;
     // Standard output has the artifact, and nothing else.
     let out = if file::is_standard(output) { tell } else { say };
     if as_json {
@@ -71,11 +76,42 @@ pub(super) fn run(words: Build) -> Result<()> {
 }
 
 /// Builds the artifact that the settings mean, and signs it where they name a key.
-pub(super) fn make(settings: &mut Settings) -> Result<Built> {
-    let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
-    let need = |what: &str| Failure::new(ReasonCode::Usage, format!("{what} is missing"));
+fn make(settings: &mut Settings) -> Result<Built> {
     let output = settings.output.take().ok_or_else(|| need("-o X.surefoot"))?;
     file::may_be_written(&output)?;
+    let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(&output)?);
+    let made = make_head(settings, &output, Some(&mut scratch))?;
+    let stored = scratch.into_inner().map_err(|e| file::failure(&output, e.error()))?;
+    let len = assemble(&made.head, (Payload::Packed, stored, 0), &output, made.signer.as_ref())?;
+    Ok(Built { output, made, len })
+}
+
+/// The head of a release of a disk, and the whole artifact where it is to be kept: complete, and without its name
+/// yet. Where it is not, nothing of it is written: the disk has the image, and needs no more than the head.
+pub(super) fn make_for_disk(
+    settings: &mut Settings,
+    keep: Option<&Path>,
+    near: &Path,
+) -> Result<(Unverified, Option<Replacement>)> {
+    let Some(keep) = keep else {
+        let made = make_head(settings, near, None)?;
+        return Ok((made.head, None));
+    };
+    let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(near)?);
+    let Made { head, signer, .. } = make_head(settings, near, Some(&mut scratch))?;
+    let stored = scratch.into_inner().map_err(|e| file::failure(near, e.error()))?;
+    let (whole, _) = assembled(&head, (Payload::Packed, stored, 0), keep, signer.as_ref())?;
+    Ok((head, Some(whole)))
+}
+
+fn need(what: &str) -> Failure {
+    Failure::new(ReasonCode::Usage, format!("{what} is missing"))
+}
+
+/// Packs the images into `out`, where the artifact is kept, and makes and signs the head that belongs before it.
+/// Near `near` there is room for files.
+fn make_head(settings: &mut Settings, near: &Path, out: Option<&mut dyn Write>) -> Result<Made> {
+    let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
     let inside = settings.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
     let mut draft = Draft {
         product: parse(settings.product.as_deref().ok_or_else(|| need("--product"))?)?,
@@ -95,11 +131,9 @@ pub(super) fn make(settings: &mut Settings) -> Result<Built> {
     if draft.compatible.is_empty() {
         return Err(need("--compatible"));
     }
-    let mut scratch = BufWriter::with_capacity(1 << 20, file::scratch(&output)?);
-    let (packed, packing, kinds) = pack_images(settings, &output, &mut scratch)?;
+    let (packed, packing, kinds) = pack_images(settings, near, out)?;
     draft.provenance.chunk_size = Some(packing.average);
     draft.provenance.context = Some(packing.context);
-    let stored = scratch.into_inner().map_err(|e| file::failure(&output, e.error()))?;
     let summary = summary(&packed);
     let mut head = draft.head(packed)?;
     let words = settings.signing(Default::default());
@@ -107,9 +141,8 @@ pub(super) fn make(settings: &mut Settings) -> Result<Built> {
         Some(key) => Some(signer::sign(&mut head, key, &words)?),
         None => None,
     };
-    let len = assemble(&head, (Payload::Packed, stored, 0), &output, signer.as_ref())?;
     let warning = signer.as_ref().and(inside).and_then(|trust| refusal(&head, &trust));
-    Ok(Built { output, version, counter, derived, head, len, summary, kinds, signer, warning })
+    Ok(Made { version, counter, derived, head, summary, kinds, signer, warning })
 }
 
 pub(super) fn sign(words: Sign) -> Result<()> {
@@ -177,14 +210,14 @@ fn warn(text: Option<&str>) -> Result<()> {
 fn pack_images(
     settings: &Settings,
     near: &Path,
-    out: &mut dyn Write,
+    out: Option<&mut dyn Write>,
 ) -> Result<(Packed, Packing, Kinds)> {
     let (mut packing, mut wished, mut measured) = (Packing::default(), None, Vec::new());
     if let Some(level) = settings.level {
         if !(1..=22).contains(&level) {
             return Err(Failure::new(ReasonCode::Usage, format!("level {level}; 1 to 22")));
         }
-        packing.level = level;
+        packing = Packing::of(level);
     }
     if let Some(size) = &settings.chunk_size {
         let size: ByteLen = parse(size)?;
@@ -224,8 +257,9 @@ fn pack_images(
                 path: path.to_owned(),
                 file: image.file.try_clone().map_err(|e| file::failure(path, &e))?,
                 len: image.len,
-                cuts: cuts.clone(),
+                cuts,
                 hardware: hardware.to_vec(),
+                found: None,
             });
             match part {
                 None => kinds.rootfs.push(image.kind),
@@ -236,7 +270,7 @@ fn pack_images(
                 part: part.map(parse).transpose()?,
                 hardware: parse_all(hardware)?,
                 verity_root: verity.as_deref().map(parse::<Digest>).transpose()?,
-                cuts,
+                cuts: Cuts::default(),
             });
             Ok::<(), Failure>(())
         };
@@ -262,8 +296,15 @@ fn pack_images(
     let average = average(&mut measured, wished)?;
     warn(average.told.as_deref())?;
     packing.average = average.bytes;
+    for (image, measured) in images.iter_mut().zip(measured) {
+        image.cuts = measured.cuts(average.bytes);
+    }
     let progress = Progress::new("packing", total);
-    let packed = pack(images, packing, out, &|done| progress.at(done))?;
+    let at = |done| progress.at(done);
+    let packed = match out {
+        Some(out) => pack(images, packing, out, &at)?,
+        None => pack_for_head(images, packing, &at)?,
+    };
     Ok((packed, packing, kinds))
 }
 

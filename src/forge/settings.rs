@@ -200,7 +200,7 @@ trust = "KEYS/trust.toml"        # whose release keys a cmd: may sign for
 # output = "demo.surefoot"
 # level = 19                     # zstd, 1 to 22
 # chunk_size = "64K"             # average; 16K to 256K
-# context = "1M"                 # how far a chunk may refer back; 0 to 4M
+# context = "1M"                 # how far a chunk may refer back; 0 to 4M (else 0 where level is 1 to 4)
 
 # Several images for different revisions, instead of `rootfs`:
 # [[payloads]]

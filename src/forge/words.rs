@@ -164,7 +164,8 @@ pub(super) struct Build {
     /// would not fit the slot record]
     #[arg(long, value_name = "SIZE")]
     pub(super) chunk_size: Option<String>,
-    /// How far a chunk may refer back to what comes before it, 0 to 4M [default: 1M]
+    /// How far a chunk may refer back to what comes before it, 0 to 4M [default: 1M; none at
+    /// levels 1 to 4]
     #[arg(long, value_name = "SIZE")]
     pub(super) context: Option<String>,
 }

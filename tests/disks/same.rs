@@ -54,6 +54,24 @@ fn another_folder_another_time_and_another_user_give_the_same_bytes() {
 }
 
 #[test]
+fn a_release_that_is_kept_and_one_that_is_not_give_the_same_disk() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("size = \"128M\"", "");
+    shop.image(&recipe, "kept.img", &["--artifact-out", &shop.at("kept.surefoot")]).ok();
+    // One processor: nothing of an artifact depends on their number.
+    let (program, disk) = (env!("CARGO_BIN_EXE_surefoot-forge"), shop.at("disk.img"));
+    run("taskset", &["1", program, "image", &recipe, "-o", &disk], &[], b"").ok();
+    let read = |name: &str| std::fs::read(shop.path(name)).unwrap();
+    assert!(read("kept.img") == read("disk.img"));
+    let (artifact, record) = (shop.at("kept.surefoot"), shop.at("record"));
+    forge(&["verify", &artifact, "--trust", &shop.at("KEYS/trust.toml")]).ok();
+    // It is the release that slot a's record names.
+    forge(&["record", &artifact, "-o", &record]).ok();
+    let record = read("record");
+    assert!(read("disk.img").chunks(1 << 20).any(|mib| mib == record));
+}
+
+#[test]
 fn a_partition_that_the_first_start_encrypts_holds_its_mark_alone() {
     let shop = Shop::new();
     let recipe = shop.recipe("size = \"128M\"", "");

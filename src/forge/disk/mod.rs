@@ -186,7 +186,8 @@ fn build(
             in_mib(LEAST_DATA)
         ));
     }
-    let (outputs, files) = write(recipe, layouts, &board, &slot, &preloads, (id, output), scratch)?;
+    let (outputs, files) =
+        write(recipe, layouts, &board, &mut slot, &preloads, (id, output), scratch)?;
     Ok(Made { outputs, files, slot, board, preloads, warnings })
 }
 

@@ -9,9 +9,9 @@ use super::tools::Scratch;
 use super::tree::Tree;
 use super::{ext4, folder, tar};
 use crate::artifact::{PayloadKind, Release, Unverified, read_head};
-use crate::forge::build::make;
+use crate::forge::build::make_for_disk;
 use crate::forge::delta::write_image;
-use crate::forge::file;
+use crate::forge::file::{self, Replacement};
 use crate::forge::image::{self, For};
 use crate::forge::key_words::KeyWords;
 use crate::forge::order::order;
@@ -36,8 +36,8 @@ pub(super) struct SlotA {
     /// The payload of the slot record; none of what nobody has signed.
     pub(super) record: Option<Vec<u8>>,
     pub(super) release: Option<Release>,
-    /// The artifact that was made, and what it is to be called.
-    pub(super) artifact: Option<(PathBuf, PathBuf)>,
+    /// The artifact that was made and is to be kept. It gets its name with the disk, or not at all.
+    pub(super) artifact: Option<Replacement>,
     pub(super) own: Own,
     pub(super) warnings: Vec<String>,
 }
@@ -206,8 +206,6 @@ impl Work<'_> {
         let product = self.identity("product", &slot.own.product, &self.wanted.product)?;
         let compatible =
             self.identity("compatible", &slot.own.compatible, &self.wanted.compatible)?;
-        // It gets its name with the disk, or not at all.
-        let output = self.scratch.path().join("release.surefoot");
         let image = format!("/proc/self/fd/{}", slot.image.as_raw_fd());
         let words = KeyWords {
             key: Some(key.clone()),
@@ -221,22 +219,21 @@ impl Work<'_> {
             version: Some(version.clone()),
             rootfs: Some(PathBuf::from(image)),
             level: root.level,
-            output: Some(output.clone()),
             key: words.key,
             r#pub: words.r#pub,
             trust: words.trust,
             ..Settings::default()
         };
-        make(&mut settings).map_err(|f| match f.code() {
+        let near = self.scratch.path().join("release.surefoot");
+        let made = make_for_disk(&mut settings, root.artifact_out.as_deref(), &near);
+        let (head, artifact) = made.map_err(|f| match f.code() {
             // What is about the room on this computer, and not about the key.
             ReasonCode::Io | ReasonCode::NoSpace | ReasonCode::NoMemory => f,
             _ => recipe.blame("root.key")(f),
         })?;
-        let mut input = BufReader::new(file::open(&output)?);
-        let head = read_head(&mut input)?;
         let release = self.verified(&head, &slot.own, "root.key", &mut slot.warnings)?;
         self.record(&mut slot, release, 0)?;
-        slot.artifact = root.artifact_out.clone().map(|target| (output, target));
+        slot.artifact = artifact;
         Ok(slot)
     }
 

@@ -38,7 +38,7 @@ pub(super) fn write(
     recipe: &Recipe,
     layouts: Vec<(PathBuf, Layout)>,
     board: &BoardParts,
-    slot: &SlotA,
+    slot: &mut SlotA,
     preloads: &[Preload],
     (id, output): (DiskId, &Path),
     scratch: &Scratch,
@@ -50,12 +50,7 @@ pub(super) fn write(
         whole.push(replacement);
         files.push(name);
     }
-    if let Some((made, target)) = &slot.artifact {
-        let mut replacement = Replacement::of(target)?;
-        let copied = std::io::copy(&mut file::open(made)?, &mut replacement.file);
-        copied.map_err(|e| file::failure(target, &e))?;
-        whole.push(replacement);
-    }
+    whole.extend(slot.artifact.take());
     for (path, layout) in layouts {
         let replacement = Replacement::of(&path)?;
         let room = layout.place("data").map_or(0, |place| place.len);
