@@ -99,7 +99,20 @@ pub(crate) fn build(bench: &Bench, version: &str, image: &[u8], more: &[&str]) -
     let [img, out] = ["img", "surefoot"].map(|kind| bench.path(&format!("{version}.{kind}")));
     std::fs::write(&img, image).unwrap();
     let key = bench.path("KEYS/release.key");
-    let words = ["build", "--rootfs", &img, "--raw", "-o", &out, "--level", "3", "--key", &key];
+    let words = [
+        "build",
+        "--rootfs",
+        &img,
+        "--raw",
+        "-o",
+        &out,
+        "--level",
+        "3",
+        "--context",
+        "1M",
+        "--key",
+        &key,
+    ];
     let names = ["--product", "demo", "--compatible", "demo-board", "--version", version];
     let chunks = ["--chunk-size", "16K"];
     forge(&[&words[..], &names, &chunks, more].concat()).ok();

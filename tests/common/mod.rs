@@ -224,7 +224,8 @@ impl Bench {
             self.path("KEYS/release.key"),
         );
         std::fs::write(&img, image(seed, len)).unwrap();
-        let mut all = vec!["build", "--rootfs", &img, "--raw", "-o", &out, "--level", "3"];
+        let mut all =
+            vec!["build", "--rootfs", &img, "--raw", "-o", &out, "--level", "3", "--context", "1M"];
         for (flag, value) in
             [("--product", "demo"), ("--compatible", "demo-board"), ("--key", key.as_str())]
         {

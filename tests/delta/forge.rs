@@ -55,7 +55,7 @@ fn build(at: &Path, image: &Path, version: u32) -> String {
     let (image, out, key) = (text(image), text(&out), text(&key));
     let words =
         ["build", "--raw", "--rootfs", &image, "--product", "demo", "--compatible", "demo-board"];
-    let more = ["--version", &number, "--key", &key, "-o", &out, "--level", "3"];
+    let more = ["--version", &number, "--key", &key, "-o", &out, "--level", "3", "--context", "1M"];
     forge(&[&words[..], &more].concat()).ok();
     out
 }

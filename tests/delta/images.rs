@@ -114,7 +114,8 @@ fn what_a_change_moves_in_an_image_is_found_again() {
             let image = image.to_str().unwrap();
             let words =
                 ["build", "--rootfs", image, "--product", "demo", "--compatible", "demo-board"];
-            let more = ["--version", &given, "--key", &key, "-o", &out, "--level", "3"];
+            let more =
+                ["--version", &given, "--key", &key, "-o", &out, "--level", "3", "--context", "1M"];
             forge(&[&words[..], &more].concat()).ok();
             out
         };

@@ -74,8 +74,20 @@ pub(crate) fn artifact(bench: &Bench, name: &str, bytes: &[u8], version: &str) -
     let path = |end: &str| bench.path(&format!("{name}.{end}"));
     let (img, out, key) = (path("img"), path("surefoot"), bench.path("KEYS/release.key"));
     std::fs::write(&img, bytes).unwrap();
-    let words =
-        ["build", "--rootfs", &img, "--raw", "-o", &out, "--level", "3", "--version", version];
+    let words = [
+        "build",
+        "--rootfs",
+        &img,
+        "--raw",
+        "-o",
+        &out,
+        "--level",
+        "3",
+        "--context",
+        "1M",
+        "--version",
+        version,
+    ];
     let more = ["--product", "demo", "--compatible", "demo-board", "--key", &key];
     forge(&[&words[..], &more].concat()).ok();
     out

@@ -127,7 +127,7 @@ class Board:
         if not out.exists():
             system = self.system(version, changes)
             bench.run(self.forge, "build", "--rootfs", system, "--product", "surefoot-bench", "--compatible", "qemu-arm64",
-                      "--version", version, "--key", self.work / "keys/release.key", "--level", 1, "-o", out)
+                      "--version", version, "--key", self.work / "keys/release.key", "--level", 1, "--context", "1M", "-o", out)
             system.unlink()
         return out
 

@@ -119,7 +119,7 @@ def releases(work, parts=False, like=False):
         artifacts[n] = work / f"{n}.surefoot"
         root, *boot = system(work, n, parts, (work / "root-3/data").read_bytes() if like and n == 4 else None)
         programs("surefoot-forge", "build", "--rootfs", root, *(word for image in boot for word in ("--part", f"boot={image}")), "--product", "demo", "--compatible", "demo-board", "--version",
-                 f"{float(n)}.0", "--epoch", epoch, "--level", 3, "--key", work / f"keys/{key}.key", "-o", artifacts[n])
+                 f"{float(n)}.0", "--epoch", epoch, "--level", 3, "--context", "1M", "--key", work / f"keys/{key}.key", "-o", artifacts[n])
     change_keys(work / "keys/trust.toml", work / "keys/trust-2.toml")
     return system(work, 1, parts), artifacts
 

@@ -123,7 +123,7 @@ class Releases:
             if version not in self.all:
                 artifact = work / f"{version}.surefoot"
                 bench.run(self.programs.forge, "build", "--rootfs", image, "--product", PRODUCT, "--compatible", COMPATIBLE,
-                          "--version", version, "--key", work / "keys/release.key", "--level", 1, "-o", artifact)
+                          "--version", version, "--key", work / "keys/release.key", "--level", 1, "--context", "1M", "-o", artifact)
                 self.all[version] = Release(version, image, artifact)
             return self.all[version]
 

@@ -58,7 +58,7 @@ def artifact(version, variant="good", kind="ext4", parts=False):
         root, *boot = rootfs(version, variant, kind, parts)
         bench.run(made["forge"], "build", "--rootfs", root, *(word for image in boot for word in ("--part", f"boot={image}")),
                   "--product", "surefoot-bench", "--compatible", "qemu-arm64", "--version", version, "--key", work / "keys/release.key",
-                  "--level", 3, "-o", out)
+                  "--level", 3, "--context", "1M", "-o", out)
         made[key] = out
     return made[key]
 
