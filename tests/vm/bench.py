@@ -27,6 +27,9 @@ SCRIPTS = Path(os.environ.get("SUREFOOT_UBOOT_SCRIPTS") or TOP / "uboot-scripts"
 # The target of tests/vm/setup whose kernel is put into root file systems, and the modules with which it finds its disk.
 KERNEL = "kernel-arm64"
 DISK_MODULES = ["sdhci_pci", "virtio_pci", "virtio_blk"]
+# What every kernel here is told. The emulator drops what it knows of addresses whenever the address space is another, and a kernel at a
+# random place makes that at each system call (KPTI); code at another address in each process is translated anew. A third of a boot goes there.
+ARGS = "console=ttyAMA0 quiet nokaslr norandmaps"
 
 # The factory layout of docs/uboot-environment.md.
 ENV_SIZE = 0x4000

@@ -152,7 +152,7 @@ class Board:
         if not out.exists():
             board = bench.target("uboot-arm64") / "default.env"
             text = subprocess.run([bench.TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, "surefoot_counter=uboot",
-                                   "surefoot_args=console=ttyAMA0 quiet systemd.volatile=state systemd.show_status=0 mem=448M", "surefoot_panic=1", "kernel_comp_addr_r=0x50000000"],
+                                   f"surefoot_args={bench.ARGS} systemd.volatile=state systemd.show_status=0 mem=448M", "surefoot_panic=1", "kernel_comp_addr_r=0x50000000"],
                                   stdout=subprocess.PIPE, text=True, check=True).stdout
             variables = bench.env_text_to_dict(text)
             variables.pop("surefoot_env")

@@ -40,7 +40,7 @@ uboot-env = "{env}"
 counter = "uboot"
 size = "8M"
 [boot.set]
-surefoot_args = "console=ttyAMA0 quiet systemd.volatile=state systemd.show_status=0 mem=448M"
+surefoot_args = "{args} systemd.volatile=state systemd.show_status=0 mem=448M"
 surefoot_panic = "1"
 kernel_comp_addr_r = "0x50000000"
 [data]
@@ -63,7 +63,7 @@ class Made(unittest.TestCase):
         recipe = work / "recipe.toml"
         # A delta of any kind may be preloaded; it is verified, and stays where it is.
         recipe.write_text(RECIPE.format(disk=DISK_MIB, slot=SLOT_MIB, root=board.system("1.0.0"),
-                                        env=bench.target("uboot-arm64") / "default.env", preload=good))
+                                        env=bench.target("uboot-arm64") / "default.env", preload=good, args=bench.ARGS))
         disk = work / "made.img"
         bench.run(board.forge, "image", recipe, "-o", disk)
 

@@ -159,7 +159,7 @@ def factory_disk(out, releases):
     """A disk that boots on both boards: only the load addresses differ, so bootcmd sets them, in variables of the shell, which
     nothing ever saves. U-Boot's sandbox build is the one that sees the host's files."""
     made = subprocess.run([bench.TOP / "uboot-scripts/make", "factory-env.txt", "surefoot_counter=uboot",
-                           "surefoot_args=console=ttyAMA0 quiet", "surefoot_panic=1", "kernel_comp_addr_r=0x50000000"],
+                           f"surefoot_args={bench.ARGS}", "surefoot_panic=1", "kernel_comp_addr_r=0x50000000"],
                           stdout=subprocess.PIPE, text=True, check=True).stdout
     variables = bench.env_text_to_dict(made)
     there, here = ("; ".join(f"{n}={v}" for n, v in addresses(board).items()) for board in ("uboot-arm64", "uboot-sandbox"))
@@ -456,7 +456,7 @@ exit 1
     initrd = work / "initrd"
     bench.run("debugfs", "-R", f"dump /boot/initrd.img {initrd}", releases.image(1))
     for slot, following in (("a", "b"), ("b", "a"), ("a", "b")):
-        line = f"root=PARTUUID={layout.parts[f'rootfs-{slot}'][2]} ro rootwait surefoot.slot={slot} console=ttyAMA0 quiet"
+        line = f"root=PARTUUID={layout.parts[f'rootfs-{slot}'][2]} ro rootwait surefoot.slot={slot} {bench.ARGS}"
         logged.run(media=there, kernel=(bench.target("kernel-arm64") / "Image", initrd, line))
         logged.run(until=f"surefoot: starting slot {following}")
     return checked(logged, "b", None)

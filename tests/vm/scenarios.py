@@ -68,7 +68,7 @@ def factory_disk(parts=False):
     if key not in made:
         board = bench.target("uboot-arm64") / "default.env"
         text = subprocess.run([bench.TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, "surefoot_counter=uboot",
-                               "surefoot_args=console=ttyAMA0 quiet", "surefoot_panic=1"], stdout=subprocess.PIPE, text=True, check=True).stdout
+                               f"surefoot_args={bench.ARGS}", "surefoot_panic=1"], stdout=subprocess.PIPE, text=True, check=True).stdout
         variables = bench.env_text_to_dict(text)
         variables.pop("surefoot_env")
         made[key] = work / f"factory-{parts}.img"

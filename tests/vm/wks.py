@@ -52,7 +52,7 @@ esac
 
 
 def variables(**more):
-    return Variables(SUREFOOT_SLOT_SIZE="64", SUREFOOT_BOOT_SIZE="34", SUREFOOT_DATA_SIZE="32", SUREFOOT_ARGS="console=ttyAMA0 quiet",
+    return Variables(SUREFOOT_SLOT_SIZE="64", SUREFOOT_BOOT_SIZE="34", SUREFOOT_DATA_SIZE="32", SUREFOOT_ARGS=bench.ARGS,
                      SUREFOOT_ENV_SET="surefoot_panic=1", SUREFOOT_KEYS=str(work / "keys"), SUREFOOT_LEVEL="3",
                      IMGDEPLOYDIR=str(work), WORKDIR=str(work), **more)
 
