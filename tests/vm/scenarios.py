@@ -28,8 +28,12 @@ import bench  # noqa: E402
 SLOT_MIB = 64
 BOOT_PART_MIB = 49          # a megabyte more than its image: the slot record
 BOOT_SECONDS = 150          # for one boot, on a machine that does ten other things
-# Only with SUREFOOT_FULL=1 or by name: what they promise is tried each time by a test without QEMU, too, in this file of tests/.
+# Only with SUREFOOT_FULL=1 or by name: what they promise is tried each time by a test without QEMU, too, in this file of tests/. And by one
+# with it: the late panic in wks.py, the failing check in device.py, the cut of an installation in slots of two parts below.
 SLOW = {
+    "test_a_cut_plug_while_installing_goes_on_at_the_next_boot": ("resume.rs", "a_kill_at_any_moment_costs_only_what_was_missing"),
+    "test_a_failing_health_check_comes_back_and_says_which_check": ("life.rs", "an_unhealthy_update_flips_back_at_once_and_is_not_tried_again"),
+    "test_a_system_that_panics_late_comes_back_after_three_tries": ("life.rs", "a_system_that_never_comes_up_is_given_up_after_its_tries"),
     "test_a_second_update_goes_from_b_to_a": ("life.rs", "a_good_update_is_committed_and_the_next_goes_the_other_way"),
     "test_a_kernel_that_is_none_comes_back_at_once": ("life.rs", "a_kernel_that_does_not_load_gives_way_without_spending_tries"),
     "test_a_system_without_init_comes_back_after_three_panics": ("life.rs", "a_system_that_never_comes_up_is_given_up_after_its_tries"),
