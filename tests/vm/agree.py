@@ -76,9 +76,21 @@ def odd_pairs(path, random_):
     return len(pairs)
 
 
-def judge_agrees(path):
-    """The indexes of the pairs over which the two differ."""
-    real, ours = lines(SANDBOX, "judge", path, "--digest"), lines(SIM, "judge", path)
+def said_of_serials(path):
+    """What U-Boot says of all pairs of serials, by the first one. One build says the same of the same pairs: it is asked once, and each time
+    with SUREFOOT_FULL."""
+    made_by = b"".join(Path(file).read_bytes() for file in (__file__, SANDBOX, bench.__file__))
+    place = bench.CACHE / "serial-pairs" / bench.content(bench.target("uboot-sandbox"), made_by)
+    if FULL or not place.exists():
+        said = [lines(SANDBOX, "judge", path, "--digest") for first in range(256) if serial_pairs(path, first)]
+        path.write_text(json.dumps(said))
+        bench.keep(path, place)
+    return json.loads(place.read_text())
+
+
+def judge_agrees(path, real=None):
+    """How many pairs, and over how many of them the two differ. `real`: what U-Boot has said of them."""
+    real, ours = real or lines(SANDBOX, "judge", path, "--digest"), lines(SIM, "judge", path)
     assert len(real) == len(ours) > 0
     # What is compiled in differs by board; that it is used must not.
     differ = [(r, o) for r, o in zip(real, ours)
@@ -158,7 +170,8 @@ def main():
             passed, failed = passed + (not differ), failed + bool(differ)
             print(f"{what}: {total - differ} of {total} agree ({time.monotonic() - started:.0f} s)", flush=True)
 
-        totals = [judge_agrees(folder / "pairs") for first in range(256) if serial_pairs(folder / "pairs", first)]
+        said = said_of_serials(folder / "pairs")
+        totals = [judge_agrees(folder / "pairs", said[first]) for first in range(256) if serial_pairs(folder / "pairs", first)]
         count("serial pairs", *map(sum, zip(*totals)))
         odd_pairs(folder / "pairs", random_)
         count("odd copies", *judge_agrees(folder / "pairs"))
