@@ -11,6 +11,7 @@ mod corpus;
 use common::{kept, media, skip};
 
 mod adaptive;
+mod adopt;
 mod artifact;
 mod bad_input;
 mod block_devices;

@@ -229,20 +229,29 @@ class BootScript(unittest.TestCase):
     @each("script")
     def test_a_device_of_another_updater_is_adopted_by_its_environment(self, device):
         """docs/from-mender.md and docs/from-rauc.md: partitions without names of ours, a bootcmd and variables of another updater."""
-        for slot in "ab":
+        for slot, file in (("a", None), ("b", None), ("b", "surefoot.scr")):
             d = device()
-            bench.run("sgdisk", "-c", "2:primary", "-c", "3:primary", d.image)
+            bench.run("sgdisk", "-c", "1:primary", "-c", "2:primary", "-c", "3:primary", d.image)
             theirs = {k: v for k, v in d.factory.items() if not k.startswith("surefoot_") and k not in ("altbootcmd", "bootlimit")}
             theirs.update(bootcmd="run mender_setup; run distro_bootcmd", mender_boot_part="2", BOOT_ORDER="A B", BOOT_A_LEFT="3", upgrade_available="0")
             bench.env_write(d.image, [bench.env_pack(theirs, 1), bench.env_pack(theirs, 0)])
-            text = subprocess.run([bench.SCRIPTS / "make", "adopt.txt", f"surefoot_slot={slot}", "surefoot_part_a=2", "surefoot_part_b=3",
-                                   f"surefoot_args={ARGS}"], stdout=subprocess.PIPE, check=True).stdout
-            (work / "adopt.txt").write_bytes(text)
-            (work / "fw_env.config").write_text("".join(f"{d.image} {offset:#x} {bench.ENV_SIZE:#x}\n" for offset in bench.ENV_OFFSETS))
-            script = subprocess.run([bench.SCRIPTS / "make", "script"], stdout=subprocess.PIPE, text=True, check=True).stdout
-            bench.run("fw_setenv", "-c", work / "fw_env.config", "surefoot_boot", script)
-            bench.run("fw_setenv", "-c", work / "fw_env.config", "-s", work / "adopt.txt")
-            d.factory = {**theirs, **bench.env_text_to_dict(text.decode()), "surefoot_boot": script}
+            top = work / "field"
+            shutil.rmtree(top, ignore_errors=True)
+            number = {"a": 2, "b": 3}[slot]
+            for name, text in (("etc/fw_env.config", "".join(f"{d.image} {offset:#x} {bench.ENV_SIZE:#x}\n" for offset in bench.ENV_OFFSETS)),
+                               ("proc/self/mountinfo", f"22 1 179:{number} / / ro - ext4 /dev/root ro\n"), (f"sys/dev/block/179:{number}/partition", f"{number}\n")):
+                (top / name).parent.mkdir(parents=True, exist_ok=True)
+                (top / name).write_text(text)
+            more = []
+            if file:
+                more = ["surefoot_part_boot=1"]
+                (work / file).write_bytes(bench.boot_scr())
+                bench.run("mcopy", "-i", f"{d.image}@@{d.starts['boot']}M", work / file, "::")
+            bench.run(bench.SCRIPTS / "make", "script", "-o", top / "script.txt", *(["--file", file] if file else []))
+            bench.run(bench.SCRIPTS / "make", "adopt.txt", "surefoot_part_a=2", "surefoot_part_b=3", f"surefoot_args={ARGS}", *more, "-o", top / "adopt.txt")
+            bench.run(bench.SCRIPTS / "adopt", top, env={**os.environ, "SUREFOOT_ADOPT_ROOT": str(top)})
+            d.factory = {**theirs, **bench.env_text_to_dict((top / "adopt.txt").read_text()), "surefoot_boot": (top / "script.txt").read_text(),
+                         "surefoot_slot": slot, "surefoot_good": slot}
             self.boots(d.boot(), slot)
             other = "b" if slot == "a" else "a"
             d.arm(other, bootlimit="1")
