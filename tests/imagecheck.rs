@@ -345,6 +345,43 @@ fn what_is_missing_is_a_warning_and_what_is_beside_the_image_is_taken() {
         answer["rollback"], "armed",
         "the environment is found by the file beside the image"
     );
+    let count = told(&answer, "warning").len();
+    let last = format!("This disk may be flashed, {count} warnings.\n");
+    assert!(count > 5 && disk.doctor(&[]).ok().out.ends_with(&last));
+    // What is to be sold must have it.
+    let (status, answer) = disk.judged(&["--production"]);
+    assert_eq!(status, 78, "{answer:#}");
+    let stops = told(&answer, "blocking").join("\n");
+    for part in [
+        "updater: the root has no updater",
+        "systemd: surefoot.service is not installed",
+        "trust: the root has no /usr/share/surefoot/trust.toml",
+        "config: the root has no /etc/surefoot/surefoot.toml",
+        "environment: the root has no /etc/fw_env.config",
+    ] {
+        assert!(stops.contains(part), "{part}: {stops}");
+    }
+}
+
+#[test]
+fn a_root_without_an_init_system_is_not_flashed_unless_something_else_may_start_it() {
+    let without = |root: &Path| std::fs::remove_file(root.join("sbin/init")).unwrap();
+    stops(&Disk::new(without), 65, "NOT_BOOTABLE", "the root has no /sbin/init");
+    // A link whose target is there is as good, and so is what an initramfs may know.
+    let (status, answer) = Disk::new(|root| {
+        without(root);
+        std::os::unix::fs::symlink("../usr/lib/systemd/systemd", root.join("sbin/init")).unwrap();
+    })
+    .judged(&[]);
+    assert_eq!((status, told(&answer, "blocking").len()), (0, 0), "{answer:#}");
+    let (status, answer) = Disk::new(|root| {
+        without(root);
+        std::fs::write(root.join("boot/initrd.img"), "x").unwrap();
+    })
+    .judged(&[]);
+    assert_eq!((status, told(&answer, "blocking").len()), (0, 0), "{answer:#}");
+    let warned = told(&answer, "warning").join("\n");
+    assert!(warned.contains("unless the initramfs knows another program"), "{warned}");
 }
 
 #[test]

@@ -42,6 +42,13 @@ pub(super) enum For {
     Anything,
 }
 
+/// What to do where something else was given.
+const DISK: &str = "Give the image of a whole disk with one root filesystem; `surefoot-forge image --rootfs` takes a root filesystem by itself.";
+const FILESYSTEM: &str = "Give the image of a filesystem; `surefoot-forge image --rootfs` also takes a folder or a tar archive.";
+
+/// How the kind of what cannot be told begins.
+const UNKNOWN: &str = "no filesystem that is known here";
+
 /// How the kind of a disk begins.
 const WHOLE: &str = "a whole disk";
 
@@ -72,7 +79,11 @@ pub(super) fn open(path: &Path, wanted: For, near: &Path) -> Result<Opened> {
             let layers =
                 layers.iter().map(|l: &&str| format!("{l} that holds ")).collect::<String>();
             let detail = format!("{} is {layers}{what}", path.display());
-            Err(Failure::new(ReasonCode::NotAnImage, detail))
+            let failure = Failure::new(ReasonCode::NotAnImage, detail);
+            Err(match wanted {
+                For::Disk => failure.with_next(DISK),
+                _ => failure,
+            })
         };
         if wanted == For::Anything && len == 0 {
             return refuse("empty");
@@ -115,7 +126,17 @@ pub(super) fn open(path: &Path, wanted: For, near: &Path) -> Result<Opened> {
             Kind::Other(what, _) if wanted == For::Tree && what == TAR => {
                 return Ok(Opened { file, len, kind: format!("{what}{}", from()) });
             }
-            Kind::Other(what, advice) => return refuse(&format!("{what}: {advice}")),
+            Kind::Other(what, _) if wanted == For::Disk => {
+                return refuse(&format!("{what}, and no disk with a partition table"));
+            }
+            Kind::Other(what, advice) => {
+                let refused = refuse(&format!("{what}: {advice}"));
+                // `--raw` is for what this program does not know.
+                return match what.starts_with(UNKNOWN) {
+                    true => refused,
+                    false => refused.map_err(|f| f.with_next(FILESYSTEM)),
+                };
+            }
             Kind::Packed(_) if layers.len() >= LAYERS => return refuse("packed once more"),
             Kind::Packed(packing) => {
                 file = expanded(path, packing, len, near, file)?;

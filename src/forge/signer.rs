@@ -132,8 +132,10 @@ fn candidates(words: &KeyWords, what: What<'_>) -> Result<Vec<PublicKey>> {
 /// Runs `program`, without a shell and without arguments: the statement on its stdin, exactly 64
 /// bytes on its stdout, status 0, in time.
 fn ask(program: &str, statement: &[u8; 128], deadline: Duration) -> Result<[u8; 64]> {
-    let unusable =
-        |why: String| Failure::new(ReasonCode::KeyUnusable, format!("`{program}` {why}"));
+    let unusable = |why: String| {
+        let next = "Run the program by itself: docs/keys.md says what it must read and print.";
+        Failure::new(ReasonCode::KeyUnusable, format!("`{program}` {why}")).with_next(next)
+    };
     let mut child = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

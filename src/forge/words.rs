@@ -129,7 +129,7 @@ pub(super) struct Build {
     #[arg(long)]
     pub(super) version: Option<String>,
     /// Orders releases [default: from MAJOR.MINOR.PATCH, MAJOR × 1000000 + MINOR × 1000 + PATCH]
-    #[arg(long)]
+    #[arg(long, visible_alias = "release-counter")]
     pub(super) counter: Option<u64>,
     /// The security epoch: raise it when older releases must never run again [default: 0]
     #[arg(long)]

@@ -67,7 +67,7 @@ impl Kind {
 
 /// One or several; most checks name one.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write a name in quotes, or a list of them")]
 enum Names {
     One(String),
     Several(Vec<String>),

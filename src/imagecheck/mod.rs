@@ -13,9 +13,31 @@ mod table;
 use crate::disk::Disk;
 use crate::event::Sink;
 use crate::inspect::{Diagnosis, Product, System, judge_product};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, SlotId};
 use std::path::Path;
 use std::sync::Arc;
+
+/// What can be judged.
+const WHOLE: &str =
+    "Give the image of a whole disk, as `surefoot-forge image` makes it, or the device of a card.";
+
+/// How grave it is that a device of the disk could not be updated.
+struct Judge {
+    production: bool,
+}
+
+impl Judge {
+    /// A warning where an image is built step by step; one for production must have it.
+    fn lack(&self, topic: &str, text: String, remedy: String, out: &mut Diagnosis) {
+        match self.production {
+            true => {
+                let failure = Failure::new(ReasonCode::NotForProduction, text);
+                out.block(topic, &failure.with_next(remedy));
+            }
+            false => out.warn(topic, text, remedy),
+        }
+    }
+}
 
 /// Looks at everything that a device of this disk would lean on; with `production` also for what belongs on a developer's
 /// bench. A failure means that there is nothing to be looked at.
@@ -23,12 +45,13 @@ pub fn look(path: &Path, production: bool, sink: &dyn Sink) -> Result<Diagnosis>
     if !path.exists() {
         return Err(Failure::new(ReasonCode::NoSuchFile, path.display().to_string()));
     }
-    let disk = Arc::new(Disk::open(path)?);
+    let disk = Arc::new(Disk::open(path).map_err(|f| f.with_next(WHOLE))?);
     let mut out = Diagnosis::new();
     let Some(table) = table::look(&disk, &mut out) else { return Ok(out) };
     // Which partition it is, is not known before its settings are read: where they are, the usual names count.
     let root = system::root(path, &disk, &table, &mut out);
-    let own = own::read(path, root.as_ref(), &mut out);
+    let judge = Judge { production };
+    let own = own::read(path, root.as_ref(), &judge, &mut out);
     let names = own.settings.as_ref().map(|settings| settings.slots.clone()).unwrap_or_default();
     let layout = table::slots(&table, &names, &mut out);
     let boot = environment::look(&disk, &table, &own, layout.as_ref(), &mut out);
@@ -40,7 +63,9 @@ pub fn look(path: &Path, production: bool, sink: &dyn Sink) -> Result<Diagnosis>
         unsigned = slot::release(&disk, layout, &own, sink, &mut out);
     }
     if let Some(root) = &root {
-        system::look(root, &mut out);
+        let boot_part = layout.as_ref().is_some_and(|layout| layout.parts(SlotId::A).len() > 1);
+        system::starts(root, boot_part, &variable, &mut out);
+        system::look(root, &judge, &mut out);
     }
     let data = data::look(path, &disk, &table, &own, &mut out);
     if let (true, Some(root)) = (production, &root) {

@@ -1,6 +1,7 @@
 //! The updater's own files: settings, trust file, and where the environment is. They are in the root of slot a; what that
 //! lacks is taken from beside the image.
 
+use super::Judge;
 use crate::boot::Bootloader;
 use crate::config::{Settings, examine_texts};
 use crate::inspect::Diagnosis;
@@ -26,6 +27,7 @@ fn found(
     root: Option<&Root>,
     path: &Path,
     topic: &str,
+    judge: &Judge,
     out: &mut Diagnosis,
 ) -> Option<(String, String)> {
     let name = path.to_string_lossy().into_owned();
@@ -50,17 +52,21 @@ fn found(
             "See docs/integrator.md for what it must say.".to_owned(),
         ),
     };
-    out.warn(topic, told, remedy);
+    match root {
+        Some(_) => judge.lack(topic, told, remedy, out),
+        // It may be in there.
+        None => out.warn(topic, told, remedy),
+    }
     Some((beside.display().to_string(), text?))
 }
 
-pub(super) fn read(image: &Path, root: Option<&Root>, out: &mut Diagnosis) -> Own {
-    let mut own = Own { settings: settings(image, root, out), ..Own::default() };
+pub(super) fn read(image: &Path, root: Option<&Root>, judge: &Judge, out: &mut Diagnosis) -> Own {
+    let mut own = Own { settings: settings(image, root, judge, out), ..Own::default() };
     // Settings from beside the image name files of this computer.
     let of_root = own.settings.as_ref().filter(|settings| settings.folder == Path::new("/"));
     let trust = of_root.map(|settings| settings.trust_file.clone());
     let trust = trust.unwrap_or_else(|| PathBuf::from(paths::TRUST));
-    if let Some((name, text)) = found(image, root, &trust, "trust", out) {
+    if let Some((name, text)) = found(image, root, &trust, "trust", judge, out) {
         let short = text.len() <= MAX_TRUST_LEN;
         match Trust::parse(if short { &text } else { "" }) {
             Ok(trust) => {
@@ -77,13 +83,18 @@ pub(super) fn read(image: &Path, root: Option<&Root>, out: &mut Diagnosis) -> Ow
         Some(_) => None,
     };
     if let Some(path) = described {
-        own.environment = found(image, root, &path, "environment", out);
+        own.environment = found(image, root, &path, "environment", judge, out);
     }
     own
 }
 
 /// Every file of the settings in the root, in the order in which they win; where there is none, the one beside the image.
-fn settings(image: &Path, root: Option<&Root>, out: &mut Diagnosis) -> Option<Settings> {
+fn settings(
+    image: &Path,
+    root: Option<&Root>,
+    judge: &Judge,
+    out: &mut Diagnosis,
+) -> Option<Settings> {
     const TOPIC: &str = "config";
     let mut texts = Vec::new();
     for folder in [paths::LIB, paths::ETC] {
@@ -98,7 +109,7 @@ fn settings(image: &Path, root: Option<&Root>, out: &mut Diagnosis) -> Option<Se
     let mut base = PathBuf::from("/");
     if texts.is_empty() {
         let path = PathBuf::from(format!("{}/surefoot.toml", paths::ETC));
-        let (name, text) = found(image, root, &path, TOPIC, out)?;
+        let (name, text) = found(image, root, &path, TOPIC, judge, out)?;
         base = std::path::absolute(image).ok()?.parent()?.to_owned();
         texts.push((PathBuf::from(name), text));
     }

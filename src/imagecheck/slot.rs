@@ -7,7 +7,7 @@ use crate::event::Sink;
 use crate::inspect::Diagnosis;
 use crate::install::{SlotVerdict, installed, verify_slot};
 use crate::model::{Failure, PART_BOOT, ReasonCode, Result, SlotId};
-use crate::provision::{Measured, overlap, read_boot_file};
+use crate::provision::{Measured, check_for_script, overlap, read_boot_file};
 use crate::rootfs::Root;
 use crate::slot::record::{Found, Lack, read_record};
 use crate::slot::{FILESYSTEM_HEAD, Layout, bootable, filesystem, read_parts};
@@ -58,6 +58,13 @@ pub(super) fn kernel(
                 out.block(TOPIC, &failure.with_next(next));
             }
             Err(failure) => out.block(TOPIC, &failure),
+        }
+    }
+    for name in ["surefoot_args", "surefoot_kernel", "surefoot_initrd", "surefoot_fdt"] {
+        if let Some(Err(why)) = named(name).map(|value| check_for_script(name, &value)) {
+            let failure = Failure::new(ReasonCode::NotBootable, why);
+            let next = "Correct it in `[boot.set]` of the recipe, and build the image again.";
+            out.block(TOPIC, &failure.with_next(next));
         }
     }
     let measure = |file: &str| -> Result<Option<Measured>> {

@@ -1,5 +1,6 @@
 //! The root filesystem of slot a: the updater, its units, and for which processor they are.
 
+use super::Judge;
 use super::table::{is_root_a, opened};
 use crate::disk::{BlockDevice, Disk, PartitionTable};
 use crate::inspect::{Diagnosis, System, units_wired};
@@ -11,6 +12,9 @@ use std::path::Path;
 
 /// Where init systems begin.
 const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+
+/// The unit of the daemon.
+const DAEMON: &str = "surefoot.service";
 
 /// The root filesystem in slot a.
 pub(super) fn root(
@@ -49,7 +53,46 @@ fn machine(head: &[u8]) -> Option<(u8, u16)> {
     head.starts_with(b"\x7fELF").then_some((head[4], number))
 }
 
-pub(super) fn look(root: &Root, out: &mut Diagnosis) {
+/// Where the kernel looks for the first program, and initramfs-tools after it; /bin/sh comes last, and is no system.
+const FIRST: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/init"];
+
+/// Whether there is a first program. Where something else may start one that cannot be seen here, it is a warning.
+pub(super) fn starts(
+    root: &Root,
+    boot_part: bool,
+    variable: &dyn Fn(&str) -> Option<String>,
+    out: &mut Diagnosis,
+) {
+    const TOPIC: &str = "init";
+    let said = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let args = said("surefoot_args").unwrap_or_default();
+    let named = args.split_whitespace().filter_map(|word| word.strip_prefix("init=")).last();
+    let there = |path: &str| root.exists(path).unwrap_or(true);
+    let text = match named {
+        Some(path) if there(path) => return,
+        Some(path) => format!("`surefoot_args` says init={path}, and the root has no such file"),
+        None if FIRST.iter().any(|path| there(path)) => return,
+        None => "the root has no /sbin/init: the kernel would find nothing to start".to_owned(),
+    };
+    let perhaps = [
+        (said("surefoot_initrd").is_some() || there("/boot/initrd.img"), "the initramfs"),
+        (said("surefoot_go").is_some(), "`surefoot_go`"),
+        (boot_part, "the boot part of the slot"),
+    ];
+    let remedy = "Put the init system into the root: /sbin/init.";
+    match perhaps.iter().find(|(there, _)| *there) {
+        Some((_, what)) => {
+            let text = format!("{text}, unless {what} knows another program");
+            out.warn(TOPIC, text, remedy.to_owned());
+        }
+        None => {
+            let failure = Failure::new(ReasonCode::NotBootable, text);
+            out.block(TOPIC, &failure.with_next(remedy));
+        }
+    }
+}
+
+pub(super) fn look(root: &Root, judge: &Judge, out: &mut Diagnosis) {
     let head = |path: &str| root.read_head(path, 64).ok().flatten();
     let init =
         ["/sbin/init", "/usr/sbin/init", "/bin/busybox", "/bin/sh"].iter().find_map(|p| head(p));
@@ -57,7 +100,7 @@ pub(super) fn look(root: &Root, out: &mut Diagnosis) {
         None => {
             let text =
                 format!("the root has no updater ({}): the device cannot be updated", paths::BIN);
-            out.warn("updater", text, "Install Surefoot into the root.".to_owned());
+            judge.lack("updater", text, "Install Surefoot into the root.".to_owned(), out);
         }
         Some(program) => match (machine(&program), init.as_deref().and_then(machine)) {
             (Some(own), Some(init)) if own != init => {
@@ -73,28 +116,35 @@ pub(super) fn look(root: &Root, out: &mut Diagnosis) {
             }
             (None, _) => {
                 let text = format!("{} is no program for a processor (ELF)", paths::BIN);
-                out.warn("updater", text, "Install Surefoot into the root.".to_owned());
+                judge.lack("updater", text, "Install Surefoot into the root.".to_owned(), out);
             }
             _ => out.good("updater", format!("{} is there, for this processor", paths::BIN)),
         },
     }
-    units(root, out);
+    units(root, judge, out);
 }
 
-fn units(root: &Root, out: &mut Diagnosis) {
+fn units(root: &Root, judge: &Judge, out: &mut Diagnosis) {
     let text = |path: &str| root.read_text(path, files::SMALL).ok().flatten();
     let names = |folder: &str| root.list(folder).unwrap_or_default();
     if SYSTEMD.iter().any(|path| root.exists(path).unwrap_or(false)) {
-        return units_wired(&System { text: &text, names: &names }, out);
+        let system = System { text: &text, names: &names };
+        if judge.production && !system.has_unit(DAEMON) {
+            let text = format!("{DAEMON} is not installed: nothing starts the updater");
+            let remedy = "Install Surefoot's units into the root: `systemd/install DESTDIR`.";
+            return judge.lack("systemd", text, remedy.to_owned(), out);
+        }
+        return units_wired(&system, out);
     }
     let script = names("/etc/init.d").into_iter().find(|name| name.contains("surefoot"));
     match script {
         Some(name) => out.good("init", format!("/etc/init.d/{name} starts the daemon")),
-        None => out.warn(
+        None => judge.lack(
             "init",
             "neither systemd nor a script in /etc/init.d starts the daemon".to_owned(),
             "See docs/integrator.md for what the init system must start, and run before a reboot."
                 .to_owned(),
+            out,
         ),
     }
 }

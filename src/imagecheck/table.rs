@@ -20,7 +20,7 @@ pub(super) fn look(disk: &Disk, out: &mut Diagnosis) -> Option<PartitionTable> {
     let table = match disk.table() {
         Ok(table) => table,
         Err(failure) => {
-            out.block(TOPIC, &failure);
+            out.block(TOPIC, &failure.with_next(super::WHOLE));
             return None;
         }
     };

@@ -33,7 +33,7 @@ impl System<'_> {
     }
 
     /// Whether a unit is installed.
-    pub(super) fn has_unit(&self, name: &str) -> bool {
+    pub fn has_unit(&self, name: &str) -> bool {
         UNITS.iter().any(|folder| self.has(&format!("{folder}/{name}")))
     }
 

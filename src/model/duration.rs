@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write a whole number, or a text in quotes with its unit")]
 enum Written {
     Number(u32),
     Text(String),

@@ -3,6 +3,7 @@
 use super::image::Counter;
 use crate::boot::uboot::{Env, FwEnvConfig};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -62,10 +63,45 @@ pub fn check_variable(name: &str, value: &str) -> Result<()> {
     set.map_err(|f| Failure::new(ReasonCode::EnvConfig, f.detail()))
 }
 
+/// Why the boot script could not use this value of a variable of its own. U-Boot's shell splits what stands outside of quotes, and
+/// takes a single quote and a backslash for its own within them too: tried in both shells of U-Boot, one of which does not
+/// start at all after an odd one.
+pub fn check_for_script(name: &str, value: &str) -> std::result::Result<(), String> {
+    let refused =
+        |bad: char, what: &str| Err(format!("`{name}` has the sign {bad:?} in it, {what}"));
+    match name {
+        "surefoot_args" => match value.chars().find(|c| *c == '\'' || *c == '\\') {
+            Some(bad) => refused(
+                bad,
+                "which U-Boot's shell takes away, or does not start for: write words with blanks in double quotes",
+            ),
+            None => Ok(()),
+        },
+        "surefoot_kernel" | "surefoot_initrd" | "surefoot_fdt" | "surefoot_panic"
+        | "surefoot_wdt" | "surefoot_wdt_dev" | "surefoot_part_boot" | "surefoot_part_a"
+        | "surefoot_part_b" | "devtype" | "devnum" => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+            match value.chars().find(|c| !plain(*c)) {
+                Some(bad) => refused(
+                    bad,
+                    "and is one word for U-Boot's shell: letters, digits and `/._-+@:,`",
+                ),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Environment {
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).map(|value| value.into_owned())
+    }
+
+    /// Every variable and its value.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.0.iter()
     }
 
     /// Its copies as they are stored, `len` bytes each: one, or two of which the first is the newer.

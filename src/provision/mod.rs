@@ -19,7 +19,9 @@ mod script;
 mod table;
 
 pub use addresses::{Measured, Overlap, overlap};
-pub use environment::{Environment, Factory, check_variable, env_places, fw_env_config};
+pub use environment::{
+    Environment, Factory, check_for_script, check_variable, env_places, fw_env_config,
+};
 pub use fat::{read as read_boot_file, read_all as read_boot_files};
 pub use image::{Card, Counter, Image, lay, make};
 pub use layout::{ENV_LEN, ENV_OFFSETS, Layout, MIB, Misfit, Place, Plan, Reserved, in_mib};

@@ -31,6 +31,8 @@ pub(super) struct Found {
     pub(super) copies: [Vec<u8>; 2],
     /// U-Boot itself counts the boots of a trial.
     pub(super) counts: bool,
+    /// Health checks and hooks of the disk's own settings, which are programs of its system.
+    pub(super) programs: Vec<String>,
 }
 
 impl Found {
@@ -108,6 +110,9 @@ pub(super) fn look(image: &Path) -> Result<Found> {
     let copies = copies(image, &disk, &places)?;
     let variables = super::environment::load(&copies).variables.unwrap_or_default();
     let counts = variables.get(&b"surefoot_counter"[..]).is_some_and(|who| who == b"uboot");
+    let checks = settings.checks.iter().map(|check| format!("the health check `{}`", check.name));
+    let hooks = settings.hooks.iter().map(|hook| format!("the hook `{}`", hook.name));
+    let programs = checks.chain(hooks).collect();
     Ok(Found {
         product: settings.device.product,
         compatible: settings.device.compatible,
@@ -116,6 +121,7 @@ pub(super) fn look(image: &Path) -> Result<Found> {
         places,
         copies,
         counts,
+        programs,
     })
 }
 

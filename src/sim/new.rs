@@ -72,7 +72,15 @@ pub(super) fn new_from_image(folder: &Path, image: &Path) -> Result<String> {
     });
     let len = found.places.first().map_or(ENV_LEN, |place| place.2);
     let slots = slots.map(|slot| slot.join(", "));
-    let Found { product, compatible, trust, .. } = found;
+    let Found { product, compatible, trust, programs, .. } = found;
+    // They are of the disk's system, which does not run here.
+    let left = match programs.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nNot taken over from the disk, for its system does not run here: {}.\nIts own self-test, health.sh, decides in their place.\n",
+            programs.join(", ")
+        ),
+    };
     let config = configuration((&product, &compatible), &slots, soldered);
     let readme = format!(
         "A device without hardware, made by `surefoot-sim new --image` from {}.\n\n\
@@ -83,7 +91,7 @@ pub(super) fn new_from_image(folder: &Path, image: &Path) -> Result<String> {
     furnish(&device, soldered, (trust, config, readme), &fw_env_config(&offsets, len))?;
     let folder = folder.display();
     Ok(format!(
-        "{folder} is a device of {}: slot a runs.\n\nnext:\n  export SUREFOOT_CONFIG={folder}/surefoot.toml\n  surefoot status\n  surefoot-sim reboot {folder}\n",
+        "{folder} is a device of {}: slot a runs.\n{left}\nnext:\n  export SUREFOOT_CONFIG={folder}/surefoot.toml\n  surefoot status\n  surefoot-sim reboot {folder}\n",
         image.display()
     ))
 }

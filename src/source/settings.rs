@@ -155,7 +155,7 @@ fn some_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error
 /// One file or a list.
 fn files<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "write a file in quotes, or a list of them")]
     enum Files {
         One(PathBuf),
         Several(Vec<PathBuf>),

@@ -67,6 +67,7 @@ fn an_image_with_one_root_becomes_one_with_two_slots_and_what_could_harm_is_told
         "cmdline.txt starts init=/usr/lib/firstboot",
         "kernel8.img of the boot partition was copied to /boot/Image",
         "the root has no updater",
+        "config.txt starts u-boot.bin, and the boot partition has no such file. Put `u-boot.bin`",
     ] {
         assert!(said.err.contains(word), "{word}: {}", said.err);
     }
@@ -90,6 +91,8 @@ fn an_image_with_one_root_becomes_one_with_two_slots_and_what_could_harm_is_told
     let words = ["boot", &output, "--json"];
     let done = run(env!("CARGO_BIN_EXE_surefoot-sim"), &words, &[], b"").ok();
     assert_eq!(done.json()["slot"], "a");
+    std::fs::write(shop.path("firmware/u-boot.bin"), "x").unwrap();
+    assert!(!convert(&image).ok().err.contains("u-boot.bin"));
     // What is no such disk.
     std::fs::remove_file(&output).unwrap();
     for (bad, word) in [

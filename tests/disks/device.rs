@@ -61,11 +61,19 @@ fn every_kind_of_disk_starts_slot_a_by_the_rules_of_the_script_and_is_not_change
 fn a_device_of_the_disk_believes_whom_the_disk_says_and_takes_its_first_delta() {
     for (disk, boot) in [("size = \"128M\"", ""), ("table = \"mbr\"", "counter = \"uboot\"")] {
         let shop = Shop::new();
+        std::fs::create_dir_all(shop.path("root/etc/surefoot")).unwrap();
+        let text = "[[health.check]]\nname = \"lamp\"\ncommand = [\"/usr/bin/lamp\"]\n";
+        std::fs::write(shop.path("root/etc/surefoot/50-product.toml"), text).unwrap();
         let first = shop.at("1.surefoot");
         let recipe = shop.recipe(disk, boot);
         shop.image(&recipe, "disk.img", &["--artifact-out", &first]).ok();
         let dev = shop.at("dev");
-        sim(&["new", &dev, "--image", &shop.at("disk.img")]).ok();
+        let said = sim(&["new", &dev, "--image", &shop.at("disk.img")]).ok();
+        assert!(
+            said.out.contains("for its system does not run here: the health check `lamp`."),
+            "{}",
+            said.out
+        );
         let own = std::fs::read(shop.path("trust.toml")).unwrap();
         assert_eq!(std::fs::read(shop.path("dev/trust.toml")).unwrap(), own);
         assert!(!names(&shop.path("dev")).contains(&"keys".to_owned()));

@@ -1,6 +1,6 @@
 //! Bad input: each mistake ends with 65 before anything is written, and says where it is.
 
-use super::shop::{Shop, elf, names};
+use super::shop::{BOARD, Shop, elf, names};
 use crate::common::{forge, run};
 
 /// What is changed in a good recipe, the flags, and what the message must say.
@@ -150,6 +150,62 @@ const MISTAKES: &[Mistake] = &[
     ("", "", &["--device", "../x"], "--device: `../x` is no device"),
     ("", "", &["--device", "/dev/a\" b"], "--device: `/dev/a\" b` is no device"),
     ("", "", &["--version", "x y"], "--version: `x y` is not MAJOR.MINOR.PATCH"),
+    ("", "", &["--version", "2026-11"], "say `root.release-counter` (or --release-counter)"),
+    ("", "", &["--version", "x y", "--release-counter", "3"], "--version: "),
+    (
+        "key = \"KEYS/release.key\"\n",
+        "",
+        &["--release-counter", "2"],
+        "--release-counter: it is of a signed release: `root.key`",
+    ),
+    ("", "", &["--key", "cmd:false"], "next: Run the program by itself"),
+    ("", "", &["--artifact-out", "env"], "--artifact-out env would take the place of"),
+    (
+        "",
+        "",
+        &["--artifact-out", "big.surefoot"],
+        "big.surefoot is acme 9.0.0, and would be lost: this is acme 1.0.0",
+    ),
+    ("", "", &["--artifact-out", "short"], "what is at short is no release, and would be lost"),
+    // No text of a library, and an example.
+    (
+        "[disk]\n",
+        "[disk]\nsize = 512\n",
+        &[],
+        "line 4: write a size in quotes with its unit, `size = \"8G\"`",
+    ),
+    (
+        "slot-size = \"16M\"",
+        "slot-size = 16",
+        &[],
+        "line 10: invalid type: integer `16`, expected a string: write it in quotes",
+    ),
+    // What U-Boot's shell would not pass on.
+    (
+        "size = \"8M\"",
+        "set = { surefoot_args = \"a='b c'\" }",
+        &[],
+        "line 14: `surefoot_args` has the sign",
+    ),
+    (
+        "size = \"8M\"",
+        "set = { surefoot_args = 'a\\b' }",
+        &[],
+        "line 14: `surefoot_args` has the sign",
+    ),
+    (
+        "size = \"8M\"",
+        "set = { surefoot_fdt = \"/boot/a b\" }",
+        &[],
+        "line 14: `surefoot_fdt` has the sign ' '",
+    ),
+    (
+        "size = \"8M\"",
+        "set = { surefoot_kernel = \"/boot/Image;reset\" }",
+        &[],
+        "line 14: `surefoot_kernel` has the sign ';'",
+    ),
+    ("", "", &["--uboot-env", "quoted"], "--uboot-env: `surefoot_args` has the sign"),
     (
         "key = \"KEYS/release.key\"\n",
         "",
@@ -175,6 +231,7 @@ fn each_mistake_is_told_with_its_line_or_its_flag_and_leaves_nothing() {
         std::fs::write(path, bytes).unwrap();
     };
     write("short", b"kernel_addr_r=1\n");
+    write("quoted", format!("{BOARD}surefoot_args=it's\n").as_bytes());
     write("empty/etc/passwd", b"");
     write("large/file", &vec![7; 4 << 20]);
     write("foreign/boot/Image", b"x");
@@ -194,7 +251,7 @@ fn each_mistake_is_told_with_its_line_or_its_flag_and_leaves_nothing() {
     let words =
         ["build", "--raw", "--rootfs", &shop.at("noise"), "--product", "acme", "--compatible", "x"];
     forge(
-        &[&words[..], &["--version", "1.0.0", "--key", &key, "-o", &shop.at("big.surefoot")]]
+        &[&words[..], &["--version", "9.0.0", "--key", &key, "-o", &shop.at("big.surefoot")]]
             .concat(),
     )
     .ok();
@@ -219,7 +276,9 @@ fn each_mistake_is_told_with_its_line_or_its_flag_and_leaves_nothing() {
         } else {
             &"--product: the product is `other` here, and `acme` in the root's"
         };
-        if said.0 != 65 || !said.1.contains(expected) || names(shop.dir.path()) != before {
+        let jargon = ["untagged", "--raw"].iter().any(|word| said.1.contains(word));
+        if said.0 != 65 || jargon || !said.1.contains(expected) || names(shop.dir.path()) != before
+        {
             faults.push(format!("{to} {flags:?}: {} {}", said.0, said.1));
         }
     }
@@ -311,6 +370,98 @@ fn an_artifact_gets_its_name_with_the_disk_or_not_at_all() {
     }
     shop.image(&recipe, "d.img", &["--artifact-out", &artifact]).ok();
     forge(&["verify", &artifact, "--trust", &shop.at("KEYS/trust.toml")]).ok();
+}
+
+#[test]
+fn a_version_of_any_form_takes_a_counter_and_its_release_is_replaced_by_no_other() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("", "");
+    let artifact = shop.at("a.surefoot");
+    let words = |version: &'static str, counter: &'static str| {
+        ["--version", version, "--release-counter", counter, "--artifact-out", &artifact, "--json"]
+            .map(str::to_owned)
+    };
+    let image = |version, counter| {
+        let words = words(version, counter);
+        shop.image(&recipe, "d.img", &words.each_ref().map(String::as_str))
+    };
+    let said = image("2026-11", "7").ok().json();
+    assert_eq!(said["slot_a"]["release"]["release_counter"], 7, "{said}");
+    let first = std::fs::read(&artifact).unwrap();
+    // The same again; the next one, which is refused; and the same version with other files, which is told.
+    assert!(!image("2026-11", "7").ok().err.contains("a.surefoot"));
+    let said = image("2026-12", "8");
+    assert_eq!(said.code, 65, "{}", said.err);
+    assert!(
+        said.err.contains("a.surefoot is acme 2026-11, and would be lost: this is acme 2026-12"),
+        "{}",
+        said.err
+    );
+    assert!(std::fs::read(&artifact).unwrap() == first);
+    std::fs::write(shop.path("root/etc/motd"), "hello").unwrap();
+    assert!(
+        image("2026-11", "7").ok().err.contains("a.surefoot had other content of the same version")
+    );
+    // The recipe has the same word, and `build` knows it too.
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    let text = text.replace("version = \"1.0.0\"", "version = \"2026-12\"\nrelease-counter = 8");
+    std::fs::write(&recipe, text).unwrap();
+    let said = shop.image(&recipe, "d.img", &["--json"]).ok().json();
+    assert_eq!(said["slot_a"]["release"]["release_counter"], 8, "{said}");
+    assert!(forge(&["build", "--help"]).ok().out.contains("release-counter"));
+}
+
+/// What to do next fits what was given, and the place where it is given.
+#[test]
+fn the_next_step_is_one_for_this_computer() {
+    let shop = Shop::new();
+    let recipe = shop.recipe("", "");
+    let text = std::fs::read_to_string(&recipe).unwrap().replace("rootfs = \"root\"\n", "");
+    std::fs::write(shop.path("convert.toml"), text).unwrap();
+    run("tar", &["-cf", &shop.at("root.tar"), "-C", &shop.at("root"), "."], &[], b"").ok();
+    std::fs::write(shop.path("zeros"), vec![0; 1 << 20]).unwrap();
+    let build = ["--product", "a", "--compatible", "b", "--version", "1.0.0", "-o", "x.surefoot"];
+    let mut tried = 0;
+    let mut told = |words: &[&str], next: &str| {
+        let (code, said) = in_folder(&shop, words);
+        assert!(code != 0 && said.contains(next), "{words:?}: {said}");
+        assert!(!said.contains("[device]") && !said.contains("--raw"), "{words:?}: {said}");
+        tried += 1;
+    };
+    for file in ["env", "root.tar", "zeros", "root/boot/Image"] {
+        told(
+            &["convert", file, "convert.toml", "-o", "e.img"],
+            "next: Give the image of a whole disk",
+        );
+    }
+    told(&["convert", "none", "convert.toml", "-o", "e.img"], "next: Check the path.");
+    told(&["image", "none.toml", "-o", "e.img"], "next: Check the path.");
+    for file in ["env", "root.tar"] {
+        told(
+            &[&["build", "--rootfs", file], &build[..]].concat(),
+            "next: Give the image of a filesystem",
+        );
+    }
+    for file in ["none", "root"] {
+        told(
+            &["configure", file, "--hostname", "x"],
+            "next: Give the image of a disk, or the device",
+        );
+    }
+    told(&["configure", "zeros", "--hostname", "x"], "[FOREIGN_DISK]");
+    told(&["flash", "zeros", "none"], "next: Give the device of a card");
+    told(&["flash", "zeros", "/dev/null"], "next: Give the device of a card");
+    let doctor =
+        |path: &str| run(env!("CARGO_BIN_EXE_surefoot"), &["doctor", "--image", path], &[], b"");
+    for file in ["zeros", "root"] {
+        let said = doctor(&shop.at(file));
+        let said = said.out + &said.err;
+        assert!(
+            said.contains("Give the image of a whole disk") && !said.contains("sgdisk"),
+            "{said}"
+        );
+    }
+    assert_eq!(tried, 13);
 }
 
 #[test]

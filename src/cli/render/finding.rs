@@ -58,10 +58,14 @@ pub(in crate::cli) fn doctor(diagnosis: &Diagnosis) -> String {
 /// Of a disk that no device has started from.
 pub(in crate::cli) fn image(diagnosis: &Diagnosis) -> String {
     let verdict = match diagnosis.blocking() {
-        None => "This disk may be flashed.",
-        Some(_) => "This disk is not to be flashed until what says STOP is mended.",
+        None => match diagnosis.findings.iter().filter(|f| f.level == Level::Warning).count() {
+            0 => "This disk may be flashed.".to_owned(),
+            1 => "This disk may be flashed, 1 warning.".to_owned(),
+            n => format!("This disk may be flashed, {n} warnings."),
+        },
+        Some(_) => "This disk is not to be flashed until what says STOP is mended.".to_owned(),
     };
-    looked_at(diagnosis, verdict)
+    looked_at(diagnosis, &verdict)
 }
 
 fn looked_at(diagnosis: &Diagnosis, verdict: &str) -> String {

@@ -16,6 +16,9 @@ const MARK: &[u8] = b"surefoot.script=";
 /// The types of a FAT partition in a DOS partition table.
 const FAT_TYPES: [&str; 7] = ["01", "04", "06", "0b", "0c", "0e", "ef"];
 
+/// What to give here, where a device would look into its settings.
+const HOST: &str = "Give the image of a disk, or the device of a card (`lsblk`).";
+
 /// A disk of ours.
 pub(super) struct Target {
     disk: Disk,
@@ -25,10 +28,11 @@ pub(super) struct Target {
 impl Target {
     /// `FOREIGN_DISK` where it is none; `DISK_IN_USE` where a part of it is in use.
     pub(super) fn open(path: &Path) -> Result<Target> {
-        let disk = Disk::open(path)?;
+        let disk = Disk::open(path).map_err(|f| f.with_next(HOST))?;
         let foreign =
             |why: &str| Failure::new(ReasonCode::ForeignDisk, format!("{}: {why}", path.display()));
-        let table = disk.table().map_err(|f| foreign(f.detail()))?;
+        // It names the disk itself.
+        let table = disk.table().map_err(|f| Failure::new(ReasonCode::ForeignDisk, f.detail()))?;
         for partition in &table.partitions {
             if let Some(why) = disk.in_use(partition)? {
                 let (at, number) = (path.display(), partition.number);

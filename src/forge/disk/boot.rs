@@ -7,7 +7,7 @@ use crate::forge::file;
 use crate::model::{Failure, ReasonCode, Result, paths};
 use crate::provision::{
     Counter, ENV_LEN, ENV_OFFSETS, Environment, Factory, Reserved, SCRIPT_FILE, boot_script_file,
-    check_variable,
+    check_for_script, check_variable,
 };
 use crate::sys::files;
 use std::collections::HashMap;
@@ -109,10 +109,18 @@ fn environment(recipe: &Recipe, table: TableKind) -> Result<Environment> {
     }
     let by_number = table == TableKind::Mbr;
     let factory = Factory { board: &text, counter, set: &set, by_number };
-    factory.environment().map_err(|f| {
+    let environment = factory.environment().map_err(|f| {
         let next = "Give the `u-boot-initial-env` that the U-Boot build of the board leaves; `[boot.set]` of a recipe has further variables.";
         blame(f.at(path.display())).with_next(next)
-    })
+    })?;
+    for (name, value) in environment.iter() {
+        check_for_script(&name, &value).map_err(|why| {
+            let set = format!("boot.set.{name}");
+            let key = if boot.set.contains_key(&*name) { set.as_str() } else { "boot.uboot-env" };
+            recipe.wrong(key, why)
+        })?;
+    }
+    Ok(environment)
 }
 
 impl BoardParts {
@@ -301,6 +309,38 @@ impl BoardParts {
         }
         Ok(())
     }
+}
+
+/// What an image that was shipped without U-Boot lacks here. The firmware of a Raspberry Pi starts the kernel that `config.txt`
+/// names; other boards have U-Boot outside of partitions, which the recipe must name. `from` are the files of the old disk.
+pub(super) fn without_uboot(
+    from: &[(String, Vec<u8>)],
+    board: &BoardParts,
+    recipe: &Recipe,
+) -> Option<String> {
+    let config = |files: &[(String, Vec<u8>)]| {
+        let found = files.iter().find(|(path, _)| path.eq_ignore_ascii_case("config.txt"))?;
+        Some(String::from_utf8_lossy(&found.1).into_owned())
+    };
+    let Some(text) = config(&board.files) else {
+        let text = "nothing of U-Boot was brought along from outside of the old disk's partitions: where the board reads it from there, name its pieces in `[boot] raw` (docs/boards/generic.md)";
+        return (recipe.values.boot.raw.is_empty() && config(from).is_none())
+            .then(|| text.to_owned());
+    };
+    let kernels = text.lines().filter_map(|line| line.trim().strip_prefix("kernel="));
+    let kernel = kernels.last().map(str::trim);
+    let there = |name: &str| board.files.iter().any(|(path, _)| path.eq_ignore_ascii_case(name));
+    let told = match kernel {
+        Some(name) if name.contains("u-boot") && there(name) => return None,
+        Some(name) if name.contains("u-boot") => {
+            format!("config.txt starts {name}, and the boot partition has no such file")
+        }
+        _ => "the firmware would start the kernel of the old disk and no slot: U-Boot is missing"
+            .to_owned(),
+    };
+    Some(format!(
+        "{told}. Put `u-boot.bin` of the board and a config.txt with `kernel=u-boot.bin` into the folder of `[boot] firmware` (docs/boards/raspberrypi4.md)"
+    ))
 }
 
 /// Why the boot partition could not be filled, told at its size.

@@ -32,7 +32,9 @@ const INITRDS: [&str; 2] = ["initramfs8", "initrd.img"];
 pub(super) fn source(path: &Path, scratch: &Scratch) -> Result<Source> {
     let bad = |why: &str| {
         let text = format!("{}: {why}", path.display());
-        Failure::new(ReasonCode::NotAnImage, text)
+        let next =
+            "Give an image with one root filesystem, as Raspberry Pi OS and Armbian are shipped.";
+        Failure::new(ReasonCode::NotAnImage, text).with_next(next)
     };
     let opened = image::open(path, For::Disk, scratch.path())?;
     let place = PathBuf::from(format!("/proc/self/fd/{}", opened.file.as_raw_fd()));

@@ -27,6 +27,7 @@ use crate::disk::TableKind;
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::provision::{DiskId, Layout, MIB, Plan, in_mib, mbr_signature};
 use crate::slot::record::RECORD_LEN;
+use crate::sys::files;
 use boot::{BoardParts, board};
 use convert::{Source, source};
 use own::{Wanted, trust_text};
@@ -67,9 +68,11 @@ pub(super) fn convert(mut words: Convert) -> Result<()> {
     let source = source(&words.image, &scratch).map_err(|f| {
         let kept = f.code() == ReasonCode::NotAnImage;
         let code = if kept { f.code() } else { ReasonCode::RecipeInvalid };
-        Failure::new(code, f.detail())
+        Failure::new(code, f.detail()).with_next(f.next())
     })?;
-    let made = build(&recipe, &words.how.output, &scratch, Some(source))?;
+    let from = source.firmware.clone();
+    let mut made = build(&recipe, &words.how.output, &scratch, Some(source))?;
+    made.warnings.extend(boot::without_uboot(&from, &made.board, &recipe));
     told::tell(&made, json)
 }
 
@@ -90,7 +93,12 @@ fn scratch(output: &Path) -> Result<Scratch> {
     if super::file::is_standard(output) || output.file_name().is_none() {
         return Err(refuse(Failure::new(ReasonCode::Usage, "a disk is a file with a name")));
     }
-    super::file::may_be_written(output).map_err(refuse)?;
+    // What it says of standard output is not for a disk.
+    let about =
+        std::fs::metadata(output).ok().and_then(|about| files::not_a_file(about.file_type()));
+    if let Some(what) = about {
+        return Err(refuse(Failure::new(ReasonCode::Usage, format!("it {what}"))));
+    }
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let text = format!("there is no folder {}", folder.display());

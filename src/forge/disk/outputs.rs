@@ -4,6 +4,7 @@ use super::boot::BoardParts;
 use super::recipe::Recipe;
 use super::slot::SlotA;
 use super::write::beside;
+use crate::artifact::{Release, read_head};
 use crate::forge::file;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::files;
@@ -111,6 +112,9 @@ pub(super) fn replaced(
     recipe: &Recipe,
 ) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
+    if let (Some((_, target)), Some(new)) = (&slot.artifact, &slot.release) {
+        warnings.extend(other_release(target, new, recipe)?);
+    }
     for (path, new) in beside(output, board, slot) {
         let Ok(old) = files::read_foreign(&path, 1 << 26) else { continue };
         if old == new {
@@ -128,6 +132,34 @@ pub(super) fn replaced(
         warnings.push(format!("{} had other content, and is replaced", path.display()));
     }
     Ok(warnings)
+}
+
+/// The artifact that stands where `--artifact-out` is to be written: deltas start from it, and a release that devices run is made
+/// only once. One of the same version is replaced, and told where its bytes differ.
+fn other_release(target: &Path, new: &Release, recipe: &Recipe) -> Result<Option<String>> {
+    let Ok(mut file) = file::open(target) else { return Ok(None) };
+    let shown = target.display();
+    let refuse = |why: String| Err(recipe.wrong("root.artifact-out", why));
+    let old = match read_head(&mut file).and_then(|head| head.parse_unverified()) {
+        Ok(old) => old,
+        Err(_) if file.metadata().is_ok_and(|about| about.len() == 0) => return Ok(None),
+        Err(_) => {
+            return refuse(format!(
+                "what is at {shown} is no release, and would be lost: remove it, or name another file"
+            ));
+        }
+    };
+    let ([was, is], [old, new]) =
+        ([&old.manifest, &new.manifest], [&old, new].map(Release::body_digest));
+    if (&was.product, &was.version) != (&is.product, &is.version) {
+        return refuse(format!(
+            "{shown} is {} {}, and would be lost: this is {} {}. Name another file, or remove it",
+            was.product, was.version, is.product, is.version
+        ));
+    }
+    Ok((old != new).then(|| {
+        format!("{shown} had other content of the same version {}, and is replaced", is.version)
+    }))
 }
 
 /// What says which product a file is of: product and board of a surefoot.toml, or the name and the keys of a trust file.

@@ -33,7 +33,10 @@ pub(super) struct Disk {
 
 /// One size or several.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "write a size in quotes with its unit, `size = \"8G\"`, or a list of such texts"
+)]
 pub(super) enum Sizes {
     One(String),
     Several(Vec<String>),
@@ -56,6 +59,8 @@ pub(super) struct Root {
     pub(super) hardware: Option<String>,
     pub(super) config: Option<PathBuf>,
     pub(super) version: Option<String>,
+    /// Orders releases; from a version MAJOR.MINOR.PATCH where not given.
+    pub(super) release_counter: Option<u64>,
     pub(super) key: Option<String>,
     pub(super) r#pub: Option<PathBuf>,
     pub(super) artifact_out: Option<PathBuf>,
@@ -132,15 +137,26 @@ impl Recipe {
         };
         if let Some(path) = recipe.path.clone() {
             let text = file::read_text(&path, 1 << 20, ReasonCode::RecipeInvalid);
-            recipe.text = text.map_err(|f| Failure::new(ReasonCode::RecipeInvalid, f.detail()))?;
+            recipe.text = text.map_err(|f| {
+                Failure::new(ReasonCode::RecipeInvalid, f.detail()).with_next(f.next())
+            })?;
             recipe.values = toml::from_str(&recipe.text).map_err(|error| {
                 let before = error.span().map_or("", |span| &recipe.text[..span.start]);
                 let line = before.matches('\n').count() + 1;
-                let text = format!("{} line {line}: {}", path.display(), error.message());
+                // A number without quotes where every value is a text: sizes, above all.
+                let bare = error.message().starts_with("invalid type: integer")
+                    && error.message().ends_with("expected a string");
+                let quotes =
+                    if bare { ": write it in quotes, a size with its unit: \"512M\"" } else { "" };
+                let text = format!("{} line {line}: {}{quotes}", path.display(), error.message());
                 Failure::new(ReasonCode::RecipeInvalid, text)
             })?;
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
             recipe.values.count_from(&folder);
+        }
+        // A version typed alone must not meet its partner from an older file.
+        if words.version.is_some() {
+            recipe.values.root.release_counter = None;
         }
         recipe.take(words);
         recipe.check()?;
@@ -193,6 +209,7 @@ impl Recipe {
             device "--device" "disk.device" v.disk.device;
             config "--config" "root.config" v.root.config;
             version "--version" "root.version" v.root.version;
+            release_counter "--release-counter" "root.release-counter" v.root.release_counter;
             key "--key" "root.key" v.root.key;
             r#pub "--pub" "root.pub" v.root.r#pub;
             artifact_out "--artifact-out" "root.artifact-out" v.root.artifact_out;

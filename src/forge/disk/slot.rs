@@ -17,7 +17,7 @@ use crate::forge::key_words::KeyWords;
 use crate::forge::order::order;
 use crate::forge::progress::Progress;
 use crate::forge::settings::Settings;
-use crate::model::{Failure, Identifier, ReasonCode, Result};
+use crate::model::{Failure, Identifier, ReasonCode, Result, Version};
 use crate::provision::{DiskId, MIB};
 use crate::rootfs::Root;
 use crate::slot::record::{PAYLOAD_MAX, RECORD_LEN};
@@ -165,13 +165,14 @@ impl Work<'_> {
             );
         }
         let version = self.recipe.need("root.version", "--version", &root.version)?;
-        if order(Some(version), None).is_err() {
+        if order(Some(version), root.release_counter).is_err() {
             let why = format!(
-                "`{version}` is not MAJOR.MINOR.PATCH, three numbers of which the last two are below 1000"
+                "`{version}` is not MAJOR.MINOR.PATCH, three numbers of which the last two are below 1000: say `root.release-counter` (or --release-counter) too, a number that grows with each release"
             );
             return Err(self.recipe.wrong("root.version", why));
         }
-        Ok(())
+        let parsed: std::result::Result<Version, String> = version.parse();
+        parsed.map(|_| ()).map_err(|why| self.recipe.wrong("root.version", why))
     }
 
     /// What was said for a release that is made, where none is.
@@ -182,6 +183,7 @@ impl Work<'_> {
         let instead = recipe.is_typed("root.artifact");
         for (key, there) in [
             ("root.version", root.version.is_some()),
+            ("root.release-counter", root.release_counter.is_some()),
             ("root.key", root.key.is_some()),
             ("root.pub", root.r#pub.is_some()),
             ("root.artifact-out", root.artifact_out.is_some()),
@@ -217,6 +219,7 @@ impl Work<'_> {
             product: Some(product.to_string()),
             compatible: vec![compatible.to_string()],
             version: Some(version.clone()),
+            counter: root.release_counter,
             rootfs: Some(PathBuf::from(image)),
             level: root.level,
             key: words.key,
@@ -275,8 +278,9 @@ impl Work<'_> {
         let (recipe, key) = (self.recipe, "root.artifact");
         let blame = recipe.blame(key);
         let mut input = BufReader::with_capacity(1 << 20, file::open(path).map_err(&blame)?);
-        let head = read_head(&mut input).map_err(&blame)?;
-        let release = head.clone().parse_unverified().map_err(&blame)?;
+        let named = |f: Failure| blame(f.at(path.display()));
+        let head = read_head(&mut input).map_err(named)?;
+        let release = head.clone().parse_unverified().map_err(named)?;
         release.pass_pages(&mut input)?;
         let wanted = self.payload(&release)?;
         let mut image = None;

@@ -36,6 +36,9 @@ pub(crate) struct Image {
     /// The version of the root filesystem; with --key it becomes a signed release
     #[arg(long)]
     pub(super) version: Option<String>,
+    /// Orders releases [default: from --version, if that is MAJOR.MINOR.PATCH]
+    #[arg(long, value_name = "N")]
+    pub(super) release_counter: Option<u64>,
     /// The key that signs it: a .key file, or cmd:PROGRAM
     #[arg(long, value_name = "FILE|cmd:PROGRAM")]
     pub(super) key: Option<String>,

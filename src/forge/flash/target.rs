@@ -19,11 +19,15 @@ pub(super) struct Target {
     pub(super) about: Option<About>,
 }
 
+/// What can be written.
+const CARD: &str = "Give the device of a card (`lsblk` lists them), or a file that is there.";
+
 impl Target {
     /// Refuses what is in use, then has a disk or a file that holds something confirmed, then opens it so that nothing else can.
     pub(super) fn open(words: &Words) -> Result<Target> {
         let path = &words.target;
-        let found = Identity::of(path).map_err(|e| crate::forge::file::failure(path, &e))?;
+        let found = Identity::of(path)
+            .map_err(|e| crate::forge::file::failure(path, &e).with_next(CARD))?;
         if Identity::of(&words.image).is_ok_and(|image| image == found) {
             let text = "image and target are the same file";
             return Err(Failure::new(ReasonCode::Usage, text));
@@ -46,7 +50,7 @@ impl Target {
         match &about {
             Some(about) => confirm(words, &Asked::disk(about))?,
             None => {
-                let held = open_device(path)?;
+                let held = open_device(path).map_err(|f| f.with_next(CARD))?;
                 if holds_bytes(&*held)? {
                     confirm(words, &Asked::file(path, held.len()))?;
                 }
