@@ -26,7 +26,8 @@ fn blocks(page: &str, words: &str) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let parts = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let lines = parts.filter(|block| block.contains(words)).flat_map(str::lines);
-    lines.map(|line| line.trim_start().to_owned() + "\n").collect()
+    let lines = lines.map(str::trim_start).filter(|line| !line.is_empty());
+    lines.map(|line| line.to_owned() + "\n").collect()
 }
 
 #[test]
