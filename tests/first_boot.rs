@@ -2,6 +2,7 @@
 //! power cut.
 
 use crate::common::{Bench, Said, forge, read, run};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use surefoot::disk::{open_image, read_table};
 use surefoot::sys::power::CUT_VARIABLE;
@@ -431,15 +432,17 @@ fn a_factory_reset_keeps_keys_floors_and_identity_and_survives_every_cut() {
 #[test]
 fn whatever_cannot_be_done_keeps_nothing_else_back() {
     let bench = device(0);
-    // A marker that is no file.
-    std::fs::create_dir_all(bench.path("DEV/data/surefoot/factory-reset.json")).unwrap();
-    let said = first_boot(&bench, None);
-    assert_ne!(said.code, 0);
-    assert_eq!(step(&said, "reset").0, "failed", "{}", said.out);
+    // A marker that is no file: nothing is erased, and nothing held back.
+    std::fs::create_dir_all(bench.path("DEV/data/surefoot/factory-reset.json/x")).unwrap();
+    let said = first_boot(&bench, None).ok();
     assert_eq!(step(&said, "machine-id").0, "done", "{}", said.out);
+    assert!(bench.surefoot(&["doctor"]).out.contains("damaged"));
+    let artifact = bench.release("2.0.0");
+    bench.surefoot(&["install", &artifact]).ok();
+    bench.surefoot(&["cancel"]).ok();
+    bench.surefoot(&["factory-reset", "--cancel"]).ok();
     let id = shown(&bench, "etc/machine-id");
     // Another process at work holds back a step that is still to be done, and nothing that is kept.
-    std::fs::remove_dir(bench.path("DEV/data/surefoot/factory-reset.json")).unwrap();
     let setup = bench.path("DEV/data/surefoot/setup.json");
     let mut told: serde_json::Value = serde_json::from_slice(&read(&setup)).unwrap();
     told["done"].as_object_mut().unwrap().remove("folders").unwrap();
@@ -512,8 +515,16 @@ fn a_backup_behind_a_link_is_refused_at_once_and_again_before_anything_is_erased
     let said = first_boot(&bench, None);
     assert_eq!((step(&said, "reset").0.as_str(), said.code), ("failed", 64), "{}", said.out);
     assert!(Path::new(&bench.path("DEV/data/c/1/photo")).exists());
+    // It is over with nothing erased, and says so; updates go on.
+    first_boot(&bench, None).ok();
+    let told = bench.surefoot(&["doctor"]).out;
+    assert!(told.contains("nothing was erased") && told.contains("--cancel"), "{told}");
+    bench.surefoot(&["install", &bench.release("2.0.0")]).ok();
+    bench.surefoot(&["cancel"]).ok();
     std::fs::remove_file(bench.path("DEV/data/b")).unwrap();
     std::fs::rename(bench.path("DEV/data/c"), bench.path("DEV/data/b")).unwrap();
+    bench.surefoot(&["factory-reset", "--keep-backup", &backup]).ok();
+    bench.reboot(&[]);
     first_boot(&bench, None).ok();
     assert!(Path::new(&bench.path("DEV/data/b/1/photo")).exists());
     assert!(std::fs::symlink_metadata(link).is_err());
@@ -786,22 +797,75 @@ fn a_boot_partition_is_looked_at_in_each_boot_and_never_where_the_image_forbids_
     assert!(became == "before" && text.contains("gate-7"), "{became} {text}");
 }
 
+/// Where on the disk the entry of `provision.toml` in the root folder of the boot partition is.
+fn entry(bench: &Bench) -> u64 {
+    let start = partition(bench, "boot").0;
+    let whole = bench.disk_bytes(start, 1 << 20);
+    let is = |name: &[u8]| name.starts_with(b"PROVIS") && name[8..] == *b"TOM";
+    whole.windows(11).position(is).unwrap() as u64 + start
+}
+
+fn open_disk(bench: &Bench) -> std::fs::File {
+    let mut how = std::fs::OpenOptions::new();
+    how.read(true).write(true).open(bench.path("DEV/disk.img")).unwrap()
+}
+
+#[test]
+fn what_an_editor_left_behind_the_end_of_a_file_goes_too_also_after_a_cut() {
+    for cut in [None, Some("0"), Some("1"), Some("1:20"), Some("2")] {
+        let bench = device(0);
+        configure(&bench);
+        // As editors of other systems do: the same cluster, a shorter length.
+        let text = run("mtype", &["-i", &at_boot(&bench), "::provision.toml"], &[], b"").ok().out;
+        let named = text.find("gate-7").unwrap();
+        let len = u32::try_from(named + text[named..].find('\n').unwrap() + 1).unwrap();
+        assert!(!text[..len as usize].contains(SECRET), "{text}");
+        open_disk(&bench).write_all_at(&len.to_le_bytes(), entry(&bench) + 28).unwrap();
+        assert!(holds(&bench, SECRET));
+        if cut.is_some() {
+            let _ = first_boot(&bench, cut);
+        }
+        first_boot(&bench, None).ok();
+        assert!(!holds(&bench, SECRET) && !holds(&bench, "s3cret"), "{cut:?}");
+        let left = run("mtype", &["-i", &at_boot(&bench), "::provision.toml"], &[], b"").ok().out;
+        assert_eq!(left.len(), len as usize);
+    }
+}
+
+/// The boot partition, as mtools want it.
+fn at_boot(bench: &Bench) -> String {
+    format!("{}@@{}", bench.path("DEV/disk.img"), partition(bench, "boot").0)
+}
+
+#[test]
+fn a_reset_that_is_withdrawn_while_it_waits_for_another_process_erases_nothing() {
+    let bench = device(0);
+    first_boot(&bench, None).ok();
+    std::fs::write(bench.path("DEV/data/photo"), "").unwrap();
+    bench.surefoot(&["factory-reset"]).ok();
+    bench.reboot(&[]);
+    let lock = std::fs::File::create(bench.path("DEV/data/surefoot/lock")).unwrap();
+    lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| first_boot(&bench, None));
+        // It has read the request by then, or it reads that there is none.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::fs::remove_file(bench.path("DEV/data/surefoot/factory-reset.json")).unwrap();
+        lock.unlock().unwrap();
+        waits.join().unwrap();
+    });
+    assert!(Path::new(&bench.path("DEV/data/photo")).exists());
+}
+
 #[test]
 fn a_boot_partition_that_cannot_be_read_is_a_step_that_failed() {
-    use std::os::unix::fs::FileExt;
     let bench = device(0);
     configure(&bench);
     let start = partition(&bench, "boot").0;
-    let disk = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(bench.path("DEV/disk.img"))
-        .unwrap();
+    let disk = open_disk(&bench);
     let whole = bench.disk_bytes(start, 1 << 20);
-    // The entry of the file, in the root folder: its first cluster is one that is none.
-    let entry =
-        whole.windows(11).position(|name| name.starts_with(b"PROVIS") && name[8..] == *b"TOM");
-    let entry = entry.unwrap() as u64 + start;
+    // Its first cluster is one that is none.
+    let entry = entry(&bench);
     for (at, bytes) in [
         (entry + 26, &[1u8, 0][..]),
         (entry + 26, &[0xff, 0xff]),

@@ -5,9 +5,10 @@ use super::world::World;
 use crate::model::{
     Failure, ReasonCode, Result, StateFile, WithReason, document, paths, printable,
 };
-use crate::sys::{durable, mounts};
+use crate::sys::{durable, files, mounts};
 use crate::update::Phase;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// So many paths are kept of what could not be erased.
@@ -27,14 +28,22 @@ pub struct Reset {
     pub done: bool,
     /// What could not be erased, by its full path.
     pub left: Vec<String>,
+    /// Why nothing was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl Reset {
     /// One line for people.
     pub fn text(&self) -> String {
         match (self.done, &self.left[..]) {
-            (false, _) => "a factory reset was asked for: the next boot erases the data partition".to_owned(),
-            (true, []) => "a factory reset was asked for, and the file that says so is damaged: nothing was erased".to_owned(),
+            (false, _) => {
+                "a factory reset was asked for: the next boot erases the data partition".to_owned()
+            }
+            (true, []) => {
+                let why = self.why.as_deref().unwrap_or("the file that says so is damaged");
+                format!("a factory reset was asked for, and nothing was erased: {why}")
+            }
             (true, left) => format!("a factory reset has left {}", left.join(", ")),
         }
     }
@@ -42,10 +51,17 @@ impl Reset {
 
 impl Reset {
     fn load(state: &Path) -> Result<Option<Reset>> {
-        let bytes = durable::read(&StateFile::RESET.within(state), StateFile::RESET.limit)?;
+        let path = StateFile::RESET.within(state);
         // Written in one piece: what cannot be read was damaged since, and says of no folder whether it stays.
         let damaged = || Reset { done: true, ..Reset::default() };
-        Ok(bytes.map(|bytes| document(&bytes).unwrap_or_else(damaged)))
+        match files::read_own(&path, StateFile::RESET.limit) {
+            Ok(bytes) => Ok(Some(document(&bytes).unwrap_or_else(damaged))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                Err(durable::io_failure("read", &path, &e))
+            }
+            Err(_) => Ok(Some(damaged())),
+        }
     }
 
     /// A request that was not carried out yet.
@@ -61,6 +77,13 @@ impl Reset {
         self.left = left.iter().filter_map(|path| told(path)).take(LEFT).collect();
         self.left.dedup();
         self.done = true;
+        self.keep(state)
+    }
+
+    /// Ends it with nothing erased.
+    pub fn give_up(mut self, state: &Path, why: &str) -> Result<()> {
+        self.done = true;
+        self.why = Some(printable(why, 500));
         self.keep(state)
     }
 
@@ -82,7 +105,12 @@ impl World {
     pub fn reset(&self) -> Result<Option<Reset>> {
         let Some(mut reset) = Reset::load(&self.settings.device.state)? else { return Ok(None) };
         let before = reset.left.len();
-        reset.left.retain(|path| Path::new(path).symlink_metadata().is_ok());
+        let state = &self.settings.device.state;
+        let data = state.parent().unwrap_or(state);
+        let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+        // Another computer may have written the file: what it names elsewhere is no business of a reset.
+        let is = |path: &Path| path.starts_with(&data) && path.symlink_metadata().is_ok();
+        reset.left.retain(|path| is(Path::new(path)));
         Ok(Some(reset).filter(|reset| !reset.done || before == 0 || !reset.left.is_empty()))
     }
 
@@ -158,7 +186,11 @@ pub fn factory_reset(world: &World, keep: Option<&Path>) -> Result<String> {
 /// Withdraws it, and forgets what an earlier one has left.
 pub fn cancel_reset(world: &World) -> Result<String> {
     let _held = world.lock("factory-reset")?;
-    durable::remove(&StateFile::RESET.within(&world.settings.device.state))?;
+    let path = StateFile::RESET.within(&world.settings.device.state);
+    match path.is_dir() {
+        true => std::fs::remove_dir_all(&path).reason(ReasonCode::Io, "withdrawing the reset")?,
+        false => durable::remove(&path)?,
+    }
     Ok("No factory reset is pending.".to_owned())
 }
 

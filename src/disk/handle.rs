@@ -155,12 +155,22 @@ impl Disk {
     /// locked image file otherwise. Only the key to the inactive slot and those who make whole
     /// disks call this.
     pub(crate) fn open_partition(&self, partition: &Partition) -> Result<Window> {
+        self.opened(partition, Access::WriteAlone)
+    }
+
+    /// The same of the boot partition while it is mounted for reading: the kernel's file system holds it, so that it cannot be
+    /// had alone.
+    pub(crate) fn open_mounted_partition(&self, partition: &Partition) -> Result<Window> {
+        self.opened(partition, Access::WriteShared)
+    }
+
+    fn opened(&self, partition: &Partition, access: Access) -> Result<Window> {
         let Kind::Device(disk) = &self.kind else {
             return Window::new(self.writable()?, partition.start, partition.len);
         };
         match self.kernel_partition(*disk, partition)? {
             Some(found) => {
-                let medium = Medium::open(&found.node, Access::WriteAlone)?;
+                let medium = Medium::open(&found.node, access)?;
                 let same = matches!(medium.identity(), Identity::Device(rdev) if DeviceNumber::from_rdev(rdev) == found.device);
                 if !same || medium.len() != partition.len {
                     return Err(Failure::new(
@@ -171,7 +181,7 @@ impl Disk {
                 Window::new(Arc::new(medium), 0, partition.len)
             }
             None => {
-                let medium = Medium::open(&self.path, Access::WriteAlone)?;
+                let medium = Medium::open(&self.path, access)?;
                 Window::new(Arc::new(medium), partition.start, partition.len)
             }
         }

@@ -3,6 +3,7 @@
 
 use super::caged::Place;
 use super::links::of_disk;
+use super::provision::PROVISION_LIMIT;
 use super::volume;
 use super::work::Work;
 use crate::device::World;
@@ -10,7 +11,8 @@ use crate::disk::Partition;
 use crate::model::{BOOT_PARTITION, Failure, ReasonCode, Result, WithReason};
 use crate::sys::mounts::KernelPartition;
 use crate::sys::{durable, files, host, mounts};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 /// The boot partition of the disk that runs.
 pub(super) enum Boot<'a> {
@@ -37,9 +39,11 @@ impl<'a> Boot<'a> {
         let Some(part) = table.partitions.into_iter().find(is) else { return Ok(None) };
         let mounts = mounts::mounts().reason(ReasonCode::Io, "asking what is mounted")?;
         let node = world.disk.number().and_then(|disk| of_disk(disk, part.number));
-        let on = |node: &KernelPartition| mounts.into_iter().find(|m| m.device == node.device);
-        let mount = node.as_ref().and_then(on);
-        Ok(Some(match mount.filter(|mount| host::writable(mount.point.as_ref())) {
+        let on = |node: &KernelPartition| {
+            let own = mounts.into_iter().filter(|m| m.device == node.device);
+            own.into_iter().find(|mount| host::writable(mount.point.as_ref()))
+        };
+        Ok(Some(match node.as_ref().and_then(on) {
             Some(mount) => Boot::Folder(mount.point.into()),
             None => Boot::Part(world, part, node),
         }))
@@ -71,20 +75,44 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// Writes over a file that is taken, at its own length.
+    /// Writes over a file that is taken, at its own length, and over what lies behind its end.
     pub(super) fn erase(&self, name: &str) -> Result<()> {
         match self {
             Boot::Folder(folder) => {
                 let path = folder.join(name);
                 let told = |e: std::io::Error| Failure::new(ReasonCode::Io, format!("{name}: {e}"));
-                let len = std::fs::metadata(&path).map_err(told)?.len();
-                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                let about = std::fs::metadata(&path).map_err(told)?;
+                slack(&path, about.len(), about.blksize()).map_err(told)?;
+                let len = usize::try_from(about.len()).unwrap_or(usize::MAX);
                 durable::overwrite(&path, &super::provision::taken(len))
             }
             Boot::Part(world, part, node) => {
-                let erasure = Boot::place(world, part, node.as_ref()).erasure(name)?;
-                volume::erase(&world.disk.open_partition(part)?, &erasure)
+                let place = Boot::place(world, part, node.as_ref());
+                let device = match is_mounted(node.as_ref())? {
+                    true => world.disk.open_mounted_partition(part),
+                    false => world.disk.open_partition(part),
+                }?;
+                volume::write(&device, place.slack(name)?.iter())?;
+                let erasure = place.erasure(name)?;
+                volume::erase(&device, &erasure)
             }
         }
     }
+}
+
+fn is_mounted(node: Option<&KernelPartition>) -> Result<bool> {
+    let mounts = mounts::mounts().reason(ReasonCode::Io, "asking what is mounted")?;
+    Ok(node.is_some_and(|node| mounts.iter().any(|m| m.device == node.device)))
+}
+
+/// Writes over the rest of the last cluster of a file on a FAT that is mounted: `cluster` is what `stat` calls its block. After a cut
+/// the file may be longer, by blanks.
+fn slack(path: &Path, len: u64, cluster: u64) -> std::io::Result<()> {
+    let end = len.next_multiple_of(cluster.max(1)).min(PROVISION_LIMIT);
+    let behind = usize::try_from(end.saturating_sub(len)).unwrap_or(0);
+    let file = files::own_to_change(path, 0o600)?;
+    file.write_all_at(&vec![b' '; behind], len)?;
+    file.sync_all()?;
+    file.set_len(len)?;
+    file.sync_all()
 }

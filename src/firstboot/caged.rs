@@ -1,6 +1,6 @@
 //! The FAT of the boot partition, read in a cage: another computer has written it, and its reader ends at what it does not expect.
 
-use super::volume::{Changes, erasure, read_file};
+use super::volume::{Changes, erasure, read_file, slack};
 use crate::disk::BlockDevice;
 use crate::model::{Failure, ReasonCode, Result, WithReason, printable};
 use crate::sys::blk;
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// More than any answer: a file of the largest limit, or all sectors of one.
 const ANSWER_MAX: usize = 4 << 20;
+
+/// The deed that writes over what lies behind a file's end.
+const SLACK: &str = "slack";
 
 /// How an answer begins.
 const FILE: u8 = b'f';
@@ -45,9 +48,18 @@ impl Place<'_> {
         self.ask("read", name, limit)
     }
 
+    /// What writes over what an older file of that name has left behind the end of this one.
+    pub(super) fn slack(&self, name: &str) -> Result<Changes> {
+        self.changes(SLACK, name)
+    }
+
     /// What writes over that file.
     pub(super) fn erasure(&self, name: &str) -> Result<Changes> {
-        let rows = self.ask("erase", name, 0)?.unwrap_or_default();
+        self.changes("erase", name)
+    }
+
+    fn changes(&self, deed: &str, name: &str) -> Result<Changes> {
+        let rows = self.ask(deed, name, 0)?.unwrap_or_default();
         let number = |row: &[u8]| row.try_into().map(u64::from_le_bytes);
         let row = |row: &[u8]| Some((number(row.get(..8)?).ok()?, row.get(8..)?.to_vec()));
         Ok(rows.chunks_exact(ROW).filter_map(row).collect())
@@ -110,7 +122,7 @@ fn answer(deed: &str, name: &str, (start, len): (u64, u64), limit: u64) -> IoRes
     let said = match deed {
         _ if no_fat(&medium)? => Ok(None),
         "read" => read_file(&medium, name, limit),
-        _ => erasure(&medium, name).map(|rows| {
+        _ => (if deed == SLACK { slack } else { erasure })(&medium, name).map(|rows| {
             Some(
                 rows.into_iter()
                     .flat_map(|(at, row)| [&at.to_le_bytes()[..], &row].concat())

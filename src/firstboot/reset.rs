@@ -3,7 +3,7 @@
 
 use super::erase::erase;
 use super::take::{FRAGMENT, keep_only_id};
-use super::work::Work;
+use super::work::{Setup, Work};
 use crate::config::Settings;
 use crate::device::{Reset, World, is_undecided, kept_folder};
 use crate::event::Sink;
@@ -66,15 +66,24 @@ pub(super) fn finish(work: &mut Work<'_>) -> Result<()> {
     }
     world.data_is_here().map_err(waits)?;
     let data = world.data_folder().map_err(waits)?;
-    if let Some(folder) = &reset.keep {
-        kept_folder(&data, &data.join(folder)).map_err(waits)?;
-    }
     let held = world.lock("factory-reset").map_err(waits)?;
+    // It may have been withdrawn, or done by another process, while this one waited.
+    let Some(reset) = Reset::pending(&state)? else { return Ok(()) };
+    let setup = Setup::load(&state);
+    if let Some(folder) = &reset.keep
+        && let Err(failure) = kept_folder(&data, &data.join(folder))
+    {
+        // No later boot would know better what is to stay, and until then nothing would be installed.
+        let failure = failure.at("no factory reset was done");
+        reset.give_up(&state, failure.detail())?;
+        return Err(failure);
+    }
     let state_name = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut kept: Vec<String> =
         KEPT.iter().chain(&ALSO).map(|name| renamed(name, &state_name)).collect();
     kept.extend(reset.keep.iter().map(|folder| folder.display().to_string()));
     let mut left = erase(&data, kept)?;
+    work.setup = setup;
     work.setup.done.retain(|step, _| step == "grow");
     // Its settings go but for the id.
     let also = keep_only_id(work).and_then(|()| work.setup.save(&state));

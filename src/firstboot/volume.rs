@@ -17,6 +17,9 @@ const PIECE: u64 = 32 << 10;
 /// What the library may do at most: it follows chains that turn in circles without an end.
 const STEPS: u64 = 4_000_000;
 
+/// So far behind its beginning a file is looked for the end of its clusters.
+const MOST: u64 = 1 << 20;
+
 /// Offset and bytes of each sector that changes.
 pub(crate) type Changes = BTreeMap<u64, Vec<u8>>;
 
@@ -52,6 +55,36 @@ pub(crate) fn erasure(device: &dyn BlockDevice, name: &str) -> IoResult<Changes>
         Read::by_ref(&mut file).read_to_end(&mut old)?;
         file.rewind()?;
         file.write_all(&taken(old.len()))
+    })
+}
+
+/// What writes over the rest of the file's clusters: a file that an editor has made shorter leaves its old end there. What it
+/// has given back to the file system is out of reach.
+pub(crate) fn slack(device: &dyn BlockDevice, name: &str) -> IoResult<Changes> {
+    changes(device, |volume| {
+        let cluster = u64::from(volume.cluster_size());
+        let mut file = match volume.root_dir().open_file(name) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let len = file.seek(SeekFrom::End(0))?;
+        if len == 0 {
+            return Ok(());
+        }
+        let free = volume.stats()?.free_clusters();
+        let mut end = len.next_multiple_of(cluster);
+        let mut behind = end - len;
+        loop {
+            std::io::copy(&mut std::io::repeat(b' ').take(behind), &mut file)?;
+            // The library takes the file's own clusters first, and only then a free one.
+            if free == 0 || volume.stats()?.free_clusters() != free || end > MOST {
+                break;
+            }
+            (behind, end) = (cluster, end + cluster);
+        }
+        file.seek(SeekFrom::Start(len))?;
+        file.truncate()
     })
 }
 
