@@ -230,7 +230,7 @@ fn nothing_grows_over_an_environment_behind_the_data_partition() {
             let words: Vec<_> = line.split_whitespace().collect();
             let number = |word: &str| usize::from_str_radix(&word[2..], 16).unwrap();
             let (from, len) = (number(words[1]), number(words[2]));
-            let behind = (8 - 4 * n) * MIB as usize;
+            let behind = (8 - 4 * n) << 20;
             let to = bytes.len() - behind;
             bytes.copy_within(from..from + len, to);
             let place = if at_end { format!("-{behind:#x}") } else { format!("{to:#x}") };
