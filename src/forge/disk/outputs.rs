@@ -112,8 +112,8 @@ pub(super) fn replaced(
     recipe: &Recipe,
 ) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    if let (Some((_, target)), Some(new)) = (&slot.artifact, &slot.release) {
-        warnings.extend(other_release(target, new, recipe)?);
+    if let (Some(artifact), Some(new)) = (&slot.artifact, &slot.release) {
+        warnings.extend(other_release(artifact.path(), new, recipe)?);
     }
     for (path, new) in beside(output, board, slot) {
         let Ok(old) = files::read_foreign(&path, 1 << 26) else { continue };
