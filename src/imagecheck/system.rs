@@ -66,7 +66,7 @@ pub(super) fn starts(
     const TOPIC: &str = "init";
     let said = |name: &str| variable(name).filter(|value| !value.is_empty());
     let args = said("surefoot_args").unwrap_or_default();
-    let named = args.split_whitespace().filter_map(|word| word.strip_prefix("init=")).last();
+    let named = args.split_whitespace().filter_map(|word| word.strip_prefix("init=")).next_back();
     let there = |path: &str| root.exists(path).unwrap_or(true);
     let text = match named {
         Some(path) if there(path) => return,

@@ -327,8 +327,8 @@ pub(super) fn without_uboot(
         return (recipe.values.boot.raw.is_empty() && config(from).is_none())
             .then(|| text.to_owned());
     };
-    let kernels = text.lines().filter_map(|line| line.trim().strip_prefix("kernel="));
-    let kernel = kernels.last().map(str::trim);
+    let mut kernels = text.lines().filter_map(|line| line.trim().strip_prefix("kernel="));
+    let kernel = kernels.next_back().map(str::trim);
     let there = |name: &str| board.files.iter().any(|(path, _)| path.eq_ignore_ascii_case(name));
     let told = match kernel {
         Some(name) if name.contains("u-boot") && there(name) => return None,
