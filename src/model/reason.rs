@@ -204,7 +204,7 @@ reasons! {
     Unknown "UNKNOWN" Denied "A newer updater wrote a reason that this one does not know." "Install a newer release: its `surefoot history` knows the reason.";
     // Disk and slots.
     DiskMissing "DISK_MISSING" Config "The disk cannot be opened." "Check `[device] disk`.";
-    DiskTwin "DISK_TWIN" Denied "Two disks of this device carry the same identifiers, and which of them U-Boot has started from is not known." "Take one of them out, or put the boot.scr of this release on both: it says from which disk it starts. Nothing is written to either until then.";
+    DiskTwin "DISK_TWIN" Denied "Two disks of this device carry the same identifiers, and which of them U-Boot has started from is not known." "Take out the one from which the device is not to start, and start it again. To keep both: the boot.scr of this release on both, and aliases mmc0, mmc1 in the device tree. Nothing is written to either until then.";
     ResetPending "RESET_PENDING" Denied "A factory reset was asked for, and the next boot does it." "Reboot, or withdraw it: `surefoot factory-reset --cancel`.";
     GrowthRefused "GROWTH_REFUSED" Config "The disk is not laid out as the first boot expects, so the data partition keeps its size." "Nothing needs to be done where its size is enough. Else make it longer with the tools of the board's factory: docs/first-boot.md.";
     NotFirstBoot "NOT_FIRST_BOOT" Denied "This device has been updated already, and the partition table is written only before the first update." "Nothing to do: the partitions stay as they are.";

@@ -277,7 +277,7 @@ class Device:
 
     def __init__(self, board, name, disk, stick=None, clock=None, kernel=None):
         """`kernel`: its image, its initramfs and its command line, where no U-Boot is to start it; the disk is /dev/vda then."""
-        self.name, self.disk, self.lines, self.looked, self.kernel = name, disk, [], 0, kernel
+        self.name, self.disk, self.lines, self.looked, self.kernel, self.parts = name, disk, [], 0, kernel, {}
         logs = os.environ.get("SUREFOOT_LOGS")
         self.log = open(Path(logs, f"{name}.log"), "w") if logs else None
         # A socket's path has at most 107 bytes.
@@ -293,7 +293,7 @@ class Device:
     def until(self, pattern, timeout=600):
         """Goes on until a line of the console is like `pattern`, and returns its match. The machine goes on meanwhile."""
         if self.machine is None:
-            self.machine = bench.Machine(self.disk, kernel=self.kernel, extra=self.extra)
+            self.machine = bench.Machine(self.disk, kernel=self.kernel, extra=self.extra, **self.parts)
         deadline = time.monotonic() + timeout
         while True:
             while self.looked < len(self.lines):

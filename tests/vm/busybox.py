@@ -103,6 +103,7 @@ def place(text):
 
 class Small(Board):
     """Releases of BusyBox in the place of Debian."""
+    modules = ["i6300esb"]
 
     def base(self):
         out = self.work / "base.ext4"
@@ -122,7 +123,7 @@ class Small(Board):
             (root / name).chmod(0o755 if "init.d" in name else 0o644)
         bench.run(bench.TOP / "packaging/init/install", root, "busybox")
         (root / "boot/Image").write_bytes(gzip.compress((bench.target("kernel-arm64") / "Image").read_bytes(), 6, mtime=0))
-        (root / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", ["i6300esb"]))
+        (root / "boot/initrd.img").write_bytes(rootfs.initramfs("ext4", self.modules))
         bench.filesystem(self.work / "base.tmp", root, "ext4", boards.SLOT_MIB - 8)
         shutil.rmtree(root)
         os.rename(self.work / "base.tmp", out)
