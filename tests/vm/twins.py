@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Two cards that were written from one image, in one machine: BusyBox's init under the U-Boot of the Yocto layer.
 
-    tests/vm/twins.py [NAME...]          as tests/vm/device.py, with the same variables
+    tests/vm/twins.py [NAME...]          as tests/vm/device.py, with the same variables; an update and a rollback only with SUREFOOT_FULL=1
 
 Both cards carry the same GUIDs, file systems and bytes. What tells them apart is the place of their hosts on PCI, and one word that
 the bench puts into the environment of the second one: so the kernel's command line says which environment U-Boot has read.
 """
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import bench  # noqa: E402
 from board import DISK_MIB, SLOT_MIB, Device, stick  # noqa: E402
-from busybox import Small, place  # noqa: E402
+from busybox import SICK, Small, place  # noqa: E402
 
 board = None
 boots = 0
+SLOW = {name: ("../src/slot/twin.rs", "only_what_names_a_device_tells_two_alike_apart")
+        for name in ("test_an_update_reaches_the_card_that_u_boot_started_from_and_no_other",
+                     "test_a_rollback_touches_the_card_that_u_boot_started_from_and_no_other")}
 CARD_MIB = 2 * DISK_MIB
 DATA_AT = bench.BOOT_OFFSET + (8 + 2 * SLOT_MIB) * bench.MIB
 # Where the host of each card is on PCI.
@@ -115,6 +119,9 @@ class Pair(Device):
     def plug(self, file):
         self.qmp("device_add", driver="usb-storage", id=f"usb-{file.stem}", drive=file.stem, removable=True)
 
+    def pull(self, file):
+        self.qmp("device_del", id=f"usb-{file.stem}")
+
 
 class Twins(unittest.TestCase):
     maxDiff = None
@@ -152,6 +159,48 @@ class Twins(unittest.TestCase):
         print("\n    " + "\n    ".join(lines), end="", flush=True)
         return {line.split(" ", 1)[0]: line.split(" ", 1)[-1] for line in lines} | {"said": "\n".join(lines)}
 
+    def runs_on(self, device, version, slot, host, card):
+        """`/`, the data, the links and the environment are those of the card in this place, which U-Boot calls mmc 0."""
+        found = self.looked(device)
+        self.assertEqual(found["up"], f"version={version} surefoot.slot={slot}")
+        self.assertEqual((found["root"], found["data"]), (f"{host} mmcblk0",) * 2)
+        self.assertRegex(found["links"], "^[^ ]*mmcblk0 [^ ]*mmcblk0p4$")
+        self.assertIn(f"bench.card={card}", found["line"])
+        self.assertIn("surefoot.disk=mmc:0", found["line"])
+        self.assertRegex(found["said"], f"(?m)^status Running {re.escape(version)} ")
+        return found
+
+    def test_an_update_reaches_the_card_that_u_boot_started_from_and_no_other(self):
+        """The one in the second place, which U-Boot and the kernel both call the first."""
+        one, two = cards = self.cards()
+        before = digest(one)
+        good = board.release("2.0.0")
+        device = self.pair(cards, order="10", sticks=[good])
+        self.runs_on(device, "1.0.0", "a", "11", "two")
+        self.assertGreater(length_of_data(two), DISK_MIB)
+        device.plug(good)
+        self.runs_on(device, "2.0.0", "b", "11", "two")
+        device.until("BENCH .*state updated")
+        device.off()
+        self.assertEqual(digest(one), before, "first boot, installation, trial and commit")
+        self.assertEqual([bench.env_current(bench.env_read(card))["surefoot_slot"] for card in cards], ["a", "b"])
+
+    def test_a_rollback_touches_the_card_that_u_boot_started_from_and_no_other(self):
+        one, two = cards = self.cards()
+        before = digest(two)
+        bad = board.release("3.0.0", SICK)
+        device = self.pair(cards, order="01", sticks=[bad])
+        self.runs_on(device, "1.0.0", "a", "10", "one")
+        device.plug(bad)
+        self.runs_on(device, "3.0.0", "b", "10", "one")
+        found = self.runs_on(device, "1.0.0", "a", "10", "one")
+        self.assertIn("HEALTH_FAILED: radio", found["said"])
+        device.off()
+        self.assertEqual(digest(two), before, "first boot, installation, trial and rollback")
+        stored = bench.env_current(bench.env_read(one))
+        self.assertEqual([stored[name] for name in ("surefoot_slot", "upgrade_available")], ["a", "0"])
+        self.assertTrue(stored["surefoot_fallback"])
+
     def test_where_it_is_not_known_from_which_card_u_boot_started_nothing_is_changed(self):
         cards = self.cards()
         good = board.release("2.0.0")
@@ -183,6 +232,11 @@ def digest(path, but_data=False):
     return whole.hexdigest()
 
 
+def length_of_data(card):
+    said = bench.run("sgdisk", "-i", 4, card).stdout.decode()
+    return int(re.search(r"Partition size: (\d+) sectors", said)[1]) * 512 // bench.MIB
+
+
 def main():
     global board
     started = time.monotonic()
@@ -194,7 +248,7 @@ def main():
         subprocess.run(["cargo", "build", "--quiet", "--locked", "--bins"], cwd=bench.TOP, check=True)
     with tempfile.TemporaryDirectory(prefix="surefoot-twins-") as folder:
         board = Cards(os.environ.get("SUREFOOT_WORK") or folder, arm64, forge or target / "surefoot-forge", host or target / "surefoot")
-        chosen = bench.chosen_tests(Twins, {}, sys.argv[1:])
+        chosen = bench.chosen_tests(Twins, SLOW, sys.argv[1:])
         result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(chosen))
     print(f"twins: {result.testsRun} tests, {boots} boots to userspace, {len(result.failures) + len(result.errors)} failures, "
           f"{len(result.skipped)} skipped, {time.monotonic() - started:.0f} s")
