@@ -167,8 +167,8 @@ class WithoutSystemd(Story):
 case $(cat /etc/version) in
     1.0.0) until surefoot status >/dev/null; do sleep 1; done
         echo "links $(readlink LINKS/data) $(readlink LINKS/rootfs-a)"
-        hangs=$(daemon); kill -STOP $hangs
-        until before=$(daemon); [ "$before" != "$hangs" ]; do sleep 30; done; echo "it hangs no more"
+        until hangs=$(daemon); [ -n "$hangs" ]; do sleep 1; done; kill -STOP $hangs
+        until before=$(daemon); [ -n "$before" ] && [ "$before" != "$hangs" ]; do sleep 30; done; echo "it hangs no more"
         kill -9 $before; sleep 5; after=$(daemon)
         [ -n "$after" ] && [ "$before" != "$after" ] && echo "it is back"
         /etc/init.d/S60surefoot restart; sleep 3; echo "restarted $(surefoot status >/dev/null; echo $?) $(daemon | wc -l)"
@@ -221,7 +221,7 @@ surefoot wait updated --timeout 5m
 for _ in 1 2 3; do one=$(daemon); kill -9 $one $(pidof -o $$ surefoot-init); sleep 5; [ "$one" = "$(daemon)" ] || echo "another"; done
 echo "daemons $(daemon | wc -l)"
 one=$(daemon); kill -9 $(pidof -o $$ surefoot-init); sleep 10; echo "still $(daemon | wc -l)"
-one=$(daemon); kill -STOP $one; until [ "$(daemon)" != "$one" ]; do sleep 30; done; echo "it hangs no more"
+one=$(daemon); kill -STOP $one; until two=$(daemon); [ -n "$two" ] && [ "$two" != "$one" ]; do sleep 30; done; echo "it hangs no more"
 """)
         release = board.artifact("2.3.0", placed(RESPAWNED))
         device = self.device(files=[("script", script, 0o755)], trial=release, tries=1)

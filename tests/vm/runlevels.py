@@ -68,6 +68,7 @@ class Services(Board):
         shutil.rmtree(root / "etc/systemd")
         put(root, "etc/inittab", INITTAB)
         put(root, "etc/fstab", "")
+        put(root, "etc/insserv.conf", "")
         put(root, "etc/fw_env.config", "".join(f"{path('LINKS')}/disk {at:#x} {bench.ENV_SIZE:#x}\n" for at in bench.ENV_OFFSETS))
         put(root, "etc/surefoot/surefoot.toml", FILES["etc/surefoot/surefoot.toml"])
         put(root, "usr/libexec/health", (HERE / "guest/health").read_text(), 0o755)
