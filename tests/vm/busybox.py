@@ -182,8 +182,6 @@ esac
         device = self.device(files=files, tries=1)
         device.until(rf"BENCH up version=1.0.0 surefoot.slot=a +{path('DATA')} ext4 rw.*noatime")
         device.until(r"BENCH links \S*mmcblk0p4 \S*mmcblk0p2$")
-        # What the image brings was listed after the boot.
-        device.until("good.surefoot can be installed")
         device.until("BENCH it hangs no more$")
         device.until("BENCH it is back$")
         device.until("BENCH restarted 0 1$")
@@ -194,6 +192,7 @@ esac
         device.until("BENCH up version=2.1.0 surefoot.slot=a")
         device.until("BENCH up version=2.0.0 surefoot.slot=b")
         device.until("BENCH over")
+        self.assertTrue(any("good.surefoot can be installed" in line for line in device.lines), "what is preloaded is listed at the end of the first boot")
         status = device.status()
         print(f"\n{status}")
         self.assertRegex(status, "(?m)^state +rolled-back$")
