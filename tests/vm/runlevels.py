@@ -66,6 +66,8 @@ class Services(Board):
             os.symlink("/bin/busybox", root / "usr/sbin" / program)
         shutil.rmtree(root / "usr/lib/systemd")
         shutil.rmtree(root / "etc/systemd")
+        bench.run("rm", "-rf", root / "var/lock")
+        os.symlink("/run/lock", root / "var/lock")
         put(root, "etc/inittab", INITTAB)
         put(root, "etc/fstab", "")
         put(root, "etc/insserv.conf", "")
