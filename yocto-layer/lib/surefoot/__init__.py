@@ -198,7 +198,7 @@ def layout_mistakes(d):
 
 
 def room_kib(d):
-    """The most that a root filesystem may have, for IMAGE_ROOTFS_MAXSIZE; nothing where the layer is not switched on."""
+    """The most that a root filesystem may have; nothing where the layer is not switched on."""
     return (number(d, "SUREFOOT_SLOT_SIZE") * MIB - RECORD) // 1024 if d.getVar("SUREFOOT_SLOT_SIZE") else ""
 
 
@@ -209,7 +209,22 @@ def too_big(image, d):
         return None
     over = -(-(image - room) // MIB)
     return (f"the root filesystem has {-(-image // MIB)} MiB and a slot takes {room // MIB} MiB beside its record: {over} MiB too much. "
-            f"Slots cannot grow in the field: choose SUREFOOT_SLOT_SIZE with room for the coming years")
+            f"Slots cannot grow in the field: choose SUREFOOT_SLOT_SIZE with room for the coming years. Of an ext4 a part is room that a read-only "
+            f"root never uses (IMAGE_OVERHEAD_FACTOR, IMAGE_ROOTFS_EXTRA_SPACE)")
+
+
+def made(d, kind=None):
+    """A file that an earlier task of the image has made: its root filesystem, or that of another type. By the name without a time, because after
+    a failure the next run of BitBake has another time in IMAGE_NAME and makes nothing again that it has."""
+    return f"{d.getVar('IMGDEPLOYDIR')}/{d.getVar('IMAGE_LINK_NAME') or d.getVar('IMAGE_NAME')}.{kind or d.getVar('SUREFOOT_FSTYPE')}"
+
+
+def unfit(file, d):
+    """The same of a file, or that it is not there; else None."""
+    if not os.path.exists(file):
+        return (f"{file} is missing: the image has no file system of the type that SUREFOOT_FSTYPE names ({d.getVar('SUREFOOT_FSTYPE')}). Is it in "
+                f"its IMAGE_FSTYPES, and has the image its usual name?")
+    return too_big(os.path.getsize(file), d)
 
 
 def layout_values(d):
@@ -269,16 +284,28 @@ def for_uboot(d, file):
 
 # ---- U-Boot's configuration -----------------------------------------------------------------------------------------
 
-# A symbol that had another name earlier: one of them must be there.
-RENAMED = [("CONFIG_SYS_REDUNDAND_ENVIRONMENT", "CONFIG_ENV_REDUNDANT"), ("CONFIG_SYS_MMC_ENV_DEV", "CONFIG_ENV_MMC_DEVICE_INDEX"),
-           ("CONFIG_SYS_MMC_ENV_PART", "CONFIG_ENV_MMC_EMMC_HW_PARTITION")]
+def fragment_files(d):
+    """The files of recipes-bsp/u-boot/files that U-Boot's configuration gets."""
+    kind = d.getVar("SUREFOOT_FSTYPE").split("-")[0]
+    wanted = {
+        "surefoot": True,
+        "surefoot-count": d.getVar("SUREFOOT_COUNTER") == "uboot",
+        f"surefoot-{kind}": not kind.startswith("ext"),
+        "surefoot-wdt": re.search(r"\bsurefoot_wdt=", d.getVar("SUREFOOT_ENV_SET") or ""),
+        "surefoot-fit": d.getVar("KERNEL_IMAGETYPE") == "fitImage",
+    }
+    if "qemuarm64" in (d.getVar("MACHINEOVERRIDES") or "").split(":"):
+        wanted["surefoot-qemuarm64"] = True
+        wanted["surefoot-qemuarm64-" + ("pio" if (d.getVar("PV") or "").startswith("2024") else "adma")] = True
+    return " ".join(f"{name}.cfg" for name, yes in wanted.items() if yes)
 
 
 def fragment(text, d):
-    """A fragment with the places of the environment in it."""
-    for mark, name in (("@OFFSET@", "OFFSET"), ("@OFFSET_REDUND@", "OFFSET_REDUND"), ("@SIZE@", "SIZE"), ("@MMC@", "MMC")):
-        text = text.replace(mark, d.getVar(f"SUREFOOT_ENV_{name}"))
-    return text
+    """A fragment with the places of the environment in it, and with the command that starts this kernel."""
+    go = {"zImage": "BOOTZ", "uImage": "BOOTM", "fitImage": "BOOTM"}.get(d.getVar("KERNEL_IMAGETYPE"), "BOOTI")
+    for name in ("OFFSET", "OFFSET_REDUND", "SIZE", "MMC"):
+        text = text.replace(f"@{name}@", d.getVar(f"SUREFOOT_ENV_{name}"))
+    return text.replace("@GO@", go)
 
 
 def same(one, other):
@@ -290,19 +317,27 @@ def same(one, other):
 
 
 def lost(fragments, config):
-    """What a finished .config does not have of the fragments: Kconfig drops without a word what it cannot grant."""
+    """What a finished .config does not have of the fragments, each with the reason that stands above it there: Kconfig drops without a word what
+    it cannot grant. Of a symbol with two names (`# Newer name of OLD: NEW`) one is enough. buildroot/board/granted does the same in a shell."""
     have = dict(line.split("=", 1) for line in config.splitlines() if line.startswith("CONFIG_") and "=" in line)
-    out = []
+    out, newer, why, talking = {}, {}, "", False
     for line in fragments.splitlines():
         off = re.fullmatch(r"# (CONFIG_\w+) is not set", line)
         on = re.fullmatch(r"(CONFIG_\w+)=(.*)", line)
+        both = re.fullmatch(r"# Newer name of (CONFIG_\w+): (CONFIG_\w+)", line)
         if off and off[1] in have:
-            out.append(f"{off[1]} is still set")
+            out[f"{off[1]} is still set"] = why
         if on:
-            names = next((pair for pair in RENAMED if on[1] in pair), (on[1],))
+            names = next(([old, new] for old, new in newer.items() if on[1] in (old, new)), [on[1]])
             if not any(name in have and same(have[name], on[2]) for name in names):
-                out.append(f"{' or '.join(names)}={on[2]} was dropped")
-    return sorted(set(out))
+                out[f"{' or '.join(names)}={on[2]} was dropped"] = why
+        if both:
+            newer[both[1]] = both[2]
+        elif line.startswith("# ") and not off:
+            why, talking = (f"{why} {line[2:]}" if talking else line[2:]), True
+        if on or off:
+            talking = False
+    return [f"{what}: {why}" for what, why in sorted(out.items())]
 
 
 # ---- the configuration of the updater -------------------------------------------------------------------------------
