@@ -14,7 +14,6 @@ IMAGE_FSTYPES:append = " wic wic.bmap${@' surefoot' if d.getVar('SUREFOOT_BOOT')
 WKS_FILE = "surefoot-${SUREFOOT_BOOT}${@'-mbr' if (d.getVar('SUREFOOT_BOOT'), d.getVar('SUREFOOT_TABLE')) == ('uboot', 'mbr') else ''}.wks.in"
 # Newer releases look into files/wic of a layer, older ones into wic, and refuse a layer that has both.
 WKS_SEARCH_PATH:prepend = "${SUREFOOT_LAYERDIR}/files/wic:"
-WICVARS += "WORKDIR"
 
 # Slot a of the disk is the file that the artifact is made from, byte for byte, and its record is the artifact's head: both must be there first.
 IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}${@' surefoot' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
