@@ -167,6 +167,9 @@ def layout_mistakes(d):
         return [f'SUREFOOT_TABLE = "{table}": it is "gpt" or "mbr"']
     for name in FILES:
         out += [f'{name} = "{word}": a file is named by its whole path, from / on' for word in files_of(d, name) if not word.startswith("/")]
+    for name in ("SUREFOOT_KEYS", "SUREFOOT_KEY"):
+        inside = [layer for layer in (d.getVar("BBLAYERS") or "").split() for file in files_of(d, name) if f"{file}/".startswith(f"{layer}/")]
+        out += [f"{name} lies in the layer {inside[0]}: a private key has no place in a repository"] if inside else []
     if not (d.getVar("SUREFOOT_COMPATIBLE") or "").split():
         out.append("SUREFOOT_COMPATIBLE is empty: it names what an artifact fits")
     data, disk, kind = (d.getVar(f"SUREFOOT_{name}") or "" for name in ("DATA", "DISK", "FSTYPE"))
@@ -178,6 +181,18 @@ def layout_mistakes(d):
         out.append(f'SUREFOOT_FSTYPE = "{kind}": it is ext4, squashfs or erofs, as U-Boot reads the kernel from it, and not compressed as a whole')
     if d.getVar("SUREFOOT_COUNTER") not in ("uboot", "script"):
         out.append(f'SUREFOOT_COUNTER = "{d.getVar("SUREFOOT_COUNTER")}": it is "uboot" or "script"')
+    settings = d.getVar("SUREFOOT_ENV_SET") or ""
+    left = ASSIGNED.sub("", settings).split()
+    if left:
+        out.append(f'SUREFOOT_ENV_SET: "{left[0]}" is no NAME=VALUE, nor NAME="A VALUE"')
+    if re.search(r"(^|\s)surefoot_counter=", settings):
+        out.append("SUREFOOT_ENV_SET sets surefoot_counter: SUREFOOT_COUNTER does, and U-Boot's configuration follows from it")
+    if "'" in (d.getVar("SUREFOOT_ARGS") or "") or "\\" in (d.getVar("SUREFOOT_ARGS") or ""):
+        out.append("SUREFOOT_ARGS has a ' or a \\, which U-Boot's shell drops")
+    if not re.fullmatch("[1-9]|1[0-9]|2[0-2]", d.getVar("SUREFOOT_LEVEL") or ""):
+        out.append(f'SUREFOOT_LEVEL = "{d.getVar("SUREFOOT_LEVEL")}": it is a level of zstd, 1 to 22')
+    if not re.fullmatch("[0-9]", d.getVar("SUREFOOT_ENV_MMC") or ""):
+        out.append(f'SUREFOOT_ENV_MMC = "{d.getVar("SUREFOOT_ENV_MMC")}": it is U-Boot\'s number of the device, as 0 or 1')
     try:
         first, second, size = (number(d, f"SUREFOOT_ENV_{n}") for n in ("OFFSET", "OFFSET_REDUND", "SIZE"))
         for name in ("BOOT", "SLOT", "DATA"):
@@ -254,6 +269,10 @@ def consoles(serial):
     return " ".join(reversed(words))
 
 
+# NAME=VALUE or NAME="A VALUE", as SUREFOOT_ENV_SET has them.
+ASSIGNED = re.compile(r"""(?<!\S)\w+=(?:"[^"]*"|[^\s"]*)(?!\S)""")
+
+
 def starts(kernel):
     """Variables of the environment by which the boot script starts a kernel of this type."""
     out = {"Image": {}, "zImage": {"surefoot_go": "bootz ${kernel_addr_r} ${sf_initrd} ${sf_fdt}"},
@@ -271,7 +290,7 @@ def environment(d):
     values["devnum"] = d.getVar("SUREFOOT_ENV_MMC")
     if d.getVar("SUREFOOT_TABLE") == "mbr":
         values.update(surefoot_part_boot="1", surefoot_part_a="2", surefoot_part_b="3")     # no names there; U-Boot counts in hexadecimal
-    for word in re.findall(r"""\S+?=(?:"[^"]*"|\S*)""", d.getVar("SUREFOOT_ENV_SET") or ""):
+    for word in ASSIGNED.findall(d.getVar("SUREFOOT_ENV_SET") or ""):
         name, _, value = word.partition("=")
         values[name] = value.strip('"')
     return [f"{name}={value}" for name, value in values.items() if value]
