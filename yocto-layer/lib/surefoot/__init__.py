@@ -306,14 +306,17 @@ def for_uboot(d, file):
 def fragment_files(d):
     """The files of recipes-bsp/u-boot/files that U-Boot's configuration gets."""
     kind = d.getVar("SUREFOOT_FSTYPE").split("-")[0]
+    watched = re.search(r"(^|\s)surefoot_wdt=", d.getVar("SUREFOOT_ENV_SET") or "")
+    boards = (d.getVar("MACHINEOVERRIDES") or "").split(":")
     wanted = {
         "surefoot": True,
         "surefoot-count": d.getVar("SUREFOOT_COUNTER") == "uboot",
         f"surefoot-{kind}": not kind.startswith("ext"),
-        "surefoot-wdt": re.search(r"\bsurefoot_wdt=", d.getVar("SUREFOOT_ENV_SET") or ""),
+        "surefoot-wdt": watched,
+        "surefoot-wdt-rpi": watched and "rpi" in boards,
         "surefoot-fit": d.getVar("KERNEL_IMAGETYPE") == "fitImage",
     }
-    if "qemuarm64" in (d.getVar("MACHINEOVERRIDES") or "").split(":"):
+    if "qemuarm64" in boards:
         wanted["surefoot-qemuarm64"] = True
         wanted["surefoot-qemuarm64-" + ("pio" if (d.getVar("PV") or "").startswith("2024") else "adma")] = True
     return " ".join(f"{name}.cfg" for name, yes in wanted.items() if yes)
