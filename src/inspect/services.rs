@@ -81,6 +81,8 @@ impl System<'_> {
             })
             .collect();
         let mut files = vec!["/etc/inittab".to_owned()];
+        let openrc = (self.names)("/etc/conf.d").into_iter().filter(|name| name.contains("getty"));
+        files.extend(openrc.map(|name| format!("/etc/conf.d/{name}")));
         for folder in UNITS {
             let runs = |name: &String| {
                 let unit = name.strip_suffix(".d").unwrap_or(name);
@@ -94,28 +96,26 @@ impl System<'_> {
                 }
             }
         }
+        // A line that opens a console wherever it stands, and one that does so where a unit has a terminal.
         let opens = |line: &str| {
             let line = line.trim();
-            let shell = |shell: &str| line.ends_with(shell) || line.contains(&format!("{shell} "));
-            let inittab = line.contains(":respawn:") || line.contains(":askfirst:");
+            let run = match line.strip_prefix("ExecStart=") {
+                Some(command) => command,
+                // id:runlevels:action:process
+                None => match line.splitn(4, ':').collect::<Vec<_>>()[..] {
+                    [_, _, "respawn" | "askfirst" | "once" | "wait", process] => process,
+                    _ => "",
+                },
+            };
+            let unit = line.starts_with("ExecStart=");
+            let words = || line.split(|c: char| c.is_whitespace() || "\"'=".contains(c));
             !line.starts_with(['#', ';'])
-                && (line.contains("--autologin")
-                    || line.contains("getty -a ")
-                    || (line.contains("getty ")
-                        && line.contains("-l /bin/")
-                        && line.contains(" -n"))
-                    || inittab && ["-/bin/sh", "-/bin/ash", "-/bin/bash"].iter().any(|s| shell(s)))
+                && (words().any(|word| word == "--autologin")
+                    || lets_in(run, if unit { &[Opens::Getty] } else { &Opens::ALL }))
         };
-        // A program that a unit starts on a terminal, and that asks for no password.
         let shell = |line: &str| {
-            let Some(command) = line.trim().strip_prefix("ExecStart=") else { return false };
-            let mut words =
-                command.trim_start_matches(['-', '@', ':', '+', '!']).split_whitespace();
-            match words.next().and_then(|path| path.rsplit('/').next()) {
-                Some("sh" | "ash" | "bash" | "dash") => words.next().is_none_or(|w| w != "-c"),
-                Some("login") => words.any(|word| word == "-f"),
-                _ => false,
-            }
+            let command = line.trim().strip_prefix("ExecStart=");
+            command.is_some_and(|command| lets_in(command, &Opens::ALL))
         };
         let terminal = |line: &str| {
             let line = line.trim();
@@ -151,9 +151,29 @@ impl System<'_> {
         found
     }
 
-    /// The first value of a keyword counts; what stands behind a `Match` is for some logins only.
+    /// Of each configuration that sshd may be started with: its own, that of a read-only system of OpenEmbedded, and what its
+    /// defaults name.
     fn openssh(&self) -> Vec<(&'static str, String)> {
-        let main = (self.text)("/etc/ssh/sshd_config").unwrap_or_default();
+        let defaults = (self.text)("/etc/default/ssh").unwrap_or_default();
+        let lines = defaults.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let words = lines.flat_map(|l| l.split(|c: char| c.is_whitespace() || "\"'=".contains(c)));
+        let words: Vec<&str> = words.collect();
+        let named = words.windows(2).filter(|pair| pair[0] == "-f").map(|pair| pair[1].to_owned());
+        let mut paths: Vec<String> = named.collect();
+        if paths.is_empty() {
+            paths.push("/etc/ssh/sshd_config".to_owned());
+            let other = "/etc/ssh/sshd_config_readonly";
+            paths.extend((self.text)(other).map(|_| other.to_owned()));
+        }
+        let all = paths.iter().flat_map(|path| self.sshd_config(path));
+        let mut found: Vec<_> = all.collect();
+        found.dedup();
+        found
+    }
+
+    /// The first value of a keyword counts; what stands behind a `Match` is for some logins only.
+    fn sshd_config(&self, path: &str) -> Vec<(&'static str, String)> {
+        let main = (self.text)(path).unwrap_or_default();
         let folder = "/etc/ssh/sshd_config.d";
         let included = (self.names)(folder).into_iter().filter(|name| name.ends_with(".conf"));
         let included: Vec<String> =
@@ -176,19 +196,70 @@ impl System<'_> {
         };
         let mut found = Vec::new();
         if value("PasswordAuthentication").is_none_or(|said| said != "no") {
-            let text = "ssh lets in with a password".to_owned();
-            found.push(("`PasswordAuthentication no` in /etc/ssh/sshd_config", text));
+            let text = format!("ssh lets in with a password, by {path}");
+            found.push(("`PasswordAuthentication no` in the configuration of sshd", text));
         }
         if value("PermitRootLogin").is_some_and(|said| said == "yes") {
-            let text = "ssh lets root in, with a password too".to_owned();
-            found.push(("`PermitRootLogin no` in /etc/ssh/sshd_config", text));
+            let text = format!("ssh lets root in, with a password too, by {path}");
+            found.push(("`PermitRootLogin no` in the configuration of sshd", text));
         }
         if value("PermitEmptyPasswords").is_some_and(|said| said == "yes") {
-            let text = "ssh lets in with an empty password".to_owned();
-            found.push(("`PermitEmptyPasswords no` in /etc/ssh/sshd_config", text));
+            let text = format!("ssh lets in with an empty password, by {path}");
+            found.push(("`PermitEmptyPasswords no` in the configuration of sshd", text));
         }
         found
     }
+}
+
+/// What opens a console without a login.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    /// A getty that asks for no name.
+    Getty,
+    /// A shell that is given nothing to run, or a login that is told it was done.
+    Shell,
+}
+
+impl Opens {
+    const ALL: [Opens; 2] = [Opens::Getty, Opens::Shell];
+}
+
+/// Whether a command opens a console without a login, in one of these ways.
+fn lets_in(command: &str, ways: &[Opens]) -> bool {
+    let mut words = command.trim_start_matches(['-', '@', ':', '+', '!']).split_whitespace();
+    let base = |path: &'_ str| {
+        path.rsplit('/').next().unwrap_or_default().trim_start_matches('-').to_owned()
+    };
+    let mut name = words.next().map(base).unwrap_or_default();
+    if name == "busybox" {
+        name = words.next().map(base).unwrap_or_default();
+    }
+    let rest: Vec<&str> = words.collect();
+    let flag = |short: char, long: &str| {
+        rest.iter().position(|word| {
+            let own = word.split('=').next() == Some(long);
+            let group = word
+                .strip_prefix('-')
+                .is_some_and(|group| !group.starts_with('-') && group.contains(short));
+            own || group
+        })
+    };
+    let (way, open) = match name.as_str() {
+        "sh" | "ash" | "bash" | "dash" | "hush" | "zsh" => {
+            let given = |word: &&str| !word.starts_with('-') || flag('c', "-c").is_some();
+            (Opens::Shell, !rest.iter().any(|word| given(&word)))
+        }
+        "login" => (Opens::Shell, flag('f', "-f").is_some()),
+        _ if name.contains("getty") => {
+            let program =
+                flag('l', "--login-program").and_then(|at| rest.get(at + 1)).map(|path| base(path));
+            let other = program.is_some_and(|program| program != "login");
+            let unasked = flag('n', "--skip-login").is_some() && other;
+            (Opens::Getty, flag('a', "--autologin").is_some() || unasked)
+        }
+        _ => return false,
+    };
+    open && ways.contains(&way)
 }
 
 /// Ports on which this machine listens for others, by the texts of `/proc/net/{tcp,tcp6,udp,udp6}`: `tcp 22`.
@@ -291,6 +362,18 @@ mod tests {
             ("/etc/inittab", "::askfirst:-/bin/sh\n", true),
             ("/etc/inittab", "S0::respawn:/sbin/getty -L ttyS0 115200 vt100\n", false),
             ("/etc/inittab", "x::respawn:/sbin/getty -n -l /bin/sh 0 console", true),
+            ("/etc/inittab", "::respawn:/bin/sh", true),
+            ("/etc/inittab", "::askfirst:/bin/ash", true),
+            ("/etc/inittab", "ttyS0::respawn:/bin/login -f root", true),
+            ("/etc/inittab", "ttyS0::respawn:/sbin/getty -n -l /sbin/autologin 0 ttyS0", true),
+            ("/etc/inittab", "1:2345:respawn:/sbin/agetty --noclear -a root tty1", true),
+            ("/etc/inittab", "::respawn:/bin/busybox sh", true),
+            ("/etc/inittab", "::once:-/bin/sh", true),
+            ("/etc/inittab", "::respawn:/bin/sh /usr/sbin/kiosk", false),
+            ("/etc/inittab", "::sysinit:/bin/sh -c 'mount -a'", false),
+            ("/etc/inittab", "tty1::respawn:/bin/login", false),
+            ("/etc/inittab", "tty1::respawn:/sbin/getty -n -l /bin/login 0 tty1", false),
+            ("/etc/conf.d/agetty.tty1", "agetty_options=\"--autologin root\"", true),
         ] {
             let found = with(&[(path, text)], |s: &System<'_>| s.open_consoles());
             assert_eq!(found == [path], open, "{path}: {text}: {found:?}");
@@ -345,6 +428,12 @@ mod tests {
             ("/etc/ssh/sshd_config.d/10.conf", "PasswordAuthentication no\n"),
         ];
         assert_eq!(with(&files, |s: &System<'_>| s.ssh().len()), 0);
+        // OpenEmbedded starts it with another file where the root is read-only.
+        let good = ("/etc/ssh/sshd_config", "PasswordAuthentication no\n");
+        let readonly = ("/etc/ssh/sshd_config_readonly", "PermitRootLogin yes\n");
+        assert_eq!(with(&[sshd, good, readonly], |s: &System<'_>| s.ssh().len()), 2);
+        let options = ("/etc/default/ssh", "SSHD_OPTS='-f /etc/ssh/sshd_config_readonly'\n");
+        assert_eq!(with(&[sshd, good, options], |s: &System<'_>| s.ssh().len()), 1);
         let bear = ("/usr/sbin/dropbear", "");
         assert_eq!(with(&[bear], |s: &System<'_>| s.ssh().len()), 1);
         let safe = ("/etc/default/dropbear", "DROPBEAR_EXTRA_ARGS=\"-s -w\"\n");

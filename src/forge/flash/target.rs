@@ -2,7 +2,7 @@
 
 use super::source::{BLOCK, is_zero};
 use super::words::Words;
-use crate::disk::{BlockDevice, open_device, open_whole};
+use crate::disk::{BlockDevice, open_whole};
 use crate::model::{ByteLen, Failure, ReasonCode, Result, WithReason};
 use crate::sys::AlignedBuf;
 use crate::sys::blk::Identity;
@@ -47,19 +47,23 @@ impl Target {
                 None
             }
         };
-        match &about {
-            Some(about) => confirm(words, &Asked::disk(about))?,
-            None => {
-                let held = open_device(path).map_err(|f| f.with_next(CARD))?;
-                if holds_bytes(&*held)? {
-                    confirm(words, &Asked::file(path, held.len()))?;
-                }
-            }
-        }
+        // Held from here on: what is confirmed is what is written, also where a person takes the card out meanwhile.
         let device = open_whole(path).map_err(|f| match f.code() {
             ReasonCode::SlotMounted => in_use(path, "in use by another program or device"),
+            _ if about.is_none() => f.with_next(CARD),
             _ => f,
         })?;
+        match &about {
+            Some(about) if about.len != device.len() => {
+                let text = format!("{} is another disk now", path.display());
+                return Err(Failure::new(ReasonCode::NotConfirmed, text));
+            }
+            Some(about) => confirm(words, &Asked::disk(about))?,
+            None if holds_bytes(&*device)? => {
+                confirm(words, &Asked::file(path, device.len()))?;
+            }
+            None => {}
+        }
         Ok(Target { device, about })
     }
 }
