@@ -191,7 +191,7 @@ mod tests {
                 bytes.extend(state.to_be_bytes());
             }
             cuts.push(bytes.len() as u64);
-            bytes.resize(bytes.len() + BLOCK * (n as usize % 12), 0);
+            bytes.resize(bytes.len() + BLOCK * usize::try_from(n % 12).unwrap(), 0);
             cuts.extend([bytes.len() as u64 - 4096 * (n % 3).min(n % 12), bytes.len() as u64]);
         }
         bytes.extend([0; 777]);
