@@ -8,11 +8,11 @@ use surefoot::disk::{open_image, read_table};
 use surefoot::sys::power::CUT_VARIABLE;
 
 const MIB: u64 = 1 << 20;
-const SECRET: &str = "horse battery staple";
+pub(crate) const SECRET: &str = "horse battery staple";
 const PROXY: &str = "http://me:s3cret@proxy.example:3128";
 
 /// A device whose state lies in a data folder of its own, on a disk that is larger than its image.
-fn device(more: u64) -> Bench {
+pub(crate) fn device(more: u64) -> Bench {
     let bench = Bench::new();
     let config = bench.path("DEV/surefoot.toml");
     let text = String::from_utf8(read(&config)).unwrap();
@@ -29,7 +29,7 @@ fn device(more: u64) -> Bench {
     bench
 }
 
-fn configure(bench: &Bench) {
+pub(crate) fn configure(bench: &Bench) {
     let disk = bench.path("DEV/disk.img");
     std::fs::write(bench.path("password"), SECRET).unwrap();
     let words = [
@@ -68,19 +68,19 @@ fn kept(bench: &Bench) -> (Vec<Vec<u8>>, Vec<String>) {
     (vec![first, second, bench.slot_bytes("a"), bench.slot_bytes("b")], named)
 }
 
-fn step(said: &Said, name: &str) -> (String, String) {
+pub(crate) fn step(said: &Said, name: &str) -> (String, String) {
     let told = said.json();
     let steps = told["steps"].as_array().unwrap().clone();
     let step = steps.into_iter().find(|s| s["step"] == name).unwrap();
     (step["became"].as_str().unwrap().to_owned(), step["text"].as_str().unwrap().to_owned())
 }
 
-fn first_boot(bench: &Bench, cut: Option<&str>) -> Said {
+pub(crate) fn first_boot(bench: &Bench, cut: Option<&str>) -> Said {
     let cut: Vec<_> = cut.map(|cut| (CUT_VARIABLE, cut)).into_iter().collect();
     bench.surefoot_with(&["first-boot", "--early", "--json"], &cut, b"")
 }
 
-fn holds(bench: &Bench, part: &str) -> bool {
+pub(crate) fn holds(bench: &Bench, part: &str) -> bool {
     // The few files of a boot partition lie at its beginning; what was written is found there, or the first test fails.
     let bytes = bench.disk_bytes(partition(bench, "boot").0, 1 << 20);
     let first = part.as_bytes()[0];
@@ -263,7 +263,7 @@ fn a_growth_that_was_refused_is_tried_again_once_a_person_has_mended_the_table()
 }
 
 /// A file of the device, as it is shown to programs.
-fn shown(bench: &Bench, name: &str) -> String {
+pub(crate) fn shown(bench: &Bench, name: &str) -> String {
     String::from_utf8(read(&bench.path(&format!("DEV/root/{name}")))).unwrap()
 }
 
@@ -410,7 +410,7 @@ fn a_factory_reset_keeps_keys_floors_and_identity_and_survives_every_cut() {
         "loose",
         "surefoot/history.jsonl",
         "surefoot/factory-reset.json",
-        "etc/wpa_supplicant",
+        "etc/surefoot/wifi.toml",
     ] {
         assert!(!there(gone), "{gone}");
     }
@@ -672,7 +672,7 @@ fn without_a_data_partition_the_table_is_mended_and_never_grown() {
 }
 
 /// Sets `[first_boot]` of the device anew.
-fn settings(bench: &Bench, base: &str, more: &str) {
+pub(crate) fn settings(bench: &Bench, base: &str, more: &str) {
     let text = format!("{base}[first_boot]\n{more}\n");
     std::fs::write(bench.path("DEV/surefoot.toml"), text).unwrap();
 }

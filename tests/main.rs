@@ -26,6 +26,7 @@ mod delta;
 mod disks;
 mod ended;
 mod first_boot;
+mod first_boot_kept;
 mod flash;
 mod followed;
 mod hostile_entrances;

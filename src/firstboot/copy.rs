@@ -1,6 +1,6 @@
 //! A file or folder of the image, copied to the data partition as it is: owner, mode, extended attributes, links.
 
-use super::work::make_folder;
+use super::work::{clear, make_folder};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::{attributes, durable, files, power};
 use std::fs::{File, Metadata};
@@ -16,9 +16,7 @@ const LARGEST: u64 = 64 << 20;
 /// in `left`.
 pub(super) fn copy(from: &Path, to: &Path, work: &Path, left: &mut Vec<String>) -> Result<()> {
     let told = || format!("keeping {}", from.display());
-    if work.exists() {
-        std::fs::remove_dir_all(work).reason(ReasonCode::Io, told())?;
-    }
+    clear(work).reason(ReasonCode::Io, told())?;
     make_folder(work)?;
     let beside = work.join("whole");
     part(from, &beside, left).map_err(|e| failure(&e, from))?;
@@ -27,7 +25,7 @@ pub(super) fn copy(from: &Path, to: &Path, work: &Path, left: &mut Vec<String>) 
     power::acting(power::Deed::Rename(&beside, to), || std::fs::rename(&beside, to))
         .reason(ReasonCode::Io, told())?;
     durable::sync_folder(folder)?;
-    std::fs::remove_dir_all(work).reason(ReasonCode::Io, told())
+    clear(work).reason(ReasonCode::Io, told())
 }
 
 fn failure(error: &io::Error, from: &Path) -> Failure {

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 /// The list, in the root of the boot partition: `MATCH,ID,HOSTNAME`, one device a line.
 const LIST: &str = "devices.csv";
 
+/// What this step is called.
+pub(super) const STEP: &str = "identity";
+
 /// Some ten thousand devices.
 const LIST_LIMIT: u64 = 1 << 20;
 
@@ -58,12 +61,19 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
                 let variable = |name: &str| work.world().ok().and_then(|w| w.boot.variable(name));
                 Some(slot::revision(source, &work.settings.folder, variable)?.to_string())
             }
+            // It is known by its machine id.
+            None if work.is_fielded(STEP) => None,
             None => serials.into_iter().next(),
         };
     }
     super::take::keep_name(work, found.hostname.as_deref())?;
     let Some(id) = found.id.clone() else {
-        return Ok("no serial number is known: the id is that of /etc/machine-id".to_owned());
+        let why = if work.is_fielded(STEP) {
+            "this device was updated before its first boot: its id stays"
+        } else {
+            "no serial number is known: the id is"
+        };
+        return Ok(format!("{why} that of /etc/machine-id"));
     };
     // Whatever it was read from, it is one that a device may have.
     Provision::named(found.id, None).check()?;

@@ -1,11 +1,16 @@
 //! The ssh host keys of this device, made by the system's own `ssh-keygen`.
 
-use super::work::{Work, make_folder};
+use super::keep::is_own;
+use super::work::{Work, clear, make_folder};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::below::Below;
+use crate::sys::files;
 use crate::sys::process::{Ending, Invocation, run};
-use crate::sys::{durable, files};
 use std::path::Path;
 use std::time::Duration;
+
+/// What this step is called.
+pub(super) const STEP: &str = "ssh-keys";
 
 /// What ssh clients know.
 const TYPES: [&str; 2] = ["ed25519", "ecdsa"];
@@ -20,27 +25,68 @@ pub(super) fn program(work: &Work<'_>) -> Option<&'static str> {
     program.filter(|_| work.at("/etc/ssh").is_dir())
 }
 
+/// Below the data partition and below `/`: a private key, and the public one.
+fn pair(kind: &str) -> [String; 2] {
+    ["", ".pub"].map(|end| format!("etc/ssh/ssh_host_{kind}_key{end}"))
+}
+
+/// All of them.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    TYPES.into_iter().flat_map(pair)
+}
+
+fn is_sound(work: &Work<'_>, kind: &str) -> bool {
+    let about = |name: &String| Below::hold(&work.data, name.as_ref())?.about();
+    pair(kind).iter().all(|name| about(name).is_ok_and(|a| a.is_file() && a.len() > 0))
+}
+
+/// Whether ssh clients of this system would find no key.
+pub(super) fn are_lost(work: &Work<'_>) -> bool {
+    program(work).is_some() && !TYPES.into_iter().all(|kind| is_sound(work, kind))
+}
+
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     let Some(program) = program(work) else {
         return Ok("the system has no ssh-keygen, or no /etc/ssh".to_owned());
     };
     for kind in TYPES {
-        let name = format!("etc/ssh/ssh_host_{kind}_key");
-        let public = format!("{name}.pub");
-        if !work.folder_for(public.as_ref())?.exists() {
-            make(work, program, kind, &name)?;
+        if is_sound(work, kind) {
+            continue;
+        }
+        if work.setup.done.contains_key(STEP) {
+            work.warn(format!("the ssh host key {kind} that was kept is gone or damaged"));
+        }
+        match own(work, kind) {
+            Some(pair) => keep(work, kind, &pair)?,
+            None => make(work, program, kind)?,
         }
     }
     Ok(TYPES.join(", "))
 }
 
-/// The key is made beside, and kept under its name when it is whole: the public one last.
-fn make(work: &Work<'_>, program: &str, kind: &str, name: &str) -> Result<()> {
+/// The keys by which clients know this device already.
+fn own(work: &Work<'_>, kind: &str) -> Option<[Vec<u8>; 2]> {
+    let [private, public] = pair(kind).map(|name| Path::new("/").join(name));
+    let read = |at: &Path| {
+        let bytes = files::read_foreign(&work.at(at), files::SMALL).ok();
+        bytes.filter(|bytes| !bytes.is_empty() && is_own(work, at, STEP))
+    };
+    Some([read(&private)?, read(&public)?])
+}
+
+/// Keeps a pair: the public one last.
+fn keep(work: &Work<'_>, kind: &str, bytes: &[Vec<u8>; 2]) -> Result<()> {
+    for ((name, bytes), mode) in pair(kind).iter().zip(bytes).zip([0o600, 0o644]) {
+        work.keep(name, bytes, mode)?;
+    }
+    Ok(())
+}
+
+/// The key is made beside, and kept under its name when it is whole.
+fn make(work: &Work<'_>, program: &str, kind: &str) -> Result<()> {
     let told = || format!("making the ssh host key {kind}");
     let folder = work.folder_for("etc/ssh/.new".as_ref())?;
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).reason(ReasonCode::Io, told())?;
-    }
+    clear(&folder).reason(ReasonCode::Io, told())?;
     make_folder(&folder)?;
     let beside = folder.join("key");
     let path = beside.display().to_string();
@@ -59,11 +105,7 @@ fn make(work: &Work<'_>, program: &str, kind: &str, name: &str) -> Result<()> {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         return Err(Failure::new(ReasonCode::Io, format!("{}: {:?}: {said}", told(), done.ending)));
     }
-    for (from, to) in
-        [(beside.clone(), name.to_owned()), (beside.with_extension("pub"), format!("{name}.pub"))]
-    {
-        let bytes = files::read_own(&from, files::SMALL).reason(ReasonCode::Io, told())?;
-        durable::write(&work.data.join(to), &bytes)?;
-    }
-    std::fs::remove_dir_all(&folder).reason(ReasonCode::Io, told())
+    let read = |file: &Path| files::read_own(file, files::SMALL).reason(ReasonCode::Io, told());
+    keep(work, kind, &[read(&beside)?, read(&beside.with_extension("pub"))?])?;
+    clear(&folder).reason(ReasonCode::Io, told())
 }

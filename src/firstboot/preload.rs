@@ -4,7 +4,7 @@
 use super::work::Work;
 use crate::device::examine;
 use crate::event::Nowhere;
-use crate::model::Result;
+use crate::model::{Result, printable};
 use crate::source::Source;
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     files.truncate(MOST);
     let mut told = Vec::new();
     for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = printable(&file.file_name().unwrap_or_default().to_string_lossy(), 255);
         let judged = Source::open(&file).and_then(|source| examine(world, source, &Nowhere));
         told.push(match judged {
             Ok(_) => format!("{name} can be installed"),

@@ -6,7 +6,7 @@ use super::{grow, identity, keep, keys, preload, reset, shown, take};
 use crate::config::Settings;
 use crate::device::Working;
 use crate::event::Sink;
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::{durable, host};
 use serde::Serialize;
 use std::path::Path;
@@ -17,15 +17,15 @@ type Step = fn(&mut Work<'_>) -> Result<String>;
 const STEPS: [(&str, Step); 7] = [
     ("grow", grow::step),
     ("folders", folders),
+    // Before what is taken is shown: a layer over `/etc` hides the id that systemd has made for this boot.
+    (keep::MACHINE_ID, keep::machine_id),
     (PROVISION, take::step),
-    ("identity", identity::step),
-    ("machine-id", keep::machine_id),
-    (KEYS, keys::step),
+    (identity::STEP, identity::step),
+    (keys::STEP, keys::step),
     (KEPT, keep::step),
 ];
 
 const PROVISION: &str = "provision";
-const KEYS: &str = "ssh-keys";
 const KEPT: &str = "etc";
 
 /// What a factory reset is called among the steps.
@@ -102,6 +102,7 @@ pub fn first_boot(settings: &Settings, sink: &dyn Sink) -> Result<FirstBoot> {
     let mut worked = false;
     for step in STEPS {
         let before = work.setup.done.get(&record(&work, step.0)).cloned();
+        let before = before.filter(|_| !is_lost(&work, step.0));
         // What a technician lays on the boot partition later is taken, too; and what was refused is looked at again: a person may
         // have mended it.
         let refused = work.setup.left.get(step.0).is_some_and(|code| is_mendable(*code));
@@ -153,11 +154,21 @@ pub fn preloads(settings: &Settings, sink: &dyn Sink) -> FirstBoot {
 fn record(work: &Work<'_>, step: &str) -> String {
     let more = match step {
         KEPT => work.settings.first_boot.keep.iter().map(|p| p.display().to_string()).collect(),
-        KEYS if keys::program(work).is_none() => vec!["none".to_owned()],
+        keys::STEP if keys::program(work).is_none() => vec!["none".to_owned()],
         PROVISION if !work.settings.first_boot.provision => vec!["off".to_owned()],
         _ => Vec::new(),
     };
     [&[step.to_owned()], &more[..]].concat().join(" ")
+}
+
+/// Whether what a step has made is not there any more, or is not all that there is to it now.
+fn is_lost(work: &Work<'_>, step: &str) -> bool {
+    match step {
+        keep::MACHINE_ID => keep::id_is_lost(work),
+        keys::STEP => keys::are_lost(work),
+        KEPT => keep::has_more(work),
+        _ => false,
+    }
 }
 
 /// What is held while steps are done. Of a device that cannot be opened nothing is held: its steps say so themselves.
@@ -220,6 +231,7 @@ fn folders(work: &mut Work<'_>) -> Result<String> {
     for name in [keep::ETC, preload::PRELOAD] {
         work.folder_for(&Path::new(name).join("x"))?;
     }
+    shown::close(work).reason(ReasonCode::Io, keep::ETC)?;
     Ok(work.data.display().to_string())
 }
 

@@ -1,51 +1,41 @@
 //! What is kept appears at its places, at every boot. Which file belongs where is a list of this image and its settings: nothing that
-//! lies on the data partition says what is mounted over what.
+//! lies on the data partition says what is mounted over what, and what another program reads as its configuration is made anew out of
+//! values that keep their rules.
 
-use super::keep::{KEPT, is_machine_id};
-use super::provision::Provision;
-use super::take;
+use super::keep::{self, ETC, KEPT};
 use super::work::{Work, make_folder};
+use super::{keys, take, wifi};
 use crate::model::paths;
 use crate::sys::below::Below;
+use crate::sys::mounts::{self, Mount};
 use crate::sys::{durable, files, host, mount};
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-/// What is kept of the first boot itself: below the data partition, and where programs look for it.
-const FILES: [(&str, &str); 9] = [
-    ("etc/machine-id", paths::MACHINE_ID),
-    ("etc/hostname", "/etc/hostname"),
-    ("etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key"),
-    ("etc/ssh/ssh_host_ed25519_key.pub", "/etc/ssh/ssh_host_ed25519_key.pub"),
-    ("etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ecdsa_key"),
-    ("etc/ssh/ssh_host_ecdsa_key.pub", "/etc/ssh/ssh_host_ecdsa_key.pub"),
-    (
-        "etc/NetworkManager/system-connections/surefoot.nmconnection",
-        "/run/NetworkManager/system-connections/surefoot.nmconnection",
-    ),
-    (
-        "etc/wpa_supplicant/wpa_supplicant-wlan0.conf",
-        "/etc/wpa_supplicant/wpa_supplicant-wlan0.conf",
-    ),
-    (
-        "etc/systemd/network/80-surefoot-wlan0.network",
-        "/run/systemd/network/80-surefoot-wlan0.network",
-    ),
-];
+/// What is taken from `provision.toml` and shown, in words.
+pub(super) const LOGINS: &str = "the ssh keys";
+pub(super) const WIFI: &str = "the wireless network";
 
-/// Which keys may log in: only where the boot partition may say so.
-const LOGINS: (&str, &str) = ("etc/root/.ssh/authorized_keys", "/root/.ssh/authorized_keys");
+/// A file that is made at each boot.
+pub(super) struct Made {
+    at: PathBuf,
+    text: String,
+    mode: u32,
+}
 
-/// Networks of iwd: their files have their names.
-const NETWORKS: (&str, &str) = ("etc/iwd", "/var/lib/iwd");
-
-/// One network and a few from before.
-const NETWORKS_MAX: usize = 16;
+impl Made {
+    pub(super) fn new(at: impl Into<PathBuf>, text: impl Into<String>, mode: u32) -> Made {
+        Made { at: at.into(), text: text.into(), mode }
+    }
+}
 
 /// Something that is kept.
 struct Shown {
+    /// What it is called, where it is made.
+    what: &'static str,
     from: Below,
     folder: bool,
     /// Its place, below the root.
@@ -55,48 +45,103 @@ struct Shown {
 /// Shows everything at its place: what `/run` holds is copied, what has a place is mounted over it, and what has none appears in
 /// its folder. Says what could not be shown, and why.
 pub(super) fn show(work: &Work<'_>) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut ready = Vec::new();
+    all(work).into_iter().map(|(_, text)| text).collect()
+}
+
+/// The same, with what it is called.
+pub(super) fn all(work: &Work<'_>) -> Vec<(&'static str, String)> {
+    let (mut wrong, mut ready) = (Vec::new(), Vec::new());
+    let cannot =
+        |at: &Path, error: &Error| format!("{} is kept and cannot be shown: {error}", at.display());
+    if let Err(error) = close(work) {
+        wrong.push(("", format!("{ETC} on the data partition cannot be made private: {error}")));
+    }
     for (kept, at) in list(work) {
         match ready_to_show(work, &kept, &at) {
             Ok(shown) => ready.extend(shown),
-            Err(error) => {
-                wrong.push(format!("{} is kept and cannot be shown: {error}", at.display()))
-            }
+            Err(error) => wrong.push(("", cannot(&at, &error))),
+        }
+    }
+    for (what, made) in made(work) {
+        let each = |files: Vec<Made>| -> Result<Vec<Shown>> {
+            files.iter().map(|made| render(work, what, made)).collect()
+        };
+        match made.and_then(each) {
+            Ok(shown) => ready.extend(shown),
+            Err(error) => wrong.push((what, cannot(Path::new(what), &error))),
         }
     }
     // Folders first, and before them what covers the folders above.
     ready.sort_by(|a, b| (!a.folder, &a.to).cmp(&(!b.folder, &b.to)));
     if work.real {
-        wrong.extend(layers(work, &ready));
+        wrong.extend(layers(work, &ready).into_iter().map(|text| ("", text)));
     }
     for shown in &ready {
         if let Err(error) = show_one(work, shown) {
-            wrong.push(format!("{} is kept and cannot be shown: {error}", shown.to.display()));
+            wrong.push((shown.what, cannot(&shown.to, &error)));
         }
     }
-    wrong.extend(take::show_settings(work));
+    wrong.extend(take::show_settings(work).into_iter().map(|text| ("", text)));
     wrong
 }
 
-/// Every file and folder that may be kept, and its place.
+/// Lets root alone into what is kept: what is private by its folder in `/etc` is private here, too, and in the making.
+pub(super) fn close(work: &Work<'_>) -> Result<()> {
+    let folder = match Below::hold(&work.data, ETC.as_ref()) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        held => held?,
+    };
+    let about = folder.about()?;
+    if about.is_dir() && about.mode() & 0o7777 != 0o700 {
+        std::fs::set_permissions(folder.place(), Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Every file and folder that may be kept and is shown as it is, and its place.
 fn list(work: &Work<'_>) -> Vec<(PathBuf, PathBuf)> {
-    let logins = work.settings.first_boot.provision.then_some(&LOGINS);
-    let fixed = FILES.iter().chain(logins).map(|(kept, at)| (kept.into(), at.into()));
-    let (kept, at) = NETWORKS;
-    let networks =
-        Below::hold(&work.data, kept.as_ref()).and_then(|folder| std::fs::read_dir(folder.place()));
-    let names =
-        networks.into_iter().flatten().flatten().map(|entry| PathBuf::from(entry.file_name()));
-    let is = |name: &PathBuf| name.extension().is_some_and(|x| x == "psk" || x == "open");
-    let networks = names
-        .filter(is)
-        .take(NETWORKS_MAX)
-        .map(|name| (Path::new(kept).join(&name), Path::new(at).join(name)));
+    let keys = keys::names().map(|name| (PathBuf::from(&name), Path::new("/").join(name)));
     let own = work.settings.first_boot.keep.iter();
     let own = own
         .filter_map(|at| Some((Path::new(KEPT).join(at.strip_prefix("/etc").ok()?), at.clone())));
-    fixed.chain(networks).chain(own).collect()
+    keys.chain(own).collect()
+}
+
+/// What is made of values that are kept. Which keys may log in counts only where the boot partition may say so.
+fn made(work: &Work<'_>) -> Vec<(&'static str, Result<Vec<Made>>)> {
+    let mut made = vec![
+        (paths::MACHINE_ID, keep::made_id(work)),
+        ("/etc/hostname", take::hostname(work)),
+        (WIFI, wifi::made(work)),
+    ];
+    if work.settings.first_boot.provision {
+        made.push((LOGINS, take::logins(work)));
+    }
+    made
+}
+
+/// Makes a file in memory, from where it is shown.
+fn render(work: &Work<'_>, what: &'static str, made: &Made) -> Result<Shown> {
+    let folder = work.settings.run.join("shown");
+    let below = made.at.strip_prefix("/").map_err(Error::other)?;
+    put(made.text.as_bytes(), &folder.join(below), made.mode)?;
+    let from = Below::hold(&folder, below)?;
+    Ok(Shown { what, from, folder: false, to: work.at(&made.at) })
+}
+
+/// The home of root by the image's list of users.
+pub(super) fn home(work: &Work<'_>) -> PathBuf {
+    let text = files::foreign_text(&work.at("/etc/passwd"), files::SMALL).unwrap_or_default();
+    let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let root = users.find(|user| user.get(2) == Some(&"0"));
+    let home = root.and_then(|user| user.get(5).map(PathBuf::from)).unwrap_or_default();
+    let mut parts = home.components();
+    let below_root = parts.next() == Some(Component::RootDir) && parts.next().is_some();
+    if below_root && !home.components().any(|part| part == Component::ParentDir) {
+        home
+    } else {
+        PathBuf::from("/root")
+    }
 }
 
 /// `None` where nothing is kept.
@@ -110,47 +155,57 @@ fn ready_to_show(work: &Work<'_>, kept: &Path, at: &Path) -> Result<Option<Shown
     if let Some(what) = files::not_a_file(about.file_type()).filter(|_| !folder) {
         return Err(Error::new(ErrorKind::InvalidInput, what));
     }
-    if at == Path::new(paths::MACHINE_ID) && !is_machine_id(&text(&from)?) {
-        return Err(Error::new(ErrorKind::InvalidData, "it is no machine id"));
-    }
-    if at == Path::new("/etc/hostname") {
-        let name = text(&from)?;
-        let named = Provision::named(None, Some(name.clone())).check();
-        named.map_err(|_| Error::new(ErrorKind::InvalidData, "it is no host name"))?;
-        if work.real {
-            files::own_to_change(Path::new("/proc/sys/kernel/hostname"), 0o644)?
-                .write_all_at(name.as_bytes(), 0)?;
-        }
-    }
-    Ok(Some(Shown { from, folder, to: work.at(at) }))
-}
-
-fn text(file: &Below) -> Result<String> {
-    let bytes = file.read(256)?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    Ok(Some(Shown { what: "", from, folder, to: work.at(at) }))
 }
 
 /// Gives every file and folder that the image does not have a place to be mounted on: an overlay of two read-only layers in its
-/// folder, with an empty file in the upper one.
+/// folder, with an empty file in the upper one. None where something else is mounted below that folder, which it would hide.
 fn layers(work: &Work<'_>, ready: &[Shown]) -> Vec<String> {
+    let mut mounted = mounts::mounts().unwrap_or_default();
+    let mut folders = without_place(work, ready);
+    // A layer of before, with what is in it, is made again above the new one.
+    let hides = |folder: &Path, m: &Mount| {
+        let point = Path::new(&m.point);
+        point != folder && point.starts_with(folder)
+    };
+    while let Some(own) = mounted
+        .iter()
+        .find(|m| m.source == mount::LAYER && folders.keys().any(|folder| hides(folder, m)))
+    {
+        if mount::unmount(own.point.as_ref()).is_err() {
+            break;
+        }
+        mounted = mounts::mounts().unwrap_or_default();
+        folders = without_place(work, ready);
+    }
+    let failed = |(folder, files): (PathBuf, Vec<&Shown>)| {
+        let again = |m: &Mount| ready.iter().any(|shown| shown.to == Path::new(&m.point));
+        let error = match mounted.iter().find(|m| hides(&folder, m) && !again(m)) {
+            Some(m) => Error::other(format!("it would hide what is mounted on {}", m.point)),
+            None => layer(work, &folder, &files).err()?,
+        };
+        Some(format!("{} cannot have another layer: {error}", folder.display()))
+    };
+    folders.into_iter().filter_map(failed).collect()
+}
+
+/// What has no place to be mounted on, by the folder that a layer would give it one in.
+fn without_place<'s>(work: &Work<'_>, ready: &'s [Shown]) -> BTreeMap<PathBuf, Vec<&'s Shown>> {
     let missing = ready.iter().filter(|shown| {
         let within = |folder: &&Shown| {
             folder.folder && folder.to != shown.to && shown.to.starts_with(&folder.to)
         };
         !shown.to.exists() && !ready.iter().any(|folder| within(&folder))
     });
-    let mut folders = std::collections::BTreeMap::<PathBuf, Vec<&Shown>>::new();
+    let mut folders = BTreeMap::<PathBuf, Vec<&Shown>>::new();
+    let own = [PathBuf::from("/etc"), home(work)];
     for shown in missing {
         let folder = existing(&shown.to);
-        if ["/etc", "/root"].iter().any(|own| folder.starts_with(own)) && !host::writable(&folder) {
+        if own.iter().any(|own| folder.starts_with(own)) && !host::writable(&folder) {
             folders.entry(folder).or_default().push(shown);
         }
     }
-    let failed = |(folder, files): (PathBuf, Vec<&Shown>)| {
-        let error = layer(work, &folder, &files).err()?;
-        Some(format!("{} cannot have another layer: {error}", folder.display()))
-    };
-    folders.into_iter().filter_map(failed).collect()
+    folders
 }
 
 fn layer(work: &Work<'_>, folder: &Path, files: &[&Shown]) -> Result<()> {
@@ -185,20 +240,19 @@ fn show_one(work: &Work<'_>, shown: &Shown) -> Result<()> {
     if std::fs::metadata(to).is_ok_and(|there| id(&there) == id(&about)) {
         return Ok(());
     }
-    if work.real && to == Path::new(paths::MACHINE_ID) && to.exists() {
+    if !work.real || to.starts_with("/run") {
+        // What is played has no mounts.
+        return if shown.folder {
+            Ok(())
+        } else {
+            put(&from.read(files::SMALL)?, to, about.mode() & 0o777)
+        };
+    }
+    uncover(to)?;
+    if to == Path::new(paths::MACHINE_ID) && to.exists() {
         return exchange(from, to);
     }
     let folder = existing(to);
-    // On the root's own file system nothing is left that is one device's own.
-    let foreign = !host::same_filesystem(&folder, "/".as_ref());
-    let new = !to.exists() && foreign && host::writable(&folder);
-    if !shown.folder && (!work.real || to.starts_with(work.at("run")) || new) {
-        return put(from, to, about.mode() & 0o777);
-    }
-    if !work.real {
-        // What is played has no mounts.
-        return Ok(());
-    }
     if !to.exists() {
         let why = "the image has no such place, and none can be made there";
         if !host::writable(&folder) || std::fs::symlink_metadata(to).is_ok() {
@@ -212,16 +266,29 @@ fn show_one(work: &Work<'_>, shown: &Shown) -> Result<()> {
     mount::bind(&from.place(), to)
 }
 
-/// A copy, where it is not there already.
-fn put(from: &Below, to: &Path, mode: u32) -> Result<()> {
-    let bytes = from.read(files::SMALL)?;
+/// Takes away what an earlier run of this boot has mounted there, where its file was replaced since: it has no name any more, and
+/// nothing can be mounted over it.
+fn uncover(to: &Path) -> Result<()> {
+    let last = || -> Result<bool> {
+        let all = mounts::mounts()?;
+        let last = all.iter().rfind(|m| Path::new(&m.point) == to);
+        Ok(last.is_some_and(|m| m.root.ends_with("//deleted")))
+    };
+    while last()? {
+        mount::unmount(to)?;
+    }
+    Ok(())
+}
+
+/// Writes a file that is not needed after a reboot, where it is not there already.
+fn put(bytes: &[u8], to: &Path, mode: u32) -> Result<()> {
     if files::read_own(to, files::SMALL).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
     if let Some(above) = to.parent() {
         std::fs::create_dir_all(above)?;
     }
-    durable::publish_with(to, &bytes, mode).map_err(|failure| Error::other(failure.to_string()))
+    durable::publish_with(to, bytes, mode).map_err(|failure| Error::other(failure.to_string()))
 }
 
 /// Puts the kept id in place of the one that systemd has made for this boot and mounted over the empty file of the image. The journal daemon has read the other one, and would keep a folder for it on the data partition.

@@ -3,20 +3,28 @@
 use super::boot::Boot;
 use super::keep::ETC;
 use super::provision::{Found, PROVISION_FILE, PROVISION_LIMIT, Provision, Secret};
+use super::shown::{self, Made};
 use super::wifi;
 use super::work::{Work, make_folder};
-use crate::model::{ReasonCode, Result, WithReason, paths};
+use crate::model::{Failure, ReasonCode, Result, WithReason, paths};
 use crate::sys::below::Below;
 use crate::sys::{durable, files};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::io::{Error, ErrorKind};
+use std::io::{self, Error, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// What there is to take at most boots.
 pub(super) const NOTHING: &str = "nothing to take";
 
 /// What is said there is a configuration from the next step on.
 pub(super) const FRAGMENT: &str = "etc/surefoot/60-first-boot.toml";
+
+/// What is kept of a `provision.toml` as it is written there, each in a file of its own: values that keep the rules of that file. No text
+/// for another program is kept.
+pub(super) const WIFI: &str = "etc/surefoot/wifi.toml";
+const LOGINS: &str = "etc/surefoot/ssh-keys.toml";
 
 /// Looks at each boot: a technician may write another one later.
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
@@ -51,18 +59,70 @@ fn take(work: &Work<'_>, wish: &Provision) -> Result<String> {
     told.extend(wish.id.as_ref().map(|id| format!("id {id}")));
     told.extend(wish.proxy.as_ref().map(|_| "a proxy".to_owned()));
     if !wish.ssh_keys.is_empty() {
-        let text = wish.ssh_keys.iter().fold(String::new(), |mut text, key| {
-            let _ = writeln!(text, "{key}");
-            text
-        });
-        work.keep("etc/root/.ssh/authorized_keys", text.as_bytes(), 0o600)?;
+        let mut part = Provision::default();
+        part.ssh_keys.clone_from(&wish.ssh_keys);
+        keep_part(work, LOGINS, &part)?;
         told.push(format!("{} ssh keys", wish.ssh_keys.len()));
     }
     if let Some(network) = &wish.wifi {
         let by = wifi::keep(work, network)?;
         told.push(format!("the network {} for {by}", network.ssid));
     }
+    // What is erased from the card and has no effect would be lost.
+    let taken = [(shown::LOGINS, !wish.ssh_keys.is_empty()), (shown::WIFI, wish.wifi.is_some())];
+    let wrong = shown::all(work);
+    if let Some((_, why)) = wrong.into_iter().find(|(what, _)| taken.contains(&(*what, true))) {
+        return Err(Failure::new(ReasonCode::ProvisionInvalid, why));
+    }
     Ok(if told.is_empty() { "nothing is in it".to_owned() } else { told.join(", ") })
+}
+
+/// Keeps a part of what was there.
+pub(super) fn keep_part(work: &Work<'_>, kept: &str, part: &Provision) -> Result<()> {
+    work.keep(kept, part.text()?.as_bytes(), 0o600)
+}
+
+/// Reads a part that is kept; nothing where nothing is. Another computer may have written it: what breaks the rules is an error, whose
+/// words show no value.
+pub(super) fn kept_part(work: &Work<'_>, kept: &str) -> io::Result<Provision> {
+    let bytes = match Below::hold(&work.data, kept.as_ref()) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Provision::default()),
+        held => held?.read(PROVISION_LIMIT)?,
+    };
+    match Provision::parse(&bytes) {
+        Ok(Found::Wish(part)) => Ok(part),
+        Ok(Found::Taken { .. }) => Ok(Provision::default()),
+        Err(failure) => Err(Error::new(ErrorKind::InvalidData, failure.detail())),
+    }
+}
+
+/// The file that says which keys may log in.
+pub(super) fn logins(work: &Work<'_>) -> io::Result<Vec<Made>> {
+    let keys = kept_part(work, LOGINS)?.ssh_keys;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut text = String::new();
+    for key in keys {
+        let _ = writeln!(text, "{key}");
+    }
+    Ok(vec![Made::new(shown::home(work).join(".ssh/authorized_keys"), text, 0o600)])
+}
+
+/// The host name that is kept, also for the running system.
+pub(super) fn hostname(work: &Work<'_>) -> io::Result<Vec<Made>> {
+    let bytes = match Below::hold(&work.data, Path::new(ETC).join("hostname").as_path()) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        held => held?.read(256)?,
+    };
+    let name = String::from_utf8_lossy(&bytes).trim().to_owned();
+    let named = Provision::named(None, Some(name.clone())).check();
+    named.map_err(|_| Error::new(ErrorKind::InvalidData, "it is no host name"))?;
+    if work.real {
+        files::own_to_change(Path::new("/proc/sys/kernel/hostname"), 0o644)?
+            .write_all_at(name.as_bytes(), 0)?;
+    }
+    Ok(vec![Made::new("/etc/hostname", format!("{name}\n"), 0o644)])
 }
 
 /// Keeps a host name.

@@ -5,6 +5,7 @@ use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
 use crate::sys::{durable, files};
+use crate::update::{JournalStore, Stored};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ impl Setup {
         let setup = Setup { v: 1, ..self.clone() };
         let text = serde_json::to_string_pretty(&setup);
         let text = text.reason(ReasonCode::Internal, "what is set up")? + "\n";
-        durable::write(&StateFile::SETUP.within(state), text.as_bytes())
+        write(&StateFile::SETUP.within(state), text.as_bytes())
     }
 }
 
@@ -89,7 +90,7 @@ impl<'a> Work<'a> {
     pub(super) fn keep(&self, kept: &str, bytes: &[u8], mode: u32) -> Result<()> {
         let file = self.folder_for(kept.as_ref())?;
         if !files::read_own(&file, files::SMALL).is_ok_and(|there| there == bytes) {
-            durable::write(&file, bytes)?;
+            write(&file, bytes)?;
         }
         // After a cut before it the same step sets it.
         std::fs::set_permissions(&file, Permissions::from_mode(mode))
@@ -114,8 +115,38 @@ impl<'a> Work<'a> {
         Ok(self.data.join(kept))
     }
 
+    /// Whether this device was updated before it ever did this step: what it is known by stays as it is then.
+    pub(super) fn is_fielded(&self, step: &str) -> bool {
+        let updated = || match JournalStore::new(&self.settings.device.state).load() {
+            Stored::Found(journal) => journal.last.is_some(),
+            stored => matches!(stored, Stored::Lost),
+        };
+        !self.setup.done.contains_key(step) && updated()
+    }
+
     pub(super) fn warn(&self, text: String) {
         self.sink.emit(&Event::Warning { text });
+    }
+}
+
+/// Writes a file, also where something of another kind stands there or in the place beside it: a folder, which damage may have left, would be an error for ever.
+pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = PathBuf::from(format!("{}.new", file.display()));
+    for path in [file, &beside] {
+        if std::fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) {
+            clear(path).reason(ReasonCode::Io, path.display())?;
+        }
+    }
+    durable::write(file, bytes)
+}
+
+/// Takes away what stands there, of whatever kind; no link is followed.
+pub(super) fn clear(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(about) if about.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
     }
 }
 

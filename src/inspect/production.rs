@@ -6,7 +6,8 @@ use super::services::{System, debug_words, ports};
 use crate::boot::Bootloader;
 use crate::config::Settings;
 use crate::model::{Failure, ReasonCode};
-use crate::sys::{files, mounts};
+use crate::sys::files;
+use crate::sys::mounts::{self, Mount, mount_of};
 use crate::trust::{MAX_TRUST_LEN, Trust, is_published_test_key};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -52,7 +53,30 @@ pub fn production(settings: &Settings, unsigned: bool, out: &mut Diagnosis) {
         state: state.map(|about| about.permissions().mode()),
         unsigned,
     };
+    let mounts = mounts::mounts().unwrap_or_default();
+    let places = [settings.trust_file.as_path(), Path::new("/etc")].into_iter();
+    let mut open =
+        places.filter_map(|p| Some((p, written_over(&mounts, p, &settings.device.state)?)));
+    if settings.device.booted.is_none()
+        && let Some((path, m)) = open.next()
+    {
+        let text = format!(
+            "{} is not the image's alone ({} on {}): a person with the medium can change it",
+            path.display(),
+            m.fs,
+            m.point
+        );
+        let remedy = "Encrypt the data partition, and show the image's own /etc/surefoot: docs/first-boot.md.";
+        out.warn("etc", text, remedy.to_owned());
+    }
     judge_product(&System { text: &text, names: &names }, &product, out);
+}
+
+/// The mount that a path lies on, where it is not the image's: an overlay that is written to, or the file system of the state folder.
+fn written_over<'m>(mounts: &'m [Mount], path: &Path, state: &Path) -> Option<&'m Mount> {
+    let (here, data) = (mount_of(mounts, path)?, mount_of(mounts, state)?);
+    let on_data = here.device == data.device && data.point != "/";
+    (here.point != "/" && (on_data || !here.written.is_empty())).then_some(here)
 }
 
 /// Judges a system by its files and by what is known of it.
@@ -194,6 +218,26 @@ mod tests {
         let mut out = Diagnosis::new();
         judge_product(&System { text: &text, names: &names }, product, &mut out);
         out
+    }
+
+    #[test]
+    fn an_etc_that_the_card_can_change_is_found_and_a_layer_of_the_image_is_not() {
+        let mounts = mounts::parse_mountinfo(
+            "1 0 179:2 / / ro - ext4 /dev/root ro\n2 1 179:4 / /data rw - ext4 /dev/mmcblk0p4 rw\n\
+             3 1 0:30 / /etc rw - overlay overlay rw,lowerdir=/etc,upperdir=/data/e/upper,workdir=/data/e/work\n\
+             4 3 179:2 /etc/surefoot /etc/surefoot ro - ext4 /dev/root ro\n\
+             5 1 0:31 / /opt ro - overlay surefoot ro,lowerdir=/run/surefoot/layers/0:/opt\n\
+             6 1 179:4 /own /srv rw - ext4 /dev/mmcblk0p4 rw\n",
+        );
+        let found = |path: &str| {
+            written_over(&mounts, path.as_ref(), "/data/surefoot".as_ref())
+                .map(|m| m.point.as_str())
+        };
+        assert_eq!(found("/etc/shadow"), Some("/etc"));
+        assert_eq!(found("/srv/trust.toml"), Some("/srv"));
+        for sound in ["/etc/surefoot/trust.toml", "/opt/x", "/usr/lib"] {
+            assert_eq!(found(sound), None, "{sound}");
+        }
     }
 
     fn clean() -> Product<'static> {

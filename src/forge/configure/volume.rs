@@ -9,7 +9,7 @@ use crate::firstboot::taken;
 use crate::firstboot::volume::{Changes, Volume, changes, erase, erasure, write};
 use crate::model::{Failure, ReasonCode, Result};
 use std::collections::BTreeSet;
-use std::io::{Error, Write};
+use std::io::{Error, ErrorKind, Write};
 
 /// How a file begins that counts as taken: a device takes nothing from it, and erases the rest.
 const TAKEN: &[u8] = b"# taken\n";
@@ -28,7 +28,12 @@ pub(super) fn written_part(
     };
     let table_end = table_end(device)?;
     let erased = erasure(device, name).map_err(told)?;
-    if !erased.is_empty() {
+    let remove = |volume: &Volume<'_>| match volume.root_dir().remove(name) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    // One that a device has taken has nothing that is to be erased, and may be longer.
+    if !changes(device, remove).map_err(told)?.is_empty() {
         // Before anything is lost it is known that there is room for the new one.
         changes(device, |volume| {
             volume.root_dir().remove(name)?;
@@ -36,7 +41,7 @@ pub(super) fn written_part(
         })
         .map_err(told)?;
         erase(device, &erased)?;
-        let removed = changes(device, |volume| volume.root_dir().remove(name)).map_err(told)?;
+        let removed = changes(device, remove).map_err(told)?;
         // The entry goes first, its last sector before the others: it is the one that counts.
         write(device, removed.range(table_end..).rev())?;
         write(device, removed.range(..table_end))?;
