@@ -299,8 +299,8 @@ mod tests {
             };
             (0..len).map(next).collect()
         };
-        let image = [noise(900_000), vec![0; 100_000], noise(700_000), vec![0; 9000]].concat();
-        for (level, context) in [(3, 0), (3, 128 << 10), (9, 128 << 10), (19, 1 << 20)] {
+        let image = [noise(300_000), vec![0; 100_000], noise(200_000), vec![0; 9000]].concat();
+        for (level, context) in [(3, 0), (3, 128 << 10), (9, 1 << 20)] {
             let of = |threads| {
                 let (mut stored, average) = (Vec::new(), 16 << 10);
                 let packing = Packing { level, average, context, threads };
@@ -315,8 +315,8 @@ mod tests {
                 (packed.table.to_bytes(), packed.payloads, stored)
             };
             let one = of(1);
-            assert!(one.1[0].chunks > 50, "{:?}", one.1);
-            for threads in [2, 3, 16] {
+            assert!(one.1[0].chunks > 10, "{:?}", one.1);
+            for threads in [2, 7] {
                 assert!(of(threads) == one, "level {level}, context {context}, {threads} threads");
             }
         }

@@ -1,9 +1,10 @@
 //! What the init system and its journal are told, and the sockets that they hand over. Outside
-//! systemd all of it is silence, and no failure.
+//! systemd all of it is silence, and no failure; a watchdog of another kind reads a file.
 #![allow(unsafe_code)]
 
 use sd_notify::NotifyState;
 use std::cell::Cell;
+use std::fs::OpenOptions;
 use std::io::{Error, Result, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -17,6 +18,9 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// Well below any watchdog's patience.
 const OFTEN: Duration = Duration::from_secs(20);
+
+/// Names the file that a watchdog without systemd looks at (`packaging/init/surefoot-init`).
+const SIGN: &str = "SUREFOOT_ALIVE";
 
 /// Whether this process was started by systemd as a service that reports.
 pub fn is_notified() -> bool {
@@ -36,6 +40,18 @@ pub fn status(line: &str) {
 /// The service makes progress: the watchdog may wait again.
 pub fn alive() {
     told(&[NotifyState::Watchdog]);
+    if let Some(file) = std::env::var_os(SIGN)
+        && let Err(error) = leave_sign(Path::new(&file))
+    {
+        log::debug!("no sign is left: {error}");
+    }
+}
+
+/// Another content each time. In place: a full file system takes it too, and a file that is not
+/// there stays away, so that nothing waits for a sign that cannot be left.
+fn leave_sign(file: &Path) -> Result<()> {
+    let sign = format!("{} {}\n", std::process::id(), clock().as_millis());
+    OpenOptions::new().write(true).open(file)?.write_all(sign.as_bytes())
 }
 
 /// It is being stopped, and knows it.
@@ -138,6 +154,24 @@ fn send(socket: &Path, fields: &[(&str, &str)]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sign_is_another_each_time_and_only_where_it_is_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("alive");
+        assert!(leave_sign(&file).is_err());
+        assert!(!file.exists());
+        std::fs::write(&file, "").unwrap();
+        let mut before = String::new();
+        for _ in 0..3 {
+            leave_sign(&file).unwrap();
+            let sign = std::fs::read_to_string(&file).unwrap();
+            assert!(sign.starts_with(&format!("{} ", std::process::id())), "{sign}");
+            assert_ne!(sign, before);
+            before = sign;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
 
     #[test]
     fn an_entry_has_the_shape_of_the_protocol() {

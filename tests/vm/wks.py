@@ -80,7 +80,7 @@ def artifact(version, variant):
 
 def disk_of(name, root, script):
     """A disk by the layer's layout, on a card that is larger than the image, as cards are."""
-    d = variables(IMAGE_NAME=root.stem)
+    d = variables(IMAGE_LINK_NAME=root.stem)
     board = bench.target("uboot-layer") / "u-boot-initial-env"
     text = subprocess.run([bench.TOP / "uboot-scripts/make", "factory-env.txt", "--board", board, *surefoot.environment(d)],
                           stdout=subprocess.PIPE, check=True).stdout

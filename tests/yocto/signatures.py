@@ -13,7 +13,6 @@ import sys
 ARTIFACT, PACK, DISK, LAYOUT = "artifact-minimal:do_compile", "image-minimal:do_image_surefoot", "image-minimal:do_image_wic", "image-minimal:do_write_wks_template"
 SETTINGS, ENVIRONMENT, KEYS = "conf:do_compile", "boot-script:do_deploy", "keys:do_install"
 FRAGMENTS = "u-boot:do_configure"
-ROOT = " ".join(f"image-minimal:{task}" for task in ("do_rootfs", "do_image_tar", "do_rootfs_wicenv"))
 
 # What a change of a variable reaches, and nothing else may: NAME=VALUE, and tasks without `surefoot-`. Files are in FOLDER.
 VARIABLES = {
@@ -28,7 +27,7 @@ VARIABLES = {
     "DISK=/dev/mmcblk0": SETTINGS,
     "DISK_ID=12345678": DISK,
     "BOOT_SIZE=80": f"{DISK} {LAYOUT}",
-    "SLOT_SIZE=2000": f"{ARTIFACT} {PACK} {DISK} {LAYOUT} {ROOT}",
+    "SLOT_SIZE=2000": f"{ARTIFACT} {PACK} {DISK} {LAYOUT}",
     "DATA_SIZE=99": f"{DISK} {LAYOUT}",
     "DATA=/mnt/x": f"{SETTINGS} forge:do_compile surefoot:do_compile surefoot:do_install surefoot:do_package",
     "FSTYPE=squashfs": f"{ARTIFACT} {PACK} {DISK} {LAYOUT} image-minimal:do_image {FRAGMENTS} u-boot:do_fetch u-boot:do_unpack",
@@ -37,7 +36,7 @@ VARIABLES = {
     "ENV_OFFSET_REDUND=0x700000": f"{SETTINGS} {DISK} {LAYOUT} {FRAGMENTS}",
     "ENV_SIZE=0x8000": f"{ENVIRONMENT} {SETTINGS} {FRAGMENTS}",
     "ENV_MMC=1": f"{ENVIRONMENT} {FRAGMENTS}",
-    "ENV_SET=surefoot_wdt=15": ENVIRONMENT,
+    "ENV_SET=surefoot_wdt=15": f"{ENVIRONMENT} {FRAGMENTS} u-boot:do_fetch u-boot:do_unpack",
     "COUNTER=script": f"{ENVIRONMENT} {FRAGMENTS} u-boot:do_fetch u-boot:do_unpack",
     "ARGS=quiet": ENVIRONMENT,
     "CONFIG=": "conf:do_install",

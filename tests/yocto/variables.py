@@ -43,19 +43,18 @@ class Variables:
 
 def fragments(d):
     """The fragments of U-Boot's configuration that the layer adds for `d`, as one text."""
-    names = ["surefoot"] + (["surefoot-count"] if d.getVar("SUREFOOT_COUNTER") == "uboot" else [])
-    kind = d.getVar("SUREFOOT_FSTYPE").split("-")[0]
-    names += [f"surefoot-{kind}"] if not kind.startswith("ext") else []
-    names += ["surefoot-qemuarm64", "surefoot-qemuarm64-adma"] if d.getVar("MACHINE") == "qemuarm64" else []
     folder = LAYER / "recipes-bsp/u-boot/files"
-    return "".join(surefoot.fragment((folder / f"{name}.cfg").read_text(), d) for name in names)
+    return "".join(surefoot.fragment((folder / name).read_text(), d) for name in surefoot.fragment_files(d).split())
 
 
 if __name__ == "__main__":
     # variables.py fragments                      prints the fragments at the defaults
+    # variables.py buildroot                      what buildroot's example has of them
     # variables.py lost CONFIG                    what a finished .config has lost of them; status 1 if anything
     if sys.argv[1:] == ["fragments"]:
         print(fragments(Variables(SUREFOOT_FSTYPE="squashfs")) + fragments(Variables(SUREFOOT_FSTYPE="erofs")), end="")
+    elif sys.argv[1:] == ["buildroot"]:
+        print(fragments(Variables()), end="")
     elif sys.argv[1] == "lost":
         lost = surefoot.lost(fragments(Variables()), Path(sys.argv[2]).read_text())
         sys.exit("\n".join(lost) if lost else 0)

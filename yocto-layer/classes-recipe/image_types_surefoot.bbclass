@@ -11,7 +11,7 @@ ARTIFACT_WORDS[vardepvalue] = "${@surefoot.without_folders(surefoot.complete(d, 
 # A function of its own: the text of IMAGE_CMD gets into the signature with all values in it, the folder of the keys too.
 surefoot_pack () {
     surefoot-forge build ${ARTIFACT_WORDS} \
-        --rootfs "${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}" \
+        --rootfs "${@surefoot.made(d)}" \
         -o "${IMGDEPLOYDIR}/${IMAGE_NAME}.surefoot"
 }
 IMAGE_CMD:surefoot = "surefoot_pack"
@@ -24,7 +24,7 @@ python surefoot_image_ready () {
         bb.warn(surefoot.default_version(d))
     if d.getVar("SUREFOOT_FSTYPE").startswith("ext") and not bb.utils.contains("IMAGE_FEATURES", "read-only-rootfs", True, False, d):
         bb.warn("IMAGE_FEATURES has no read-only-rootfs: a device that writes to its root is no longer what the artifact is, and takes no delta")
-    over = surefoot.too_big(os.path.getsize(d.expand("${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}")), d)
+    over = surefoot.unfit(surefoot.made(d), d)
     if over:
         bb.fatal(over)
 }

@@ -42,8 +42,7 @@ python surefoot_artifact_ready () {
         bb.fatal("\n".join(missing))
     if surefoot.default_version(d):
         bb.warn(surefoot.default_version(d))
-    root = d.expand("${DEPLOY_DIR_IMAGE}/${SUREFOOT_IMAGE}-${MACHINE}.rootfs.${SUREFOOT_FSTYPE}")
-    over = surefoot.too_big(os.path.getsize(root), d)
+    over = surefoot.unfit(d.expand("${DEPLOY_DIR_IMAGE}/${SUREFOOT_IMAGE}-${MACHINE}.rootfs.${SUREFOOT_FSTYPE}"), d)
     if over:
         bb.fatal(over)
 }

@@ -14,7 +14,6 @@ IMAGE_FSTYPES:append = " wic wic.bmap${@' surefoot' if d.getVar('SUREFOOT_BOOT')
 WKS_FILE = "surefoot-${SUREFOOT_BOOT}${@'-mbr' if (d.getVar('SUREFOOT_BOOT'), d.getVar('SUREFOOT_TABLE')) == ('uboot', 'mbr') else ''}.wks.in"
 # Newer releases look into files/wic of a layer, older ones into wic, and refuse a layer that has both.
 WKS_SEARCH_PATH:prepend = "${SUREFOOT_LAYERDIR}/files/wic:"
-WICVARS += "IMAGE_NAME WORKDIR"
 
 # Slot a of the disk is the file that the artifact is made from, byte for byte, and its record is the artifact's head: both must be there first.
 IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}${@' surefoot' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
@@ -22,9 +21,9 @@ IMAGE_TYPEDEP:wic:append = " ${@d.getVar('SUREFOOT_FSTYPE') or ''}${@' surefoot'
 # The environment and the script lie beside the slots; the kernel lies in them.
 IMAGE_BOOT_FILES:append = "${@' boot.scr' if d.getVar('SUREFOOT_BOOT') == 'uboot' else ''}"
 
-# Told while the files are counted, and again by the size of the file system itself.
-IMAGE_ROOTFS_MAXSIZE ?= "${@surefoot.room_kib(d)}"
-IMAGE_ROOTFS_MAXSIZE[vardepvalue] = "${IMAGE_ROOTFS_MAXSIZE}"
+# The least that BitBake makes is 64 MiB: a smaller slot takes no such file.
+IMAGE_ROOTFS_SIZE ?= "${@min(65536, surefoot.room_kib(d) or 65536)}"
+IMAGE_ROOTFS_SIZE[vardepvalue] = "${IMAGE_ROOTFS_SIZE}"
 
 # For the signatures: what the layout and the data partition compute.
 DISK_VALUES = "${@surefoot.layout_values(d)}"
@@ -52,8 +51,8 @@ surefoot_data () {
 }
 
 python surefoot_disk_ready () {
-    if d.getVar("SUREFOOT_BOOT") == "uboot":
-        over = surefoot.too_big(os.path.getsize(d.expand("${IMGDEPLOYDIR}/${IMAGE_NAME}.${SUREFOOT_FSTYPE}")), d)
+    if d.getVar("SUREFOOT_BOOT") != "efi":
+        over = surefoot.unfit(surefoot.made(d), d)
         if over:
             bb.fatal(over)
 }
@@ -66,7 +65,7 @@ do_image_wic[depends] += "e2fsprogs-native:do_populate_sysroot"
 IMAGE_CMD:wic:append () {
     case ${WKS_FILE} in
         surefoot-uboot.wks.in | surefoot-uboot-mbr.wks.in)
-            surefoot-forge record "${IMGDEPLOYDIR}/${IMAGE_NAME}.surefoot" -o "${WORKDIR}/surefoot-record"
+            surefoot-forge record "${@surefoot.made(d, 'surefoot')}" -o "${WORKDIR}/surefoot-record"
             dd if="${WORKDIR}/surefoot-record" of="$out.wic" bs=1M seek=${@surefoot.record_mib(d)} conv=notrunc
             ;;
     esac

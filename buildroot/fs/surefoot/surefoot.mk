@@ -18,14 +18,17 @@ $(foreach name,PRODUCT COMPATIBLE VERSION KEY,\
 		$(error BR2_TARGET_ROOTFS_SUREFOOT_$(name) is empty: a signed release needs it)))
 endif
 
+# One word of the shell each: a key may be cmd:PROGRAM with options.
+ROOTFS_SUREFOOT_QUOTE = '$(subst ','\'',$(1))'
+
 define ROOTFS_SUREFOOT_CMD
 	rm -f $@
 	$(HOST_DIR)/bin/surefoot-forge build \
 		--rootfs $(BINARIES_DIR)/rootfs.$(ROOTFS_SUREFOOT_KIND) \
-		--product $(ROOTFS_SUREFOOT_PRODUCT) \
-		$(addprefix --compatible ,$(ROOTFS_SUREFOOT_COMPATIBLE)) \
-		--version $(ROOTFS_SUREFOOT_VERSION) \
-		--key $(ROOTFS_SUREFOOT_KEY) \
+		--product $(call ROOTFS_SUREFOOT_QUOTE,$(ROOTFS_SUREFOOT_PRODUCT)) \
+		$(foreach name,$(ROOTFS_SUREFOOT_COMPATIBLE),--compatible $(call ROOTFS_SUREFOOT_QUOTE,$(name))) \
+		--version $(call ROOTFS_SUREFOOT_QUOTE,$(ROOTFS_SUREFOOT_VERSION)) \
+		--key $(call ROOTFS_SUREFOOT_QUOTE,$(ROOTFS_SUREFOOT_KEY)) \
 		$(call qstrip,$(BR2_TARGET_ROOTFS_SUREFOOT_OPTIONS)) \
 		-o $@
 endef

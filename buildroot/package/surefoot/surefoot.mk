@@ -53,6 +53,15 @@ define SUREFOOT_INSTALL_INIT_SYSV
 	$(@D)/packaging/init/install $(TARGET_DIR) busybox
 endef
 
+# Again when all packages are there: its line comes first in an inittab that
+# another package brings.
+define SUREFOOT_INITTAB
+	$(SUREFOOT_DIR)/packaging/init/install $(TARGET_DIR) busybox
+endef
+ifeq ($(BR2_INIT_BUSYBOX)$(BR2_INIT_SYSV),y)
+SUREFOOT_TARGET_FINALIZE_HOOKS += SUREFOOT_INITTAB
+endif
+
 define SUREFOOT_INSTALL_INIT_OPENRC
 	$(@D)/packaging/init/install $(TARGET_DIR) openrc
 endef

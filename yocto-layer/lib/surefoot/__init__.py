@@ -167,6 +167,9 @@ def layout_mistakes(d):
         return [f'SUREFOOT_TABLE = "{table}": it is "gpt" or "mbr"']
     for name in FILES:
         out += [f'{name} = "{word}": a file is named by its whole path, from / on' for word in files_of(d, name) if not word.startswith("/")]
+    for name in ("SUREFOOT_KEYS", "SUREFOOT_KEY"):
+        inside = [layer for layer in (d.getVar("BBLAYERS") or "").split() for file in files_of(d, name) if f"{file}/".startswith(f"{layer}/")]
+        out += [f"{name} lies in the layer {inside[0]}: a private key has no place in a repository"] if inside else []
     if not (d.getVar("SUREFOOT_COMPATIBLE") or "").split():
         out.append("SUREFOOT_COMPATIBLE is empty: it names what an artifact fits")
     data, disk, kind = (d.getVar(f"SUREFOOT_{name}") or "" for name in ("DATA", "DISK", "FSTYPE"))
@@ -178,6 +181,18 @@ def layout_mistakes(d):
         out.append(f'SUREFOOT_FSTYPE = "{kind}": it is ext4, squashfs or erofs, as U-Boot reads the kernel from it, and not compressed as a whole')
     if d.getVar("SUREFOOT_COUNTER") not in ("uboot", "script"):
         out.append(f'SUREFOOT_COUNTER = "{d.getVar("SUREFOOT_COUNTER")}": it is "uboot" or "script"')
+    settings = d.getVar("SUREFOOT_ENV_SET") or ""
+    left = ASSIGNED.sub("", settings).split()
+    if left:
+        out.append(f'SUREFOOT_ENV_SET: "{left[0]}" is no NAME=VALUE, nor NAME="A VALUE"')
+    if re.search(r"(^|\s)surefoot_counter=", settings):
+        out.append("SUREFOOT_ENV_SET sets surefoot_counter: SUREFOOT_COUNTER does, and U-Boot's configuration follows from it")
+    if "'" in (d.getVar("SUREFOOT_ARGS") or "") or "\\" in (d.getVar("SUREFOOT_ARGS") or ""):
+        out.append("SUREFOOT_ARGS has a ' or a \\, which U-Boot's shell drops")
+    if not re.fullmatch("[1-9]|1[0-9]|2[0-2]", d.getVar("SUREFOOT_LEVEL") or ""):
+        out.append(f'SUREFOOT_LEVEL = "{d.getVar("SUREFOOT_LEVEL")}": it is a level of zstd, 1 to 22')
+    if not re.fullmatch("[0-9]", d.getVar("SUREFOOT_ENV_MMC") or ""):
+        out.append(f'SUREFOOT_ENV_MMC = "{d.getVar("SUREFOOT_ENV_MMC")}": it is U-Boot\'s number of the device, as 0 or 1')
     try:
         first, second, size = (number(d, f"SUREFOOT_ENV_{n}") for n in ("OFFSET", "OFFSET_REDUND", "SIZE"))
         for name in ("BOOT", "SLOT", "DATA"):
@@ -198,7 +213,7 @@ def layout_mistakes(d):
 
 
 def room_kib(d):
-    """The most that a root filesystem may have, for IMAGE_ROOTFS_MAXSIZE; nothing where the layer is not switched on."""
+    """The most that a root filesystem may have; nothing where the layer is not switched on."""
     return (number(d, "SUREFOOT_SLOT_SIZE") * MIB - RECORD) // 1024 if d.getVar("SUREFOOT_SLOT_SIZE") else ""
 
 
@@ -209,7 +224,22 @@ def too_big(image, d):
         return None
     over = -(-(image - room) // MIB)
     return (f"the root filesystem has {-(-image // MIB)} MiB and a slot takes {room // MIB} MiB beside its record: {over} MiB too much. "
-            f"Slots cannot grow in the field: choose SUREFOOT_SLOT_SIZE with room for the coming years")
+            f"Slots cannot grow in the field: choose SUREFOOT_SLOT_SIZE with room for the coming years. Of an ext4 a part is room that a read-only "
+            f"root never uses (IMAGE_OVERHEAD_FACTOR, IMAGE_ROOTFS_EXTRA_SPACE)")
+
+
+def made(d, kind=None):
+    """A file that an earlier task of the image has made: its root filesystem, or that of another type. By the name without a time, because after
+    a failure the next run of BitBake has another time in IMAGE_NAME and makes nothing again that it has."""
+    return f"{d.getVar('IMGDEPLOYDIR')}/{d.getVar('IMAGE_LINK_NAME') or d.getVar('IMAGE_NAME')}.{kind or d.getVar('SUREFOOT_FSTYPE')}"
+
+
+def unfit(file, d):
+    """The same of a file, or that it is not there; else None."""
+    if not os.path.exists(file):
+        return (f"{file} is missing: the image has no file system of the type that SUREFOOT_FSTYPE names ({d.getVar('SUREFOOT_FSTYPE')}). Is it in "
+                f"its IMAGE_FSTYPES, and has the image its usual name?")
+    return too_big(os.path.getsize(file), d)
 
 
 def layout_values(d):
@@ -239,6 +269,10 @@ def consoles(serial):
     return " ".join(reversed(words))
 
 
+# NAME=VALUE or NAME="A VALUE", as SUREFOOT_ENV_SET has them.
+ASSIGNED = re.compile(r"""(?<!\S)\w+=(?:"[^"]*"|[^\s"]*)(?!\S)""")
+
+
 def starts(kernel):
     """Variables of the environment by which the boot script starts a kernel of this type."""
     out = {"Image": {}, "zImage": {"surefoot_go": "bootz ${kernel_addr_r} ${sf_initrd} ${sf_fdt}"},
@@ -256,7 +290,7 @@ def environment(d):
     values["devnum"] = d.getVar("SUREFOOT_ENV_MMC")
     if d.getVar("SUREFOOT_TABLE") == "mbr":
         values.update(surefoot_part_boot="1", surefoot_part_a="2", surefoot_part_b="3")     # no names there; U-Boot counts in hexadecimal
-    for word in re.findall(r"""\S+?=(?:"[^"]*"|\S*)""", d.getVar("SUREFOOT_ENV_SET") or ""):
+    for word in ASSIGNED.findall(d.getVar("SUREFOOT_ENV_SET") or ""):
         name, _, value = word.partition("=")
         values[name] = value.strip('"')
     return [f"{name}={value}" for name, value in values.items() if value]
@@ -269,16 +303,31 @@ def for_uboot(d, file):
 
 # ---- U-Boot's configuration -----------------------------------------------------------------------------------------
 
-# A symbol that had another name earlier: one of them must be there.
-RENAMED = [("CONFIG_SYS_REDUNDAND_ENVIRONMENT", "CONFIG_ENV_REDUNDANT"), ("CONFIG_SYS_MMC_ENV_DEV", "CONFIG_ENV_MMC_DEVICE_INDEX"),
-           ("CONFIG_SYS_MMC_ENV_PART", "CONFIG_ENV_MMC_EMMC_HW_PARTITION")]
+def fragment_files(d):
+    """The files of recipes-bsp/u-boot/files that U-Boot's configuration gets."""
+    kind = d.getVar("SUREFOOT_FSTYPE").split("-")[0]
+    watched = re.search(r"(^|\s)surefoot_wdt=", d.getVar("SUREFOOT_ENV_SET") or "")
+    boards = (d.getVar("MACHINEOVERRIDES") or "").split(":")
+    wanted = {
+        "surefoot": True,
+        "surefoot-count": d.getVar("SUREFOOT_COUNTER") == "uboot",
+        f"surefoot-{kind}": not kind.startswith("ext"),
+        "surefoot-wdt": watched,
+        "surefoot-wdt-rpi": watched and "rpi" in boards,
+        "surefoot-fit": d.getVar("KERNEL_IMAGETYPE") == "fitImage",
+    }
+    if "qemuarm64" in boards:
+        wanted["surefoot-qemuarm64"] = True
+        wanted["surefoot-qemuarm64-" + ("pio" if (d.getVar("PV") or "").startswith("2024") else "adma")] = True
+    return " ".join(f"{name}.cfg" for name, yes in wanted.items() if yes)
 
 
 def fragment(text, d):
-    """A fragment with the places of the environment in it."""
-    for mark, name in (("@OFFSET@", "OFFSET"), ("@OFFSET_REDUND@", "OFFSET_REDUND"), ("@SIZE@", "SIZE"), ("@MMC@", "MMC")):
-        text = text.replace(mark, d.getVar(f"SUREFOOT_ENV_{name}"))
-    return text
+    """A fragment with the places of the environment in it, and with the command that starts this kernel."""
+    go = {"zImage": "BOOTZ", "uImage": "BOOTM", "fitImage": "BOOTM"}.get(d.getVar("KERNEL_IMAGETYPE"), "BOOTI")
+    for name in ("OFFSET", "OFFSET_REDUND", "SIZE", "MMC"):
+        text = text.replace(f"@{name}@", d.getVar(f"SUREFOOT_ENV_{name}"))
+    return text.replace("@GO@", go)
 
 
 def same(one, other):
@@ -290,19 +339,27 @@ def same(one, other):
 
 
 def lost(fragments, config):
-    """What a finished .config does not have of the fragments: Kconfig drops without a word what it cannot grant."""
+    """What a finished .config does not have of the fragments, each with the reason that stands above it there: Kconfig drops without a word what
+    it cannot grant. Of a symbol with two names (`# Newer name of OLD: NEW`) one is enough. buildroot/board/granted does the same in a shell."""
     have = dict(line.split("=", 1) for line in config.splitlines() if line.startswith("CONFIG_") and "=" in line)
-    out = []
+    out, newer, why, talking = {}, {}, "", False
     for line in fragments.splitlines():
         off = re.fullmatch(r"# (CONFIG_\w+) is not set", line)
         on = re.fullmatch(r"(CONFIG_\w+)=(.*)", line)
+        both = re.fullmatch(r"# Newer name of (CONFIG_\w+): (CONFIG_\w+)", line)
         if off and off[1] in have:
-            out.append(f"{off[1]} is still set")
+            out[f"{off[1]} is still set"] = why
         if on:
-            names = next((pair for pair in RENAMED if on[1] in pair), (on[1],))
+            names = next(([old, new] for old, new in newer.items() if on[1] in (old, new)), [on[1]])
             if not any(name in have and same(have[name], on[2]) for name in names):
-                out.append(f"{' or '.join(names)}={on[2]} was dropped")
-    return sorted(set(out))
+                out[f"{' or '.join(names)}={on[2]} was dropped"] = why
+        if both:
+            newer[both[1]] = both[2]
+        elif line.startswith("# ") and not off:
+            why, talking = (f"{why} {line[2:]}" if talking else line[2:]), True
+        if on or off:
+            talking = False
+    return [f"{what}: {why}" for what, why in sorted(out.items())]
 
 
 # ---- the configuration of the updater -------------------------------------------------------------------------------
