@@ -37,7 +37,7 @@ const NONE: [&str; 14] = [
 ];
 
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
-    if let Some(id) = super::take::kept_id(work).or_else(|| work.settings.device.id.clone()) {
+    if let Some(id) = super::fragment::kept_id(work).or_else(|| work.settings.device.id.clone()) {
         return Ok(id);
     }
     let serials = serials(work);
@@ -66,7 +66,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
             None => serials.into_iter().next(),
         };
     }
-    super::take::keep_name(work, found.hostname.as_deref())?;
+    super::parts::keep_name(work, found.hostname.as_deref())?;
     let Some(id) = found.id.clone() else {
         let why = if work.is_fielded(STEP) {
             "this device was updated before its first boot: its id stays"
@@ -77,7 +77,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     };
     // Whatever it was read from, it is one that a device may have.
     Provision::named(found.id, None).check()?;
-    super::take::keep_fragment(work, Some(&id), None)?;
+    super::fragment::keep_fragment(work, Some(&id), None)?;
     Ok(id)
 }
 

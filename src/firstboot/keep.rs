@@ -1,7 +1,7 @@
 //! What is kept of `/etc` on a root filesystem that nobody writes to: files on the data partition.
 
 use super::copy::copy;
-use super::shown::Made;
+use super::parts::Made;
 use super::work::Work;
 use crate::model::{Failure, ReasonCode, Result, WithReason, paths};
 use crate::sys::below::Below;

@@ -2,7 +2,7 @@
 //! stays. It is asked for now and done at the next boot, before anything uses the data partition; a cut repeats it.
 
 use super::erase::erase;
-use super::take::{FRAGMENT, keep_only_id};
+use super::fragment::{FRAGMENT, keep_only_id};
 use super::work::{Setup, Work};
 use crate::config::Settings;
 use crate::device::{Reset, World, is_undecided, kept_folder};

@@ -3,8 +3,9 @@
 //! values that keep their rules.
 
 use super::keep::{self, ETC, KEPT};
+use super::parts::{self, Made, home};
 use super::work::{Work, make_folder};
-use super::{keys, take, wifi};
+use super::{fragment, keys, wifi};
 use crate::model::paths;
 use crate::sys::below::Below;
 use crate::sys::mounts::{self, Mount};
@@ -13,24 +14,11 @@ use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// What is taken from `provision.toml` and shown, in words.
 pub(super) const LOGINS: &str = "the ssh keys";
 pub(super) const WIFI: &str = "the wireless network";
-
-/// A file that is made at each boot.
-pub(super) struct Made {
-    at: PathBuf,
-    text: String,
-    mode: u32,
-}
-
-impl Made {
-    pub(super) fn new(at: impl Into<PathBuf>, text: impl Into<String>, mode: u32) -> Made {
-        Made { at: at.into(), text: text.into(), mode }
-    }
-}
 
 /// Something that is kept.
 struct Shown {
@@ -81,7 +69,7 @@ pub(super) fn all(work: &Work<'_>) -> Vec<(&'static str, String)> {
             wrong.push((shown.what, cannot(&shown.to, &error)));
         }
     }
-    wrong.extend(take::show_settings(work).into_iter().map(|text| ("", text)));
+    wrong.extend(fragment::show_settings(work).into_iter().map(|text| ("", text)));
     wrong
 }
 
@@ -111,11 +99,11 @@ fn list(work: &Work<'_>) -> Vec<(PathBuf, PathBuf)> {
 fn made(work: &Work<'_>) -> Vec<(&'static str, Result<Vec<Made>>)> {
     let mut made = vec![
         (paths::MACHINE_ID, keep::made_id(work)),
-        ("/etc/hostname", take::hostname(work)),
+        ("/etc/hostname", parts::hostname(work)),
         (WIFI, wifi::made(work)),
     ];
     if work.settings.first_boot.provision {
-        made.push((LOGINS, take::logins(work)));
+        made.push((LOGINS, parts::logins(work)));
     }
     made
 }
@@ -127,21 +115,6 @@ fn render(work: &Work<'_>, what: &'static str, made: &Made) -> Result<Shown> {
     put(made.text.as_bytes(), &folder.join(below), made.mode)?;
     let from = Below::hold(&folder, below)?;
     Ok(Shown { what, from, folder: false, to: work.at(&made.at) })
-}
-
-/// The home of root by the image's list of users.
-pub(super) fn home(work: &Work<'_>) -> PathBuf {
-    let text = files::foreign_text(&work.at("/etc/passwd"), files::SMALL).unwrap_or_default();
-    let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let root = users.find(|user| user.get(2) == Some(&"0"));
-    let home = root.and_then(|user| user.get(5).map(PathBuf::from)).unwrap_or_default();
-    let mut parts = home.components();
-    let below_root = parts.next() == Some(Component::RootDir) && parts.next().is_some();
-    if below_root && !home.components().any(|part| part == Component::ParentDir) {
-        home
-    } else {
-        PathBuf::from("/root")
-    }
 }
 
 /// `None` where nothing is kept.

@@ -1,8 +1,7 @@
 //! A wireless network, for what the image has: NetworkManager, iwd, or wpa_supplicant with systemd-networkd.
 
+use super::parts::{Made, WIFI, keep_part, kept_part};
 use super::provision::{Provision, Secret, Wifi};
-use super::shown::Made;
-use super::take::{WIFI, keep_part, kept_part};
 use super::work::Work;
 use crate::model::{Failure, ReasonCode, Result};
 use std::fmt::Write;

@@ -66,7 +66,7 @@ pub fn production(settings: &Settings, unsigned: bool, out: &mut Diagnosis) {
             m.fs,
             m.point
         );
-        let remedy = "Encrypt the data partition, and show the image's own /etc/surefoot: docs/first-boot.md.";
+        let remedy = "Encrypt the data partition, and show the image's own settings and keys over it: docs/first-boot.md.";
         out.warn("etc", text, remedy.to_owned());
     }
     judge_product(&System { text: &text, names: &names }, &product, out);
