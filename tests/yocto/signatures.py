@@ -53,7 +53,7 @@ CONTENT = {"app.surefoot": DISK, "boot.vfat": ARTIFACT, "old.surefoot": ARTIFACT
 SOURCES = "surefoot:do_fetch forge:do_fetch"
 TREE = [
     ("packaging/paths", "TRUST=/usr/share/surefoot", "TRUST=/usr/share/other", f"{SETTINGS} {KEYS} keys:do_package {SOURCES}"),
-    ("packaging/paths", "ETC=/etc/surefoot", "ETC=/etc/other", f"conf:do_install conf:do_package {SOURCES}"),
+    ("packaging/paths", "ETC=/etc/surefoot", "ETC=/etc/other", f"conf:do_install conf:do_package image-minimal:do_rootfs {SOURCES}"),
     ("packaging/paths", "LINKS=/dev/surefoot", "LINKS=/dev/other", f"{SETTINGS} {SOURCES}"),
     ("packaging/paths", "DATA=/data\n", "DATA=/mnt\n", f"{SETTINGS} {SOURCES} forge:do_compile surefoot:do_compile surefoot:do_install surefoot:do_package"),
     ("yocto-layer/lib/surefoot/__init__.py", "# Made by meta-surefoot", "# Made by the layer", SETTINGS),

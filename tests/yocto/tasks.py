@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import subprocess
 
-TOOLS = "surefoot-forge mkimage mkenvimage mkfs.ext4 debugfs mke2fs parted sgdisk sfdisk mcopy mmd mdir mkdosfs mkfs.vfat du dd df bmaptool".split()
+TOOLS = "surefoot-forge mkimage mkenvimage mkfs.ext4 fsck.ext4 debugfs mke2fs parted sgdisk sfdisk mcopy mmd mdir mkdosfs mkfs.vfat du dd df bmaptool".split()
 PACKAGES = "u-boot-tools e2fsprogs parted gdisk fdisk mtools dosfstools bmap-tools".split()
 MIB = 1024 * 1024
 
@@ -18,6 +18,18 @@ def bench_rootfs(d):
     for name, size in (("etc/issue", 1), ("sbin/init", 1), ("boot/Image", int(d.getVar("BENCH_MIB")) * 1024 * 1024)):
         with open(os.path.join(root, name), "wb") as file:
             file.write(b"x" * size)
+    # What packages of OpenEmbedded bring for ssh.
+    texts = {"ssh/sshd_config_readonly": d.getVar("BENCH_SSHD").replace("|", chr(10)), "default/dropbear": "DROPBEAR_EXTRA_ARGS=-w" + chr(10), "dropbear/empty": "",
+             "surefoot/z-product.toml": d.getVar("BENCH_PRODUCT")}
+    for name, text in texts.items():
+        bb.utils.mkdirhier(os.path.join(root, "etc", os.path.dirname(name)))
+        with open(os.path.join(root, "etc", name), "w") as file:
+            file.write(text)
+    with open(os.path.join(root, "etc/default/ssh"), "w"):
+        pass
+    for name in d.getVar("ROOTFS_POSTPROCESS_COMMAND").replace(";", " ").split():
+        if name in ("read_only_rootfs_hook", "surefoot_host_keys"):
+            bb.build.exec_func(name, d)
 
 python () {
     if d.getVar("PN") == "surefoot-image-minimal":
@@ -40,6 +52,8 @@ do_flush_pseudodb[noexec] = "1"
 IMAGE_QA_COMMANDS = ""
 IMAGE_FSTYPES:remove = "tar.bz2 tar.zst"
 BENCH_MIB ?= "3"
+BENCH_SSHD ?= "UsePAM yes|HostKey /var/run/ssh/ssh_host_rsa_key|HostKey /var/run/ssh/ssh_host_ecdsa_key|HostKey /var/run/ssh/ssh_host_ed25519_key|"
+BENCH_PRODUCT ?= "first_boot.keep = []"
 SUREFOOT_SLOT_SIZE = "48"
 SUREFOOT_DATA_SIZE = "16"
 SUREFOOT_LEVEL = "3"
@@ -83,9 +97,23 @@ def tried(build, binaries, series, verdict):
     whole = (build.core / "scripts/wic").exists()       # a part of OpenEmbedded-Core until scarthgap's successors
     last = "image_complete" if whole else "image_surefoot"
     task("surefoot-image-minimal", last, "There is no default key", "without a key that is said")
-    says(f'SUREFOOT_KEYS = "{keys}"\nSUREFOOT_VERSION = "1.0.0"')
+    kept = 'first_boot.keep = ["/etc/dropbear"]'
+
+    def etc(file):
+        return [one.read_text() for one in (build.folder / "tmp/work").glob(f"*/surefoot-image-minimal/*/rootfs/etc/{file}")]
+
+    verdict(etc("ssh/sshd_config_readonly") == ["UsePAM yes\nHostKey /etc/ssh/ssh_host_ecdsa_key\nHostKey /etc/ssh/ssh_host_ed25519_key\n"]
+            and "-f /etc/ssh/sshd_config_readonly" in "".join(etc("default/ssh")),
+            f"{series}: sshd starts with the host keys that are kept", str(etc("ssh/sshd_config_readonly")))
+    verdict("DROPBEAR_RSAKEY_DIR=/var/lib/dropbear\n" in "".join(etc("default/dropbear")), f"{series}: dropbear's keys are where they were unless they are kept")
+    says(f"SUREFOOT_KEYS = \"{keys}\"\nSUREFOOT_VERSION = \"1.0.0\"\nBENCH_PRODUCT = '{kept}'\nBENCH_SSHD = \"hostkey /run/ssh/one\"")
+    task("surefoot-image-minimal", "rootfs", "has a HostKey in /run/ssh", "an sshd with keys of one boot is refused")
+    says('BENCH_SSHD = ""')
     task("surefoot-keys", "install", None, "the trust file is in its place")
-    if not task("surefoot-image-minimal", last, None, "after that error the next run goes on, to the end") or not whole:
+    if not task("surefoot-image-minimal", last, None, "after that error the next run goes on, to the end"):
+        return
+    verdict("DROPBEAR_RSAKEY_DIR=/etc/dropbear\n" in "".join(etc("default/dropbear")), f"{series}: dropbear's keys are in /etc/dropbear where that is kept")
+    if not whole:
         return
     name = "surefoot-image-minimal-qemuarm64.rootfs"
     image = {kind: (deploy / f"{name}.{kind}").resolve() for kind in ("wic", "ext4", "surefoot")}

@@ -5,6 +5,29 @@ inherit surefoot_check core-image
 
 IMAGE_FEATURES += "read-only-rootfs"
 
+# OpenEmbedded starts the sshd of a read-only root with keys in /run, which each boot makes anew. `surefoot first-boot` keeps those of /etc/ssh.
+# One of a type that it does not make goes: a root that is read-only takes none. The keys of dropbear are kept where the configuration says so.
+KEPT_IN := "${@surefoot.path(d, 'ETC')}"
+surefoot_host_keys () {
+    ssh="${IMAGE_ROOTFS}/etc/ssh"
+    if [ -f "$ssh/sshd_config_readonly" ]; then
+        sed -i -E 's!^HostKey /(var/)?run/ssh/(ssh_host_(ed25519|ecdsa)_key)$!HostKey /etc/ssh/\2!; /^HostKey \/(var\/)?run\/ssh\//d' "$ssh/sshd_config_readonly"
+    fi
+    if [ -d "$ssh" ]; then
+        # The last line of its options counts, as in a shell.
+        config="$(sed -n 's/^SSHD_OPTS=//p' "${IMAGE_ROOTFS}/etc/default/ssh" 2>/dev/null | tail -n 1 | sed -nE "s/.*-f *([^ '\"]+).*/\1/p")"
+        [ -n "$config" ] || config=/etc/ssh/sshd_config
+        if grep -qsiE '^[[:space:]]*HostKey[[:space:]=]+"?/(var/)?run/ssh/' "${IMAGE_ROOTFS}$config"; then
+            bbfatal "$config has a HostKey in /run/ssh: each boot makes it anew, and no program reads the host keys that are kept in /etc/ssh"
+        fi
+    fi
+    if grep -qrs '"/etc/dropbear"' "${IMAGE_ROOTFS}${KEPT_IN}" && [ -f "${IMAGE_ROOTFS}/etc/default/dropbear" ]; then
+        sed -i 's!^DROPBEAR_RSAKEY_DIR=/var/lib/dropbear$!DROPBEAR_RSAKEY_DIR=/etc/dropbear!' "${IMAGE_ROOTFS}/etc/default/dropbear"
+    fi
+}
+# After all that OpenEmbedded adds, whatever the order of classes.
+ROOTFS_POSTPROCESS_COMMAND:append = " surefoot_host_keys"
+
 IMAGE_INSTALL += "\
     surefoot surefoot-conf surefoot-keys \
     kernel-image ${@'kernel-devicetree' if d.getVar('KERNEL_DEVICETREE') else ''} \
