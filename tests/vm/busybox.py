@@ -49,6 +49,12 @@ for script in /etc/init.d/S??*; do "$script" start; done
 #!/bin/sh
 for script in $(ls -r /etc/init.d/S??*); do "$script" stop; done
 """,
+    # One that reads what the first boot shows.
+    "etc/init.d/S40network": """\
+#!/bin/sh
+[ "$1" = start ] || exit 0
+echo "BENCH network: $(grep -o ' DATA [^ ]*' /proc/mounts) first-boot: $(cd RUN && echo first-boot*) $(cat /proc/sys/kernel/hostname)" >/dev/console
+""",
     # What the bench waits for, on the console, and the script of the scenario.
     "etc/init.d/S99bench": """\
 #!/bin/sh
@@ -114,7 +120,7 @@ def path(name):
 
 
 def place(text):
-    for name in ("DATA", "LIB", "BIN", "STATE", "LINKS"):
+    for name in ("DATA", "LIB", "BIN", "STATE", "LINKS", "RUN"):
         text = re.sub(rf"\b{name}\b", path(name), text)
     return text
 
@@ -180,6 +186,7 @@ esac
 """)
         files = [("script", script, 0o755), ("preload/good.surefoot", board.artifact("2.0.0"), 0o644), ("sick", board.artifact("2.1.0", SICK), 0o644)]
         device = self.device(files=files, tries=1)
+        device.until(rf"BENCH network:  {path('DATA')} ext4 first-boot: first-boot ")
         device.until(rf"BENCH up version=1.0.0 surefoot.slot=a +{path('DATA')} ext4 rw.*noatime")
         device.until(r"BENCH links \S*mmcblk0p4 \S*mmcblk0p2$")
         device.until("BENCH it hangs no more$")

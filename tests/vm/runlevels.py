@@ -39,6 +39,13 @@ start() {
     sleep 1000000
 }
 """,
+    # One that reads what the first boot shows.
+    "a-network boot": """\
+depend() { provide net; }
+start() {
+    echo "BENCH network: $(grep -o ' DATA [^ ]*' /proc/mounts)" >/dev/console
+}
+""",
     "bench default": """\
 depend() { after surefoot; }
 start() { /usr/libexec/bench start; }
@@ -97,6 +104,7 @@ surefoot wait updated --timeout 5m
 one=$(daemon); kill -STOP $one; until two=$(daemon); [ -n "$two" ] && [ "$two" != "$one" ]; do sleep 30; done; echo "it hangs no more"
 """)
         device = self.device(files=[("script", script, 0o755)], trial=busybox.board.artifact("3.0.0"), tries=1)
+        device.until(rf"BENCH network:  {path('DATA')} ext4")
         device.until("BENCH up version=3.0.0 surefoot.slot=b")
         device.until("BENCH an orderly reboot")
         device.until("BENCH up version=3.0.0 surefoot.slot=b")
