@@ -73,7 +73,10 @@ fn with_paths() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    out.retain(|(path, _)| path != Path::new("packaging/paths"));
+    // It runs on devices of another updater, where the path is that of the tools for U-Boot's environment.
+    out.retain(|(path, _)| {
+        !["packaging/paths", "uboot-scripts/adopt"].iter().any(|p| path == Path::new(p))
+    });
     out
 }
 

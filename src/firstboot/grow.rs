@@ -4,7 +4,6 @@
 use super::allowed::allowed;
 use super::links::DATA;
 use super::work::{Work, make_folder};
-use crate::boot::CopyFacts;
 use crate::device::World;
 use crate::disk::{Growth, growth};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
@@ -13,6 +12,7 @@ use crate::sys::mounts::{self, Mount};
 use crate::sys::{blk, host};
 use crate::update::{Phase, Stored};
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::time::Duration;
 
 pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
@@ -74,8 +74,9 @@ fn write(world: &World, look: impl Fn(&Growth) -> Result<()>) -> Result<Growth> 
 fn spares_the_environment(world: &World, growth: &Growth) -> Result<()> {
     let end = growth.start + growth.from;
     let facts = world.boot.look()?;
-    let behind = |copy: &&CopyFacts| copy.on_disk.as_ref().is_some_and(|place| place.end > end);
-    let Some(copy) = facts.copies.iter().find(behind) else { return Ok(()) };
+    let behind = |place: &Range<u64>| place.end > end;
+    let copy = facts.copies.iter().find(|copy| copy.on_disk.as_ref().is_some_and(behind));
+    let Some(copy) = copy else { return Ok(()) };
     let why = format!(
         "a copy of the environment ({}) lies behind partition {}, which would grow over it",
         copy.place, growth.number

@@ -4,6 +4,7 @@
 
 mod data;
 mod environment;
+mod judge;
 mod own;
 mod script;
 mod slot;
@@ -14,30 +15,13 @@ use crate::disk::Disk;
 use crate::event::Sink;
 use crate::inspect::{Diagnosis, Product, System, judge_product};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
+use judge::Judge;
 use std::path::Path;
 use std::sync::Arc;
 
 /// What can be judged.
 const WHOLE: &str =
     "Give the image of a whole disk, as `surefoot-forge image` makes it, or the device of a card.";
-
-/// How grave it is that a device of the disk could not be updated.
-struct Judge {
-    production: bool,
-}
-
-impl Judge {
-    /// A warning where an image is built step by step; one for production must have it.
-    fn lack(&self, topic: &str, text: String, remedy: String, out: &mut Diagnosis) {
-        match self.production {
-            true => {
-                let failure = Failure::new(ReasonCode::NotForProduction, text);
-                out.block(topic, &failure.with_next(remedy));
-            }
-            false => out.warn(topic, text, remedy),
-        }
-    }
-}
 
 /// Looks at everything that a device of this disk would lean on; with `production` also for what belongs on a developer's
 /// bench. A failure means that there is nothing to be looked at.

@@ -1,7 +1,7 @@
 //! The updater's own files: settings, trust file, and where the environment is. They are in the root of slot a; what that
 //! lacks is taken from beside the image.
 
-use super::Judge;
+use super::judge::Judge;
 use crate::boot::Bootloader;
 use crate::config::{Settings, examine_texts};
 use crate::inspect::Diagnosis;

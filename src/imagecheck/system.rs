@@ -1,6 +1,6 @@
 //! The root filesystem of slot a: the updater, its units, and for which processor they are.
 
-use super::Judge;
+use super::judge::Judge;
 use super::table::{is_root_a, opened};
 use crate::disk::{BlockDevice, Disk, PartitionTable};
 use crate::inspect::{Diagnosis, System, units_wired};

@@ -247,7 +247,7 @@ fn lets_in(command: &str, ways: &[Opens]) -> bool {
     let (way, open) = match name.as_str() {
         "sh" | "ash" | "bash" | "dash" | "hush" | "zsh" => {
             let given = |word: &&str| !word.starts_with('-') || flag('c', "-c").is_some();
-            (Opens::Shell, !rest.iter().any(|word| given(&word)))
+            (Opens::Shell, !rest.iter().any(given))
         }
         "login" => (Opens::Shell, flag('f', "-f").is_some()),
         _ if name.contains("getty") => {

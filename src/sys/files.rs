@@ -53,6 +53,11 @@ pub fn own_to_change(path: &Path, mode: u32) -> Result<File> {
     judged(how.read(true).write(true).create(true).truncate(false).mode(mode), path, Links::Refused)
 }
 
+/// A file of ours that is there, for writing in place.
+pub fn own_that_is_there(path: &Path) -> Result<File> {
+    judged(OpenOptions::new().write(true), path, Links::Refused)
+}
+
 /// Any other file for writing anew from its beginning, made where there is none.
 pub fn foreign_to_write(path: &Path) -> Result<File> {
     let file =

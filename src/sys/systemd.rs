@@ -2,9 +2,9 @@
 //! systemd all of it is silence, and no failure; a watchdog of another kind reads a file.
 #![allow(unsafe_code)]
 
+use super::files;
 use sd_notify::NotifyState;
 use std::cell::Cell;
-use std::fs::OpenOptions;
 use std::io::{Error, Result, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -51,7 +51,7 @@ pub fn alive() {
 /// there stays away, so that nothing waits for a sign that cannot be left.
 fn leave_sign(file: &Path) -> Result<()> {
     let sign = format!("{} {}\n", std::process::id(), clock().as_millis());
-    OpenOptions::new().write(true).open(file)?.write_all(sign.as_bytes())
+    files::own_that_is_there(file)?.write_all(sign.as_bytes())
 }
 
 /// It is being stopped, and knows it.

@@ -13,7 +13,7 @@ systemd/surefoot-shutdown.service does it under systemd. In a trial it keeps
 the time that the trial has run and gives this boot's try back, at most 3
 times in a trial. Anywhere else it does nothing.
 
-Example, in a script that runs before /data is unmounted:
+Example, in a script that runs before the data partition is unmounted:
   surefoot shutdown")]
 pub(in crate::cli) struct Shutdown {}
 
