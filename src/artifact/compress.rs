@@ -1,8 +1,8 @@
 //! From plain bytes to stored ones: the frames of one group of chunks, each decoded again where it is kept.
 
 use super::cut::Piece;
+use super::cut::Span;
 use super::decode::DICTIONARY;
-use super::spans::Span;
 use super::{Chunk, Codec, Decoder, MAX_CHUNK_LEN};
 use crate::model::{Digest, Failure, ReasonCode, Result, WithReason};
 use std::ops::Range;

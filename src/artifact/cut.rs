@@ -7,7 +7,7 @@
 //! easier after it). No reader depends on these cuts; only what two artifacts can share does, so
 //! a change here costs every device one full download.
 
-use super::{MAX_CHUNK_LEN, Span};
+use super::MAX_CHUNK_LEN;
 use std::io::Read;
 
 /// The unit of zero runs: the block of the file systems that images hold.
@@ -28,6 +28,15 @@ pub enum Piece {
     Zeros(u32),
     /// Bytes, at most [`MAX_CHUNK_LEN`].
     Data(Vec<u8>),
+}
+
+/// A [`Piece`] without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Bytes.
+    pub len: u32,
+    /// All of them are zeros.
+    pub zeros: bool,
 }
 
 impl Piece {

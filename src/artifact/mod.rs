@@ -32,7 +32,7 @@ pub use check::{Checked, check_payload};
 pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
 pub use context::{History, context_starts};
 #[cfg(feature = "forge")]
-pub use cut::{Cutter, DEFAULT_AVERAGE, Piece};
+pub use cut::{Cutter, DEFAULT_AVERAGE, Piece, Span};
 pub use decode::{Decoder, check_stored};
 pub use delta::{Delta, DeltaEnd, DeltaManifest, DeltaPayload};
 pub use head::{FIXED_HEADER_LEN, Format, MAGIC};
@@ -42,7 +42,7 @@ pub use pages::{check_pages, page_block};
 pub use record::{Installed, Recalled, read_record, recall_record};
 pub use release::Release;
 #[cfg(feature = "forge")]
-pub use spans::{Cuts, Span, spans};
+pub use spans::{Cuts, spans};
 pub use unverified::{Unverified, announced_table, join_head, read_head};
 
 /// The oldest updater that reads what this one writes: what [`Requires::updater`] says, and what this

@@ -1,22 +1,13 @@
 //! Where the pieces of an image end, found on all cores: so an image is cut once, whatever its chunks are
 //! counted for.
 
-use super::cut::{BLOCK, Cutter, Piece};
+use super::cut::{BLOCK, Cutter, Piece, Span};
 use std::fs::File;
 use std::io::{Error, Read, Result};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
-
-/// A [`Piece`] without its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// Bytes.
-    pub len: u32,
-    /// All of them are zeros.
-    pub zeros: bool,
-}
 
 /// Where an image is cut.
 #[derive(Debug, Clone, PartialEq, Eq)]

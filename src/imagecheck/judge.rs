@@ -3,6 +3,10 @@
 use crate::inspect::Diagnosis;
 use crate::model::{Failure, ReasonCode};
 
+/// What can be judged.
+pub(super) const WHOLE: &str =
+    "Give the image of a whole disk, as `surefoot-forge image` makes it, or the device of a card.";
+
 /// How grave it is that a device of the disk could not be updated.
 pub(super) struct Judge {
     pub(super) production: bool,

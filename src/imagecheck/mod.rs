@@ -15,13 +15,9 @@ use crate::disk::Disk;
 use crate::event::Sink;
 use crate::inspect::{Diagnosis, Product, System, judge_product};
 use crate::model::{Failure, ReasonCode, Result, SlotId};
-use judge::Judge;
+use judge::{Judge, WHOLE};
 use std::path::Path;
 use std::sync::Arc;
-
-/// What can be judged.
-const WHOLE: &str =
-    "Give the image of a whole disk, as `surefoot-forge image` makes it, or the device of a card.";
 
 /// Looks at everything that a device of this disk would lean on; with `production` also for what belongs on a developer's
 /// bench. A failure means that there is nothing to be looked at.

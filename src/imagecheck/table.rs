@@ -1,5 +1,6 @@
 //! The partition table: both copies, names, order, alignment, and that both slots have room for the same releases.
 
+use super::judge::WHOLE;
 use crate::disk::{Disk, Partition, PartitionTable, TableKind};
 use crate::inspect::Diagnosis;
 use crate::model::{BOOT_PARTITION, ByteLen, Failure, PART_BOOT, ReasonCode, Result, SlotId};
@@ -20,7 +21,7 @@ pub(super) fn look(disk: &Disk, out: &mut Diagnosis) -> Option<PartitionTable> {
     let table = match disk.table() {
         Ok(table) => table,
         Err(failure) => {
-            out.block(TOPIC, &failure.with_next(super::WHOLE));
+            out.block(TOPIC, &failure.with_next(WHOLE));
             return None;
         }
     };
