@@ -244,7 +244,7 @@ def unfit(file, d):
 
 def layout_values(d):
     """What a .wks.in computes, for the signature of the tasks that make a disk."""
-    return " ".join([sectors(d, "SUREFOOT_ENV_OFFSET"), sectors(d, "SUREFOOT_ENV_OFFSET_REDUND"), str(identity(d, "boot"))])
+    return " ".join([d.getVar("SUREFOOT_FSTYPE") or "", sectors(d, "SUREFOOT_ENV_OFFSET"), sectors(d, "SUREFOOT_ENV_OFFSET_REDUND"), str(identity(d, "boot"))])
 
 
 def boot_files(entries, types):
