@@ -68,13 +68,13 @@ fn the_golden_slot_record_is_read_and_is_what_is_written() {
     assert!(release.record(&[0, 1], 1 << 20).unwrap() == RECORD[RECORD_HEAD..]);
 }
 
-/// What comes until 0.3.0 is told as what it is: this updater is too old, and nothing is wrong with
+/// What comes until 0.4.0 is told as what it is: this updater is too old, and nothing is wrong with
 /// the artifact.
 #[test]
 fn what_comes_later_asks_for_a_newer_updater() {
     const TOP: &str = "format = 1\nproduct = 'demo'\ncompatible = ['board']\nversion = '2.0.0'\n\
         release_counter = 1\nsecurity_epoch = 0\n";
-    let requires = "[requires]\nupdater = '0.4.0'\n";
+    let requires = "[requires]\nupdater = '0.5.0'\n";
     for later in [
         "[[payloads]]\nkind = 'app'\nname = 'web'\ndigest = 'sha256:00'\nplatform = 'linux/arm64'\n",
         "[[payloads]]\nkind = 'delta'\nfrom = '00'\nop_streams = [1, 2, 3, 4]\n",
@@ -91,7 +91,7 @@ fn what_comes_later_asks_for_a_newer_updater() {
         };
         assert_eq!(parse(requires), ReasonCode::UpdaterTooOld, "{later}");
         // Without these words nobody could know.
-        assert_eq!(parse(&requires.replace('4', "2")), ReasonCode::ManifestInvalid, "{later}");
+        assert_eq!(parse(&requires.replace('5', "2")), ReasonCode::ManifestInvalid, "{later}");
     }
 }
 

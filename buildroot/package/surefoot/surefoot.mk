@@ -4,7 +4,7 @@
 #
 ################################################################################
 
-SUREFOOT_VERSION = 0.3.0
+SUREFOOT_VERSION = 0.4.0
 SUREFOOT_SOURCE = surefoot-$(SUREFOOT_VERSION)-vendored.tar.gz
 SUREFOOT_SITE = $(call qstrip,$(BR2_PACKAGE_SUREFOOT_SOURCE_FOLDER))
 SUREFOOT_SITE_METHOD = file
