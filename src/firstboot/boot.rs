@@ -82,9 +82,11 @@ impl<'a> Boot<'a> {
                 let path = folder.join(name);
                 let told = |e: std::io::Error| Failure::new(ReasonCode::Io, format!("{name}: {e}"));
                 let about = std::fs::metadata(&path).map_err(told)?;
-                slack(&path, about.len(), about.blksize()).map_err(told)?;
+                // The file itself is written over also where what lies behind it could not be.
+                let behind = slack(&path, about.len(), about.blksize()).map_err(told);
                 let len = usize::try_from(about.len()).unwrap_or(usize::MAX);
-                durable::overwrite(&path, &super::provision::taken(len))
+                durable::overwrite(&path, &super::provision::taken(len))?;
+                behind
             }
             Boot::Part(world, part, node) => {
                 let place = Boot::place(world, part, node.as_ref());
@@ -92,9 +94,11 @@ impl<'a> Boot<'a> {
                     true => world.disk.open_mounted_partition(part),
                     false => world.disk.open_partition(part),
                 }?;
-                volume::write(&device, place.slack(name)?.iter())?;
+                let behind =
+                    place.slack(name).and_then(|slack| volume::write(&device, slack.iter()));
                 let erasure = place.erasure(name)?;
-                volume::erase(&device, &erasure)
+                volume::erase(&device, &erasure)?;
+                behind
             }
         }
     }
