@@ -56,6 +56,7 @@ fn make(image: &Path, artifact: &Path, level: i32) -> Result<()> {
         version: "1".parse().expect("because it is in the alphabet"),
         release_counter: 1,
         security_epoch: 0,
+        app: None,
         notes: None,
         provenance: Provenance::default(),
         hints: Default::default(),

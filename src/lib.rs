@@ -11,15 +11,21 @@ pub mod sys;
 pub mod trust;
 // Floor 2
 pub mod artifact;
+#[cfg(any(feature = "apps", feature = "forge"))]
+pub mod bundle;
 pub mod control;
 pub mod delta;
 pub mod disk;
 // Floor 3
 pub mod blackbox;
 pub mod boot;
+#[cfg(feature = "apps")]
+pub mod engine;
 pub mod health;
 pub mod hooks;
 pub mod inhibit;
+#[cfg(any(feature = "apps", feature = "forge"))]
+pub mod layer;
 pub mod slot;
 pub mod source;
 pub mod stick;
@@ -28,6 +34,8 @@ pub mod install;
 // Floor 5
 pub mod update;
 // Floor 6
+#[cfg(feature = "apps")]
+pub mod apps;
 pub mod config;
 // Floor 7
 pub mod device;

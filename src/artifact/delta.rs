@@ -148,6 +148,9 @@ impl Claims for Delta {
     fn payload_kinds(&self) -> Vec<Identifier> {
         self.manifest.payloads.iter().map(|p| p.kind.name()).collect()
     }
+    fn app(&self) -> Option<&Identifier> {
+        None
+    }
     fn security_epoch(&self) -> u32 {
         self.manifest.security_epoch
     }

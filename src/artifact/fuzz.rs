@@ -242,6 +242,7 @@ pub fn pack(data: &[u8]) {
         version: "1.0".parse().unwrap(),
         release_counter: 1,
         security_epoch: 0,
+        app: None,
         notes: None,
         provenance: Provenance::default(),
         hints,

@@ -1,6 +1,6 @@
 //! The manifest: what a release says about itself.
 
-use super::{UPDATER, spelling};
+use super::{APP_UPDATER, spelling};
 use crate::model::{
     Digest, Failure, Identifier, PART_ROOTFS, ReasonCode, Result, Version, WithReason, from_toml,
 };
@@ -23,6 +23,9 @@ pub struct Manifest {
     pub release_counter: u64,
     /// The anti-rollback floor: raised when an older release must never run again.
     pub security_epoch: u32,
+    /// The app that it is a bundle of; none for a release of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<Identifier>,
     /// What people should know about this release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
@@ -101,6 +104,16 @@ pub enum PayloadKind {
     Rootfs,
     /// The image of another part of the inactive slot; `part` names it.
     Part,
+    /// A whole bundle of an app, with its own signature, beside a system.
+    Bundle,
+    /// The document of an app: the first payload of a bundle.
+    App,
+    /// The configuration of a container image: its SHA-256 is the image's id.
+    Image,
+    /// A layer of a container image, uncompressed: its SHA-256 is the layer's diff id.
+    Layer,
+    /// The files of a native app, one behind the other, as its document lists them.
+    Tree,
     /// A kind this updater does not know: skipped unless required.
     Unknown(Identifier),
 }
@@ -110,6 +123,11 @@ impl From<Identifier> for PayloadKind {
         match name.as_str() {
             PART_ROOTFS => PayloadKind::Rootfs,
             "part" => PayloadKind::Part,
+            "bundle" => PayloadKind::Bundle,
+            "app" => PayloadKind::App,
+            "image" => PayloadKind::Image,
+            "layer" => PayloadKind::Layer,
+            "tree" => PayloadKind::Tree,
             _ => PayloadKind::Unknown(name),
         }
     }
@@ -122,12 +140,36 @@ impl From<PayloadKind> for Identifier {
 }
 
 impl PayloadKind {
+    /// Whether a bundle of an app, or a system, carries it.
+    fn belongs(&self, app: bool) -> bool {
+        use PayloadKind::{App, Bundle, Image, Layer, Part, Rootfs, Tree, Unknown};
+        match self {
+            Rootfs | Part | Bundle => !app,
+            App | Image | Layer | Tree => app,
+            Unknown(_) => true,
+        }
+    }
+
+    /// More bytes it never has; `None` where only the medium sets a limit.
+    fn most_bytes(&self) -> Option<u64> {
+        match self {
+            PayloadKind::App => Some(256 * 1024),
+            PayloadKind::Image => Some(1024 * 1024),
+            _ => None,
+        }
+    }
+
     /// Its name in the manifest.
     pub fn name(&self) -> Identifier {
         let known = |name: &str| name.parse().expect("because it is in the alphabet");
         match self {
             PayloadKind::Rootfs => known(PART_ROOTFS),
             PayloadKind::Part => known("part"),
+            PayloadKind::Bundle => known("bundle"),
+            PayloadKind::App => known("app"),
+            PayloadKind::Image => known("image"),
+            PayloadKind::Layer => known("layer"),
+            PayloadKind::Tree => known("tree"),
             PayloadKind::Unknown(name) => name.clone(),
         }
     }
@@ -165,12 +207,12 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// The part of a slot that it is for: `rootfs`, or what it names. `None` for unknown kinds.
+    /// The part of a slot that it is for: `rootfs`, or what it names. `None` for what goes to no slot.
     pub fn part(&self) -> Option<Identifier> {
         match self.kind {
             PayloadKind::Rootfs => Some(self.kind.name()),
             PayloadKind::Part => self.part.clone(),
-            PayloadKind::Unknown(_) => None,
+            _ => None,
         }
     }
 
@@ -200,7 +242,7 @@ impl Manifest {
             }
             _ => return Err(Failure::new(code, "the manifest has no valid `format`")),
         }
-        new_enough(&table, UPDATER)?;
+        new_enough(&table, APP_UPDATER)?;
         if let Some(what) = spelling::newer(text) {
             let detail = format!("the manifest has {what}, which TOML 1.0 does not have");
             return Err(Failure::new(code, detail));
@@ -222,6 +264,25 @@ impl Manifest {
         for (n, payload) in self.payloads.iter().enumerate() {
             if payload.size == 0 {
                 return invalid(format!("payload {n} is empty"));
+            }
+            if !payload.kind.belongs(self.app.is_some()) {
+                let kind = payload.kind.name();
+                let what = if self.app.is_some() { "a bundle of an app" } else { "a system" };
+                return invalid(format!("payload {n} of kind `{kind}` is none of {what}"));
+            }
+            if (payload.kind == PayloadKind::App) != (self.app.is_some() && n == 0) {
+                return invalid(
+                    "the first payload of a bundle, and no other, is of kind `app`".into(),
+                );
+            }
+            if let Some(most) = payload.kind.most_bytes().filter(|most| payload.size > *most) {
+                let (kind, size) = (payload.kind.name(), payload.size);
+                return invalid(format!(
+                    "payload {n} of kind `{kind}` has {size} bytes; {most} at most"
+                ));
+            }
+            if self.app.is_some() && !payload.hardware.is_empty() {
+                return invalid(format!("payload {n} of a bundle is for some hardware only"));
             }
             match (&payload.kind, &payload.part) {
                 (PayloadKind::Part, None) => {
@@ -251,7 +312,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// What a device of this hardware revision installs, in the manifest's order: payloads for
+    /// What a device of this hardware revision writes into a slot, in the manifest's order: payloads for
     /// other revisions and optional ones of unknown kinds are skipped.
     pub fn select(&self, hardware: Option<&Identifier>) -> Result<Vec<&Payload>> {
         let mut chosen = Vec::new();
@@ -262,7 +323,7 @@ impl Manifest {
                     let detail = format!("this updater cannot install a payload of kind `{kind}`");
                     return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
                 }
-                PayloadKind::Unknown(_) => {}
+                _ => {}
             }
         }
         if chosen.is_empty() {

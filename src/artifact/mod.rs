@@ -48,6 +48,8 @@ pub use unverified::{Unverified, announced_table, join_head, read_head};
 /// The oldest updater that reads what this one writes: what [`Requires::updater`] says, and what this
 /// one reads whatever its own version is.
 pub const UPDATER: &str = "0.2.0";
+/// The oldest updater that reads a bundle of an app, and a system with bundles beside it.
+pub const APP_UPDATER: &str = "0.5.0";
 /// A manifest has at most this many bytes.
 pub const MAX_BODY_LEN: u32 = 64 * 1024;
 /// A chunk table has at most this many bytes.

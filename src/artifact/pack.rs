@@ -53,7 +53,9 @@ impl Default for Packing {
 pub struct Image<'a> {
     /// Its bytes, to the end.
     pub input: Box<dyn Read + Send + 'a>,
-    /// The part of a slot that it is for; `None` is the root filesystem.
+    /// What it is.
+    pub kind: PayloadKind,
+    /// The part of a slot that it is for, where the kind is `part`.
     pub part: Option<Identifier>,
     /// The hardware revisions it is for; empty means every one.
     pub hardware: Vec<Identifier>,
@@ -68,6 +70,7 @@ impl<'a> Image<'a> {
     pub fn rootfs(input: impl Read + Send + 'a) -> Image<'a> {
         Image {
             input: Box::new(input),
+            kind: PayloadKind::Rootfs,
             part: None,
             hardware: Vec::new(),
             verity_root: None,
@@ -115,7 +118,8 @@ fn pack_to(
     let mut done = 0;
     for image in images {
         let first = packed.table.chunks.len();
-        let (part, hardware, verity_root) = (image.part, image.hardware, image.verity_root);
+        let (kind, part) = (image.kind, image.part);
+        let (hardware, verity_root) = (image.hardware, image.verity_root);
         let pieces = Pieces::new(image.input, packing.average, image.cuts);
         let kept = out.is_some();
         let (size, sha256) = pack_one(pieces, packing, kept, &mut |chunk, stored| {
@@ -134,7 +138,7 @@ fn pack_to(
         let chunks = &packed.table.chunks[first..];
         let count = |n: usize| u32::try_from(n).reason(ReasonCode::TooBig, "chunks");
         packed.payloads.push(Payload {
-            kind: if part.is_some() { PayloadKind::Part } else { PayloadKind::Rootfs },
+            kind,
             part,
             hardware,
             required: true,

@@ -210,6 +210,9 @@ impl Claims for Signed {
     fn payload_kinds(&self) -> Vec<Identifier> {
         self.0.payloads.iter().map(|p| p.kind.name()).collect()
     }
+    fn app(&self) -> Option<&Identifier> {
+        self.0.app.as_ref()
+    }
     fn security_epoch(&self) -> u32 {
         self.0.security_epoch
     }

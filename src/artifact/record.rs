@@ -62,6 +62,9 @@ impl Claims for Installed {
     fn payload_kinds(&self) -> Vec<Identifier> {
         self.manifest.payloads.iter().map(|p| p.kind.name()).collect()
     }
+    fn app(&self) -> Option<&Identifier> {
+        self.manifest.app.as_ref()
+    }
     fn security_epoch(&self) -> u32 {
         self.manifest.security_epoch
     }

@@ -3,8 +3,8 @@
 use super::head::{Format, Head, Header};
 pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack, pack_for_head};
 use super::{
-    Delta, DeltaManifest, Manifest, Pages, Provenance, Release, Requires, UPDATER, Unverified,
-    page_block,
+    APP_UPDATER, Delta, DeltaManifest, Manifest, Pages, Payload, PayloadKind, Provenance, Release,
+    Requires, UPDATER, Unverified, page_block,
 };
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason};
 use crate::trust::{PublicKey, SignatureRecord};
@@ -22,6 +22,8 @@ pub struct Draft {
     pub release_counter: u64,
     /// The anti-rollback floor.
     pub security_epoch: u32,
+    /// The app that it is a bundle of.
+    pub app: Option<Identifier>,
     /// What people should know.
     pub notes: Option<String>,
     /// Where it came from.
@@ -35,6 +37,9 @@ impl Draft {
     pub fn head(self, packed: Packed) -> Result<Unverified> {
         let table = packed.table.to_bytes();
         let block = page_block(&table, &packed.payloads);
+        let beside = |payload: &Payload| payload.kind == PayloadKind::Bundle;
+        let with_apps = self.app.is_some() || packed.payloads.iter().any(beside);
+        let updater = if with_apps { APP_UPDATER } else { UPDATER };
         let manifest = Manifest {
             format: 1,
             product: self.product,
@@ -42,8 +47,9 @@ impl Draft {
             version: self.version,
             release_counter: self.release_counter,
             security_epoch: self.security_epoch,
+            app: self.app,
             notes: self.notes,
-            requires: Requires { updater: UPDATER.to_owned() },
+            requires: Requires { updater: updater.to_owned() },
             provenance: self.provenance,
             hints: self.hints,
             pages: Some(Pages::of(&block)),

@@ -182,6 +182,7 @@ mod tests {
             version: "1.0.0".parse().unwrap(),
             release_counter: 1,
             security_epoch: 0,
+            app: None,
             notes: None,
             provenance: Provenance::default(),
             hints: toml::Table::default(),

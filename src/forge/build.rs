@@ -12,7 +12,9 @@ use super::settings::{self, Settings};
 use super::signer;
 use super::words::{Build, Sign};
 use crate::artifact::write::{Draft, Image, Packed, Packing, pack, pack_for_head};
-use crate::artifact::{Cuts, Format, MAX_CONTEXT_LEN, Provenance, Unverified, read_head};
+use crate::artifact::{
+    Cuts, Format, MAX_CONTEXT_LEN, PayloadKind, Provenance, Unverified, read_head,
+};
 use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
 use crate::trust::{PublicKey, Trust};
 use serde_json::json;
@@ -119,6 +121,7 @@ fn make_head(settings: &mut Settings, near: &Path, out: Option<&mut dyn Write>) 
         version: parse(&version)?,
         release_counter: counter,
         security_epoch: settings.epoch.unwrap_or(0),
+        app: None,
         notes: notes(settings.notes.as_deref())?,
         provenance: Provenance {
             source_revision: settings.source_revision.take(),
@@ -267,6 +270,7 @@ fn pack_images(
             }
             images.push(Image {
                 input: Box::new(image.file),
+                kind: if part.is_some() { PayloadKind::Part } else { PayloadKind::Rootfs },
                 part: part.map(parse).transpose()?,
                 hardware: parse_all(hardware)?,
                 verity_root: verity.as_deref().map(parse::<Digest>).transpose()?,

@@ -161,6 +161,32 @@ reasons! {
     NotConfirmed "NOT_CONFIRMED" Denied "That a disk may be erased was not confirmed." "Check that it is the right disk; type what is asked for, or say it with `--yes` or `--yes-really NAME`.";
     DiskInUse "DISK_IN_USE" Denied "A disk, or a part of it, is in use." "Unmount what is mounted of it with `umount`, end what else uses it, and check that it is the right disk.";
     NotForProduction "NOT_FOR_PRODUCTION" Config "Something is on the device that belongs on a developer's bench." "Take it out of the image as the message says, and build the image again.";
+    // Apps.
+    AppInvalid "APP_INVALID" Reject "The document of an app breaks the format." "Build the bundle again with a current surefoot-forge.";
+    ComposeInvalid "COMPOSE_INVALID" Reject "The Compose file says something that a bundle cannot carry." "Change the line that the message names: docs/apps.md lists what a Compose file may say.";
+    ContainerImage "CONTAINER_IMAGE" Reject "A container image is missing, damaged or not what it says." "Save the image again, as an OCI archive or as `docker save` writes it.";
+    LayerHostile "LAYER_HOSTILE" Reject "A layer of a container image has an entry that no honest image has." "Build the image again from sources that you trust; the message names the entry.";
+    WrongArchitecture "WRONG_ARCHITECTURE" Reject "A container image is for another processor." "Build the image for the architecture that the message names.";
+    DependencyCycle "DEPENDENCY_CYCLE" Reject "Services or bundles wait for each other in a circle." "Take one of the dependencies out that the message names.";
+    NotPermitted "NOT_PERMITTED" Denied "An app wants something of the device that its settings do not grant." "Grant it in `[apps]` of the device's settings, if you mean it, or take it out of the bundle.";
+    AppConflict "APP_CONFLICT" Denied "An app and another one, or the system, cannot be here together." "Remove the app that the message names, or change what one of them claims.";
+    PortTaken "PORT_TAKEN" Denied "A port of the device is taken already." "Change the port in the Compose file, or end what has it.";
+    AppRequires "APP_REQUIRES" Denied "An app requires something that is not here." "Install first what the message names.";
+    ResourcesMissing "RESOURCES_MISSING" Denied "The device has less memory or fewer processors than the apps reserve." "Lower the reservations in the Compose file, or remove another app.";
+    VariableMissing "VARIABLE_MISSING" Config "An app needs a variable, a secret or an endpoint that this device does not have." "Set what the message names in `[apps]`, or put the file into the folder of secrets.";
+    SettingRefused "SETTING_REFUSED" Usage "An app's configuration has no such value." "`surefoot apps status NAME` lists what can be set.";
+    NoSuchApp "NO_SUCH_APP" NoInput "There is no such app on this device." "`surefoot apps status` lists the apps.";
+    AppLocked "APP_LOCKED" Busy "An app holds its lock, so that it is not stopped now." "Wait until it lets go, or say `--force`.";
+    NotHeld "NOT_HELD" Denied "A development key signed the app, and the device is not under hold." "Say `surefoot hold` on the device first, or sign with a release key.";
+    EngineMissing "ENGINE_MISSING" Config "No container engine answers." "Start it, and name its socket in `[apps] engine`.";
+    EngineFailed "ENGINE_FAILED" Retry "The container engine did not do what it was asked for." "The message has its words; its log has more.";
+    EngineAnswer "ENGINE_ANSWER" Device "The container engine gave an answer that breaks its protocol, or another image than it was given." "Update or reinstall the engine; the apps that run stay.";
+    LayerDamaged "LAYER_DAMAGED" Device "The container engine's store does not hold a layer as it was given." "Install the bundle again: `surefoot apps install FILE` brings damaged layers back.";
+    ServiceEnded "SERVICE_ENDED" Denied "A service of the app ended, or could not be started." "`surefoot apps logs NAME SERVICE` has what it printed.";
+    ServiceUnhealthy "SERVICE_UNHEALTHY" Denied "A service of the app is not well." "`surefoot apps logs NAME SERVICE` has what it printed; the message what its health check said.";
+    ServiceLate "SERVICE_LATE" Denied "A service of the app did not come as far as it should in its time." "Give it more time with `x-surefoot: { deadline: … }`, or see `surefoot apps logs NAME SERVICE`.";
+    SchemaOneWay "SCHEMA_ONE_WAY" Denied "The data of an app could not be taken back, so that this is not begun." "Make room on the data partition for a copy of the volume that the message names.";
+    StoreEpoch "STORE_EPOCH" Denied "The new system keeps container images in another form, and there is no room or no source to fill it again." "Install the apps' bundles again as files that are kept: `[apps] keep_files = true`.";
     // Trust and keys.
     TrustMissing "TRUST_MISSING" Config "There is no trust file, or it is empty." "Put the trust file where `[trust] file` points.";
     TrustInvalid "TRUST_INVALID" Config "The trust file breaks its rules." "Restore the trust file made by `surefoot-forge keygen`.";

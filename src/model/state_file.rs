@@ -91,6 +91,11 @@ impl StateFile {
     pub const SETUP: StateFile = kept("setup.json", 64 * KIB, Format::Document);
     /// A factory reset that the next boot does, or what one has left.
     pub const RESET: StateFile = kept("factory-reset.json", 64 * KIB, Format::Document);
+    /// The journal of apps.
+    pub const APPS: [StateFile; 2] =
+        [kept("apps.0", 512 * KIB, Format::Copies), kept("apps.1", 512 * KIB, Format::Copies)];
+    /// Heads and documents of bundles; elsewhere if `[apps]` says so.
+    pub const BUNDLES: StateFile = kept("bundles", 0, Format::Folder);
     /// Room for a few writes when the folder is full.
     pub const RESERVE: [StateFile; 8] = [
         kept("reserve.0", 32 * KIB, Format::Empty),
@@ -111,7 +116,7 @@ impl StateFile {
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = StateFile> {
-        let copies = [StateFile::JOURNAL, StateFile::COMMITTED, StateFile::FLOOR];
+        let copies = [StateFile::JOURNAL, StateFile::COMMITTED, StateFile::FLOOR, StateFile::APPS];
         let alone = [
             StateFile::LOCK,
             StateFile::HISTORY,
@@ -133,6 +138,7 @@ impl StateFile {
             StateFile::REACHED,
             StateFile::SETUP,
             StateFile::RESET,
+            StateFile::BUNDLES,
             StateFile::BLACK_BOX,
             StateFile::INBOX,
             StateFile::OUTBOX,

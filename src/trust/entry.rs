@@ -12,11 +12,14 @@ pub struct Scope {
     pub products: Vec<Identifier>,
     /// Kinds of payload.
     pub payloads: Vec<Identifier>,
+    /// Apps. A key that has any signs bundles of these, and no system.
+    pub apps: Vec<Identifier>,
 }
 
 impl Scope {
-    fn covers(&self, product: &Identifier, kinds: &[Identifier]) -> bool {
-        (self.products.is_empty() || self.products.contains(product))
+    fn covers(&self, product: &Identifier, kinds: &[Identifier], app: Option<&Identifier>) -> bool {
+        (self.apps.is_empty() || app.is_some_and(|app| self.apps.contains(app)))
+            && (self.products.is_empty() || self.products.contains(product))
             && (self.payloads.is_empty() || kinds.iter().all(|kind| self.payloads.contains(kind)))
     }
 }
@@ -37,9 +40,14 @@ pub struct TrustedKey {
 }
 
 impl TrustedKey {
-    /// Whether the key may speak for this product and all of these payload kinds.
-    pub fn covers(&self, product: &Identifier, kinds: &[Identifier]) -> bool {
-        self.scope.covers(product, kinds)
+    /// Whether the key may speak for this product, all of these payload kinds, and this app where it is one.
+    pub fn covers(
+        &self,
+        product: &Identifier,
+        kinds: &[Identifier],
+        app: Option<&Identifier>,
+    ) -> bool {
+        self.scope.covers(product, kinds, app)
     }
 }
 

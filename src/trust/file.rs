@@ -169,7 +169,7 @@ impl Trust {
     /// Which keys sign the channels of a product: channel keys where at least one covers the product,
     /// else release keys.
     pub fn channel_role(&self, product: &Identifier) -> Role {
-        match self.keys_of(Role::Channel).any(|key| key.covers(product, &[])) {
+        match self.keys_of(Role::Channel).any(|key| key.covers(product, &[], None)) {
             true => Role::Channel,
             false => Role::Release,
         }
@@ -216,7 +216,7 @@ mod tests {
         let (demo, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
         let release = trust.keys_of(Role::Release).next().unwrap();
         let rootfs = ["rootfs".parse().unwrap()];
-        assert!(release.covers(&demo, &rootfs) && !release.covers(&other, &rootfs));
+        assert!(release.covers(&demo, &rootfs, None) && !release.covers(&other, &rootfs, None));
     }
 
     #[test]

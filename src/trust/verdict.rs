@@ -9,6 +9,8 @@ pub trait Claims {
     fn product(&self) -> &Identifier;
     /// The kinds of payload it carries.
     fn payload_kinds(&self) -> Vec<Identifier>;
+    /// The app that it is a bundle of; none for a system.
+    fn app(&self) -> Option<&Identifier>;
     /// Its security epoch.
     fn security_epoch(&self) -> u32;
 }
@@ -53,7 +55,9 @@ pub fn vouch<T: Claims>(
     let covering: Vec<KeyId> = signers
         .iter()
         .copied()
-        .filter(|id| trust.key(id).is_some_and(|key| key.covers(value.product(), &kinds)))
+        .filter(|id| {
+            trust.key(id).is_some_and(|key| key.covers(value.product(), &kinds, value.app()))
+        })
         .collect();
     if covering.len() < threshold(trust, role) {
         let detail = format!(
@@ -91,7 +95,7 @@ pub fn vouch_channel<T>(
     }
     let role = trust.channel_role(product);
     let signers = signers(trust, role, statement, records)?;
-    let covers = |id: &KeyId| trust.key(id).is_some_and(|key| key.covers(product, &[]));
+    let covers = |id: &KeyId| trust.key(id).is_some_and(|key| key.covers(product, &[], None));
     let covering: Vec<KeyId> = signers.iter().copied().filter(covers).collect();
     if covering.len() < threshold(trust, role) {
         let detail = format!(
@@ -236,6 +240,9 @@ mod tests {
         }
         fn payload_kinds(&self) -> Vec<Identifier> {
             Vec::new()
+        }
+        fn app(&self) -> Option<&Identifier> {
+            None
         }
         fn security_epoch(&self) -> u32 {
             0

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use surefoot::artifact::write::{Draft as Head, Image, Packed, Packing, pack};
-use surefoot::artifact::{Chunk, Codec, Decoder, Provenance, Release, read_head};
+use surefoot::artifact::{Chunk, Codec, Decoder, PayloadKind, Provenance, Release, read_head};
 use surefoot::disk::Disk;
 use surefoot::event::{Nowhere, Sink};
 use surefoot::install::{Job, Report, Reuse, Target, plan, write_slot};
@@ -149,6 +149,7 @@ impl Draft {
     fn build_with(&self, change: impl FnOnce(&mut Packed, &mut Vec<u8>)) -> Vec<u8> {
         let mut payload = Vec::new();
         let images = self.images.iter().map(|(image, hardware, part)| Image {
+            kind: if part.is_some() { PayloadKind::Part } else { PayloadKind::Rootfs },
             hardware: hardware.clone(),
             part: part.clone(),
             ..Image::rootfs(Cursor::new(image.clone()))
@@ -162,6 +163,7 @@ impl Draft {
             version: self.version.parse().unwrap(),
             release_counter: 1,
             security_epoch: 0,
+            app: None,
             notes: None,
             provenance: Provenance::default(),
             hints: Default::default(),
