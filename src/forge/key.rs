@@ -127,6 +127,7 @@ fn fields<'a>(text: &'a [u8], kind: &str) -> Option<(Role, &'a str)> {
         "root" => Role::Root,
         "release" => Role::Release,
         "channel" => Role::Channel,
+        "develop" => Role::Develop,
         _ => return None,
     };
     let complete = first == kind && words.next().is_none() && lines.next().is_none();

@@ -19,6 +19,9 @@ const KEYS: [(&str, Role, &str); 4] = [
 ];
 
 pub(super) fn run(words: &Keygen) -> Result<()> {
+    if let Some(app) = &words.develop {
+        return develop(&words.out, app, words.json);
+    }
     let name: Identifier =
         words.name.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
     let made = make_keys(&words.out, &name)?;
@@ -26,6 +29,44 @@ pub(super) fn run(words: &Keygen) -> Result<()> {
         true => say(&document(&made.document())),
         false => say(&made.text()),
     }
+}
+
+/// One key for development, and the entry that a trust file names it with.
+fn develop(out: &Path, app: &str, json: bool) -> Result<()> {
+    let app: Identifier = app.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out);
+    made.map_err(|e| file::failure(out, &e))?;
+    let path = |ending: &str| out.join(format!("develop-{app}.{ending}"));
+    let (secret, public_file) = (path("key"), path("pub"));
+    for path in [&secret, &public_file] {
+        if path.symlink_metadata().is_ok() {
+            let detail = format!("{} is there already; keys are never overwritten", path.display());
+            let next = "Name another folder with `--out`.";
+            return Err(Failure::new(ReasonCode::Usage, detail).with_next(next));
+        }
+    }
+    let key = SecretKey::generate(Role::Develop)?;
+    let public = key.public()?;
+    key.write(&secret)?;
+    write_public(&public_file, Role::Develop, &public)?;
+    let (id, hex) = (public.id(), public.to_hex());
+    let entry = format!(
+        "[[keys]]\nid = \"{id}\"\nrole = \"develop\"\nalg = \"ed25519\"\npublic = \"{hex}\"\n\
+         comment = \"development of {app}\"\nscope = {{ apps = [\"{app}\"] }}\n"
+    );
+    if json {
+        let id = id.to_string();
+        return say(&document(&json!({
+            "v": 1, "secret": secret, "public": public_file, "id": id, "app": app, "entry": entry,
+        })));
+    }
+    say(&format!(
+        "Made {}, which signs bundles of `{app}` for devices under hold.\n\n\
+         Add this to the trust file of the devices that are to take them, with a higher `version`:\n\n{entry}\n\
+         next: surefoot-forge apps push HOST compose.yaml --images DIR --key {}\n",
+        secret.display(),
+        secret.display()
+    ))
 }
 
 /// Keys that were made, and their trust file.

@@ -20,7 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Signs the artifact's head; the signature is checked before it is added. Returns the key.
 pub(super) fn sign(head: &mut Unverified, key: &str, words: &KeyWords) -> Result<PublicKey> {
     let statement = *head.statement()?.as_bytes();
-    let (public, signature) = signed(&statement, key, words, What::Release)?;
+    let app = head.clone().parse_unverified().is_ok_and(|release| release.manifest.app.is_some());
+    let what = if app { What::App } else { What::Release };
+    let (public, signature) = signed(&statement, key, words, what)?;
     head.add_signature(&public, signature)?;
     Ok(public)
 }
@@ -28,7 +30,10 @@ pub(super) fn sign(head: &mut Unverified, key: &str, words: &KeyWords) -> Result
 /// What is signed: that decides which keys may.
 #[derive(Clone, Copy)]
 enum What<'a> {
+    /// A system, or a delta.
     Release,
+    /// A bundle of an app.
+    App,
     /// A channel of a product.
     Channel(&'a Identifier),
 }
@@ -86,7 +91,8 @@ fn signed(
 impl What<'_> {
     fn demand(self, role: Role, name: &str) -> Result<()> {
         match self {
-            What::Release => demand_release(role, name),
+            What::App if role == Role::Develop => Ok(()),
+            What::Release | What::App => demand_release(role, name),
             What::Channel(_) => demand_channel(role, name),
         }
     }
@@ -123,10 +129,11 @@ fn candidates(words: &KeyWords, what: What<'_>) -> Result<Vec<PublicKey>> {
     };
     let trust = file::read_trust(path)?;
     let role = match what {
-        What::Release => Role::Release,
+        What::Release | What::App => Role::Release,
         What::Channel(product) => trust.channel_role(product),
     };
-    Ok(trust.keys_of(role).map(|k| k.public.clone()).collect())
+    let develop = trust.keys_of(Role::Develop).filter(|_| matches!(what, What::App));
+    Ok(trust.keys_of(role).chain(develop).map(|k| k.public.clone()).collect())
 }
 
 /// Runs `program`, without a shell and without arguments: the statement on its stdin, exactly 64

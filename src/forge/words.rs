@@ -74,13 +74,18 @@ pub(super) struct Init {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  surefoot-forge keygen --out KEYS --name acme\n\n\
+#[command(after_help = "Examples:\n  surefoot-forge keygen --out KEYS --name acme\n  \
+    surefoot-forge keygen --out KEYS --develop shop\n\n\
     Writes KEYS/{root,release,release-next,channel}.key (mode 0600), their .pub,\n\
     and KEYS/trust.toml, which goes onto the devices. Nothing is overwritten.")]
 pub(super) struct Keygen {
     /// The folder for keys and trust file; made if it is not there
     #[arg(long, value_name = "KEYS")]
     pub(super) out: PathBuf,
+    /// Make nothing but a key for development of this app: devices under hold, whose trust file names it, take
+    /// what it has signed
+    #[arg(long, value_name = "APP")]
+    pub(super) develop: Option<String>,
     /// Whose devices these are; a name in the trust file
     #[arg(long, default_value = "my-devices")]
     pub(super) name: String,

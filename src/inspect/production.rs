@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::model::{Failure, ReasonCode};
 use crate::sys::files;
 use crate::sys::mounts::{self, Mount, mount_of};
-use crate::trust::{MAX_TRUST_LEN, Trust, is_published_test_key};
+use crate::trust::{MAX_TRUST_LEN, Role, Trust, is_published_test_key};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -127,6 +127,7 @@ fn keys(trust: Option<&Trust>, out: &mut Diagnosis) {
         .iter()
         .filter(|key| {
             is_published_test_key(&key.public)
+                || key.role == Role::Develop
                 || marked(&key.comment)
                 || marked(trust.name().as_str())
         })

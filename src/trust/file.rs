@@ -153,6 +153,7 @@ impl Trust {
             Role::Root => self.root_threshold.get(),
             Role::Release => self.release_threshold.get(),
             Role::Channel => self.channel_threshold.get(),
+            Role::Develop => 1,
         }
     }
 

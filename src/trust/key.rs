@@ -15,6 +15,8 @@ pub enum Role {
     Release,
     /// Signs channels, and nothing that is installed.
     Channel,
+    /// Signs bundles of apps for devices that are under hold, and nothing else.
+    Develop,
 }
 
 impl std::fmt::Display for Role {
@@ -23,6 +25,7 @@ impl std::fmt::Display for Role {
             Role::Root => "root",
             Role::Release => "release",
             Role::Channel => "channel",
+            Role::Develop => "develop",
         })
     }
 }

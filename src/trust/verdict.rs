@@ -20,12 +20,18 @@ pub trait Claims {
 pub struct Verified<T> {
     value: T,
     signers: Vec<KeyId>,
+    development: bool,
 }
 
 impl<T> Verified<T> {
     /// Who has signed: the keys that counted.
     pub fn signers(&self) -> &[KeyId] {
         &self.signers
+    }
+
+    /// Whether only a development key has signed it: a bundle of an app, for a device under hold.
+    pub fn is_development(&self) -> bool {
+        self.development
     }
 }
 
@@ -48,9 +54,13 @@ pub fn vouch<T: Claims>(
     records: &[SignatureRecord],
     parse: impl FnOnce() -> Result<T>,
 ) -> Result<Verified<T>> {
-    let role = role_for(statement.purpose());
-    let signers = signers(trust, role, statement, records)?;
+    let (role, signers) = speakers(trust, statement, records)?;
     let value = parse()?;
+    let development = role == Role::Develop;
+    if development && value.app().is_none() {
+        let detail = "a develop key signs bundles of apps, and this is none";
+        return Err(Failure::new(ReasonCode::KeyRole, detail));
+    }
     let kinds = value.payload_kinds();
     let covering: Vec<KeyId> = signers
         .iter()
@@ -76,7 +86,28 @@ pub fn vouch<T: Claims>(
         );
         return Err(Failure::new(ReasonCode::BelowFloor, detail));
     }
-    Ok(Verified { value, signers: covering })
+    Ok(Verified { value, signers: covering, development })
+}
+
+/// Which role speaks, and its keys that have signed: the role of the purpose, or for a release the develop
+/// keys where too few release keys have.
+fn speakers(
+    trust: &Trust,
+    statement: &Statement,
+    records: &[SignatureRecord],
+) -> Result<(Role, Vec<KeyId>)> {
+    let role = role_for(statement.purpose());
+    match signers(trust, role, statement, records) {
+        Err(why) if why.code() == ReasonCode::KeyRole && role == Role::Release => {
+            match statement.purpose() {
+                Purpose::Release => signers(trust, Role::Develop, statement, records)
+                    .map(|signers| (Role::Develop, signers))
+                    .map_err(|_| why),
+                _ => Err(why),
+            }
+        }
+        found => Ok((role, found?)),
+    }
 }
 
 /// The same for a channel of `product`, which is known before the channel is read: only keys whose
@@ -105,7 +136,7 @@ pub fn vouch_channel<T>(
         );
         return Err(Failure::new(ReasonCode::KeyScope, detail));
     }
-    Ok(Verified { value: parse()?, signers: covering })
+    Ok(Verified { value: parse()?, signers: covering, development: false })
 }
 
 /// Runs `parse` on what one of `keys` has signed, though nobody may be trusted to have signed it:
@@ -195,6 +226,73 @@ mod tests {
     use ed25519_dalek::{Signer, SigningKey};
 
     const ROOT: (u8, &str, &str) = (1, "root", "");
+
+    struct Of(Identifier, Option<Identifier>);
+
+    impl Claims for Of {
+        fn product(&self) -> &Identifier {
+            &self.0
+        }
+        fn payload_kinds(&self) -> Vec<Identifier> {
+            Vec::new()
+        }
+        fn app(&self) -> Option<&Identifier> {
+            self.1.as_ref()
+        }
+        fn security_epoch(&self) -> u32 {
+            0
+        }
+    }
+
+    /// What the trust file says of a release that `signers` have signed: whether it is for development.
+    fn vouched(trust: &Trust, app: Option<&str>, signers: &[u8]) -> Result<bool> {
+        let statement = Statement::new(Purpose::Release, b"body", b"").unwrap();
+        let sign = |seed: &u8| SignatureRecord {
+            key_id: public(*seed).id(),
+            signature: SigningKey::from_bytes(&[*seed; 32]).sign(statement.as_bytes()).to_bytes(),
+        };
+        let records: Vec<_> = signers.iter().map(sign).collect();
+        let what = Of("demo".parse().unwrap(), app.map(|app| app.parse().unwrap()));
+        vouch(trust, &statement, &records, || Ok(what)).map(|verified| verified.is_development())
+    }
+
+    #[test]
+    fn a_develop_key_signs_apps_alone_and_never_a_system() {
+        let keys = [ROOT, (2, "release", ""), (3, "develop", "")];
+        let trust = trust("root = 1\nrelease = 1", &keys);
+        let code = |app, signers: &[u8]| vouched(&trust, app, signers).map_err(|f| f.code());
+        assert_eq!(code(Some("shop"), &[3]), Ok(true));
+        assert_eq!(code(Some("shop"), &[2]), Ok(false));
+        assert_eq!(code(Some("shop"), &[2, 3]), Ok(false), "a release key says more");
+        assert_eq!(code(None, &[3]), Err(ReasonCode::KeyRole));
+        assert_eq!(code(None, &[2, 3]), Ok(false));
+        for purpose in [Purpose::Delta, Purpose::Channel] {
+            let code = judged(&trust, purpose, &[3]).unwrap_err().code();
+            assert_eq!(code, ReasonCode::KeyRole, "{purpose:?}");
+        }
+    }
+
+    #[test]
+    fn a_develop_key_takes_the_place_of_no_second_release_key() {
+        let keys = [ROOT, (2, "release", ""), (4, "release", ""), (3, "develop", "")];
+        let trust = trust("root = 1\nrelease = 2", &keys);
+        assert_eq!(vouched(&trust, Some("shop"), &[2, 3]), Ok(true), "still only for development");
+        assert_eq!(vouched(&trust, None, &[2, 3]).unwrap_err().code(), ReasonCode::KeyRole);
+        assert_eq!(vouched(&trust, Some("shop"), &[2, 4]), Ok(false));
+    }
+
+    #[test]
+    fn a_key_that_is_scoped_to_apps_signs_these_and_no_system() {
+        for (role, scope) in [("release", 2), ("develop", 3)] {
+            let scope = (scope, role, "scope = { apps = ['shop', 'web'] }");
+            let spare = (9, "release", "");
+            let trust = trust("root = 1\nrelease = 1", &[ROOT, scope, spare]);
+            let code = |app| vouched(&trust, app, &[scope.0]).map_err(|f| f.code());
+            assert_eq!(code(Some("shop")), Ok(role == "develop"));
+            assert_eq!(code(Some("cash")), Err(ReasonCode::KeyScope));
+            assert!(code(None).is_err());
+        }
+    }
 
     fn trust(thresholds: &str, keys: &[(u8, &str, &str)]) -> Trust {
         let entry = |(seed, role, more): &(u8, &str, &str)| {
