@@ -6,15 +6,29 @@
 //! system that comes back brings its apps back, and a joint release is a set that was written beside a slot before
 //! that slot is armed.
 
+mod admit;
+mod bundles;
+mod context;
 mod driver;
+mod executor;
 mod facts;
 mod journal;
 mod settings;
+mod status;
+mod supervise;
 
+pub use admit::{Admission, AppAsk, admit};
+pub use bundles::{BundleHead, kept_bundle, read_bundle};
+pub use context::AppContext;
 pub use driver::AppExecutor;
+pub use executor::{BundleSource, DeviceExecutor, stage_bundles};
 pub use facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
 pub use journal::{
     AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, Cause, Change, Generation,
     RefusedApp,
 };
 pub use settings::AppSettings;
+pub use status::{
+    AppState, AppStatus, AppsStatus, ChangeEnded, ChangeStatus, ServiceStatus, apps_status,
+};
+pub use supervise::{Supervisor, stop_app};
