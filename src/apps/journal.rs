@@ -156,6 +156,10 @@ pub struct AppJournal {
     /// Ports that were chosen: `APP/SERVICE/PORT/PROTOCOL` and the port of the device.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ports: BTreeMap<String, u16>,
+    /// Bundles of the folder for preloads that were taken once: SHA-256 of their manifests. Removed later, they
+    /// do not come back by themselves.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub preloaded: BTreeSet<Digest>,
     /// Releases that came back, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedApp>,

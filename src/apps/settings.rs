@@ -54,9 +54,9 @@ impl AppSettings {
             |path: Option<PathBuf>, usual: PathBuf| Some(path.map_or(usual, |p| folder.join(p)));
         AppSettings {
             engine: self.engine.map(|p| folder.join(p)),
-            data: of(self.data, state.join("app-data")),
+            data: of(self.data, beside.join("apps")),
             secrets: of(self.secrets, state.join("secrets")),
-            preload: of(self.preload, state.join("preload")),
+            preload: of(self.preload, beside.join("preload")),
             ..self
         }
     }
