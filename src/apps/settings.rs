@@ -52,6 +52,8 @@ impl AppSettings {
     pub fn at(self, folder: &Path, state: &Path) -> AppSettings {
         let of =
             |path: Option<PathBuf>, usual: PathBuf| Some(path.map_or(usual, |p| folder.join(p)));
+        // The folder that the data partition is mounted at, where the state folder is one of its folders.
+        let beside = state.parent().unwrap_or(state);
         AppSettings {
             engine: self.engine.map(|p| folder.join(p)),
             data: of(self.data, beside.join("apps")),
