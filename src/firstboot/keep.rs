@@ -1,11 +1,10 @@
 //! What is kept of `/etc` on a root filesystem that nobody writes to: files on the data partition.
 
-use super::copy::copy;
 use super::parts::Made;
 use super::work::Work;
 use crate::model::{Failure, ReasonCode, Result, WithReason, paths};
 use crate::sys::below::Below;
-use crate::sys::{files, host, mount, mounts};
+use crate::sys::{files, host, mount, mounts, tree};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -120,7 +119,7 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
                         continue;
                     }
                     None => work.folder_for(&below).and_then(|to| {
-                        copy(&from, &to, &work.data.join(ETC).join(".new"), &mut left)
+                        tree::copy(&from, &to, &work.data.join(ETC).join(".new"), &mut left)
                     }),
                 }
             }

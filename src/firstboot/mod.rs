@@ -4,7 +4,6 @@
 mod allowed;
 mod boot;
 mod caged;
-mod copy;
 mod erase;
 mod fragment;
 mod grow;

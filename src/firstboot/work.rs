@@ -4,6 +4,7 @@ use crate::config::Settings;
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
+pub(super) use crate::sys::tree::{clear, make_folder};
 use crate::sys::{durable, files};
 use crate::update::{JournalStore, Stored};
 use serde::{Deserialize, Serialize};
@@ -138,30 +139,4 @@ pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<()> {
         }
     }
     durable::write(file, bytes)
-}
-
-/// Takes away what stands there, of whatever kind; no link is followed.
-pub(super) fn clear(path: &Path) -> std::io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(about) if about.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-    }
-}
-
-/// A folder with those above it, durable with their names.
-pub(super) fn make_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let above = folder.parent().unwrap_or(Path::new("/"));
-    make_folder(above)?;
-    let told = || format!("making {}", folder.display());
-    match std::fs::create_dir(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
-    }
-    .reason(ReasonCode::StateNotDurable, told())?;
-    durable::sync_folder(above)
 }

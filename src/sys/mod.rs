@@ -31,6 +31,7 @@ pub mod spare;
 pub mod stop;
 pub mod systemd;
 pub mod transient;
+pub mod tree;
 pub mod unix;
 pub mod unnamed;
 pub mod wait;

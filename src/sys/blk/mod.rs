@@ -8,7 +8,7 @@ mod number;
 mod zero;
 
 pub use file::{ForceRo, create_file, open_foreign};
-pub use ioctl::{resize_ext4, resize_partition, try_lock, unlock};
+pub use ioctl::{resize_ext4, resize_partition, share, try_lock, unlock};
 
 use crate::sys::power::{self, Deed};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
