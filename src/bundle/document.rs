@@ -1,6 +1,6 @@
 //! The document of a bundle, and its rules.
 
-use super::{MAX_DOCUMENT_LEN, Service, ServiceName};
+use super::{MAX_DOCUMENT_LEN, Service, ServiceName, is_default};
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, WithReason, from_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub struct AppDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<String>,
     /// Bytes of the device's disk that must be free beside the images.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub disk: u64,
     /// Milliseconds in which every service must have come as far as it should.
     pub deadline: u64,
@@ -108,11 +108,11 @@ pub struct Volume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<[u32; 2]>,
     /// The layout of the data that this release writes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub schema: u32,
     /// The oldest layout whose programs can read what this release writes; where the release before is older than
     /// this, the volume is copied before the switch and put back at a rollback.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub readable_by: u32,
     /// At most so many bytes, where the device can hold it to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,12 +124,12 @@ pub struct Volume {
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     /// The app starts without it, too.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub optional: bool,
 }
 
 /// What a value of the configuration may be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigValueRule {
     /// `string`, `integer` or `boolean`.
@@ -152,8 +152,6 @@ pub struct ConfigValueRule {
     pub about: String,
 }
 
-impl Eq for ConfigValueRule {}
-
 /// An endpoint elsewhere. Its address comes from `[apps.external]` of the device, as a variable of the services that
 /// name it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -162,7 +160,7 @@ pub struct External {
     /// The variable that tells the services where it is.
     pub variable: String,
     /// The app starts without it, too.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub optional: bool,
 }
 
@@ -185,7 +183,7 @@ pub struct NativeFile {
     /// Bytes.
     pub size: u64,
     /// It can be run.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub executable: bool,
     /// SHA-256.
     pub sha256: Digest,
@@ -217,14 +215,23 @@ pub fn parse_document(bytes: &[u8]) -> Result<AppDocument> {
 }
 
 impl AppDocument {
-    /// The rules that need no device.
-    pub fn check(&self) -> Result<()> {
-        match self.format {
-            1 => Ok(()),
-            n => {
-                let text = format!("the document of the app has format {n}; this updater reads 1");
-                Err(Failure::new(ReasonCode::UpdaterTooOld, text))
-            }
-        }
+    /// The document as it is shipped: the keys in order, no blank, no default written. Two documents of one meaning
+    /// have the same bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical(self)
     }
+}
+
+impl Service {
+    /// All that is said of it, in the one spelling that its meaning has: what a hash is made of.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical(self)
+    }
+}
+
+/// A value's map has its keys in order, whatever the order in which a type writes them.
+fn canonical(what: &impl Serialize) -> Vec<u8> {
+    let value = serde_json::to_value(what);
+    let bytes = value.and_then(|value| serde_json::to_vec(&value));
+    bytes.expect("because every key of a document is text, and none of its numbers has a fraction")
 }

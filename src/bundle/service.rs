@@ -1,6 +1,6 @@
 //! One service of a bundle: which image, how it is started, what it may use, and when it is healthy.
 
-use super::ServiceName;
+use super::{ServiceName, is_default};
 use crate::model::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,14 +40,17 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub after: BTreeMap<ServiceName, StartAfter>,
     /// Whether it runs for as long as the app does, or once.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub run: RunWhen,
     /// How many of it run.
-    #[serde(default = "one")]
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub replicas: u32,
     /// Which network it has.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub network: ServiceNetwork,
+    /// Names beside its own by which the other services of the app find it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// Ports of the device that lead to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortPair>,
@@ -70,16 +73,16 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_drop: Vec<String>,
     /// Its root cannot be written.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub read_only: bool,
     /// It may do whatever root of the device may.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub privileged: bool,
     /// It gains no rights by running a set-uid program.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub no_new_privileges: bool,
     /// A first process that reaps children.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub init: bool,
     /// Settings of its kernel namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -88,7 +91,7 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ulimits: BTreeMap<String, [i64; 2]>,
     /// What it reserves, and what it may use at most.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub resources: Resources,
     /// Size of `/dev/shm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,13 +103,13 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_grace_period: Option<u64>,
     /// Whether it is started again when it ends.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub restart: RestartRule,
     /// What asks whether it is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthProbe>,
     /// The system's commit waits for it where it was well before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub critical: bool,
     /// Folders of it that are logs: each becomes a volume of its own with this limit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -121,6 +124,11 @@ pub struct Service {
 
 fn one() -> u32 {
     1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 /// How far another service must have come.
@@ -162,7 +170,7 @@ pub enum RunWhen {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceNetwork {
-    /// The app's own, in which each service is found by its name and these aliases.
+    /// The app's own, in which each service is found by its name and its aliases.
     #[default]
     App,
     /// The device's.
@@ -184,7 +192,7 @@ pub struct PortPair {
     /// The port of the service.
     pub container: u16,
     /// By which protocol.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub protocol: Protocol,
 }
 
@@ -210,7 +218,7 @@ pub struct Mount {
     /// Where in the service: absolute, without `..`.
     pub target: String,
     /// It cannot be written there.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub read_only: bool,
 }
 
@@ -256,10 +264,10 @@ pub struct DeviceNode {
 #[serde(deny_unknown_fields)]
 pub struct Resources {
     /// Thousandths of a processor that it reserves.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reserved_cpu: u64,
     /// Bytes of memory that it reserves.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reserved_memory: u64,
     /// Thousandths of a processor that it may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
