@@ -1,5 +1,7 @@
 //! What one file says. Every key is optional here; what is missing shows after the merge.
 
+#[cfg(feature = "apps")]
+use crate::apps::AppSettings;
 use crate::boot::Loader;
 use crate::health::Check;
 use crate::hooks::Hook;
@@ -46,6 +48,9 @@ pub struct Fragment {
     pub source: source::Settings,
     /// What is done once, at the first boot.
     pub first_boot: FirstBoot,
+    /// Where apps live, and what they may have of the device.
+    #[cfg(feature = "apps")]
+    pub apps: AppSettings,
 }
 
 /// `[first_boot]`

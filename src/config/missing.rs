@@ -36,6 +36,14 @@ impl Loaded {
             }
             _ => None,
         }));
+        #[cfg(feature = "apps")]
+        {
+            let engine = settings.apps.engine.iter();
+            named.extend(engine.map(|socket| ("apps.engine".to_owned(), socket.clone())));
+            let programs = settings.apps.commands.iter();
+            let programs = programs.map(|(name, path)| (format!("apps.commands.{name}"), path));
+            named.extend(programs.map(|(key, path)| (key, path.clone())));
+        }
         named.retain(|(_, path)| !path.exists());
         let told = |(key, path): &(String, PathBuf)| {
             let line = format!("{}{key}: {} is not there", self.place_of(key), path.display());

@@ -24,7 +24,7 @@ const fn setting(
 }
 
 /// The tables, in the order of the page, each with what it is for.
-pub const TABLES: [(&str, &str); 17] = [
+pub const TABLES: [(&str, &str); 18] = [
     ("[device]", "What this device is, and where its disk and state are."),
     ("[slots]", "Which partitions make a slot."),
     ("[trust]", "Whose signatures this device accepts."),
@@ -48,6 +48,10 @@ pub const TABLES: [(&str, &str); 17] = [
     ("[source]", "How this device fetches files from servers: docs/network.md."),
     ("[first_boot]", "What is done once, at the first boot: docs/first-boot.md."),
     (
+        "[apps]",
+        "Where apps live, and what they may have of this device. Nothing is granted by itself: docs/apps.md.",
+    ),
+    (
         "surefoot-forge.toml",
         "The settings of the build host are described in the file that `surefoot-forge init` writes.",
     ),
@@ -55,7 +59,7 @@ pub const TABLES: [(&str, &str); 17] = [
 
 /// Every setting of a device, in the order of the tables.
 #[rustfmt::skip]
-pub const SETTINGS: [Setting; 72] = [
+pub const SETTINGS: [Setting; 89] = [
     setting("device.product", "a name", "", "The product. An artifact must name the same one."),
     setting("device.compatible", "a name", "", "What an artifact must be compatible with."),
     setting("device.hardware", "one of `{ fixed = \"r1\" }`, `{ file = \"/path\" }`, `{ device_tree = \"board-rev\" }`, `{ env = \"board_rev\" }`, `{ command = [\"/program\"] }`", "not asked", "Where the hardware revision is read, if artifacts depend on it."),
@@ -128,6 +132,23 @@ pub const SETTINGS: [Setting; 72] = [
     setting("first_boot.provision", "`true` or `false`", "`true`", "Whether `provision.toml` and `devices.csv` are taken from the boot partition. Its file system is not signed: with `true`, a person with the card decides which ssh keys may log in. `false` in production."),
     setting("first_boot.keep", "a list of paths below `/etc`", "`[]`", "Files and folders that are copied to the data partition once, and mounted from there at every boot: programs may write to them. Host name, machine id and ssh host keys are kept without it."),
     setting("first_boot.identity", "as `device.hardware`", "the board's serial number", "Where the id of the device is read, where neither `provision.toml` nor `devices.csv` names one."),
+    setting("apps.engine", "a path", "none", "The socket of the container engine, such as `/run/podman/podman.sock`. Without it bundles of containers are refused."),
+    setting("apps.data", "a folder", "`apps` beside the state folder", "The folder for the data of apps: volumes, and the files of native apps. It outlives updates."),
+    setting("apps.secrets", "a folder", "`secrets` in the state folder", "The folder with a file for each secret. Its name is the name of the secret."),
+    setting("apps.preload", "a folder", "`preload` beside the state folder", "The folder whose bundles are installed at the first start, without a network."),
+    setting("apps.keep_files", "`true` or `false`", "`false`", "Whether whole bundles are kept, so that a lost or damaged store of the engine is filled again without a network."),
+    setting("apps.store_epoch", "a number", "`0`", "The form in which this system's engine keeps its store. Another number is another store: raise it with an engine whose store the one before cannot read."),
+    setting("apps.binds", "a list of paths", "`[]`", "Files, folders and sockets of the device that may be mounted in a service, and what lies below such a folder."),
+    setting("apps.devices", "a list of paths below `/dev`", "`[]`", "Device nodes that a service may have."),
+    setting("apps.capabilities", "a list like `[\"NET_ADMIN\"]`", "`[]`", "Capabilities that a service may have beyond those that the engine gives to every container."),
+    setting("apps.host_network", "`true` or `false`", "`false`", "Whether a service may use the network of the device itself."),
+    setting("apps.privileged", "`true` or `false`", "`false`", "Whether a service may have all rights of root on the device."),
+    setting("apps.permissions", "a list of names", "`[]`", "What bundles are granted that they ask for by name."),
+    setting("apps.provides", "a list of names", "`[]`", "What the system and its hardware provide to bundles, by name."),
+    setting("apps.reserved_memory", "a size", "`0`", "How much of the memory is not for apps: what they reserve together fits into the rest."),
+    setting("apps.variables", "a table of up to 256 variables with texts", "`{}`", "Variables of services whose value is this device's, such as `SITE = \"north\"`."),
+    setting("apps.external", "a table of up to 256 names with texts", "`{}`", "Addresses of endpoints elsewhere, by the name that bundles use."),
+    setting("apps.commands", "a table of up to 64 names with paths", "`{}`", "Programs of this system for apps of the kind `command`, by name: each a full path."),
 ];
 
 /// The table that a setting stands in, and its name there.

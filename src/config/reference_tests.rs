@@ -145,11 +145,16 @@ fn what_is_usual_is_what_counts_where_nothing_is_written() {
         ("stick.report", settings.stick_report),
         ("inhibit.systemd", settings.inhibit.systemd),
         ("inhibit.power", settings.inhibit.power),
+        ("apps.keep_files", settings.apps.keep_files),
+        ("apps.host_network", settings.apps.host_network),
+        ("apps.privileged", settings.apps.privileged),
     ] {
         assert_eq!(value.to_string(), usual(key), "{key}");
     }
     assert_eq!(settings.inhibit.battery_min.to_string(), usual("inhibit.battery_min"));
     assert_eq!(settings.inhibit.wear.to_string(), usual("inhibit.wear"));
+    assert_eq!(settings.apps.store_epoch.to_string(), usual("apps.store_epoch"));
+    assert_eq!(settings.apps.reserved_memory.to_string(), usual("apps.reserved_memory"));
     let timeout = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
     let hook = "name = \"x\"\nat = \"first-boot\"\ncommand = [\"/x\"]\n";
     let hook = crate::hooks::Hook::deserialize(timeout(hook)).unwrap();

@@ -2,6 +2,8 @@
 
 use super::Fragment;
 use super::fragment::Trial;
+#[cfg(feature = "apps")]
+use crate::apps::AppSettings;
 use crate::boot::{Bootloader, GIVE_BACK_MAX, Loader};
 use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
@@ -51,6 +53,9 @@ pub struct Settings {
     pub trial: Rules,
     /// What is done once, at the first boot.
     pub first_boot: FirstBootSettings,
+    /// Where apps live, and what they may have of the device.
+    #[cfg(feature = "apps")]
+    pub apps: AppSettings,
     /// Where relative paths and health checks start: the folder of the last file.
     pub folder: PathBuf,
 }
@@ -139,6 +144,8 @@ impl Settings {
         }
         let trial = rules(&merged.trial, &mut refuse);
         merged.source.mistakes().into_iter().for_each(&mut refuse);
+        #[cfg(feature = "apps")]
+        merged.apps.mistakes().into_iter().for_each(&mut refuse);
         let device = merged.device;
         let (Some(product), Some(compatible), true) =
             (device.product, device.compatible, wrong.is_empty())
@@ -146,6 +153,8 @@ impl Settings {
             return Err(wrong);
         };
         let state = path(device.state, paths::STATE);
+        #[cfg(feature = "apps")]
+        let apps = merged.apps.at(folder, &state);
         let usual_run = paths::within(folder, paths::RUN);
         let inbox =
             merged.inbox.folder.map_or_else(|| StateFile::INBOX.within(&state), |f| folder.join(f));
@@ -194,6 +203,8 @@ impl Settings {
                 keep,
                 identity: merged.first_boot.identity,
             },
+            #[cfg(feature = "apps")]
+            apps,
             folder: folder.to_owned(),
         })
     }
