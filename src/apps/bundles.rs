@@ -51,6 +51,7 @@ impl BundleHead {
             release_counter: self.release.manifest.release_counter,
             config,
             development: self.development,
+            keep: self.document.keep,
         }
     }
 }

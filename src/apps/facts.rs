@@ -3,6 +3,7 @@
 use super::journal::{AppJournal, AppMove, Change};
 use crate::model::{ReasonCode, SlotId};
 use crate::update::Order;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the system's own move stands, as far as apps are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,15 +18,41 @@ pub enum SlotTrial {
     Leaving,
 }
 
-/// What is left of the containers, units or programs of one side of a change.
+/// What is left of the containers, units or programs of one side of a change. *Its own* are those that the other side
+/// does not have; what both sides have goes on through the whole change, and counts for [`Live::All`] alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Live {
-    /// None of them runs.
+    /// None of its own runs, and something is missing that should run on this side.
     Nothing,
-    /// Some of them run, or one has ended that should run.
+    /// Some of its own run, or one has ended that should run.
     Some,
-    /// All of them were started and have come as far as they should, once. Whether they are well is another question.
+    /// All were started and have come as far as they should, once. Whether they are well is another question.
     All,
+    /// It has none of its own that should run, and what both sides have runs: nothing is to be stopped and nothing to
+    /// be started. So it is for a side without services, and for apps that a person has stopped.
+    Same,
+}
+
+impl Live {
+    /// What was seen: whether one of its own runs, and whether all that should run on this side does.
+    pub fn seen(own_runs: bool, complete: bool) -> Live {
+        match (own_runs, complete) {
+            (false, false) => Live::Nothing,
+            (true, false) => Live::Some,
+            (true, true) => Live::All,
+            (false, true) => Live::Same,
+        }
+    }
+
+    /// None of its own runs.
+    pub fn is_stopped(self) -> bool {
+        matches!(self, Live::Nothing | Live::Same)
+    }
+
+    /// All that should run on this side does.
+    pub fn is_up(self) -> bool {
+        matches!(self, Live::All | Live::Same)
+    }
 }
 
 /// What is settled about trials of apps.
@@ -74,8 +101,20 @@ pub enum AppDone {
     Healthy,
     /// A service did not.
     Unhealthy(ReasonCode, String),
-    /// It is too early to say: look again later.
+    /// It is too early to say: look again later. Also where a start waits for a condition of another service.
     Undecided,
+    /// What was to be started on one side was started. How it fares is asked later.
+    Started,
+    /// All copies of volumes were put back, durably.
+    Restored,
+    /// The start goes on only after this is in the journal: run-once services that have ended well, and ports that
+    /// were chosen.
+    Noted {
+        /// Each as [`super::AppJournal::ran`] names it.
+        ran: BTreeSet<String>,
+        /// Each as [`super::AppJournal::ports`] names it.
+        ports: BTreeMap<String, u16>,
+    },
 }
 
 /// What the machine can see. Read afresh before every decision.
@@ -87,9 +126,10 @@ pub struct AppFacts {
     pub boot_id: String,
     /// The system's own trial.
     pub slot: SlotTrial,
-    /// The old side of the change under way; [`Live::Nothing`] where there is none, and for what has no old side.
+    /// The old side of the change under way; [`Live::Same`] where there is none.
     pub from: Live,
-    /// The new side of it.
+    /// The new side of it. What [`super::Cause::Asked`] brings is started also where a person has stopped the app; what
+    /// [`super::Cause::Slot`] brings, and every old side, is not.
     pub to: Live,
     /// What the change needs copies of is copied, whole and durable.
     pub copied: bool,
@@ -107,7 +147,8 @@ pub struct AppFacts {
     pub now: u64,
 }
 
-/// Something done to the world. Each may be repeated, and cut anywhere.
+/// Something done to the world. Each may be repeated, and cut anywhere. What it finds is told once: it is gone with the
+/// next journal. An effect that can neither go on nor say why says [`AppDone::Failed`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AppEffect {
     /// Bring in all that the new side needs, compare it, make it durable. What runs goes on.
@@ -116,15 +157,15 @@ pub enum AppEffect {
     StopOld(Change),
     /// Copy the volumes that could not be taken back.
     CopyVolumes(Change),
-    /// Start the new side in its order, or what of it does not run.
+    /// Start the new side in its order, or what of it does not run: [`AppDone::Started`].
     StartNew(Change),
     /// Look at the health of the new side.
     Check(Change),
     /// Stop the new side; what is the same on both sides goes on.
     StopNew(Change),
-    /// Put the copies of volumes back.
+    /// Put the copies of volumes back, and leave the copies: [`AppDone::Restored`].
     RestoreVolumes(Change),
-    /// Start the old side.
+    /// Start the old side: [`AppDone::Started`], or [`AppDone::Failed`], and the supervisor goes on with it.
     StartOld(Change),
     /// Take away what neither a set nor a change under way names.
     Collect,

@@ -21,6 +21,22 @@ pub struct Generation {
     /// A development key has signed it: it runs only while the device is held.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub development: bool,
+    /// So many generations before this one are kept, as its document says.
+    #[serde(default = "one")]
+    pub keep: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Generation {
+    /// The word for a run-once service of this release that has ended well, in [`AppJournal::ran`]; `ever` where it is
+    /// not run again in a later release.
+    pub fn ran(&self, app: &ServiceName, service: &ServiceName, ever: bool) -> String {
+        let release = if ever { String::new() } else { self.digest.short() };
+        format!("{app}/{release}/{service}")
+    }
 }
 
 /// Which generation of each app runs.
@@ -150,7 +166,8 @@ pub struct AppJournal {
     /// Generations that ran before, the newest last, by app: they can be returned to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub previous: BTreeMap<ServiceName, Vec<Generation>>,
-    /// Run-once services that have ended well: `APP/RELEASE/SERVICE`, or `APP//SERVICE` for once ever.
+    /// Run-once services that have ended well: `APP/RELEASE/SERVICE`, or `APP//SERVICE` for once ever;
+    /// [`Generation::ran`] makes the words.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ran: BTreeSet<String>,
     /// Ports that were chosen: `APP/SERVICE/PORT/PROTOCOL` and the port of the device.

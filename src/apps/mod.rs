@@ -9,10 +9,13 @@
 mod admit;
 mod bundles;
 mod context;
+mod decide;
 mod driver;
+mod endings;
 mod executor;
 mod facts;
 mod journal;
+mod sets;
 mod settings;
 mod status;
 mod supervise;
@@ -20,7 +23,8 @@ mod supervise;
 pub use admit::{Admission, AppAsk, admit};
 pub use bundles::{BundleHead, kept_bundle, read_bundle};
 pub use context::AppContext;
-pub use driver::AppExecutor;
+pub use decide::decide;
+pub use driver::{AppExecutor, AppRest, drive_apps};
 pub use executor::{BundleSource, DeviceExecutor, stage_bundles};
 pub use facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
 pub use journal::{
