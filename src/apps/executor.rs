@@ -16,7 +16,8 @@ pub struct BundleSource<'a> {
 }
 
 /// The device as the driver of apps needs it. Journals are saved by it; run-once services that have ended, and ports
-/// that were chosen, it adds to the journal that is saved.
+/// that were chosen, it adds to the journal that is saved. The device makes one anew for each call, as the supervisor is
+/// shared with the thread that looks after services: what must be remembered between two calls is in [`Supervisor`].
 pub struct DeviceExecutor<'a> {
     ctx: &'a AppContext<'a>,
     sources: &'a [BundleSource<'a>],

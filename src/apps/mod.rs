@@ -33,6 +33,7 @@ pub use journal::{
 };
 pub use settings::AppSettings;
 pub use status::{
-    AppState, AppStatus, AppsStatus, ChangeEnded, ChangeStatus, ServiceStatus, apps_status,
+    AppState, AppStatus, AppsDisk, AppsStatus, ChangeEnded, ChangeStatus, ImageOnDevice,
+    ServiceStatus, apps_status,
 };
 pub use supervise::{Supervisor, stop_app};

@@ -1,6 +1,6 @@
 //! What apps there are and how they are, as one document.
 
-use super::{AppContext, AppJournal};
+use super::{AppContext, AppJournal, Supervisor};
 use crate::bundle::{AppKind, ServiceName};
 use crate::model::{Digest, ReasonCode, Version};
 use serde::{Deserialize, Serialize};
@@ -16,14 +16,41 @@ pub struct AppsStatus {
     /// Why none answers, where one is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_failure: Option<String>,
+    /// What it runs: `arm64/v8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// All of them, by name.
     pub apps: Vec<AppStatus>,
+    /// Images of ours in the engine's store, with their layers: for deltas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageOnDevice>,
+    /// What the data partition of apps has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<AppsDisk>,
     /// The change under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeStatus>,
     /// How the last one ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<ChangeEnded>,
+}
+
+/// An image of ours in the engine's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageOnDevice {
+    /// SHA-256 of its configuration.
+    pub id: Digest,
+    /// Diff ids from the lowest. All of them were compared when it was brought in.
+    pub layers: Vec<Digest>,
+}
+
+/// Bytes of the file system with the data of apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppsDisk {
+    /// Free.
+    pub free: u64,
+    /// In volumes and copies of them.
+    pub data: u64,
 }
 
 /// One app.
@@ -129,14 +156,22 @@ pub struct ChangeEnded {
     pub at: u64,
 }
 
-/// Looks at all apps. Never fails: what cannot be looked at is said in its place.
-pub fn apps_status(ctx: &AppContext<'_>, journal: &AppJournal) -> AppsStatus {
-    let _ = (ctx, journal);
+/// Looks at all apps. Never fails: what cannot be looked at is said in its place. `watch`: what this process has seen of
+/// the services, where it looks after them; without it their probes are not asked, and what the engine says is told.
+pub fn apps_status(
+    ctx: &AppContext<'_>,
+    journal: &AppJournal,
+    watch: Option<&Supervisor>,
+) -> AppsStatus {
+    let _ = (ctx, journal, watch);
     AppsStatus {
         v: 1,
         engine: None,
         engine_failure: None,
+        architecture: None,
         apps: Vec::new(),
+        images: Vec::new(),
+        disk: None,
         change: None,
         last: None,
     }
