@@ -1,4 +1,4 @@
-//! A request's body, as it comes.
+//! The body of a request or of an answer, as it comes.
 
 use super::head::Length;
 use crate::sys::unix::{Flow, readable};
@@ -26,6 +26,8 @@ enum Left {
     Bytes(u64, bool),
     /// A chunk's size line is next.
     Size,
+    /// All that comes until the other end closes.
+    Open,
     End,
 }
 
@@ -45,6 +47,7 @@ impl Body {
             Length::Bytes(0) => Left::End,
             Length::Bytes(n) => Left::Bytes(n, false),
             Length::Chunked => Left::Size,
+            Length::UntilEnd => Left::Open,
         };
         let whole = Arc::new(AtomicBool::new(matches!(left, Left::End)));
         Body { stream, ahead, left, expects, whole, flow: Flow::within(patience) }
@@ -59,6 +62,17 @@ impl Body {
     pub fn wait_for(&mut self, most: Duration) -> Result<()> {
         self.flow = Flow::within(most);
         self.stream.set_read_timeout(Some(most))
+    }
+
+    /// Whether something has come, or comes within this time: then a read does not wait.
+    pub fn comes(&self, within: Duration) -> Result<bool> {
+        if !self.ahead.is_empty() || matches!(self.left, Left::End) {
+            return Ok(true);
+        }
+        match readable(self.stream.as_fd(), within) {
+            Err(e) if e.kind() == ErrorKind::TimedOut => Ok(false),
+            came => came.map(|()| true),
+        }
     }
 
     /// Says to a client that waits for it that the body is wanted. Reading says it too; an answer
@@ -118,6 +132,10 @@ impl Read for Body {
                     self.whole.store(true, Ordering::SeqCst);
                     return Ok(0);
                 }
+                Left::Open => match self.raw(buf) {
+                    Err(e) if e.kind() == ErrorKind::UnexpectedEof => self.left = Left::End,
+                    came => return came,
+                },
                 Left::Bytes(0, true) => {
                     if !self.line()?.is_empty() {
                         return Err(bad());

@@ -35,6 +35,6 @@ pub fn body(stream: UnixStream, ahead: Vec<u8>, head: &Head) -> Body {
 pub fn length(head: &Head) -> Option<u64> {
     match head.length {
         Length::Bytes(len) => Some(len),
-        Length::Chunked => None,
+        Length::Chunked | Length::UntilEnd => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The head of a request: bytes in, values out.
+//! The head of a request, and that of an answer: bytes in, values out.
 
 /// The largest head, bytes.
 pub(super) const HEAD_MAX: usize = 8 * 1024;
@@ -11,6 +11,8 @@ const HEADERS_MAX: usize = 32;
 pub(super) enum Length {
     Bytes(u64),
     Chunked,
+    /// Where the connection ends: answers only.
+    UntilEnd,
 }
 
 /// What is asked.
@@ -75,31 +77,58 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         };
         head.query.push((name, value));
     }
+    match length_of(request.headers) {
+        Ok(length) => head.length = length.unwrap_or(Length::Bytes(0)),
+        Err(why) => return Parsed::Bad(400, why),
+    }
+    let expect = request.headers.iter().rfind(|h| h.name.eq_ignore_ascii_case("expect"));
+    head.expects = expect.is_some_and(|h| h.value.eq_ignore_ascii_case(b"100-continue"));
+    Parsed::Whole(Box::new(head), len)
+}
+
+/// How long the headers say that the body is; `None` where they do not say it.
+fn length_of(headers: &[httparse::Header<'_>]) -> Result<Option<Length>, &'static str> {
     let mut length: Option<Length> = None;
-    for header in request.headers.iter() {
-        let Ok(value) = std::str::from_utf8(header.value) else {
-            return Parsed::Bad(400, "A header is not text.");
-        };
+    for header in headers {
+        let value = std::str::from_utf8(header.value).map_err(|_| "A header is not text.")?;
         let found = match header.name.to_ascii_lowercase().as_str() {
             "content-length" if value.bytes().all(|b| b.is_ascii_digit()) => {
                 value.parse().ok().map(Length::Bytes)
             }
             "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => Some(Length::Chunked),
             "content-length" | "transfer-encoding" => None,
-            "expect" => {
-                head.expects = value.eq_ignore_ascii_case("100-continue");
-                continue;
-            }
             _ => continue,
         };
         // Two ways to find the end are two requests to whoever reads them differently.
         match (found, length) {
             (Some(found), None) => length = Some(found),
-            _ => return Parsed::Bad(400, "How long the body is cannot be told."),
+            _ => return Err("How long the body is cannot be told."),
         }
     }
-    head.length = length.unwrap_or(Length::Bytes(0));
-    Parsed::Whole(Box::new(head), len)
+    Ok(length)
+}
+
+/// Reads the head of an answer: its status, how its body ends, and the head's own length; `None` where more is
+/// needed.
+pub(super) fn parse_answer(bytes: &[u8]) -> Result<Option<(u16, Length, usize)>, &'static str> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut answer = httparse::Response::new(&mut headers);
+    let len = match answer.parse(bytes) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => return Ok(None),
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            return Err("the answer's head is too long");
+        }
+        Err(_) => return Err("this is no HTTP answer"),
+    };
+    let status = answer.code.ok_or("this is no HTTP answer")?;
+    let length = match status {
+        // Nothing that was asked for is an answer before the answer.
+        100..200 => return Err("this is no answer to what was asked"),
+        204 | 304 => Length::Bytes(0),
+        _ => length_of(answer.headers)?.unwrap_or(Length::UntilEnd),
+    };
+    Ok(Some((status, length, len)))
 }
 
 /// Percent-decoded; a plus stays a plus.

@@ -4,6 +4,7 @@
 //! One thread waits at the door: it accepts, reads heads as they trickle in, and turns away who
 //! is too slow or too many. Only a request whose head is whole gets a thread of its own.
 
+mod ask;
 mod body;
 mod client;
 mod door;
@@ -14,6 +15,7 @@ mod reply;
 mod tests;
 mod waiting;
 
+pub use ask::{Asking, Replied, Upload, ask};
 pub use body::Body;
 pub use client::{Answered, Call, Lines, call};
 pub use door::{Door, Handler, May};

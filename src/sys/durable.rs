@@ -202,6 +202,12 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     power::telling(Deed::SyncFolder(folder), sync).map_err(|e| io_failure("sync", folder, &e))
 }
 
+/// Makes all that the file system of a folder was given durable, by whichever process.
+pub fn sync_file_system(folder: &Path) -> Result<()> {
+    let sync = || Ok(nix::unistd::syncfs(File::open(folder)?)?);
+    sync().map_err(|e: std::io::Error| io_failure("sync the file system of", folder, &e))
+}
+
 /// An I/O error as a failure: a full disk has a code of its own, because a person can act on it.
 pub fn io_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     let code = match error.kind() {

@@ -5,10 +5,14 @@
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, getsockopt, sendmsg, sockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, sendmsg,
+    socket, sockopt,
+};
 use std::io::{ErrorKind, IoSlice, Read, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Who opened a connection, by the kernel's word (unix(7), `SO_PEERCRED`).
@@ -76,6 +80,14 @@ pub fn send_with(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> Resul
     let rights = [ControlMessage::ScmRights(&fds)];
     let parts = [IoSlice::new(bytes)];
     Ok(sendmsg::<UnixAddr>(stream.as_raw_fd(), &parts, &rights, MsgFlags::MSG_NOSIGNAL, None)?)
+}
+
+/// Connects to a socket whose server may have stopped: where its queue is full that is an error, and no wait.
+pub fn connect(path: &Path) -> Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    nix::sys::socket::connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(fd))
 }
 
 /// Who has something to say.
@@ -198,11 +210,20 @@ impl Read for Patient {
 /// Waits until there is something to read, or an end: `TimedOut` where that takes longer than
 /// `most`, and an error where the work that this thread takes part in is to end.
 pub fn readable(fd: BorrowedFd<'_>, most: Duration) -> Result<()> {
+    until(most, |slice| super::wait::any(&[fd], Some(slice)))
+}
+
+/// The same until something can be written, or the other end has gone.
+pub fn writable(fd: BorrowedFd<'_>, most: Duration) -> Result<()> {
+    until(most, |slice| super::wait::writable(&[fd], slice))
+}
+
+fn until(most: Duration, ready: impl Fn(Duration) -> Result<Vec<bool>>) -> Result<()> {
     let start = Instant::now();
     loop {
         super::stop::look_reading()?;
         let left = most.saturating_sub(start.elapsed());
-        if super::wait::any(&[fd], Some(left.min(super::stop::SLICE)))?.contains(&true) {
+        if ready(left.min(super::stop::SLICE))?.contains(&true) {
             return Ok(());
         }
         if start.elapsed() >= most {
