@@ -5,8 +5,19 @@
 //! The engine's store is a cache: what is wanted is in the journal and the signed documents. No container has a
 //! restart policy, so that nothing starts but what this program starts.
 
+mod answers;
+mod api;
+mod archive;
+mod create;
+#[cfg(any(test, feature = "sim"))]
+pub mod fake;
+mod frames;
+mod images;
+mod saved;
+mod socket;
 mod types;
 
+pub use socket::EngineSocket;
 pub use types::{
     Container, ContainerSpec, ContainerState, EngineInfo, EngineKind, Execution, ImageToLoad,
     LayerBytes, LayerSource, Logs, StoredImage,
@@ -31,6 +42,9 @@ pub mod labels {
     pub const DEVELOPMENT: &str = "io.surefoot.development";
 }
 
+/// With what every name and tag of ours begins. Only images that carry one are ever taken away.
+pub const TAG_PREFIX: &str = "surefoot.local/";
+
 /// What is asked of an engine. Each call ends in its time; each may be repeated. `ENGINE_MISSING` where nothing
 /// answers, `ENGINE_FAILED` where it says no, `ENGINE_ANSWER` where its answer breaks the protocol or a promise.
 pub trait Engine: Send + Sync {
@@ -39,11 +53,14 @@ pub trait Engine: Send + Sync {
     /// All images, with their layers.
     fn images(&self) -> Result<Vec<StoredImage>>;
     /// Brings an image in. Layers that are in the store already in the same place are not asked for. The image
-    /// that then is there has been compared: id, layers, architecture. Not durable before [`Engine::sync`].
+    /// that then is there has been compared: id, layers, architecture. Not durable before [`Engine::sync`]. One that
+    /// is there already is not repaired by this: what [`Engine::scrub`] finds damaged is removed first, with every
+    /// image that has the layer.
     fn load(&self, image: &ImageToLoad<'_>, layers: &mut dyn LayerSource) -> Result<()>;
     /// Reads every byte of an image out of the store and compares each layer with its diff id: `LAYER_DAMAGED`.
     fn scrub(&self, image: &Digest) -> Result<()>;
-    /// Takes an image away, and what of its layers no other has. Nothing happens where it is not there.
+    /// Takes our names of an image away; without another name, the image goes, and what of its layers no other has.
+    /// Nothing happens where it is not there; `ENGINE_FAILED` where a container still has it.
     fn remove_image(&self, image: &Digest) -> Result<()>;
     /// Makes everything durable that the engine's store was given.
     fn sync(&self) -> Result<()>;
@@ -54,13 +71,15 @@ pub trait Engine: Send + Sync {
     fn create(&self, spec: &ContainerSpec) -> Result<()>;
     /// Starts a container.
     fn start(&self, name: &str) -> Result<()>;
-    /// Ends a container: its stop signal, after `grace` SIGKILL. Returns when it has ended.
+    /// Ends a container: its stop signal, after `grace` SIGKILL. Returns when it has ended; nothing happens where it
+    /// is not there or does not run.
     fn stop(&self, name: &str, grace: Duration) -> Result<()>;
-    /// Removes a container that does not run.
+    /// Removes a container that does not run. Nothing happens where it is not there.
     fn remove(&self, name: &str) -> Result<()>;
-    /// Runs a program in a running container.
+    /// Runs a program in a running container. What is not done in its time is ended where that can be done.
     fn exec(&self, name: &str, command: &[String], timeout: Duration) -> Result<Execution>;
-    /// What a container has printed.
+    /// What a container has printed, each line with its line feed. `false` ends it. One who follows is now and then
+    /// given an empty one, and so can say that he no longer listens.
     fn logs(&self, name: &str, want: &Logs, line: &mut dyn FnMut(&[u8]) -> bool) -> Result<()>;
     /// Makes the network of an app, in which services find each other by name.
     fn make_network(&self, app: &str) -> Result<()>;

@@ -45,6 +45,8 @@ pub struct StoredImage {
     pub variant: String,
     /// Folders with the contents of its layers, the lowest first, where the engine gives them: for deltas.
     pub folders: Vec<std::path::PathBuf>,
+    /// Its names and tags that are ours. Without one it belongs to another program.
+    pub tags: Vec<String>,
 }
 
 /// An image to be brought in.
@@ -59,7 +61,8 @@ pub struct ImageToLoad<'a> {
     pub tag: String,
 }
 
-/// Gives the bytes of layers. Each is read once, from its beginning to its end.
+/// Gives the bytes of layers. Each is read from its beginning to its end; it may be asked for once more where the
+/// engine did not take it.
 pub trait LayerSource {
     /// The uncompressed archive of one layer; whoever reads it hashes it.
     fn open(&mut self, layer: &Digest) -> Result<LayerBytes<'_>>;
