@@ -18,6 +18,7 @@ mod journal;
 mod sets;
 mod settings;
 mod status;
+mod store;
 mod supervise;
 
 pub use admit::{Admission, AppAsk, admit};
@@ -36,4 +37,5 @@ pub use status::{
     AppState, AppStatus, AppsDisk, AppsStatus, ChangeEnded, ChangeStatus, ImageOnDevice,
     ServiceStatus, apps_status,
 };
+pub use store::{AppJournalStore, AppStored};
 pub use supervise::{Supervisor, stop_app};

@@ -10,6 +10,7 @@ pub mod cage;
 pub mod claim;
 pub mod clock;
 pub mod confine;
+pub mod copies;
 pub mod defect;
 pub mod disks;
 pub mod durable;

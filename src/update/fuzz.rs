@@ -11,12 +11,12 @@ use super::{committed, floor, store};
 
 /// Whether a journal reads back as it was; `None` if it is none.
 pub fn journal(bytes: &[u8]) -> Option<bool> {
-    let found = store::decode(bytes, 1)?;
+    let (sequence, found) = store::decode(bytes, 1)?;
     let Some(journal) = found.journal else { return Some(true) };
-    let again = store::encode(found.format, found.sequence, &journal).ok()?;
+    let again = store::encode(found.format, sequence, &journal).ok()?;
     let read = store::decode(&again, 1);
-    Some(read.is_some_and(|r| {
-        r.sequence == found.sequence && r.format == found.format && r.journal == Some(journal)
+    Some(read.is_some_and(|(again, r)| {
+        again == sequence && r.format == found.format && r.journal == Some(journal)
     }))
 }
 

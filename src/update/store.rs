@@ -1,16 +1,17 @@
 //! The journal on disk: two generations, each under a checksum, never edited in place.
 //!
-//! A file is one line `surefoot-journal FORMAT SEQUENCE CRC32` and the journal as JSON. A cut
-//! while one generation is replaced leaves the other; the higher valid sequence counts.
-//!
-//! The first line is the same in every format, so that a program knows a newer journal when it
-//! meets one: that is a lost journal, and never a reason to believe the older generation. What a
-//! format adds without a new number, an older program of that format ignores.
+//! The files are those of `sys::copies`, under the word `surefoot-journal`. A newer format is a lost journal, and never
+//! a reason to believe the older generation. What a format adds without a new number, an older program of that format
+//! ignores.
 
 use super::{Ended, Journal, Outcome, Phase};
-use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
-use crate::sys::durable;
-use std::path::{Path, PathBuf};
+use crate::model::{ReasonCode, Result, StateFile, WithReason, document};
+use crate::sys::copies::{Copies, FoundCopies, Sealed};
+#[cfg(any(test, fuzzing))]
+use crate::sys::copies::{seal, unseal};
+use std::path::Path;
+
+const WORD: &str = "surefoot-journal";
 
 /// The formats that this program reads; it writes the newest, but see [`JournalStore::save`].
 const OLDEST: u32 = 1;
@@ -29,17 +30,16 @@ pub enum Stored {
     Found(Journal),
 }
 
-/// The journal's folder.
+/// The journal's files.
 #[derive(Debug, Clone)]
 pub struct JournalStore {
-    folder: PathBuf,
+    copies: Copies,
     newest: u32,
 }
 
 /// A generation whose checksum is right.
 pub(super) struct Generation {
     pub(super) format: u32,
-    pub(super) sequence: u64,
     /// `None` if this program does not read its format.
     pub(super) journal: Option<Journal>,
 }
@@ -47,27 +47,21 @@ pub(super) struct Generation {
 impl JournalStore {
     /// The journal in `folder`, which must exist before anything is written.
     pub fn new(folder: &Path) -> JournalStore {
-        JournalStore { folder: folder.to_owned(), newest: NEWEST }
+        let files = StateFile::JOURNAL.map(|file| file.within(folder));
+        let copies = Copies { word: WORD, files, limit: StateFile::JOURNAL[0].limit };
+        JournalStore { copies, newest: NEWEST }
     }
 
-    fn path(&self, generation: usize) -> PathBuf {
-        StateFile::JOURNAL[generation].within(&self.folder)
-    }
-
-    fn generations(&self) -> [(Option<Generation>, bool); 2] {
-        [0, 1].map(|g| match durable::read(&self.path(g), StateFile::JOURNAL[g].limit) {
-            Ok(None) => (None, false),
-            Ok(Some(bytes)) => (decode(&bytes, self.newest), true),
-            Err(_) => (None, true),
-        })
+    fn find(&self) -> FoundCopies<Generation> {
+        self.copies.find(|sealed| read(sealed, self.newest))
     }
 
     /// The newest valid generation.
     pub fn load(&self) -> Stored {
-        let [(a, a_there), (b, b_there)] = self.generations();
-        match [a, b].into_iter().flatten().max_by_key(|g| g.sequence) {
+        let found = self.find();
+        match found.newest {
             Some(newest) => newest.journal.map_or(Stored::Lost, Stored::Found),
-            None if a_there || b_there => Stored::Lost,
+            None if found.there => Stored::Lost,
             None => Stored::Absent,
         }
     }
@@ -75,56 +69,46 @@ impl JournalStore {
     /// Makes `journal` the newest generation. Durable when it returns. Only a commit raises the
     /// format (DESIGN 9.7): until then the older program may come back and must read it.
     pub fn save(&self, journal: &Journal) -> Result<()> {
-        let found = self.generations().map(|(found, _)| found);
-        let sequences = found.each_ref().map(|f| f.as_ref().map(|g| g.sequence));
-        let (older, newest) = match found {
-            [a, _] if sequences[0] > sequences[1] => (1, a),
-            [_, b] => (0, b),
-        };
+        let found = self.find();
         let committed = journal.phase == Phase::Idle
             && journal.last.as_ref().is_some_and(|l| l.outcome == Ended::Updated);
-        let format = match newest.as_ref().map(|g| g.format) {
+        let format = match found.newest.as_ref().map(|g| g.format) {
             _ if committed => self.newest,
             Some(format) if (OLDEST..=self.newest).contains(&format) => format,
             _ => OLDEST,
         };
-        let sequence = newest.map_or(1, |g| g.sequence.saturating_add(1));
-        let bytes = encode(format, sequence, journal)?;
-        durable::write(&self.path(older), &bytes).map_err(|e| match e.code() {
-            ReasonCode::NoSpace | ReasonCode::NotAllowed => e,
-            _ => Failure::new(ReasonCode::StateNotDurable, e.detail()),
-        })
+        self.copies.write(&found, format, &body(journal)?)
     }
 }
 
-pub(super) fn encode(format: u32, sequence: u64, journal: &Journal) -> Result<Vec<u8>> {
+fn body(journal: &Journal) -> Result<String> {
     let last = journal.last.as_ref().map(Outcome::stored);
     let stored = Journal { last, ..journal.clone() };
     let body = serde_json::to_string_pretty(&stored).reason(ReasonCode::Internal, "journal")?;
-    let crc = crc32fast::hash(format!("{sequence}\n{body}\n").as_bytes());
-    Ok(format!("surefoot-journal {format} {sequence} {crc:08x}\n{body}\n").into_bytes())
+    Ok(format!("{body}\n"))
 }
 
-pub(super) fn decode(bytes: &[u8], newest: u32) -> Option<Generation> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (head, body) = text.split_once('\n')?;
-    let words: Vec<&str> = head.split(' ').collect();
-    let ["surefoot-journal", format, sequence, crc] = words.as_slice() else {
-        return None;
-    };
-    let (format, sequence) = (format.parse().ok()?, sequence.parse().ok()?);
-    let sum = crc32fast::hash(format!("{sequence}\n{body}").as_bytes());
-    if *crc != format!("{sum:08x}") {
-        return None;
-    }
-    let known = (OLDEST..=newest).contains(&format);
+fn read(sealed: &Sealed, newest: u32) -> Option<Generation> {
+    let Sealed { format, body, .. } = sealed;
     let read = || {
         let journal = document(body.as_bytes()).map(Journal::read_back)?;
         let last = journal.last.map(Outcome::read);
         Some(Journal { last, ..journal })
     };
+    let known = (OLDEST..=newest).contains(format);
     let journal = if known { Some(read()?) } else { None };
-    Some(Generation { format, sequence, journal })
+    Some(Generation { format: *format, journal })
+}
+
+#[cfg(any(test, fuzzing))]
+pub(super) fn encode(format: u32, sequence: u64, journal: &Journal) -> Result<Vec<u8>> {
+    Ok(seal(WORD, format, sequence, &body(journal)?))
+}
+
+#[cfg(any(test, fuzzing))]
+pub(super) fn decode(bytes: &[u8], newest: u32) -> Option<(u64, Generation)> {
+    let sealed = unseal(WORD, bytes)?;
+    Some((sealed.sequence, read(&sealed, newest)?))
 }
 
 #[cfg(test)]
@@ -147,10 +131,10 @@ mod tests {
             assert_eq!(store.load(), Stored::Found(journal(n)));
         }
         let newest = [0, 1].into_iter().find(|g| {
-            let bytes = std::fs::read(store.path(*g)).unwrap();
-            decode(&bytes, NEWEST).unwrap().journal == Some(journal(5))
+            let bytes = std::fs::read(&store.copies.files[*g]).unwrap();
+            decode(&bytes, NEWEST).unwrap().1.journal == Some(journal(5))
         });
-        std::fs::write(store.path(newest.unwrap()), b"torn").unwrap();
+        std::fs::write(&store.copies.files[newest.unwrap()], b"torn").unwrap();
         assert_eq!(store.load(), Stored::Found(journal(4)));
         store.save(&journal(6)).unwrap();
         assert_eq!(store.load(), Stored::Found(journal(6)));
@@ -161,14 +145,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = JournalStore::new(dir.path());
         store.save(&journal(1)).unwrap();
-        let good = std::fs::read(store.path(0)).unwrap();
+        let good = std::fs::read(&store.copies.files[0]).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            std::fs::write(store.path(0), &bad).unwrap();
+            std::fs::write(&store.copies.files[0], &bad).unwrap();
             assert_eq!(store.load(), Stored::Lost, "byte {at}");
         }
-        std::fs::write(store.path(0), &good[..good.len() - 1]).unwrap();
+        std::fs::write(&store.copies.files[0], &good[..good.len() - 1]).unwrap();
         assert_eq!(store.load(), Stored::Lost);
     }
 
@@ -179,7 +163,7 @@ mod tests {
     }
     /// A store of a program that is one format ahead.
     fn next_version(folder: &Path) -> JournalStore {
-        JournalStore { folder: folder.to_owned(), newest: NEWEST + 1 }
+        JournalStore { newest: NEWEST + 1, ..JournalStore::new(folder) }
     }
 
     fn work() -> Work {
@@ -235,7 +219,7 @@ mod tests {
                 last.reason = Some(reason);
             }
             store.save(&journal).unwrap();
-            let text = std::fs::read_to_string(store.path(0)).unwrap();
+            let text = std::fs::read_to_string(&store.copies.files[0]).unwrap();
             for word in ["cancelled", "vetoed", "superseded"] {
                 assert!(!text.contains(&format!("\"outcome\": \"{word}\"")), "{text}");
             }
@@ -264,7 +248,7 @@ mod tests {
         assert_eq!(new.load(), Stored::Found(in_trial()));
         // A journal that nobody could read is begun again in the format that everybody reads.
         for generation in [0, 1] {
-            std::fs::write(new.path(generation), b"garbage").unwrap();
+            std::fs::write(&new.copies.files[generation], b"garbage").unwrap();
         }
         new.save(&in_trial()).unwrap();
         assert_eq!(old.load(), Stored::Found(in_trial()));
@@ -277,7 +261,7 @@ mod tests {
         let write = |body: String| {
             let crc = crc32fast::hash(format!("9\n{body}").as_bytes());
             let text = format!("surefoot-journal 1 9 {crc:08x}\n{body}");
-            std::fs::write(store.path(0), text).unwrap();
+            std::fs::write(&store.copies.files[0], text).unwrap();
         };
         let known = in_trial().denying(Digest::of(b"y"), ReasonCode::HealthFailed);
         let mut value = serde_json::to_value(&known).unwrap();
