@@ -79,36 +79,49 @@ pub struct DeltaPayload {
 pub struct Delta {
     /// What it says about itself.
     pub manifest: DeltaManifest,
-    /// The SHA-256 of each stored block.
-    pub hashes: Vec<Digest>,
+    /// Its stored blocks.
+    pub blocks: StoredBlocks,
     head: Head,
+}
+
+/// The stored bytes behind the head of a delta, each block with its signed hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBlocks {
+    /// Bytes of all blocks.
+    pub len: u64,
+    /// The SHA-256 of each.
+    pub hashes: Vec<Digest>,
+}
+
+impl StoredBlocks {
+    /// The hash list as shipped. `DELTA_INVALID` where it has not one hash for each block of `len` bytes.
+    pub(super) fn parse(list: &[u8], len: u64) -> Result<StoredBlocks> {
+        let hashes: Vec<Digest> = list.chunks_exact(HASH_LEN as usize).map(digest).collect();
+        if len.div_ceil(u64::from(DELTA_BLOCK_LEN)) != hashes.len() as u64 {
+            let detail = format!("{} hashes for {len} stored bytes", hashes.len());
+            return Err(Failure::new(ReasonCode::DeltaInvalid, detail));
+        }
+        Ok(StoredBlocks { len, hashes })
+    }
+
+    /// Length of block `index` in bytes.
+    pub fn block_len(&self, index: usize) -> usize {
+        let block = u64::from(DELTA_BLOCK_LEN);
+        let before = (index as u64).saturating_mul(block);
+        let len = self.len.saturating_sub(before).min(block);
+        // At most 128 KiB, so it fits.
+        usize::try_from(len).unwrap_or(0)
+    }
 }
 
 impl Delta {
     pub(super) fn parse(head: Head) -> Result<Delta> {
         let code = ReasonCode::DeltaInvalid;
-        let text = std::str::from_utf8(&head.body).reason(code, "the manifest is not UTF-8")?;
-        if text.starts_with('\u{feff}') {
-            return Err(Failure::new(code, "the manifest begins with a byte order mark"));
-        }
-        let table: toml::Table = toml::from_str(text).reason(code, "manifest")?;
-        match table.get("format").and_then(toml::Value::as_integer) {
-            Some(2) => {}
-            Some(n) if n > 2 => {
-                let detail = format!("manifest format {n}; this updater reads format 2");
-                return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
-            }
-            _ => return Err(Failure::new(code, "the manifest has no valid `format`")),
-        }
-        new_enough(&table, DELTA_UPDATER)?;
-        if let Some(what) = spelling::newer(text) {
-            let detail = format!("the manifest has {what}, which TOML 1.0 does not have");
-            return Err(Failure::new(code, detail));
-        }
+        let text = manifest_text(&head.body, 2, DELTA_UPDATER)?;
         let manifest = toml::from_str::<DeltaManifest>(text).reason(code, "manifest")?;
-        let hashes: Vec<Digest> = head.table.chunks_exact(HASH_LEN as usize).map(digest).collect();
-        check(&manifest, hashes.len())?;
-        Ok(Delta { manifest, hashes, head })
+        let blocks = StoredBlocks::parse(&head.table, manifest.stored)?;
+        check(&manifest)?;
+        Ok(Delta { manifest, blocks, head })
     }
 
     /// Where the stored blocks begin, in bytes from the file's start.
@@ -124,15 +137,6 @@ impl Delta {
     /// The signature records as shipped.
     pub fn signatures(&self) -> &[SignatureRecord] {
         &self.head.records
-    }
-
-    /// Length of block `index` in bytes.
-    pub fn block_len(&self, index: usize) -> usize {
-        let block = u64::from(DELTA_BLOCK_LEN);
-        let before = (index as u64).saturating_mul(block);
-        let len = self.manifest.stored.saturating_sub(before).min(block);
-        // At most 128 KiB, so it fits.
-        usize::try_from(len).unwrap_or(0)
     }
 
     /// What decoding takes: the windows of all streams, bytes.
@@ -162,11 +166,43 @@ fn digest(bytes: &[u8]) -> Digest {
     digest
 }
 
-fn check(manifest: &DeltaManifest, hashes: usize) -> Result<()> {
-    let invalid = |why: String| Err(Failure::new(ReasonCode::DeltaInvalid, why));
-    if manifest.stored.div_ceil(u64::from(DELTA_BLOCK_LEN)) != hashes as u64 {
-        return invalid(format!("{hashes} hashes for {} stored bytes", manifest.stored));
+/// The text of a delta's manifest, after what an older updater must understand of it: its `format`, and the
+/// updater that it requires.
+pub(super) fn manifest_text<'a>(body: &'a [u8], format: i64, reads: &str) -> Result<&'a str> {
+    let code = ReasonCode::DeltaInvalid;
+    let text = std::str::from_utf8(body).reason(code, "the manifest is not UTF-8")?;
+    if text.starts_with('\u{feff}') {
+        return Err(Failure::new(code, "the manifest begins with a byte order mark"));
     }
+    let table: toml::Table = toml::from_str(text).reason(code, "manifest")?;
+    match table.get("format").and_then(toml::Value::as_integer) {
+        Some(n) if n == format => {}
+        Some(n) if n > format => {
+            let detail = format!("manifest format {n}; this updater reads format {format}");
+            return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
+        }
+        _ => return Err(Failure::new(code, "the manifest has no valid `format`")),
+    }
+    new_enough(&table, reads)?;
+    if let Some(what) = spelling::newer(text) {
+        let detail = format!("the manifest has {what}, which TOML 1.0 does not have");
+        return Err(Failure::new(code, detail));
+    }
+    Ok(text)
+}
+
+/// Windows of the four streams as a reader takes them. `DELTA_INVALID`.
+pub(super) fn check_windows(windows: &[u8; 4]) -> Result<()> {
+    let fits = |(log, most): (&u8, &u8)| (LEAST_WINDOW..=*most).contains(log);
+    if windows.iter().zip(&WINDOWS).all(fits) {
+        return Ok(());
+    }
+    let detail = format!("windows of 2^{windows:?} bytes; at most {WINDOWS:?}");
+    Err(Failure::new(ReasonCode::DeltaInvalid, detail))
+}
+
+fn check(manifest: &DeltaManifest) -> Result<()> {
+    let invalid = |why: String| Err(Failure::new(ReasonCode::DeltaInvalid, why));
     let head = FIXED_HEADER_LEN + SignatureRecord::LEN * MAX_SIGNATURES + MAX_BODY_LEN as usize;
     if manifest.head as usize > head || manifest.table > MAX_TABLE_LEN + FRAME {
         return invalid("the new release's head is too long".into());
@@ -174,10 +210,7 @@ fn check(manifest: &DeltaManifest, hashes: usize) -> Result<()> {
     if u64::from(manifest.head) + u64::from(manifest.table) > manifest.stored {
         return invalid("the new release's head is longer than what is stored".into());
     }
-    let fits = |(log, most): (&u8, &u8)| (LEAST_WINDOW..=*most).contains(log);
-    if !manifest.windows.iter().zip(&WINDOWS).all(fits) {
-        return invalid(format!("windows of 2^{:?} bytes; at most {WINDOWS:?}", manifest.windows));
-    }
+    check_windows(&manifest.windows)?;
     if manifest.payloads.is_empty() || manifest.payloads.iter().any(|p| p.size == 0) {
         return invalid("a payload is empty, or there is none".into());
     }

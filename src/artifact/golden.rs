@@ -74,7 +74,7 @@ fn the_golden_slot_record_is_read_and_is_what_is_written() {
 fn what_comes_later_asks_for_a_newer_updater() {
     const TOP: &str = "format = 1\nproduct = 'demo'\ncompatible = ['board']\nversion = '2.0.0'\n\
         release_counter = 1\nsecurity_epoch = 0\n";
-    let requires = "[requires]\nupdater = '0.5.0'\n";
+    let requires = "[requires]\nupdater = '0.6.0'\n";
     for later in [
         "[[payloads]]\nkind = 'app'\nname = 'web'\ndigest = 'sha256:00'\nplatform = 'linux/arm64'\n",
         "[[payloads]]\nkind = 'delta'\nfrom = '00'\nop_streams = [1, 2, 3, 4]\n",

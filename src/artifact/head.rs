@@ -20,6 +20,8 @@ pub enum Format {
     Release,
     /// 2: a delta, which makes a release from another one.
     Delta,
+    /// 3: a delta of a bundle, which makes a bundle from files of layers.
+    BundleDelta,
 }
 
 impl Format {
@@ -28,6 +30,7 @@ impl Format {
         match self {
             Format::Release => 1,
             Format::Delta => 2,
+            Format::BundleDelta => 3,
         }
     }
 
@@ -35,7 +38,7 @@ impl Format {
     fn entry_len(self) -> u32 {
         match self {
             Format::Release => RECORD_LEN,
-            Format::Delta => HASH_LEN,
+            Format::Delta | Format::BundleDelta => HASH_LEN,
         }
     }
 }
@@ -63,9 +66,10 @@ impl Header {
         let format = match u16_at(8) {
             1 => Format::Release,
             2 => Format::Delta,
+            3 => Format::BundleDelta,
             0 => return invalid("artifact format 0 does not exist".into()),
             n => {
-                let detail = format!("artifact format {n}; this updater reads formats 1 and 2");
+                let detail = format!("artifact format {n}; this updater reads formats 1 to 3");
                 return Err(Failure::new(ReasonCode::UpdaterTooOld, detail));
             }
         };

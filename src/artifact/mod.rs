@@ -1,6 +1,7 @@
 //! The file format: read, write and inspect a signed artifact as a stream. This room never
 //! decides whether a release is wanted, and never touches a device.
 
+mod bundle_delta;
 mod check;
 mod chunk;
 #[cfg(feature = "forge")]
@@ -28,13 +29,16 @@ mod unverified;
 #[cfg(feature = "forge")]
 pub mod write;
 
+pub use bundle_delta::{
+    BundleDelta, BundleDeltaManifest, FromBundle, PatchSource, PayloadPatch, PayloadPlan,
+};
 pub use check::{Checked, check_payload};
 pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
 pub use context::{History, context_starts};
 #[cfg(feature = "forge")]
 pub use cut::{Cutter, DEFAULT_AVERAGE, Piece, Span};
 pub use decode::{Decoder, check_stored};
-pub use delta::{Delta, DeltaEnd, DeltaManifest, DeltaPayload};
+pub use delta::{Delta, DeltaEnd, DeltaManifest, DeltaPayload, StoredBlocks};
 pub use head::{FIXED_HEADER_LEN, Format, MAGIC};
 pub use manifest::{Manifest, Pages, Payload, PayloadKind, Provenance, Requires};
 pub use paged::{ReadRanges, read_head_by_pages};

@@ -114,7 +114,7 @@ impl Front {
         let len = u64::from(self.fields.table_len);
         let known: Vec<Vec<u8>> = known.iter().flat_map(|installed| tables(installed)).collect();
         // A delta has a list of hashes there, and no pages.
-        let whole = self.fields.format == Format::Delta;
+        let whole = self.fields.format != Format::Release;
         if whole || len <= SMALL || known.is_empty() {
             return Ok(None);
         }

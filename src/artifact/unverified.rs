@@ -2,7 +2,7 @@
 
 use super::head::{Format, Head, read_header};
 use super::input::read_exactly;
-use super::{Delta, Release};
+use super::{BundleDelta, Delta, Release};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::trust::{Purpose, SignatureRecord, Statement, Trust, Verified, vouch};
 use std::io::Read;
@@ -67,8 +67,12 @@ impl Unverified {
     fn demand(&self, format: Format) -> Result<()> {
         let detail = match (self.head.format, format) {
             (found, wanted) if found == wanted => return Ok(()),
-            (Format::Delta, _) => "it is a delta, and a whole artifact is needed here",
             (Format::Release, _) => "it is a whole artifact, and a delta is needed here",
+            (_, Format::Release) => "it is a delta, and a whole artifact is needed here",
+            (Format::Delta, _) => "it is a delta of a system, and one of a bundle is needed here",
+            (Format::BundleDelta, _) => {
+                "it is a delta of a bundle, and one of a system is needed here"
+            }
         };
         Err(Failure::new(ReasonCode::HeaderInvalid, detail))
     }
@@ -79,6 +83,20 @@ impl Unverified {
         let statement = self.statement()?;
         let records = self.head.records.clone();
         vouch(trust, &statement, &records, || Delta::parse(self.head))
+    }
+
+    /// The same for a delta of a bundle.
+    pub fn verify_bundle_delta(self, trust: &Trust) -> Result<Verified<BundleDelta>> {
+        self.demand(Format::BundleDelta)?;
+        let statement = self.statement()?;
+        let records = self.head.records.clone();
+        vouch(trust, &statement, &records, || BundleDelta::parse(self.head))
+    }
+
+    /// Parses a delta of a bundle that nobody has vouched for, to show it or to check it without a trust file.
+    pub fn parse_unverified_bundle_delta(self) -> Result<BundleDelta> {
+        self.demand(Format::BundleDelta)?;
+        BundleDelta::parse(self.head)
     }
 
     /// Parses a delta that nobody has vouched for, to show it or to check it without a trust file.
@@ -106,7 +124,8 @@ impl Unverified {
     pub fn statement(&self) -> Result<Statement> {
         let purpose = match self.head.format {
             Format::Release => Purpose::Release,
-            Format::Delta => Purpose::Delta,
+            // The manifests differ in their `format`, so that neither can be read as the other.
+            Format::Delta | Format::BundleDelta => Purpose::Delta,
         };
         Statement::new(purpose, &self.head.body, &self.head.table)
     }

@@ -3,8 +3,8 @@
 use super::head::{Format, Head, Header};
 pub use super::pack::{DEFAULT_CONTEXT, Image, Packed, Packing, pack, pack_for_head};
 use super::{
-    APP_UPDATER, Delta, DeltaManifest, Manifest, Pages, Payload, PayloadKind, Provenance, Release,
-    Requires, UPDATER, Unverified, page_block,
+    APP_UPDATER, BundleDelta, BundleDeltaManifest, Delta, DeltaManifest, Manifest, Pages, Payload,
+    PayloadKind, Provenance, Release, Requires, UPDATER, Unverified, page_block,
 };
 use crate::model::{Digest, Failure, Identifier, ReasonCode, Result, Version, WithReason};
 use crate::trust::{PublicKey, SignatureRecord};
@@ -77,6 +77,19 @@ impl Unverified {
         let mut head = Head::unsigned(Format::Delta, body.into_bytes(), table);
         head.write_header()?;
         Delta::parse(head.clone())?;
+        Ok(Unverified { head, pages: Vec::new() })
+    }
+
+    /// The same for a delta of a bundle.
+    pub fn of_bundle_delta(
+        manifest: &BundleDeltaManifest,
+        hashes: &[Digest],
+    ) -> Result<Unverified> {
+        let body = toml::to_string(manifest).reason(ReasonCode::ManifestInvalid, "delta")?;
+        let table = hashes.iter().flat_map(|hash| hash.0).collect();
+        let mut head = Head::unsigned(Format::BundleDelta, body.into_bytes(), table);
+        head.write_header()?;
+        BundleDelta::parse(head.clone())?;
         Ok(Unverified { head, pages: Vec::new() })
     }
 

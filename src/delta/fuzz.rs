@@ -67,7 +67,7 @@ fn make(delta: &Delta, stored: &[u8], step: u64) -> Result<Vec<u8>> {
         while at < size {
             let some = step.min(size - at);
             let mut out = vec![0; usize::try_from(some).unwrap()];
-            player.bring(delta, &mut input, (index, at), &mut out, &mut pieces)?;
+            player.bring(&delta.blocks, &mut input, (index, at), &mut out, &mut pieces)?;
             let mut read = |at: u64, buf: &mut [u8]| {
                 assert!(at + buf.len() as u64 <= OLD, "outside of the old image");
                 let byte = |n: u64| ((at + n) % 251).to_le_bytes()[0];
@@ -79,7 +79,7 @@ fn make(delta: &Delta, stored: &[u8], step: u64) -> Result<Vec<u8>> {
             at += some;
         }
     }
-    player.finish(delta, &mut input)?;
+    player.finish(&delta.blocks, &mut input)?;
     Ok(all)
 }
 

@@ -3,7 +3,9 @@
 use super::blocks::read_exactly;
 use super::stream::invalid;
 use super::{Blocks, Player, WINDOW, carry_out};
-use crate::artifact::{Delta, MAX_CHUNK_LEN, Release, Unverified, announced_table, join_head};
+use crate::artifact::{
+    Delta, MAX_CHUNK_LEN, Release, StoredBlocks, Unverified, announced_table, join_head,
+};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::sys::spare;
 use std::io::Read;
@@ -23,9 +25,9 @@ pub fn release_head(
     let (manifest, mut blocks) = (&delta.manifest, Blocks::default());
     let (mut begin, mut stored) = (Vec::new(), Vec::new());
     spare::resize(&mut begin, manifest.head as usize)?;
-    blocks.read(delta, input, &mut begin)?;
+    blocks.read(&delta.blocks, input, &mut begin)?;
     spare::resize(&mut stored, manifest.table as usize)?;
-    blocks.read(delta, input, &mut stored)?;
+    blocks.read(&delta.blocks, input, &mut stored)?;
     let prefix = match (manifest.table_prefix, old_table) {
         (false, _) => &[][..],
         (true, Some(table)) => table,
@@ -66,12 +68,12 @@ pub fn same_release(delta: &Delta, release: &Release) -> Result<()> {
 
 /// Reads all stored blocks and compares their hashes, and checks that nothing follows: `input` stands at the
 /// first one. `CHUNK_CORRUPT`, `TRUNCATED`, `TRAILING_BYTES`.
-pub fn stored_only(delta: &Delta, input: &mut dyn Read) -> Result<()> {
+pub fn stored_only(stored: &StoredBlocks, input: &mut dyn Read) -> Result<()> {
     let (mut blocks, mut bytes) = (Blocks::default(), Vec::new());
-    for index in 0..delta.hashes.len() {
-        spare::resize(&mut bytes, delta.block_len(index))?;
-        bytes.truncate(delta.block_len(index));
-        blocks.read(delta, input, &mut bytes)?;
+    for index in 0..stored.hashes.len() {
+        spare::resize(&mut bytes, stored.block_len(index))?;
+        bytes.truncate(stored.block_len(index));
+        blocks.read(stored, input, &mut bytes)?;
     }
     nothing_follows(input)
 }
@@ -105,11 +107,11 @@ pub fn check_blocks(
         while at < payload.size {
             let step = (payload.size - at).min(STEP);
             at += step;
-            player.bring(delta, input, (index, at), &mut [], &mut nothing)?;
+            player.bring(&delta.blocks, input, (index, at), &mut [], &mut nothing)?;
             done(step)?;
         }
     }
-    player.finish(delta, input)
+    player.finish(&delta.blocks, input)
 }
 
 /// Fills a buffer with old bytes: of which payload of the new release, and from where in the old image.
@@ -138,7 +140,7 @@ pub fn rebuild(
                 // At most 1 MiB, so it fits.
                 spare::resize(&mut plain, usize::try_from(step).unwrap_or(0))?;
                 plain.truncate(usize::try_from(step).unwrap_or(0));
-                player.bring(delta, input, (index, at), &mut plain, &mut pieces)?;
+                player.bring(&delta.blocks, input, (index, at), &mut plain, &mut pieces)?;
                 let mut read = |at: u64, buf: &mut [u8]| read_old(index, at, buf);
                 carry_out(&mut pieces, &mut plain, (old_len, 1), &mut window, &mut read)?;
                 let same = match chunk.is_zero() {
@@ -155,5 +157,5 @@ pub fn rebuild(
             }
         }
     }
-    player.finish(delta, input)
+    player.finish(&delta.blocks, input)
 }

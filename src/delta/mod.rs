@@ -20,7 +20,7 @@ pub use head::{
     ReadOld, check_blocks, nothing_follows, rebuild, release_head, same_release, stored_only,
 };
 pub use pieces::{Piece, carry_out};
-pub use player::{BATCH_MAX, Player, STORED_BATCH_MAX};
+pub use player::{BATCH_MAX, Player, STORED_BATCH_MAX, Shape};
 
 /// Old bytes that are read at once, at the most.
 pub const WINDOW: usize = 256 << 10;

@@ -3,7 +3,7 @@
 use super::pieces::Piece;
 use super::stream::{Numbers, Stream, invalid};
 use super::{Blocks, LEAST_OLD};
-use crate::artifact::Delta;
+use crate::artifact::{Delta, StoredBlocks};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{spare, stop};
 use std::io::Read;
@@ -26,8 +26,22 @@ enum Kind {
     Extra,
 }
 
+/// What the ops of a stream make, and what they may read.
+pub struct Shape {
+    /// The windows of the four streams, as powers of two.
+    pub windows: [u8; 4],
+    /// Bytes of each new image, and of the old one that it is made from.
+    pub images: Vec<(u64, u64)>,
+    /// Where each file of the old image ends, if it is a row of files: then there are two ops more, of no length.
+    pub files: Vec<u64>,
+}
+
+/// Where a file's bytes end, a tar archive has zeros to the next multiple of this.
+const TAR_BLOCK: u64 = 512;
+
 /// Plays the ops of a delta forward. Holds the windows of four streams, one batch and one block.
 pub struct Player {
+    shape: Shape,
     blocks: Blocks,
     batch: Vec<u8>,
     lengths: Numbers,
@@ -50,8 +64,15 @@ type Into<'a> = (&'a mut [u8], &'a mut Vec<Piece>);
 impl Player {
     /// Before the first op: `blocks` have given the new release's head.
     pub fn new(delta: &Delta, blocks: Blocks) -> Result<Player> {
-        let [lengths, seeks, differences, extra] = delta.manifest.windows;
+        let images = delta.manifest.payloads.iter().map(|p| (p.size, p.from_size)).collect();
+        Player::of(Shape { windows: delta.manifest.windows, images, files: Vec::new() }, blocks)
+    }
+
+    /// Before the first op of batches that make this.
+    pub fn of(shape: Shape, blocks: Blocks) -> Result<Player> {
+        let [lengths, seeks, differences, extra] = shape.windows;
         Ok(Player {
+            shape,
             blocks,
             batch: Vec::new(),
             lengths: Numbers::new(lengths)?,
@@ -72,7 +93,7 @@ impl Player {
     /// breaks the format, and what [`Blocks::read`] says.
     pub fn bring(
         &mut self,
-        delta: &Delta,
+        delta: &StoredBlocks,
         input: &mut dyn Read,
         (payload, from): (usize, u64),
         out: &mut [u8],
@@ -84,9 +105,9 @@ impl Player {
     }
 
     /// Passes what is left, and checks that all of it ends where the last op does.
-    pub fn finish(&mut self, delta: &Delta, input: &mut dyn Read) -> Result<()> {
-        let last = delta.manifest.payloads.len() - 1;
-        self.pass(delta, input, last, delta.manifest.payloads[last].size)?;
+    pub fn finish(&mut self, delta: &StoredBlocks, input: &mut dyn Read) -> Result<()> {
+        let last = self.shape.images.len().saturating_sub(1);
+        self.pass(delta, input, last, self.size_of(last))?;
         if self.blocks.left(delta) != 0 {
             return Err(invalid("there are batches behind the last op"));
         }
@@ -104,14 +125,23 @@ impl Player {
     }
 
     /// Stored bytes that were read, with those of the head: whole blocks.
-    pub fn taken(&self, delta: &Delta) -> u64 {
+    pub fn taken(&self, delta: &StoredBlocks) -> u64 {
         self.blocks.taken(delta)
     }
 
-    fn pass(&mut self, delta: &Delta, input: &mut dyn Read, payload: usize, to: u64) -> Result<()> {
+    fn size_of(&self, payload: usize) -> u64 {
+        self.shape.images.get(payload).map_or(0, |image| image.0)
+    }
+
+    fn pass(
+        &mut self,
+        delta: &StoredBlocks,
+        input: &mut dyn Read,
+        payload: usize,
+        to: u64,
+    ) -> Result<()> {
         while self.payload < payload {
-            let size = delta.manifest.payloads[self.payload].size;
-            self.drop_until(delta, input, size)?;
+            self.drop_until(delta, input, self.size_of(self.payload))?;
             (self.payload, self.at, self.old) = (self.payload + 1, 0, 0);
         }
         if self.payload != payload || to < self.at {
@@ -122,7 +152,7 @@ impl Player {
 
     /// Passes bytes of the payload at hand. It has as many as its signers say, needed here or not, so that
     /// the work may be told to stop meanwhile.
-    fn drop_until(&mut self, delta: &Delta, input: &mut dyn Read, to: u64) -> Result<()> {
+    fn drop_until(&mut self, delta: &StoredBlocks, input: &mut dyn Read, to: u64) -> Result<()> {
         while self.at < to {
             stop::look()?;
             self.run(delta, input, (to - self.at).min(DROPPED), None)?;
@@ -133,7 +163,7 @@ impl Player {
     /// Makes `len` bytes.
     fn run(
         &mut self,
-        delta: &Delta,
+        delta: &StoredBlocks,
         input: &mut dyn Read,
         len: u64,
         mut into: Option<Into<'_>>,
@@ -201,16 +231,25 @@ impl Player {
         Ok(())
     }
 
-    fn next_op(&mut self, delta: &Delta, input: &mut dyn Read) -> Result<(Kind, u64)> {
+    fn next_op(&mut self, delta: &StoredBlocks, input: &mut dyn Read) -> Result<(Kind, u64)> {
         let number = loop {
             if let Some(number) = self.lengths.next(&self.batch)? {
                 break number;
             }
             self.next_batch(delta, input)?;
         };
-        let payload = &delta.manifest.payloads[self.payload];
-        let (kind, len) = (number & 3, number >> 2);
-        if len == 0 || len > payload.size - self.at {
+        let (size, from_size) = self.shape.images.get(self.payload).copied().unwrap_or((0, 0));
+        let (kind, mut len) = (number & 3, number >> 2);
+        let short = len == 0 && kind < 2 && !self.shape.files.is_empty();
+        let mut seeks = kind == 1 || kind == 2;
+        if short && kind == 0 {
+            // Zeros to the end of the tar archive's block.
+            len = self.at.next_multiple_of(TAR_BLOCK) - self.at;
+        } else if short {
+            (self.old, len) = self.next_file()?;
+            seeks = false;
+        }
+        if len == 0 || len > size - self.at {
             return Err(invalid("an op makes no byte, or more than its payload has"));
         }
         let kind = match kind {
@@ -219,7 +258,7 @@ impl Player {
             2 => Kind::Add,
             _ => Kind::Extra,
         };
-        if matches!(kind, Kind::Copy | Kind::Add) {
+        if seeks {
             let seek = self.seeks.next(&self.batch)?;
             let seek = seek.ok_or_else(|| invalid("an op has no place to read from"))?;
             // Zigzag: the lowest bit is the sign.
@@ -229,18 +268,29 @@ impl Player {
                 true => self.old.checked_sub(distance).and_then(|at| at.checked_sub(1)),
             };
             let end = at.and_then(|at| at.checked_add(len));
-            let (Some(at), Some(_)) = (at, end.filter(|end| *end <= payload.from_size)) else {
+            let (Some(at), Some(_)) = (at, end.filter(|end| *end <= from_size)) else {
                 return Err(invalid("an op reads outside the old image"));
             };
-            if len < LEAST_OLD {
-                return Err(invalid("an op reads fewer old bytes than 16"));
-            }
             self.old = at;
+        }
+        if matches!(kind, Kind::Copy | Kind::Add) && len < LEAST_OLD {
+            return Err(invalid("an op reads fewer old bytes than 16"));
         }
         Ok((kind, len))
     }
 
-    fn next_batch(&mut self, delta: &Delta, input: &mut dyn Read) -> Result<()> {
+    /// Where the file begins that follows the one that was read last, and its length.
+    fn next_file(&self) -> Result<(u64, u64)> {
+        let files = &self.shape.files;
+        // No file is empty, and what was read ends inside or at the end of one.
+        let next = files.partition_point(|end| *end < self.old) + usize::from(self.old > 0);
+        let start = if next == 0 { 0 } else { files.get(next - 1).copied().unwrap_or(0) };
+        let end = files.get(next).copied();
+        let end = end.ok_or_else(|| invalid("an op copies a file behind the last one"))?;
+        Ok((start, end - start))
+    }
+
+    fn next_batch(&mut self, delta: &StoredBlocks, input: &mut dyn Read) -> Result<()> {
         self.batch_used_up()?;
         if self.blocks.left(delta) == 0 {
             return Err(invalid("the ops end before the last payload does"));

@@ -103,7 +103,12 @@ fn check(
     }
     if again.format() == Format::Delta {
         let delta = again.parse_unverified_delta()?;
-        stored_only(&delta, &mut reader)?;
+        stored_only(&delta.blocks, &mut reader)?;
+        return Ok(delta.file_len());
+    }
+    if again.format() == Format::BundleDelta {
+        let delta = again.parse_unverified_bundle_delta()?;
+        stored_only(&delta.blocks, &mut reader)?;
         return Ok(delta.file_len());
     }
     let release = again.parse_unverified()?;

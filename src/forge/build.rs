@@ -198,6 +198,7 @@ fn refusal(head: &Unverified, inside: &Trust) -> Option<String> {
     let failure = match head.format() {
         Format::Release => head.clone().verify(inside).err()?,
         Format::Delta => head.clone().verify_delta(inside).err()?,
+        Format::BundleDelta => head.clone().verify_bundle_delta(inside).err()?,
     };
     let detail = failure.detail();
     Some(format!(

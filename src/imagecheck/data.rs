@@ -118,5 +118,9 @@ fn verified(root: &Root, name: &str, trust: &Trust) -> Result<String> {
             head.verify_delta(trust)?;
             Ok("a delta".to_owned())
         }
+        Format::BundleDelta => {
+            head.verify_bundle_delta(trust)?;
+            Ok("a delta of a bundle".to_owned())
+        }
     }
 }

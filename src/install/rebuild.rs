@@ -33,7 +33,7 @@ impl FromDelta {
 
     /// Where the bytes behind those that were read begin.
     pub fn offset(&self) -> u64 {
-        self.delta.stored_offset() + self.blocks.taken(&self.delta)
+        self.delta.stored_offset() + self.blocks.taken(&self.delta.blocks)
     }
 }
 
@@ -156,9 +156,9 @@ impl<'a> Play<'a> {
         let payload = payload
             .ok_or_else(|| Failure::new(ReasonCode::Internal, "a part that no payload is for"))?;
         let place = (payload, at);
-        let made = self.player.bring(self.delta, &mut self.input, place, out, pieces);
+        let made = self.player.bring(&self.delta.blocks, &mut self.input, place, out, pieces);
         made.map_err(|f| self.lost(f))?;
-        self.count(self.delta.stored_offset() + self.player.taken(self.delta));
+        self.count(self.delta.stored_offset() + self.player.taken(&self.delta.blocks));
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl<'a> Play<'a> {
     }
 
     pub(super) fn finish(&mut self) -> Result<()> {
-        let done = self.player.finish(self.delta, &mut self.input);
+        let done = self.player.finish(&self.delta.blocks, &mut self.input);
         done.and_then(|()| nothing_follows(&mut self.input)).map_err(|f| self.lost(f))?;
         self.count(self.delta.file_len());
         Ok(())

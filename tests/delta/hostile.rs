@@ -67,7 +67,7 @@ fn bytes_that_are_passed_end_with_the_work() {
     let mut player = Player::new(&delta, blocks).unwrap();
     let stop = Stop::default();
     stop.set(Failure::new(ReasonCode::Cancelled, "by a person"));
-    let pass = || player.bring(&delta, &mut input, (0, 30_000), &mut [], &mut Vec::new());
+    let pass = || player.bring(&delta.blocks, &mut input, (0, 30_000), &mut [], &mut Vec::new());
     assert_eq!(stop.over(pass).unwrap_err().code(), ReasonCode::Cancelled);
 }
 

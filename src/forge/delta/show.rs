@@ -40,7 +40,7 @@ pub(in super::super) fn inspect(
             "accepted": verdict.as_ref().map(|v| v == "accepted"),
             "refused_because": verdict.as_ref().filter(|v| *v != "accepted"),
             "artifact_len": delta.file_len(), "file_len": on_disk,
-            "stored_blocks": delta.hashes.len(), "memory": delta.memory(),
+            "stored_blocks": delta.blocks.hashes.len(), "memory": delta.memory(),
             "payloads": payloads.collect::<Vec<_>>(),
         })));
     }
@@ -92,7 +92,7 @@ pub(in super::super) fn verify(
     delta: Verified<Delta>,
     input: &mut dyn Read,
 ) -> Result<()> {
-    stored_only(&delta, input)?;
+    stored_only(&delta.blocks, input)?;
     let manifest = &delta.manifest;
     if words.json {
         let ids: Vec<String> = delta.signers().iter().map(ToString::to_string).collect();

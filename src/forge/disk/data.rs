@@ -72,7 +72,11 @@ fn preload(mut opened: File, path: &Path, trust: &Trust) -> Result<Preload> {
         }
         Format::Delta => {
             let delta = head.verify_delta(trust)?;
-            stored_only(&delta, &mut input)?;
+            stored_only(&delta.blocks, &mut input)?;
+        }
+        Format::BundleDelta => {
+            let delta = head.verify_bundle_delta(trust)?;
+            stored_only(&delta.blocks, &mut input)?;
         }
     }
     let failed = |e: std::io::Error| file::failure(path, &e);

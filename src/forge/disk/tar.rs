@@ -4,9 +4,9 @@
 //! Layout: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 
 use super::tree::{Item, Tree, What, normal};
+use crate::layer::{self, Pax, tar_number};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::files;
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -19,8 +19,10 @@ fn bad(why: impl AsRef<str>) -> Failure {
     Failure::new(ReasonCode::NotAnImage, format!("the tar archive {}", why.as_ref()))
 }
 
-/// What a pax header says of the entry behind it, or of all.
-type Pax = BTreeMap<String, Vec<u8>>;
+/// The records of a pax header.
+fn pax(bytes: &[u8]) -> Result<Pax> {
+    layer::pax(bytes).ok_or_else(|| bad("has a broken pax header"))
+}
 
 /// Reads an archive to its end, and says what of it is not kept. `spool` is a folder of the caller's, empty.
 pub(super) fn read(input: &mut dyn Read, spool: &Path) -> Result<(Tree, Vec<String>)> {
@@ -104,7 +106,7 @@ impl Reader<'_> {
             // What is no UTF-8 is refused below, as a name in a folder is.
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         };
-        let number = |at, len| number(&block[at..at + len]);
+        let number = |at, len| tar_number(&block[at..at + len]);
         let mut sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
         sum = sum - block[148..156].iter().map(|b| u64::from(*b)).sum::<u64>() + 8 * 32;
         if number(148, 8) != Some(sum) {
@@ -225,38 +227,6 @@ impl Reader<'_> {
         };
         tree.put(&path, item)
     }
-}
-
-/// Octal digits, or GNU's binary form.
-fn number(field: &[u8]) -> Option<u64> {
-    if field[0] & 0x80 != 0 {
-        let low = field.get(field.len() - 8..)?.first_chunk::<8>()?;
-        return Some(
-            u64::from_be_bytes(*low) & if field.len() == 8 { u64::MAX >> 8 } else { u64::MAX },
-        );
-    }
-    let text = std::str::from_utf8(field).ok()?;
-    let digits = text.trim_matches(|c| c == ' ' || c == '\0');
-    if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
-}
-
-/// `LENGTH KEY=VALUE\n`, one behind the other.
-fn pax(mut bytes: &[u8]) -> Result<Pax> {
-    let mut said = Pax::new();
-    while !bytes.is_empty() && bytes[0] != 0 {
-        let one = || {
-            let blank = bytes.iter().take(20).position(|b| *b == b' ')?;
-            let len: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
-            let record = bytes.get(blank + 1..len)?.strip_suffix(b"\n")?;
-            let equals = record.iter().position(|b| *b == b'=')?;
-            let key = String::from_utf8_lossy(&record[..equals]).into_owned();
-            Some((len, key, record[equals + 1..].to_vec()))
-        };
-        let (len, key, value) = one().ok_or_else(|| bad("has a broken pax header"))?;
-        said.insert(key, value);
-        bytes = &bytes[len..];
-    }
-    Ok(said)
 }
 
 #[cfg(test)]
