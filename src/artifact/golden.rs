@@ -68,7 +68,7 @@ fn the_golden_slot_record_is_read_and_is_what_is_written() {
     assert!(release.record(&[0, 1], 1 << 20).unwrap() == RECORD[RECORD_HEAD..]);
 }
 
-/// What comes until 0.4.0 is told as what it is: this updater is too old, and nothing is wrong with
+/// What comes until 0.5.0 is told as what it is: this updater is too old, and nothing is wrong with
 /// the artifact.
 #[test]
 fn what_comes_later_asks_for_a_newer_updater() {
@@ -91,7 +91,7 @@ fn what_comes_later_asks_for_a_newer_updater() {
         };
         assert_eq!(parse(requires), ReasonCode::UpdaterTooOld, "{later}");
         // Without these words nobody could know.
-        assert_eq!(parse(&requires.replace('5', "2")), ReasonCode::ManifestInvalid, "{later}");
+        assert_eq!(parse(&requires.replace('6', "2")), ReasonCode::ManifestInvalid, "{later}");
     }
 }
 
