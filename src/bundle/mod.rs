@@ -12,6 +12,7 @@ mod service;
 mod service_check;
 #[cfg(test)]
 mod tests;
+mod units;
 mod value;
 
 pub use document::{
@@ -23,6 +24,7 @@ pub use service::{
     DeviceNode, HealthProbe, Mount, MountKind, PortPair, Protocol, Resources, RestartRule, RunWhen,
     Service, ServiceNetwork, StartAfter, StartCondition,
 };
+pub use units::{FOREIGN_PROGRAMS, MAX_UNIT_LEN, MORE_RIGHTS, UnitFacts, placed_name};
 
 /// A document has at most this many bytes.
 pub const MAX_DOCUMENT_LEN: u64 = 256 * 1024;
