@@ -148,6 +148,17 @@ pub struct RefusedApp {
     pub reason: ReasonCode,
 }
 
+/// What was there of an app before a development key had a part in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct BeforeDevelopment {
+    /// The generation that ran; `None` where the app was not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+    /// The names in its folder for data, and those of its volumes as `volumes/NAME`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub data: BTreeSet<String>,
+}
+
 /// Everything that survives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct AppJournal {
@@ -177,6 +188,13 @@ pub struct AppJournal {
     /// do not come back by themselves.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub preloaded: BTreeSet<Digest>,
+    /// Apps in which a development key had a part, each with what was there before: what the end of the hold goes
+    /// back to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub develop: BTreeMap<ServiceName, BeforeDevelopment>,
+    /// The form of the engine's store that the apps were last filled into: `[apps] store_epoch` of the system that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_epoch: Option<u32>,
     /// Releases that came back, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedApp>,

@@ -8,18 +8,25 @@
 
 mod admit;
 mod bundles;
+mod command;
 mod context;
 mod decide;
+mod develop;
 mod driver;
 mod endings;
 mod executor;
 mod facts;
 mod journal;
+#[expect(dead_code, reason = "the executor asks for these kinds")]
+mod kinds;
+mod native;
+mod plain;
 mod sets;
 mod settings;
 mod status;
 mod store;
 mod supervise;
+mod trees;
 
 pub use admit::{Admission, AppAsk, admit};
 pub use bundles::{BundleHead, kept_bundle, read_bundle};
@@ -29,8 +36,8 @@ pub use driver::{AppExecutor, AppRest, drive_apps};
 pub use executor::{BundleSource, DeviceExecutor, stage_bundles};
 pub use facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
 pub use journal::{
-    AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, Cause, Change, Generation,
-    RefusedApp,
+    AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, BeforeDevelopment, Cause, Change,
+    Generation, RefusedApp,
 };
 pub use settings::AppSettings;
 pub use status::{

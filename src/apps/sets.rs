@@ -143,8 +143,11 @@ impl AppJournal {
         let both = moves.iter().flat_map(|m| [(&m.app, &m.from), (&m.app, &m.to)]);
         let previous =
             self.previous.iter().flat_map(|(app, all)| all.iter().map(move |g| (app, g)));
+        let developed =
+            self.develop.iter().filter_map(|(app, b)| Some((app, b.generation.as_ref()?)));
         sets.chain(both.filter_map(|(app, g)| Some((app, g.as_ref()?))))
             .chain(previous)
+            .chain(developed)
             .map(|(app, generation)| (app.clone(), generation.digest))
             .collect()
     }

@@ -6,7 +6,7 @@ use super::{attributes, durable, files};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes, Metadata, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,39 @@ pub fn copy(from: &Path, to: &Path, work: &Path, left: &mut Vec<String>) -> Resu
     make_folder(folder)?;
     rename(&beside, to)?;
     clear(work).reason(ReasonCode::Io, told())
+}
+
+/// Makes a file with the next `len` bytes of `from`, durable but for its name; `seen` is shown each byte. A source that ends
+/// before is `TRUNCATED`; a failure that it carries is that failure.
+pub fn fill(
+    path: &Path,
+    mode: u32,
+    from: &mut dyn Read,
+    len: u64,
+    seen: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
+    let told = |e: &io::Error| failure(e, path);
+    let file =
+        power::acting(Deed::Create(path), || files::new(path, 0o600)).map_err(|e| told(&e))?;
+    let (mut at, mut buffer) = (0, vec![0; STEP]);
+    while at < len {
+        super::stop::look()?;
+        super::systemd::waits();
+        let most = usize::try_from(len - at).map_or(STEP, |left| left.min(STEP));
+        let count = from.read(&mut buffer[..most]).map_err(|e| told(&e))?;
+        if count == 0 {
+            let text = format!("{} has {at} bytes of {len}", path.display());
+            return Err(Failure::new(ReasonCode::Truncated, text));
+        }
+        let bytes = &buffer[..count];
+        seen(bytes);
+        power::writing(Deed::Write(&file, at), bytes, |part| file.write_all_at(part, at))
+            .map_err(|e| told(&e))?;
+        at += count as u64;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
+        .and_then(|()| power::telling(Deed::Sync(&file), || file.sync_all()))
+        .map_err(|e| told(&e))
 }
 
 /// Bytes of disk that a folder with all that is in it takes; one that is not there takes none.
