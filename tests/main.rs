@@ -25,6 +25,7 @@ mod dear;
 mod delta;
 mod disks;
 mod ended;
+mod engines;
 mod first_boot;
 mod first_boot_kept;
 mod flash;

@@ -3,6 +3,7 @@
 use super::types::{ContainerSpec, EngineKind};
 use crate::model::{Failure, ReasonCode, Result};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// The network of an app.
 pub(super) fn network_of(app: &str) -> String {
@@ -94,7 +95,8 @@ pub(super) fn document(kind: EngineKind, spec: &ContainerSpec) -> Result<Value> 
     Ok(whole)
 }
 
-/// Mounts, and not `Binds`: for those an engine makes a folder where the source is not there.
+/// Mounts, and not `Binds`: for those every engine makes a folder where the source is not there, as a path that is
+/// not mounted yet. Podman makes one for both, so that it is looked for here.
 fn mounts(spec: &ContainerSpec) -> Result<Vec<Value>> {
     let mount = |bind: &String| {
         let mut parts = bind.split(':');
@@ -107,6 +109,10 @@ fn mounts(spec: &ContainerSpec) -> Result<Vec<Value>> {
         // Podman writes a mount as `name=value,…` and reads it again.
         if bind.contains([',', '"', '\n']) || !source.starts_with('/') || !target.starts_with('/') {
             return Err(bad(spec, bind));
+        }
+        if !Path::new(source).exists() {
+            let detail = format!("{}: `{source}` cannot be mounted: it is not there", spec.name);
+            return Err(Failure::new(ReasonCode::EngineFailed, detail));
         }
         Ok(json!({ "Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only }))
     };

@@ -1,15 +1,15 @@
 //! An engine that is asked over its socket.
 
 use super::answers::{
-    Anything, ContainerInspected, ContainerListed, ExecCreated, ExecInspected, ImageInspected,
-    ImageListed, InfoAnswer, NetworkListed, VersionAnswer, digest,
+    Anything, ContainerInspected, ContainerListed, ExecCreated, ExecInspected, InfoAnswer,
+    NetworkListed,
 };
 use super::api::{Api, Said, encoded, refused, strange};
 use super::create::{document, network_of};
 use super::frames::{Frames, LinesOf};
 use super::types::{
-    Container, ContainerSpec, ContainerState, EngineInfo, EngineKind, Execution, ImageToLoad,
-    LayerSource, Logs, StoredImage,
+    Container, ContainerSpec, ContainerState, EngineInfo, Execution, ImageToLoad, LayerSource,
+    Logs, StoredImage,
 };
 use super::{Engine, TAG_PREFIX, images, labels};
 use crate::control::{Body, Upload};
@@ -45,16 +45,6 @@ impl EngineSocket {
     /// The same, for an engine that may be silent for so long.
     pub fn with_patience(socket: PathBuf, patience: Duration) -> EngineSocket {
         EngineSocket { api: Api { socket, patience } }
-    }
-
-    pub(super) fn kind(&self) -> Result<EngineKind> {
-        Ok(self.version()?.0)
-    }
-
-    fn version(&self) -> Result<(EngineKind, VersionAnswer)> {
-        let version: VersionAnswer = self.api.must("tell its version", "/version")?;
-        let podman = version.components.iter().any(|c| c.name.contains("Podman"));
-        Ok((if podman { EngineKind::Podman } else { EngineKind::Docker }, version))
     }
 
     /// A container of ours; `None` where there is none, and an error where there is one that is not ours.
@@ -143,7 +133,7 @@ impl EngineSocket {
 
 impl Engine for EngineSocket {
     fn info(&self) -> Result<EngineInfo> {
-        let (kind, version) = self.version()?;
+        let (kind, version) = images::version(&self.api)?;
         let info: InfoAnswer = self.api.must("tell of itself", "/info")?;
         Ok(EngineInfo {
             kind,
@@ -157,28 +147,19 @@ impl Engine for EngineSocket {
     }
 
     fn images(&self) -> Result<Vec<StoredImage>> {
-        let listed: Vec<ImageListed> = self.api.must("list its images", "/images/json")?;
-        let mut out: Vec<StoredImage> = Vec::new();
-        for id in listed.iter().filter_map(|i| digest(&i.id)) {
-            if out.iter().any(|i| i.id == id) {
-                continue;
-            }
-            // One that has gone meanwhile is none, and one whose layers have other names cannot be used.
-            out.extend(self.inspect(&id)?.and_then(|i| i.stored()));
-        }
-        Ok(out)
+        images::list(&self.api)
     }
 
     fn load(&self, image: &ImageToLoad<'_>, layers: &mut dyn LayerSource) -> Result<()> {
-        images::load(self, image, layers)
+        images::load(&self.api, image, layers)
     }
 
     fn scrub(&self, image: &Digest) -> Result<()> {
-        images::scrub(self, image)
+        images::scrub(&self.api, image)
     }
 
     fn remove_image(&self, image: &Digest) -> Result<()> {
-        let Some(found) = self.inspect(image)? else { return Ok(()) };
+        let Some(found) = images::inspect(&self.api, image)? else { return Ok(()) };
         let (ours, others): (Vec<&String>, Vec<&String>) =
             found.repo_tags.iter().partition(|t| t.starts_with(TAG_PREFIX));
         let what = format!("remove the image {}", image.short());
@@ -236,7 +217,7 @@ impl Engine for EngineSocket {
             }
             self.remove(&spec.name)?;
         }
-        let document = document(self.kind()?, spec)?;
+        let document = document(images::version(&self.api)?.0, spec)?;
         let target = format!("/containers/create?name={}", encoded(&spec.name));
         self.api.post::<Anything>(&what, &target, &document).map(|_| ())
     }
@@ -358,36 +339,5 @@ impl Engine for EngineSocket {
         self.api
             .act(self.api.patience, &what, "DELETE", &format!("/networks/{}", encoded(&name)))
             .map(|_| ())
-    }
-}
-
-impl EngineSocket {
-    pub(super) fn inspect(&self, image: &Digest) -> Result<Option<ImageInspected>> {
-        let what = format!("tell of the image {}", image.short());
-        let found: Option<ImageInspected> =
-            self.api.get(&what, &format!("/images/sha256:{image}/json"))?;
-        match found.as_ref().map(|found| digest(&found.id)) {
-            None => Ok(None),
-            Some(Some(id)) if id == *image => Ok(found),
-            Some(_) => Err(strange(&what, format_args!("it told of another one"))),
-        }
-    }
-}
-
-impl ImageInspected {
-    /// `None` where its layers have no names that could be compared.
-    pub(super) fn stored(self) -> Option<StoredImage> {
-        let layers: Option<Vec<Digest>> = self.root.layers.iter().map(|l| digest(l)).collect();
-        let layers = layers?;
-        let data = |name: &str| self.graph_driver.data.get(name).filter(|text| !text.is_empty());
-        let below = data("LowerDir").into_iter().flat_map(|text| text.split(':').rev());
-        let mut folders: Vec<PathBuf> =
-            below.chain(data("UpperDir").map(String::as_str)).map(PathBuf::from).collect();
-        if folders.len() != layers.len() {
-            folders.clear();
-        }
-        let tags = self.repo_tags.into_iter().filter(|t| t.starts_with(TAG_PREFIX)).collect();
-        let (architecture, variant) = (self.architecture, self.variant);
-        Some(StoredImage { id: digest(&self.id)?, layers, architecture, variant, folders, tags })
     }
 }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 pub mod bootloaders;
+pub mod engines;
 pub mod kept;
 pub mod media;
 pub mod skip;
