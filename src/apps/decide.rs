@@ -1,13 +1,12 @@
 //! The whole brain of apps: no I/O, no clock, no log; total over its inputs.
 
 use super::endings::{
-    abandoned, begin, end, failed, intruded, is_reversible, leave, left, noted, superseded, updated,
+    abandoned, begin, end, failed, intruded, is_reversible, leave, noted, superseded, updated,
 };
 use super::facts::{AppCommand, AppDone, AppEffect, AppFacts, AppStep, SlotTrial};
-use super::journal::{AppEnded, AppJournal, AppPhase, Cause, Change};
+use super::journal::{AppEnded, AppJournal, AppMove, AppPhase, Cause, Change};
 use super::sets::{fits, moves_between};
 use crate::model::{Class, ReasonCode};
-use crate::update::Order;
 
 /// The next step. Called again and again until it says `Wait` or `Refuse`.
 pub fn decide(j: &AppJournal, f: &AppFacts) -> AppStep {
@@ -69,23 +68,20 @@ fn idle(j: &AppJournal, f: &AppFacts) -> AppStep {
 fn other(j: &AppJournal, f: &AppFacts, change: &Change) -> Option<AppStep> {
     match &f.command {
         AppCommand::Change { moves, .. } if *moves == change.moves => None,
+        // What waits for its switch makes way for a newer release of the same apps, and for a person's word; what comes
+        // by itself for other apps waits, or two sources would take each other's place for ever.
         AppCommand::Change { moves, order, .. } => {
-            let waits = !is_automatic(change) && order.automatic;
-            // What a person has asked for does not make way for what comes by itself.
-            Some(if waits {
-                AppStep::Refuse(ReasonCode::Busy)
-            } else {
-                superseded(j, f, moves, order)
+            let covers = |m: &AppMove| moves.iter().any(|n| n.app == m.app);
+            let waits = matches!(j.phase, AppPhase::Staged(_)) && order.automatic;
+            Some(match waits && !change.moves.iter().all(covers) {
+                true => AppStep::Refuse(ReasonCode::Busy),
+                false => superseded(j, f, moves, order),
             })
         }
         AppCommand::Abandon(why) => Some(abandoned(j, f, change, why)),
         AppCommand::Settle => Some(AppStep::Wait),
         AppCommand::Switch => None,
     }
-}
-
-fn is_automatic(change: &Change) -> bool {
-    matches!(&change.cause, Cause::Asked(Order { automatic: true, .. }))
 }
 
 fn staging(j: &AppJournal, f: &AppFacts, change: &Change) -> AppStep {
@@ -159,7 +155,7 @@ fn switching(j: &AppJournal, f: &AppFacts, change: &Change) -> AppStep {
     }
     if let Some(AppDone::Failed(code, why)) = &f.done {
         return match change.cause {
-            Cause::Asked(_) => left(j, change, *code, why, false),
+            Cause::Asked(_) => leave(j, change, *code, why, false),
             // There is no other set for this system: the next look tries again.
             Cause::Slot(_) => AppStep::Wait,
         };
@@ -241,8 +237,11 @@ fn followed(
 }
 
 fn returning(j: &AppJournal, f: &AppFacts, change: &Change, restore: bool) -> AppStep {
-    if matches!(f.command, AppCommand::Change { .. } | AppCommand::Switch) {
-        return AppStep::Refuse(ReasonCode::TrialPending);
+    // What was asked for may have come to this: then it is brought to its end.
+    if matches!(f.command, AppCommand::Change { .. })
+        && let Some(step) = meanwhile(f, change)
+    {
+        return step;
     }
     if !f.to.is_stopped() {
         return match &f.done {

@@ -146,8 +146,8 @@ pub(super) fn left(
     }))
 }
 
-/// Goes back from a trial, and the journal says at once who is to blame: what ran and was found bad. An engine that
-/// failed, and a person's word, say nothing about a release.
+/// Goes back, and the journal says at once what is not tried again by itself: what was found bad, or cannot be switched
+/// to on this device. An engine that failed, and a person's word, say nothing about a release.
 pub(super) fn leave(
     j: &AppJournal,
     change: &Change,

@@ -19,7 +19,8 @@ pub enum SlotTrial {
 }
 
 /// What is left of the containers, units or programs of one side of a change. *Its own* are those that the other side
-/// does not have; what both sides have goes on through the whole change, and counts for [`Live::All`] alone.
+/// does not have, or shall not run, as a person has stopped the app; what both sides shall run goes on through the whole
+/// change, and counts for [`Live::All`] alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Live {
     /// None of its own runs, and something is missing that should run on this side.
@@ -153,7 +154,7 @@ pub struct AppFacts {
 pub enum AppEffect {
     /// Bring in all that the new side needs, compare it, make it durable. What runs goes on.
     Stage(Change),
-    /// Stop the old side, in the reverse order of its start; what is the same on both sides goes on.
+    /// Stop what is the old side's own, in the reverse order of its start; what both sides shall run goes on.
     StopOld(Change),
     /// Copy the volumes that could not be taken back.
     CopyVolumes(Change),
@@ -161,7 +162,7 @@ pub enum AppEffect {
     StartNew(Change),
     /// Look at the health of the new side.
     Check(Change),
-    /// Stop the new side; what is the same on both sides goes on.
+    /// Stop what is the new side's own; what both sides shall run goes on.
     StopNew(Change),
     /// Put the copies of volumes back, and leave the copies: [`AppDone::Restored`].
     RestoreVolumes(Change),

@@ -17,6 +17,8 @@ mod develop;
 mod driver;
 mod endings;
 mod executor;
+#[cfg(test)]
+mod explore;
 mod facts;
 mod journal;
 mod native;

@@ -9,7 +9,7 @@ mod decide;
 mod driver;
 mod endings;
 #[cfg(test)]
-mod explore;
+pub(crate) mod explore;
 mod facts;
 mod floor;
 mod history;

@@ -1,18 +1,15 @@
-//! Every world that can be reached, and what must hold of each and of the ways between them.
+//! Every world that can be reached, and what must hold of each and of the ways between them. The worlds of apps are
+//! visited by the same walk.
 
-use super::machine::Machine;
-use super::world::{Board, Content, Nature, Violation, World};
-use crate::model::ReasonCode;
-use crate::update::Ended;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// More worlds than fit into memory.
 const WORLDS_MAX: usize = 12_000_000;
 
 /// A multiplication for each word: worlds are many, and nobody attacks this table.
 #[derive(Default)]
-pub(super) struct Quick(u64);
+pub(crate) struct Quick(u64);
 
 impl Hasher for Quick {
     fn finish(&self) -> u64 {
@@ -35,28 +32,70 @@ impl Hasher for Quick {
     }
 }
 
-type Seen = HashMap<World, u32, BuildHasherDefault<Quick>>;
+type Seen<W> = HashMap<W, u32, BuildHasherDefault<Quick>>;
+
+/// Something of which all worlds can be visited.
+pub(crate) trait Explored {
+    /// One world: a handful of bytes.
+    type World: Copy + Eq + Hash;
+    /// A promise that a world breaks.
+    type Violation: Copy;
+    /// It never comes to rest.
+    const NEVER_RESTS: Self::Violation;
+    /// There are more worlds than are kept: nothing is said of the promises.
+    const TOO_MANY: Self::Violation;
+
+    fn first(&mut self) -> Self::World;
+    /// Where one world can go.
+    fn next(
+        &mut self,
+        world: &Self::World,
+        max_cuts: u8,
+    ) -> Result<Next<Self::World>, Self::Violation>;
+    /// What must be true of a world at rest.
+    fn rests(&mut self, world: &Self::World) -> Result<(), Self::Violation>;
+    /// More journals than any scenario has where nothing is wrong: a loop that counts something has always another.
+    fn is_full(&self) -> bool;
+    /// A world, told for people.
+    fn describe(&self, world: &Self::World) -> String;
+}
+
+/// The worlds next to one.
+pub(crate) struct Next<W> {
+    /// The step that follows if nothing happens; none at rest.
+    pub(crate) calm: Option<W>,
+    /// What somebody else may do first.
+    pub(crate) fate: Vec<W>,
+    /// After a cut.
+    pub(crate) cut: Vec<W>,
+}
+
+impl<W> Default for Next<W> {
+    fn default() -> Next<W> {
+        Next { calm: None, fate: Vec::new(), cut: Vec::new() }
+    }
+}
 
 /// A broken promise, and the way to it.
 #[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) violation: Violation,
+pub(crate) struct Broken<V> {
+    pub(crate) violation: V,
     /// From the start to the world that breaks it, told for people.
-    pub(super) way: Vec<String>,
+    pub(crate) way: Vec<String>,
 }
 
 /// What was seen.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Tally {
-    pub(super) worlds: usize,
+pub(crate) struct Tally {
+    pub(crate) worlds: usize,
     /// The longest way to rest without another cut.
-    pub(super) steps: u32,
+    pub(crate) steps: u32,
     /// Worlds at rest.
-    pub(super) ends: usize,
+    pub(crate) ends: usize,
 }
 
-struct Graph {
-    worlds: Vec<World>,
+struct Graph<W> {
+    worlds: Vec<W>,
     from: Vec<u32>,
     /// Where the world goes without a cut: a range of `ways`.
     out: Vec<(u32, u32)>,
@@ -64,10 +103,13 @@ struct Graph {
 }
 
 /// Visits every world with up to `max_cuts` cuts.
-pub(super) fn explore(machine: &mut Machine, max_cuts: u8) -> Result<Tally, Broken> {
+pub(crate) fn explore<M: Explored>(
+    machine: &mut M,
+    max_cuts: u8,
+) -> Result<Tally, Broken<M::Violation>> {
     let start = machine.first();
     let mut graph = Graph { worlds: vec![start], from: vec![0], out: Vec::new(), ways: Vec::new() };
-    let mut seen = Seen::default();
+    let mut seen = Seen::<M::World>::default();
     seen.insert(start, 0);
     let mut at = 0;
     let mut ends = 0;
@@ -76,10 +118,7 @@ pub(super) fn explore(machine: &mut Machine, max_cuts: u8) -> Result<Tally, Brok
         let next = machine.next(&world, max_cuts).map_err(|v| graph.broken(machine, at, v))?;
         if next.calm.is_none() {
             ends += 1;
-            machine
-                .in_order(&world)
-                .and_then(|()| rests(machine, &world))
-                .map_err(|v| graph.broken(machine, at, v))?;
+            machine.rests(&world).map_err(|v| graph.broken(machine, at, v))?;
         }
         let begin = graph.ways.len();
         for (n, to) in next.calm.iter().chain(&next.fate).chain(&next.cut).enumerate() {
@@ -94,23 +133,27 @@ pub(super) fn explore(machine: &mut Machine, max_cuts: u8) -> Result<Tally, Brok
             }
         }
         graph.out.push((begin as u32, graph.ways.len() as u32));
-        // A loop that counts something has always another journal.
-        if machine.journals.is_full() {
-            return Err(graph.broken(machine, at, Violation::NeverRests));
+        if machine.is_full() {
+            return Err(graph.broken(machine, at, M::NEVER_RESTS));
         }
         if graph.worlds.len() > WORLDS_MAX {
-            return Err(graph.broken(machine, at, Violation::TooManyWorlds));
+            return Err(graph.broken(machine, at, M::TOO_MANY));
         }
         at += 1;
     }
     match graph.longest() {
         Ok(steps) => Ok(Tally { worlds: graph.worlds.len(), steps, ends }),
-        Err(at) => Err(graph.broken(machine, at, Violation::NeverRests)),
+        Err(at) => Err(graph.broken(machine, at, M::NEVER_RESTS)),
     }
 }
 
-impl Graph {
-    fn broken(&self, machine: &Machine, at: usize, violation: Violation) -> Broken {
+impl<W: Copy> Graph<W> {
+    fn broken<M: Explored<World = W>>(
+        &self,
+        machine: &M,
+        at: usize,
+        violation: M::Violation,
+    ) -> Broken<M::Violation> {
         let mut way = Vec::new();
         let mut at = at as u32;
         loop {
@@ -163,60 +206,23 @@ impl Graph {
     }
 }
 
-/// What must be true of a world at rest.
-fn rests(machine: &Machine, world: &World) -> Result<(), Violation> {
-    let view = machine.view(world)?;
-    let (runs, scenario) = (world.content(world.booted), machine.scenario);
-    if view.trial {
-        return Err(Violation::LeftArmed);
-    }
-    // The old system is gone, and no longer to blame for what runs; while nothing else can be
-    // loaded that is what there is.
-    let worn = scenario.worn && !world.slots.contains(&Content::Old);
-    let stranded = worn && !machine.loads(world, world.booted.other());
-    if view.slot != world.booted && !stranded {
-        return Err(Violation::Degraded);
-    }
-    if !runs.is_whole() || runs == Content::First && scenario.nature != Nature::Good && !worn {
-        return Err(Violation::BadStays);
-    }
-    let sound = matches!(scenario.board, Board::Uboot | Board::Script);
-    let gave_up = (world.fell | world.stopped) & Content::Second.bit() != 0;
-    // A copy that rots right after arming looks like a board that does not try: a person is asked.
-    if sound && world.offered && runs != Content::Second && !gave_up && !world.rotten {
-        return Err(Violation::OfferForgotten);
-    }
-    if worn {
-        return Ok(());
-    }
-    let last = machine.journals.get(world.journal).last.as_ref();
-    let ended = last.map(|l| (l.outcome, l.reason));
-    let here = last.filter(|l| l.work.slot == world.booted);
-    let (is_it, stays) = match (last, here) {
-        (Some(l), Some(_)) => (l.work.digest == runs.digest(), l.outcome == Ended::Updated),
-        (Some(l), None) => (true, l.outcome != Ended::Updated),
-        (None, _) => (true, true),
-    };
-    let came_by_itself = world.vouched & world.kept & runs.bit() == 0 && runs != Content::Old;
-    if !world.lost && !world.rotten && (!is_it || !stays || came_by_itself) {
-        return Err(Violation::UntrueStory);
-    }
-    if world.cuts == 0 && !world.offered && !world.withdrawn && !world.person {
-        let used_up = u32::from(world.tried) > super::rom::LIMIT;
-        let want = match (scenario.board, scenario.nature) {
-            (Board::Uncounted, _) => (Ended::RolledBack, Some(ReasonCode::CounterDead)),
-            (Board::Deaf, _) => (Ended::Failed, Some(ReasonCode::TrialNotStarted)),
-            (_, Nature::Good) => (Ended::Updated, None),
-            (_, Nature::Unhealthy) => (Ended::RolledBack, Some(ReasonCode::HealthFailed)),
-            (_, Nature::Unbootable | Nature::Panics) => {
-                (Ended::RolledBack, Some(ReasonCode::BootFailed))
-            }
-            (_, Nature::Hangs) => (Ended::RolledBack, Some(ReasonCode::DeadlinePassed)),
-        };
-        let failed = (Ended::RolledBack, Some(ReasonCode::BootFailed));
-        if ended != Some(want) && !(used_up && ended == Some(failed)) {
-            return Err(Violation::Promise);
+/// Runs each on a core of its own, as far as there are some; each has its own machine, so that they share nothing.
+pub(crate) fn on_all_cores<S: Copy + Sync + Send, R: Send>(
+    all: &[S],
+    run: impl Fn(S) -> R + Sync,
+) -> Vec<(S, R)> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from).min(4);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(one) = all.get(at) else { return done };
+            done.push((*one, run(*one)));
         }
-    }
-    Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
+    })
 }

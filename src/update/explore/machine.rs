@@ -149,7 +149,7 @@ impl Machine {
     }
 
     /// A world, told for people.
-    pub(super) fn describe(&self, world: &World) -> String {
+    pub(super) fn told_of(&self, world: &World) -> String {
         let phase = match &self.journals.get(world.journal).phase {
             Phase::Idle => "idle".to_owned(),
             phase => format!("{phase:?}").split([' ', '(']).next().unwrap_or("").to_owned(),

@@ -12,12 +12,13 @@
 mod asks;
 mod deeds;
 mod flash;
-mod graph;
+pub(crate) mod graph;
 mod machine;
 mod mistakes;
-mod numbered;
+pub(crate) mod numbered;
 mod order;
 mod parts;
+mod rest;
 mod rom;
 mod steps;
 mod tests;

@@ -8,17 +8,17 @@ use std::hash::Hash;
 const NUMBERS_MAX: usize = 20_000;
 
 /// Values by number, and back.
-pub(super) struct Numbered<T> {
+pub(crate) struct Numbered<T> {
     all: Vec<T>,
     numbers: HashMap<T, u16>,
 }
 
 impl<T: Clone + Eq + Hash> Numbered<T> {
-    pub(super) fn new() -> Numbered<T> {
+    pub(crate) fn new() -> Numbered<T> {
         Numbered { all: Vec::new(), numbers: HashMap::new() }
     }
 
-    pub(super) fn number(&mut self, value: T) -> u16 {
+    pub(crate) fn number(&mut self, value: T) -> u16 {
         let next = u16::try_from(self.all.len()).expect("room for one more");
         *self.numbers.entry(value).or_insert_with_key(|value| {
             self.all.push(value.clone());
@@ -27,11 +27,11 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 
     /// So many that something is counted for ever.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.all.len() > NUMBERS_MAX
     }
 
-    pub(super) fn get(&self, number: u16) -> &T {
+    pub(crate) fn get(&self, number: u16) -> &T {
         &self.all[usize::from(number)]
     }
 }

@@ -1,5 +1,6 @@
 //! Where one world can go: the next step, what others do in between, and every cut.
 
+use super::graph::{Explored, Next};
 use super::machine::{Machine, Said};
 use super::mistakes;
 use super::world::{Ask, Content, Found, Nature, Violation, World};
@@ -13,19 +14,35 @@ pub(super) fn is_withdrawn(world: &World, journal: &Journal) -> bool {
     world.withdrawn && waits && first
 }
 
-/// The worlds next to one.
-#[derive(Default)]
-pub(super) struct Next {
-    /// The step that follows if nothing happens; none at rest.
-    pub(super) calm: Option<World>,
-    /// What somebody else may do first.
-    pub(super) fate: Vec<World>,
-    /// After a cut.
-    pub(super) cut: Vec<World>,
+impl Explored for Machine {
+    type World = World;
+    type Violation = Violation;
+    const NEVER_RESTS: Violation = Violation::NeverRests;
+    const TOO_MANY: Violation = Violation::TooManyWorlds;
+
+    fn first(&mut self) -> World {
+        Machine::first(self)
+    }
+
+    fn next(&mut self, world: &World, max_cuts: u8) -> Result<Next<World>, Violation> {
+        self.next_to(world, max_cuts)
+    }
+
+    fn rests(&mut self, world: &World) -> Result<(), Violation> {
+        self.in_order(world).and_then(|()| super::rest::rests(self, world))
+    }
+
+    fn is_full(&self) -> bool {
+        self.journals.is_full()
+    }
+
+    fn describe(&self, world: &World) -> String {
+        self.told_of(world)
+    }
 }
 
 impl Machine {
-    pub(super) fn next(&mut self, world: &World, max_cuts: u8) -> Result<Next, Violation> {
+    fn next_to(&mut self, world: &World, max_cuts: u8) -> Result<Next<World>, Violation> {
         let mut next = Next::default();
         let mut cut = Vec::new();
         self.remembers_truly(world)?;

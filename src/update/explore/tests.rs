@@ -1,10 +1,12 @@
 //! What is explored, and which promise each mistake breaks.
 
-use super::graph::{Broken, Tally, explore};
+use super::graph::{Tally, explore, on_all_cores};
 use super::machine::Machine;
 use super::mistakes::{ALL, Mistake};
 use super::world::{Board, Nature, Scenario, Violation};
 use crate::model::SlotId;
+type Broken = super::graph::Broken<Violation>;
+
 use Nature::{Good, Hangs, Panics, Unbootable, Unhealthy};
 
 fn run(scenario: Scenario, mistake: Option<Mistake>, cuts: u8) -> Result<Tally, Broken> {
@@ -152,7 +154,7 @@ fn every_power_cut_ends_in_the_old_or_the_new_system() {
     if !set("SUREFOOT_FULL") && !set("SUREFOOT_DEEP") {
         all.iter_mut().for_each(|(_, cuts)| *cuts = (*cuts).min(1));
     }
-    for (scenario, cuts, told_of) in on_all_cores(&all) {
+    for ((scenario, cuts), told_of) in on_all_cores(&all, |(s, cuts)| run(s, None, cuts)) {
         match told_of {
             Ok(tally) => {
                 worlds += tally.worlds;
@@ -180,24 +182,6 @@ fn what_was_committed_is_remembered() {
             Err(broken) => panic!("{scenario:?}: {}", told(&broken)),
         }
     }
-}
-
-/// Each has its own machine, so that they share nothing.
-fn on_all_cores(all: &[(Scenario, u8)]) -> Vec<(Scenario, u8, Result<Tally, Broken>)> {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from).min(4);
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let Some((scenario, cuts)) = all.get(at) else { return done };
-            done.push((*scenario, *cuts, run(*scenario, None, *cuts)));
-        }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
-    })
 }
 
 /// Steps to rest after the last cut: an update, its trial with every orderly reboot, a person's
