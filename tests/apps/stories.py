@@ -181,7 +181,7 @@ def cuts(w, every=False):
     rows, runs, at, cut, whole = d.rows(), 0, 0, 0, True
     step = 1 if every else 7
     while True:
-        d.ok("apps", "install", "--older", bundles[0]) if d.app()["version"] != "1.0.0" else None
+        d.ok("apps", "install", "--allow-older", bundles[0]) if d.app()["version"] != "1.0.0" else None
         done = run([w.programs.surefoot_sim, "unplug", d.folder, "--after", str(at), "--torn", "13", "--", "apps", "install", bundles[1]])
         if done.returncode != 0:
             break
