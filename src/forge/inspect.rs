@@ -19,6 +19,9 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
     if head.format() == Format::Delta {
         return delta::inspect(words, head, &mut input, trust.as_ref());
     }
+    if head.format() == Format::BundleDelta {
+        return delta::inspect_bundle(words, head, &mut input, trust.as_ref());
+    }
     let verdict = trust.as_ref().map(|trust| match head.clone().verify(trust) {
         Ok(_) => "accepted".to_owned(),
         Err(failure) => format!("refused: {failure}"),
@@ -46,6 +49,9 @@ pub(super) fn verify(words: &Verify) -> Result<()> {
     let head = read_head(&mut input)?;
     if head.format() == Format::Delta {
         return delta::verify(words, head.verify_delta(&trust)?, &mut input);
+    }
+    if head.format() == Format::BundleDelta {
+        return delta::verify_bundle(words, head.verify_bundle_delta(&trust)?, &mut input);
     }
     let release = head.verify(&trust)?;
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();

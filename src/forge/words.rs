@@ -181,18 +181,22 @@ pub(super) struct Build {
     --key KEYS/release.key -o 1.1.from-1.0.delta.surefoot\n  \
     surefoot-forge delta --from 1.0.surefoot --from 0.9.surefoot \\\n      \
     --to 1.1.surefoot --key KEYS/release.key -o FOLDER\n  \
-    surefoot-forge delta --estimate 1.0.surefoot 1.1.surefoot\n\n\
+    surefoot-forge delta --estimate 1.0.surefoot 1.1.surefoot\n  \
+    surefoot-forge delta --from shop-1.surefoot --from web-3.surefoot \\\n      \
+    --to shop-2.surefoot --key KEYS/release.key -o shop-2.delta.surefoot\n\n\
     The delta is applied and compared with the new release before it gets its\n\
     name. In a folder it is called NEW.from-VERSION.delta.surefoot: beside\n\
-    NEW.surefoot, devices that run VERSION find it by that name.")]
+    NEW.surefoot, devices that run VERSION find it by that name. A delta of a\n\
+    bundle reads files of the layers of all --from together, whose apps the\n\
+    devices must have.")]
 pub(super) struct Delta {
-    /// The release that runs on the devices; repeat for more
+    /// The release that runs on the devices, or a bundle that they have; repeat for more
     #[arg(long, value_name = "OLD.surefoot", required_unless_present = "estimate")]
     pub(super) from: Vec<PathBuf>,
     /// The release to be made from it
     #[arg(long, value_name = "NEW.surefoot", required_unless_present = "estimate")]
     pub(super) to: Option<PathBuf>,
-    /// The delta to write; with several --from a folder
+    /// The delta to write; a folder gets one for each --from
     #[arg(short, long, value_name = "D.surefoot|DIR", required_unless_present = "estimate")]
     pub(super) output: Option<PathBuf>,
     /// Say what a full artifact, an adaptive download and a delta would cost, and what makes the delta

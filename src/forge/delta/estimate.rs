@@ -1,6 +1,7 @@
 //! `delta --estimate`: what each way would cost, and what makes a delta large.
 
 use super::super::say::{document, say};
+use super::bundle::{self, OnDevices};
 use super::image::{Unpacked, unpack};
 use super::layout::{PACKED_BLOCKS, PACKED_TABLES};
 use super::make::make;
@@ -62,12 +63,21 @@ pub(super) fn run(paths: &[PathBuf], level: i32, as_json: bool) -> Result<()> {
 }
 
 fn estimate(old: &Unpacked, new: &Unpacked, near: &Path, level: i32) -> Result<Estimate> {
-    let (head, made) = make(old, new, near, level)?;
-    let delta = head.rest_offset() + made.stored_len;
-    let dear = made.costs.iter().filter(|cost| cost.extra + cost.differ >= LEAST).take(NAMED);
+    let (delta, costs) = match new.release.manifest.app {
+        Some(_) => {
+            let devices = OnDevices::of(vec![old])?;
+            let (head, made) = bundle::make(&devices, new, near, level)?;
+            (head.rest_offset() + made.stored_len, made.costs)
+        }
+        None => {
+            let (head, made) = make(old, new, near, level)?;
+            (head.rest_offset() + made.stored_len, made.costs)
+        }
+    };
+    let dear = costs.iter().filter(|cost| cost.extra + cost.differ >= LEAST).take(NAMED);
     let spoils =
         dear.map(|cost| (cost.name.clone(), cost.extra + cost.differ, why(cost))).collect();
-    let from = old.release.manifest.version.to_string();
+    let from = super::named(old);
     Ok(Estimate { from, adaptive: adaptive(&old.release, &new.release), delta, spoils })
 }
 

@@ -9,10 +9,12 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The image of one payload.
+#[derive(Clone)]
 pub(super) struct Image {
-    file: File,
+    pub(super) file: Arc<File>,
     /// Bytes.
     pub(super) len: u64,
 }
@@ -31,14 +33,18 @@ impl Extent {
 }
 
 impl Image {
-    #[cfg(test)]
     pub(super) fn of(file: File, len: u64) -> Image {
-        Image { file, len }
+        Image { file: Arc::new(file), len }
     }
 
     pub(super) fn read(&self, at: u64, buf: &mut [u8]) -> Result<()> {
         let read = self.file.read_exact_at(buf, at);
         read.map_err(|e| Failure::new(ReasonCode::Io, format!("an unpacked image: {e}")))
+    }
+
+    /// A reader of all of it, in steps that are worth a call.
+    pub(super) fn reader(&self) -> impl Read + '_ {
+        BufReader::with_capacity(1 << 20, FromBegin { image: self, at: 0 })
     }
 
     /// The digest of the bytes of all these runs, back to back. A file may be longer than memory.
@@ -69,6 +75,21 @@ impl Image {
             rest = after;
         }
         Ok(bytes)
+    }
+}
+
+struct FromBegin<'a> {
+    image: &'a Image,
+    at: u64,
+}
+
+impl Read for FromBegin<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.image.len - self.at;
+        let want = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+        self.image.file.read_exact_at(&mut buf[..want], self.at)?;
+        self.at += want as u64;
+        Ok(want)
     }
 }
 
@@ -107,7 +128,7 @@ pub(super) fn unpack(path: &Path, near: &Path) -> Result<Unpacked> {
                 progress.at(done);
             })
             .map_err(|f| f.at("unpacking"))?;
-            images.push(Image { file: image, len: payload.size });
+            images.push(Image::of(image, payload.size));
         }
         Ok(Unpacked { release, images, len })
     });

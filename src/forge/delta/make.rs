@@ -115,7 +115,7 @@ fn every_device_has_the_table(old: &Release) -> bool {
     known && record > without.map_or(usize::MAX, |record| record.len())
 }
 
-fn end(release: &Release) -> DeltaEnd {
+pub(super) fn end(release: &Release) -> DeltaEnd {
     DeltaEnd {
         version: release.manifest.version.clone(),
         release_counter: release.manifest.release_counter,
@@ -124,7 +124,7 @@ fn end(release: &Release) -> DeltaEnd {
 }
 
 /// One frame of one segment, so that a decoder needs no window.
-fn compress(table: &[u8], prefix: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn compress(table: &[u8], prefix: &[u8]) -> Result<Vec<u8>> {
     let failed = |code| {
         Failure::new(ReasonCode::Internal, format!("zstd: {}", zstd_safe::get_error_name(code)))
     };

@@ -1,6 +1,8 @@
 //! `delta`: makes deltas, and says what they would cost. What is made is applied to the old images and
 //! held against the new release's chunk table before it gets its name.
 
+mod archives;
+mod bundle;
 mod estimate;
 mod image;
 mod layout;
@@ -9,6 +11,7 @@ mod ops;
 mod pair;
 mod series;
 mod show;
+mod show_bundle;
 mod stored;
 mod tree;
 
@@ -19,6 +22,7 @@ use super::words::Delta as Words;
 pub(super) use image::write_image;
 pub(super) use series::{Costs, Series, standing};
 pub(super) use show::{inspect, verify};
+pub(super) use show_bundle::{inspect_bundle, verify_bundle};
 
 use crate::model::{ByteLen, Failure, ReasonCode, Result};
 use serde_json::json;
@@ -40,15 +44,28 @@ pub(super) fn run(words: Words) -> Result<()> {
         return Err(Failure::new(ReasonCode::Usage, detail));
     }
     let folder = output.is_dir();
-    if words.from.len() > 1 && !folder {
+    let near = if folder { output.join("delta") } else { output.to_owned() };
+    let new = image::unpack(to, &near)?;
+    let bundle = new.release.manifest.app.is_some();
+    // A device has several bundles, and one system.
+    if words.from.len() > 1 && !folder && !bundle {
         let detail = format!("{} is no folder, and there are several --from", output.display());
         return Err(Failure::new(ReasonCode::Usage, detail));
     }
-    let near = if folder { output.join("delta") } else { output.to_owned() };
     let signing = settings::load(words.config.as_deref())?.signing(words.key);
-    let new = image::unpack(to, &near)?;
     let mut told = Vec::new();
-    for from in &words.from {
+    if bundle && !folder {
+        let olds = words.from.iter().map(|from| image::unpack(from, &near));
+        let olds: Vec<_> = olds.collect::<Result<_>>()?;
+        file::may_be_written(output)?;
+        let from: Vec<String> = olds.iter().map(named).collect();
+        let from = from.join(", ");
+        let devices = bundle::OnDevices::of(olds.iter().collect())?;
+        let keys = std::slice::from_ref(&signing);
+        let (len, signer) = bundle::write(&devices, &new, output, level, keys)?;
+        told.push((output.to_owned(), from, len, signer));
+    }
+    for from in words.from.iter().filter(|_| !bundle || folder) {
         let old = image::unpack(from, &near)?;
         let target = match folder {
             true => output.join(name(to, old.release.manifest.version.as_str())),
@@ -56,8 +73,14 @@ pub(super) fn run(words: Words) -> Result<()> {
         };
         file::may_be_written(&target)?;
         let keys = std::slice::from_ref(&signing);
-        let (len, signer) = make::write(&old, &new, &target, level, keys)?;
-        told.push((target, old.release.manifest.version.clone(), len, signer));
+        let (len, signer) = match bundle {
+            true => {
+                let devices = bundle::OnDevices::of(vec![&old])?;
+                bundle::write(&devices, &new, &target, level, keys)?
+            }
+            false => make::write(&old, &new, &target, level, keys)?,
+        };
+        told.push((target, named(&old), len, signer));
     }
     let version = &new.release.manifest.version;
     if words.json {
@@ -86,6 +109,15 @@ pub(super) fn run(words: Words) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// What an artifact is called in an answer: its version, and the app before that.
+fn named(artifact: &image::Unpacked) -> String {
+    let manifest = &artifact.release.manifest;
+    match &manifest.app {
+        Some(app) => format!("{app} {}", manifest.version),
+        None => manifest.version.to_string(),
+    }
 }
 
 /// How a delta is called beside its full artifact.

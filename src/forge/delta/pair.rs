@@ -39,7 +39,7 @@ pub(super) fn pairs(
 }
 
 /// The path with its runs of digits masked: the next version of the same file, often.
-fn masked(path: &str) -> String {
+pub(super) fn masked(path: &str) -> String {
     let (mut out, mut digits) = (String::new(), false);
     for letter in path.chars() {
         if !letter.is_ascii_digit() {
@@ -151,7 +151,7 @@ fn data_outside(image: &Image, mut known: Vec<Extent>) -> Result<Vec<Extent>> {
 
 /// Pairs that are too long to be compared at once become several: each new part with the old bytes
 /// around the same place.
-fn split(pair: Pair, pairs: &mut Vec<Pair>) {
+pub(super) fn split(pair: Pair, pairs: &mut Vec<Pair>) {
     let (new, old) = (len_of(&pair.new), len_of(&pair.old));
     if pair.same || pair.old.is_empty() || (new <= 2 * PIECE && old <= AREA) {
         if new > 0 {

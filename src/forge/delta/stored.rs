@@ -83,10 +83,19 @@ pub(super) struct Encoder {
     pending: Option<(Kind, u64, u64)>,
     /// Where the old bytes of the next op begin if it does not seek.
     old: u64,
+    /// Where each old file ends, if the old image is a row of files.
+    files: Vec<u64>,
+    /// Bytes that the ops behind have made.
+    made: u64,
 }
 
 impl Encoder {
     pub(super) fn new(stored: Stored, level: i32) -> Result<Encoder> {
+        Encoder::with_files(stored, level, Vec::new())
+    }
+
+    /// For a layer that is made from the files that end there, one behind the other.
+    pub(super) fn with_files(stored: Stored, level: i32, files: Vec<u64>) -> Result<Encoder> {
         let mut streams = WINDOWS.map(|_| CCtx::create());
         for (stream, window) in streams.iter_mut().zip(WINDOWS) {
             let set = [
@@ -98,7 +107,8 @@ impl Encoder {
                 stream.set_parameter(parameter).map_err(zstd)?;
             }
         }
-        Ok(Encoder { stored, streams, raw: Default::default(), pending: None, old: 0 })
+        let (raw, pending) = (Default::default(), None);
+        Ok(Encoder { stored, streams, raw, pending, old: 0, files, made: 0 })
     }
 
     /// The ops of the next payload follow.
@@ -139,6 +149,16 @@ impl Encoder {
 
     fn end_op(&mut self) {
         let Some((kind, len, old)) = self.pending.take() else { return };
+        let at = self.made;
+        self.made += len;
+        // The two ops of no length: zeros to the end of the archive's block, and all of the next file.
+        if !self.files.is_empty() && kind == Kind::Zero && at + len == at.next_multiple_of(512) {
+            return number(&mut self.raw[0], kind as u64);
+        }
+        if kind == Kind::Copy && self.next_file() == Some((old, len)) {
+            self.old = old + len;
+            return number(&mut self.raw[0], kind as u64);
+        }
         number(&mut self.raw[0], len << 2 | kind as u64);
         if matches!(kind, Kind::Copy | Kind::Add) {
             // Zigzag: the lowest bit is the sign.
@@ -149,6 +169,13 @@ impl Encoder {
             number(&mut self.raw[1], seek);
             self.old = old + len;
         }
+    }
+
+    /// Where the file begins that follows the one that was read last, and its length.
+    fn next_file(&self) -> Option<(u64, u64)> {
+        let next = self.files.partition_point(|end| *end < self.old) + usize::from(self.old > 0);
+        let start = if next == 0 { 0 } else { *self.files.get(next - 1)? };
+        Some((start, self.files.get(next)? - start))
     }
 
     fn end_batch(&mut self, how: ZSTD_EndDirective) -> Result<()> {
