@@ -1,6 +1,6 @@
 //! One example of each kind of event. docs/events.md is made of them.
 
-use super::{Event, Forecast, Moved, Phase};
+use super::{AppsStep, Event, Forecast, Moved, Phase};
 use crate::model::{Against, Failing, ReasonCode, SlotId, State};
 
 /// Each kind of event once, with what it means.
@@ -28,7 +28,7 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             },
         ),
         (
-            "A phase of an installation began: `verify`, `compare`, `write` or `finish`. `total` is in bytes, 0 if unknown.",
+            "A phase of an installation began: `verify`, `compare`, `write` or `finish`, or of apps `stage`. `total` is in bytes, 0 if unknown.",
             Event::PhaseStarted { phase: Phase::Write, total: 1_048_576 },
         ),
         (
@@ -117,6 +117,24 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             Event::Rebooting { text: text("2.0.0 in slot b is tried") },
         ),
         (
+            "A change of apps stands elsewhere; `step` is `staged`, `switching`, `updated`, `rolled-back` or `failed`. `reason` is a [reason code](reason-codes.md), and `text` names the service where one is to blame.",
+            Event::Apps {
+                step: AppsStep::RolledBack,
+                apps: vec![text("shop 1.0.0 -> 2.0.0")],
+                reason: Some(ReasonCode::ServiceUnhealthy),
+                text: text("shop/web: exit status 1"),
+            },
+        ),
+        (
+            "A service of an app is well, or is not, unlike before. It is started again by itself.",
+            Event::Service {
+                app: text("shop"),
+                service: text("web"),
+                well: false,
+                text: text("ended with exit status 137"),
+            },
+        ),
+        (
             "Something a person should know that stops nothing.",
             Event::Warning {
                 text: text("ignored: surefoot.toml:5: unknown setting `device.colour`"),
@@ -151,7 +169,9 @@ mod tests {
             Event::Media { .. } => 15,
             Event::Hold { .. } => 16,
             Event::Rebooting { .. } => 17,
-            Event::Warning { .. } => 18,
+            Event::Apps { .. } => 18,
+            Event::Service { .. } => 19,
+            Event::Warning { .. } => 20,
         }
     }
 
@@ -159,7 +179,7 @@ mod tests {
     fn every_kind_is_here_once_with_an_id_of_its_own() {
         let all = examples();
         let places: Vec<_> = all.iter().map(|(_, e)| place(e)).collect();
-        assert_eq!(places, (0..19).collect::<Vec<_>>());
+        assert_eq!(places, (0..21).collect::<Vec<_>>());
         let told: Vec<_> = all.iter().filter_map(|(_, e)| e.told()).collect();
         let ids: BTreeSet<_> = told.iter().map(|t| t.id).collect();
         assert_eq!(ids.len(), told.len());

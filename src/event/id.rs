@@ -1,6 +1,6 @@
 //! What the journal of the init system is told: an id that never changes, a priority, a line.
 
-use super::Event;
+use super::{AppsStep, Event};
 
 /// An event as a journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +92,27 @@ impl Event {
             Event::Hold { text, .. } => told("dcc0d34fab824950a72815230777dbd7", "5", text.clone()),
             Event::Rebooting { text } => {
                 told("1d71fb4eccd64c23a5bcd1c0e5f8ce94", "5", format!("rebooting: {text}"))
+            }
+            Event::Apps { step, apps, reason, text } => {
+                let said = match (reason, text.as_str()) {
+                    (None, "") => String::new(),
+                    (None, text) => format!(": {text}"),
+                    (Some(reason), text) => format!(": {text} [{reason}]"),
+                };
+                let priority = match step {
+                    AppsStep::Staged | AppsStep::Switching | AppsStep::Updated => "5",
+                    AppsStep::RolledBack => "3",
+                    AppsStep::Failed => "4",
+                };
+                let line = format!("{} {}{said}", apps.join(", "), step.as_str());
+                told("b1cb18167d85957cdf322a1422d00e17", priority, line)
+            }
+            Event::Service { app, service, well, text } => {
+                let line = match well {
+                    true => format!("{app}/{service} is well"),
+                    false => format!("{app}/{service} is not well: {text}"),
+                };
+                told("09fab57549942cff0342e56ae548d49d", if *well { "6" } else { "4" }, line)
             }
             Event::Warning { text } => told("5fba5fe9db7a435595c8e189fb1be6bb", "4", text.clone()),
         }

@@ -25,6 +25,8 @@ pub enum Phase {
     Write,
     /// The last phase: first block and slot record.
     Finish,
+    /// Bringing in what an app needs, while what runs goes on.
+    Stage,
 }
 
 impl Phase {
@@ -35,6 +37,7 @@ impl Phase {
             Phase::Compare => "comparing",
             Phase::Write => "writing",
             Phase::Finish => "finishing",
+            Phase::Stage => "staging",
         }
     }
 
@@ -45,9 +48,39 @@ impl Phase {
             Phase::Verify | Phase::Compare => (0, 25),
             Phase::Write => (25, 97),
             Phase::Finish => (97, 100),
+            Phase::Stage => (0, 90),
         };
         let span = u128::from(to - from) * u128::from(done.min(total)) / u128::from(total.max(1));
         u8::try_from(u128::from(from) + span).unwrap_or(100)
+    }
+}
+
+/// Where a change of apps stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppsStep {
+    /// All that it needs is on the device; what runs goes on.
+    Staged,
+    /// What runs is stopped, and the new generation is started.
+    Switching,
+    /// The new generation stays.
+    Updated,
+    /// The one before runs again.
+    RolledBack,
+    /// It was never switched to.
+    Failed,
+}
+
+impl AppsStep {
+    /// As people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AppsStep::Staged => "staged",
+            AppsStep::Switching => "switching",
+            AppsStep::Updated => "updated",
+            AppsStep::RolledBack => "rolled back",
+            AppsStep::Failed => "not changed",
+        }
     }
 }
 
@@ -189,6 +222,29 @@ pub enum Event {
     /// The machine is about to reboot.
     Rebooting {
         /// Why.
+        text: String,
+    },
+    /// A change of apps stands elsewhere.
+    Apps {
+        /// Where.
+        step: AppsStep,
+        /// The apps, each as `NAME OLD -> NEW`.
+        apps: Vec<String>,
+        /// Why they go back, or were not changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ReasonCode>,
+        /// One line for people.
+        text: String,
+    },
+    /// A service of an app is well, or is not, unlike before.
+    Service {
+        /// The app.
+        app: String,
+        /// The service.
+        service: String,
+        /// Whether it is well now.
+        well: bool,
+        /// Why not.
         text: String,
     },
     /// Something a person should know that stops nothing.
