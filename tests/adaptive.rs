@@ -133,6 +133,7 @@ fn world(bench: &Bench) -> World {
 
 fn ask(dry_run: bool) -> Installation {
     Installation {
+        apps: None,
         then: Then::Switch,
         allowed: Allowed::default(),
         order: Order::default(),
@@ -149,7 +150,7 @@ fn ask(dry_run: bool) -> Installation {
 fn bring(bench: &Bench, far: &Arc<Far>, sink: &dyn Sink) -> Result<Answer> {
     match install(&world(bench), Source::Ranges(Arc::clone(far) as _), ask(false), sink)? {
         Installed::Done(answer) => Ok(answer),
-        Installed::Plan { .. } => panic!("nothing was written"),
+        other => panic!("nothing was written: {other:?}"),
     }
 }
 

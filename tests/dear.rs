@@ -67,6 +67,7 @@ fn world(bench: &Bench) -> World {
 
 fn bring(bench: &Bench, source: &Arc<Far>, dry_run: bool) -> Result<Installed> {
     let ask = Installation {
+        apps: None,
         then: Then::Switch,
         allowed: Allowed::default(),
         order: Order::default(),

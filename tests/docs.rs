@@ -157,16 +157,25 @@ fn the_page_of_the_control_socket_knows_every_request_and_parameter() {
 #[test]
 fn every_request_can_be_typed_as_it_is_called() {
     let grammar = surefoot::cli::command();
-    let typed: BTreeSet<String> = grammar
-        .get_subcommands()
-        .flat_map(|verb| verb.get_name_and_visible_aliases())
-        .map(str::to_owned)
-        .collect();
+    let typed = |path: &str| {
+        let mut words = path.split('/').peekable();
+        let mut at = &grammar;
+        while let Some(word) = words.next() {
+            let mut verbs = at.get_subcommands();
+            let found = verbs.find(|v| v.get_name_and_visible_aliases().contains(&word));
+            at = found?;
+            // `GET /v1/apps` is `surefoot apps status`.
+            if words.peek().is_none() && at.has_subcommands() {
+                at.find_subcommand("status")?;
+            }
+        }
+        Some(())
+    };
     for route in surefoot::request::ROUTES {
         match route.path.strip_prefix("/v1").map(|rest| rest.trim_start_matches('/')) {
             // The version is `--version`; an artifact is judged by `verify FILE`.
             Some("" | "judge") => {}
-            Some(name) => assert!(typed.contains(name), "`surefoot {name}` is no verb"),
+            Some(name) => assert!(typed(name).is_some(), "`surefoot {name}` is no verb"),
             None => panic!("{} has no version", route.path),
         }
     }
@@ -178,7 +187,8 @@ fn paths_of_requests_stand_in_one_table() {
     for path in files("rs").into_iter().filter(|path| path.starts_with(root().join("src"))) {
         let text = std::fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-        let named = code.matches("\"/v1").count();
+        // A container engine has versions of its own: `/v1.41`.
+        let named = code.matches("\"/v1").count() - code.matches("\"/v1.").count();
         let allowed = match path.strip_prefix(root().join("src")).unwrap().to_str().unwrap() {
             "request/table.rs" => surefoot::request::ROUTES.len(),
             // With a slash behind it the root is the same.

@@ -49,6 +49,10 @@ impl Handler for Api {
             Ok(Wanted { request: Request::Events { after, follow }, .. }) => {
                 self.events(after.unwrap_or(0), follow, reply)
             }
+            #[cfg(feature = "apps")]
+            Ok(Wanted { request: request @ Request::AppsLogs { .. }, .. }) => {
+                self.logs(request, reply)
+            }
             Ok(wanted) if route.is_order() => self.perform(wanted, incoming, reply),
             Ok(wanted) => document(self.ask(wanted.request), reply),
         });
@@ -90,6 +94,35 @@ impl Api {
             lines.line(&told)?;
         }
         Ok(())
+    }
+
+    /// What services have printed, line by line. A failure before the first line has its status; one after it is the
+    /// last line.
+    #[cfg(feature = "apps")]
+    fn logs(&self, request: Request, reply: Reply) -> std::io::Result<()> {
+        let equip = |world: &mut _| self.core.equip(world);
+        let here = Here::in_daemon(self.core.place(), host::user(), &equip);
+        let (mut reply, mut stream, mut gone) = (Some(reply), None::<Stream>, Ok(()));
+        let done = here.lines(request, &mut |line| {
+            if let Some(reply) = reply.take() {
+                match reply.lines() {
+                    Ok(lines) => stream = Some(lines),
+                    Err(error) => gone = Err(error),
+                }
+            }
+            let sent = stream.as_mut().map(|stream| stream.line(&line));
+            matches!(sent, Some(Ok(())))
+        });
+        gone?;
+        match (reply, stream, done) {
+            (Some(reply), _, Err(failure)) => document(Err(failure), reply),
+            (Some(reply), _, Ok(())) => reply.lines()?.end(),
+            (None, Some(mut stream), Err(failure)) => {
+                stream.line(&failure.document()).and_then(|()| stream.end())
+            }
+            (None, Some(stream), Ok(())) => stream.end(),
+            (None, None, _) => Ok(()),
+        }
     }
 
     fn perform(&self, wanted: Wanted, mut incoming: Incoming, reply: Reply) -> std::io::Result<()> {

@@ -29,6 +29,15 @@ pub(super) struct Core {
     pub(super) seen: Mutex<Vec<Seen>>,
     /// How many requests are at work.
     at_work: AtomicUsize,
+    /// What is remembered of the services of apps.
+    #[cfg(feature = "apps")]
+    watch: std::sync::Arc<Mutex<crate::apps::Supervisor>>,
+    /// Wakes the thread that looks after them.
+    #[cfg(feature = "apps")]
+    pub(super) services: Bell,
+    /// Since when they are being looked at.
+    #[cfg(feature = "apps")]
+    pub(super) looking: Mutex<Option<Instant>>,
 }
 
 /// A request at work.
@@ -53,6 +62,12 @@ impl Core {
             turn: RwLock::default(),
             seen: Mutex::default(),
             at_work: AtomicUsize::new(0),
+            #[cfg(feature = "apps")]
+            watch: std::sync::Arc::default(),
+            #[cfg(feature = "apps")]
+            services: Bell::default(),
+            #[cfg(feature = "apps")]
+            looking: Mutex::default(),
         }
     }
 
@@ -76,6 +91,8 @@ impl Core {
     /// What this process runs programs and looks over the network with.
     pub(super) fn equip(&self, world: &mut World) {
         world.remember_seen(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        #[cfg(feature = "apps")]
+        world.watch.clone_from(&self.watch);
         world.at_work = self.at_work.load(Ordering::SeqCst) > 0;
         if systemd::is_notified() {
             // What the integrator has written needs rights that this process has not.
@@ -114,7 +131,8 @@ impl Core {
         let due = pause.map(|p| Instant::now() + clock::pause(p));
         loop {
             let working = self.at_work.load(Ordering::SeqCst) > 0;
-            if half.is_some() && is_advancing(working, systemd::since_progress()) {
+            let lives = is_advancing(working, systemd::since_progress()) && !self.hangs();
+            if half.is_some() && lives {
                 systemd::alive();
             }
             let left = due.map(|d| d.saturating_duration_since(Instant::now()));
@@ -123,6 +141,19 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// Whether the thread that looks after services has not come back for too long. A request that it makes itself is
+    /// judged as every request is.
+    #[cfg(feature = "apps")]
+    fn hangs(&self) -> bool {
+        let looking = *self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.is_at_work() && looking.is_some_and(|since| since.elapsed() >= STALL)
+    }
+
+    #[cfg(not(feature = "apps"))]
+    fn hangs(&self) -> bool {
+        false
     }
 
     /// An orderly reboot; a forced one if that takes too long.

@@ -38,6 +38,8 @@ pub(super) struct Keeper {
     /// When the source of offers is looked at, and what else has its own time.
     poll: Poll,
     wakes: Wakes,
+    #[cfg(feature = "apps")]
+    apps: super::apps::Apps,
 }
 
 impl Keeper {
@@ -90,6 +92,8 @@ impl Keeper {
         };
         self.tell(core, &world, state)?;
         self.poll.turn(core, &world, state, &mut self.wakes)?;
+        #[cfg(feature = "apps")]
+        self.apps.turn(core, &world, &mut self.wakes);
         if state != State::Installing {
             self.left = Left::Nothing;
         }

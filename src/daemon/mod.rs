@@ -2,6 +2,8 @@
 //! This room never writes a slot or the environment itself: it asks `device`.
 
 mod api;
+#[cfg(feature = "apps")]
+mod apps;
 mod core;
 mod hub;
 mod keeper;

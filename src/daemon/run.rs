@@ -54,6 +54,8 @@ pub fn run(place: Where) -> Result<()> {
     if let Err(failure) = super::media::watch(&core, &settings) {
         core.hub.emit(&Event::Warning { text: format!("the inbox is not watched: {failure}") });
     }
+    #[cfg(feature = "apps")]
+    super::apps::watch(&core)?;
     systemd::ready();
     let state = core.world().and_then(|w| crate::inspect::status(&w)).map(|s| s.state);
     if let Ok(state) = state {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 pub(super) enum Wake {
     /// A look at what the source of offers has.
     Poll,
+    /// What is left to do with a change of apps.
+    #[cfg(feature = "apps")]
+    Apps,
 }
 
 /// Each with its time.

@@ -39,6 +39,10 @@ pub(super) fn cancel_for(world: &World, why: &str, sink: &dyn Sink) -> Result<Ca
     let booted = world.booted()?;
     let (held, asked) = reach(world, why)?;
     let journal = settle(world, sink)?;
+    #[cfg(feature = "apps")]
+    if let Some(answer) = cancel_apps(world, &journal, asked.as_ref(), why, sink)? {
+        return Ok(answer);
+    }
     let runs = world.named(booted);
     let begun = asked.as_ref().and_then(|running| begun(world, running));
     let answer = |journal: &Journal, work: Option<&Work>, text: String| Cancellation {
@@ -87,6 +91,35 @@ pub(super) fn cancel_for(world: &World, why: &str, sink: &dyn Sink) -> Result<Ca
         _ => stopped(&work),
     };
     Ok(answer(&rest.journal, Some(&work), text))
+}
+
+/// Takes a change of apps back: the one that was asked to stop, or one that is under way where nothing of the system is.
+#[cfg(feature = "apps")]
+fn cancel_apps(
+    world: &World,
+    journal: &Journal,
+    asked: Option<&Running>,
+    why: &str,
+    sink: &dyn Sink,
+) -> Result<Option<Cancellation>> {
+    let of_app = asked.filter(|running| running.app);
+    if of_app.is_none() && (asked.is_some() || journal.work().is_some()) {
+        return Ok(None);
+    }
+    let abandoned = super::apps::abandon(world, why, sink)?;
+    let name = of_app.and_then(|running| running.version.clone());
+    let (Some(version), text) = (match abandoned {
+        Some(what) => (Some(what.clone()), format!("The change of apps is taken back: {what}.")),
+        // Whoever has begun it has seen to it.
+        None => (
+            name.clone(),
+            format!("The installation of {} is cancelled.", name.unwrap_or_default()),
+        ),
+    }) else {
+        return Ok(None);
+    };
+    let (state, version) = (State::of(journal), Some(version));
+    Ok(Some(Cancellation { v: 1, state, cancelled: true, version, text }))
 }
 
 /// Has whoever installs stop, and takes the lock.

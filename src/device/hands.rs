@@ -37,6 +37,9 @@ pub(super) struct Cargo<'a> {
     pub(super) report: Option<Report>,
     /// What was being written, or waited written, and makes way for this.
     pub(super) replaces: Option<Work>,
+    /// What is switched to with the system.
+    #[cfg(feature = "apps")]
+    pub(super) moves: Vec<crate::apps::AppMove>,
 }
 
 /// The world, an artifact perhaps, and somebody to tell.
@@ -161,9 +164,13 @@ impl DeviceHands<'_, '_> {
             self.sink.emit(&Event::Planned { forecast });
         }
         memory::before_writing(self.world, self.booted)?;
+        #[cfg(feature = "apps")]
+        super::apps::before_writing(self.world, target.id())?;
         Ok(match prepared.write() {
             Ok(report) => {
                 cargo.report = Some(report);
+                #[cfg(feature = "apps")]
+                super::apps::after_writing(self.world, target.id(), &cargo.moves)?;
                 match readiness::bootable(self.world, target.id()) {
                     Ok(()) => Done::Written,
                     Err(failure) => Done::NotWritten(failure.code(), failure.detail().to_owned()),

@@ -59,7 +59,11 @@ pub(super) fn install_by(
     ask: Installation,
     sink: &dyn Sink,
 ) -> Result<Installed> {
-    let conditions = readiness::ready(world, ask.dry_run.then_some(sink))?;
+    // What keeps a system from being installed is no matter of an app.
+    let conditions = match ask.is_of_an_app() {
+        true => Vec::new(),
+        false => readiness::ready(world, ask.dry_run.then_some(sink))?,
+    };
     world.booted()?;
     if ask.dry_run {
         return by_ways(world, Brought::Unread(source), ask, conditions, None, ways, sink);
@@ -132,6 +136,10 @@ fn make_way(world: &World, source: Source, ask: &Installation, busy: Failure) ->
     let Some(running) = world.named_automatic() else { return Err(busy) };
     let offer = offer::open(world, source)?;
     let counter = offer.release.manifest.release_counter;
+    // Releases of an app and of a system have no order.
+    if running.app || offer.release.manifest.app.is_some() {
+        return Err(busy);
+    }
     if counter <= running.release_counter {
         return Err(busy);
     }
@@ -208,6 +216,19 @@ fn bring(
         Brought::Offered(offer) => *offer,
         Brought::Unread(source) => offer::open_naming(world, source, &mut ways.makes)?,
     };
+    if offer.release.manifest.app.is_some() {
+        return bring_app(world, held, offer, &ask, sink);
+    }
+    if ask.is_of_an_app() {
+        let text = "the file is a release of a system, and no bundle of an app";
+        let next = "Give it to `surefoot install`.";
+        return Err(Failure::new(ReasonCode::AppInvalid, text).with_next(next));
+    }
+    #[cfg(feature = "apps")]
+    super::apps::may_arm(world)?;
+    if !ask.dry_run {
+        is_not_held(world, &ask)?;
+    }
     let (asked, release) = (Begun::of(&ask, offer.source.path()), &offer.release);
     let digest = release.body_digest();
     is_the_same(ask.only, &digest)?;
@@ -297,7 +318,18 @@ fn bring(
     };
     let source = Some(source);
     let (release, plan, report) = (&release, &plan, None);
-    let mut cargo = Cargo { release, plan, source, reuse, delta, millis, report, replaces };
+    let mut cargo = Cargo {
+        release,
+        plan,
+        source,
+        reuse,
+        delta,
+        millis,
+        report,
+        replaces,
+        #[cfg(feature = "apps")]
+        moves: Vec::new(),
+    };
     asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
     let rest = rest(world, journal, &wish, Some(&mut cargo), sink)?;
@@ -353,14 +385,45 @@ fn not_before(old: &Work, work: &Work) -> Result<()> {
 /// Whether anything may be installed at all just now.
 fn may_begin(world: &World, ask: &Installation) -> Result<()> {
     world.no_reset()?;
-    match world.hold() {
-        Some(hold) if !ask.hold_ok => return Err(Failure::new(ReasonCode::Held, hold.text())),
-        _ => {}
+    // A person may bring what only a hold allows: that is known once the head has been read.
+    if ask.order.automatic {
+        is_not_held(world, ask)?;
     }
     match departure::may_not_write(world).filter(|_| ask.order.automatic) {
         Some(text) => Err(Failure::new(ReasonCode::Inhibited, text)),
         None => Ok(()),
     }
+}
+
+fn is_not_held(world: &World, ask: &Installation) -> Result<()> {
+    match world.hold() {
+        Some(hold) if !ask.hold_ok => Err(Failure::new(ReasonCode::Held, hold.text())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(feature = "apps")]
+fn bring_app(
+    world: &World,
+    held: Option<&Working>,
+    offer: Offer,
+    ask: &Installation,
+    sink: &dyn Sink,
+) -> Result<Installed> {
+    super::apps::bring(world, held, offer, ask, sink).map(Installed::Apps)
+}
+
+/// This program has no apps.
+#[cfg(not(feature = "apps"))]
+fn bring_app(
+    _: &World,
+    _: Option<&Working>,
+    _: Offer,
+    _: &Installation,
+    _: &dyn Sink,
+) -> Result<Installed> {
+    let text = "it is a bundle of an app, and this program has no apps";
+    Err(Failure::new(ReasonCode::UpdaterTooOld, text))
 }
 
 /// The same artifact again, while it waits: done, and nothing is written.

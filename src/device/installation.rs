@@ -6,6 +6,7 @@ use crate::install::Plan;
 use crate::model::{Condition, Digest};
 use crate::update::{Allowed, Order, Then};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What `install` is asked.
 #[derive(Debug, Clone)]
@@ -31,6 +32,24 @@ pub struct Installation {
     pub expected: Option<Digest>,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
+    /// A bundle of an app and nothing else, with what is said beside it.
+    pub apps: Option<AppsWords>,
+}
+
+impl Installation {
+    /// Whether it is to be of an app.
+    pub(super) fn is_of_an_app(&self) -> bool {
+        self.apps.is_some()
+    }
+}
+
+/// What is said beside a bundle of an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppsWords {
+    /// Also where a service holds its lock.
+    pub force: bool,
+    /// Values of its configuration.
+    pub values: BTreeMap<String, String>,
 }
 
 /// What `install` did, or with `dry_run` would do.
@@ -39,6 +58,9 @@ pub struct Installation {
 pub enum Installed {
     /// It was done.
     Done(Answer),
+    /// It was, or would be, done with an app.
+    #[cfg(feature = "apps")]
+    Apps(super::apps::AppsAnswer),
     /// It would be done.
     Plan {
         /// The version of this answer's shape.

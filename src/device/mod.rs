@@ -3,6 +3,8 @@
 
 mod aftermath;
 mod answer;
+#[cfg(feature = "apps")]
+mod apps;
 mod beside;
 mod cancel;
 mod certificate;
@@ -37,6 +39,12 @@ mod world;
 
 pub use aftermath::aftermath;
 pub use answer::{Answer, Cost, Next, signed};
+#[cfg(feature = "apps")]
+pub use apps::{
+    AppChanged, AppLogs, AppOrder, AppsAnswer, AppsDid, app_logs, apps_are_here, apps_status,
+    apps_turn, configure_app, has_preloads, look_after, preload, remove_app, rollback_app,
+    start_app, stop_app, switch_apps,
+};
 pub use cancel::{Cancellation, cancel};
 pub use certificate::Certificate;
 pub use departure::{Departure, Why, departure, why};
@@ -44,7 +52,7 @@ pub use drill::drill;
 pub use from_url::{go_on, install_url};
 pub use hold::{Hold, hold, unhold};
 pub use install::install;
-pub use installation::{Installation, Installed};
+pub use installation::{AppsWords, Installation, Installed};
 pub use look::{armed, is_undecided, on_trial};
 pub use misbehave::on_purpose;
 pub use moments::first_boot;

@@ -126,6 +126,7 @@ pub fn unfinished(world: &World) -> Result<Option<Unfinished>> {
         },
         full: None,
         expected: None,
+        apps: None,
     };
     Ok(Some(Unfinished::GoesOn(origin, Box::new(ask))))
 }

@@ -41,6 +41,8 @@ pub fn switch(world: &World, sink: &dyn Sink) -> Result<Answer> {
     world.keep_reserve();
     let journal = settle(world, sink)?;
     readiness::gate(world, Before::Update)?;
+    #[cfg(feature = "apps")]
+    super::apps::may_arm(world)?;
     // It may have waited for months, and a key may have been revoked meanwhile.
     if let Phase::Staged(work) = &journal.phase {
         if let Some(refused) = world.refusal(work.slot) {
@@ -253,6 +255,8 @@ pub(super) fn go_back(
         offer::came_back(world, &journal, &to, &digest)?;
     }
     readiness::gate(world, Before::Update)?;
+    #[cfg(feature = "apps")]
+    super::apps::may_arm(world)?;
     world.keep_reserve();
     if digest != Digest::NONE {
         match verify_slot(world, slot, sink)? {

@@ -35,6 +35,9 @@ pub struct Running {
     pub stoppable: bool,
     /// Nobody asked for this very update.
     pub automatic: bool,
+    /// It is a change of an app, and no installation of a system.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub app: bool,
     /// The release that is installed, once it is known.
     pub version: Option<String>,
     /// What orders it.
@@ -112,7 +115,18 @@ impl World {
         automatic: bool,
         patience: Duration,
     ) -> Result<Working> {
-        let mut held = self.take_lock("install", by.to_owned(), Some(automatic), patience)?;
+        self.lock_for("install", by, automatic, patience)
+    }
+
+    /// The same for other work that others may stop.
+    pub(super) fn lock_for(
+        &self,
+        verb: &str,
+        by: &str,
+        automatic: bool,
+        patience: Duration,
+    ) -> Result<Working> {
+        let mut held = self.take_lock(verb, by.to_owned(), Some(automatic), patience)?;
         let (stop, request, shared) = (held.stop.clone(), self.stop_file(), held.shared.clone());
         let (over, ends) = channel();
         let watcher = std::thread::Builder::new()
@@ -169,6 +183,7 @@ impl World {
             id: format!("{pid}-{}", nanos.map_or(0, |n| n.as_nanos())),
             stoppable: stoppable.is_some(),
             automatic: stoppable == Some(true),
+            app: false,
             version: None,
             release_counter: 0,
             artifact: None,
@@ -327,6 +342,17 @@ impl Working {
             running.version = Some(work.to.to_string());
             running.release_counter = work.to.release_counter;
             running.artifact = Some(work.digest);
+        });
+    }
+
+    /// Tells which app is changed.
+    #[cfg(feature = "apps")]
+    pub(super) fn announce_app(&self, name: &str, release_counter: u64, digest: Digest) {
+        self.shared.tell(true, |running| {
+            running.app = true;
+            running.version = Some(name.to_owned());
+            running.release_counter = release_counter;
+            running.artifact = Some(digest);
         });
     }
 

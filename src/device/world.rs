@@ -3,10 +3,14 @@
 use super::offers::Web;
 use super::readiness::unopened;
 use super::rights::{may_look, may_write};
+#[cfg(feature = "apps")]
+use crate::apps::Supervisor;
 use crate::artifact::Installed;
 use crate::boot::{BootControl, BootFacts};
 use crate::config::Settings;
 use crate::disk::Disk;
+#[cfg(feature = "apps")]
+use crate::engine::Engine;
 use crate::health::{Remote, Seen};
 use crate::model::{
     Digest, Failure, Identifier, ReasonCode, Result, SlotId, StateFile, WithReason,
@@ -51,6 +55,12 @@ pub struct World {
     pub at_work: bool,
     /// Who asks this world for something; the user of this process where nothing else is said.
     pub asked_by: Option<String>,
+    /// The container engine, in place of the one that the settings name: for tests.
+    #[cfg(feature = "apps")]
+    pub engine: Option<Arc<dyn Engine>>,
+    /// What is remembered of the services of apps between two looks; the daemon's, where it asks.
+    #[cfg(feature = "apps")]
+    pub watch: Arc<Mutex<Supervisor>>,
     booted: Result<SlotId>,
     seen: Mutex<Vec<Seen>>,
 }
@@ -86,6 +96,10 @@ impl World {
             web: None,
             at_work: false,
             asked_by: None,
+            #[cfg(feature = "apps")]
+            engine: None,
+            #[cfg(feature = "apps")]
+            watch: Arc::default(),
             booted,
             seen,
         })

@@ -189,7 +189,7 @@ pub fn status(world: &World) -> Result<Status> {
         }
         _ => false,
     };
-    let running = world.running().filter(|r| r.stoppable && !done(r.artifact));
+    let running = world.running().filter(|r| r.stoppable && !r.app && !done(r.artifact));
     let decided = !matches!(journal.phase, Phase::Trying { .. } | Phase::Returning { .. });
     let state = match &running {
         Some(_) if decided => State::Installing,

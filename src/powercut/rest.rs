@@ -290,6 +290,7 @@ fn install(
         order: Default::default(),
         hold_ok: false,
         dry_run,
+        apps: None,
     };
     device::install(world, Source::open(artifact)?, ask, &Nowhere)
 }

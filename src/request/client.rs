@@ -1,5 +1,7 @@
 //! Who is asked.
 
+#[cfg(feature = "apps")]
+use super::response::LogLine;
 use super::response::Response;
 use super::table::Request;
 use crate::device::World;
@@ -16,6 +18,14 @@ pub trait Client {
     /// The same without an artifact.
     fn ask(&self, request: Request, sink: &dyn Sink) -> Result<Response> {
         self.send(request, None, sink)
+    }
+
+    /// Gives each line of the answer to `line`, until that listens no more.
+    #[cfg(feature = "apps")]
+    fn lines(&self, request: Request, line: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
+        let _ = line;
+        let text = format!("{request:?} is not answered in lines");
+        Err(crate::model::Failure::new(crate::model::ReasonCode::Internal, text))
     }
 
     /// The device itself, where no daemon looks after it: nobody decides a trial by itself, and what

@@ -1,6 +1,8 @@
 //! The daemon's answers, for another process.
 
 use super::client::Client;
+#[cfg(feature = "apps")]
+use super::response::LogLine;
 use super::response::{Numbered, Response, parse, read, refused};
 use super::route::Route;
 use super::table::Request;
@@ -126,6 +128,24 @@ impl Client for Daemon {
             None => None,
         };
         self.answer(&request, handed, sink)
+    }
+
+    #[cfg(feature = "apps")]
+    fn lines(&self, request: Request, line: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
+        let (_, answered) = self.call(&request, None)?;
+        let mut lines = answered.lines;
+        while let Some(text) = lines.line().reason(ReasonCode::DaemonSilent, "the log")? {
+            let document = parse(&text)?;
+            match read::<LogLine>(&document) {
+                Ok(told) => {
+                    if !line(told) {
+                        return Ok(());
+                    }
+                }
+                Err(_) => return Err(refused(&document)),
+            }
+        }
+        Ok(())
     }
 
     fn alone(&self) -> Option<&World> {

@@ -4,10 +4,12 @@ use super::UNREASONED;
 use super::client::Client;
 use super::daemon::Daemon;
 use super::query::usage;
+#[cfg(feature = "apps")]
+use super::response::LogLine;
 use super::response::{History, Response, Said, Verified, Version};
 use super::table::Request;
 use crate::config::{Settings, Where, load};
-use crate::device::{self, Installation, World};
+use crate::device::{self, Installation, Installed, World};
 use crate::event::Sink;
 use crate::inspect;
 use crate::model::{ReasonCode, Result};
@@ -102,6 +104,21 @@ fn artifact(source: Option<Source>) -> Result<Source> {
     source.ok_or_else(|| usage("an artifact goes with it".to_owned()))
 }
 
+/// Brings an artifact, from where it is.
+pub(super) fn install(
+    world: &World,
+    ask: Installation,
+    source: Option<Source>,
+    wait: bool,
+    sink: &dyn Sink,
+) -> Result<Installed> {
+    let tries = if wait { Tries::Endless } else { Tries::Minute };
+    match ask.url {
+        Some(_) => device::install_url(world, &*world.web(), tries, ask, sink),
+        None => device::install(world, artifact(source)?, ask, sink),
+    }
+}
+
 impl Client for Here<'_> {
     fn send(&self, request: Request, source: Option<Source>, sink: &dyn Sink) -> Result<Response> {
         let world = || self.world();
@@ -154,12 +171,9 @@ impl Client for Here<'_> {
                     then: if stage { Then::Stage } else { Then::Switch },
                     allowed: Allowed { older, reinstall, retry_rolled_back },
                     dry_run,
+                    apps: None,
                 };
-                let tries = if wait { Tries::Endless } else { Tries::Minute };
-                Response::Installed(match ask.url {
-                    Some(_) => device::install_url(world, &*world.web(), tries, ask, sink)?,
-                    None => device::install(world, artifact(source)?, ask, sink)?,
-                })
+                Response::Installed(install(world, ask, source, wait, sink)?)
             }
             Request::CheckUpdate => {
                 let world = world()?;
@@ -203,7 +217,16 @@ impl Client for Here<'_> {
                 let kind = kind.unwrap_or(Drill::Unhealthy);
                 Response::Answer(device::drill(world()?, kind, by, sink)?)
             }
+            #[cfg(feature = "apps")]
+            Request::AppsLogs { .. } => return Err(usage("logs are told in lines".to_owned())),
+            #[cfg(feature = "apps")]
+            apps => super::apps::answer(world()?, by, apps, source, sink)?,
         })
+    }
+
+    #[cfg(feature = "apps")]
+    fn lines(&self, request: Request, line: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
+        super::apps::lines(self.world()?, &request, line)
     }
 
     fn alone(&self) -> Option<&World> {

@@ -5,6 +5,8 @@
 //!
 //! A new request is a row in `table.rs` and an arm in `here.rs`.
 
+#[cfg(feature = "apps")]
+mod apps;
 mod client;
 mod daemon;
 mod find;
@@ -18,6 +20,8 @@ pub use client::Client;
 pub use daemon::{Daemon, Events};
 pub use find::find;
 pub use here::Here;
+#[cfg(feature = "apps")]
+pub use response::LogLine;
 pub use response::{History, Numbered, Report, Response, Said, Verified, Version};
 pub use route::{Asked, Route, Wanted};
 pub use table::{ROUTES, Request};

@@ -1,5 +1,9 @@
 //! What is answered, and how it is read from a document.
 
+#[cfg(feature = "apps")]
+use crate::apps::AppsStatus;
+#[cfg(feature = "apps")]
+use crate::device::AppsAnswer;
 use crate::device::{Answer, Cancellation, Hold, Installed, Judgement, Offering, Updated, Why};
 use crate::event::Event;
 use crate::inspect::{Diagnosis, Status};
@@ -72,20 +76,32 @@ pub struct Numbered {
     pub event: Event,
 }
 
+/// A line that a service of an app has printed.
+#[cfg(feature = "apps")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The version of this line's shape.
+    pub v: u32,
+    /// The service.
+    pub service: String,
+    /// What it has printed.
+    pub text: String,
+}
+
 /// The bundle for support.
 pub type Report = serde_json::Value;
 
 macro_rules! responses {
-    ($($name:ident)*) => {
+    ($($(#[cfg($when:meta)])? $name:ident)*) => {
         /// The answer to a request, by its shape. As JSON it is the answer itself.
         #[expect(clippy::large_enum_variant, reason = "there is one for each request")]
         #[derive(Debug, Serialize)]
         #[serde(untagged)]
         pub enum Response {
-            $(#[doc = concat!("[`", stringify!($name), "`].")] $name($name),)*
+            $($(#[cfg($when)])? #[doc = concat!("[`", stringify!($name), "`].")] $name($name),)*
         }
 
-        $(impl TryFrom<Response> for $name {
+        $($(#[cfg($when)])? impl TryFrom<Response> for $name {
             type Error = Failure;
 
             fn try_from(response: Response) -> Result<$name> {
@@ -104,6 +120,9 @@ macro_rules! responses {
 responses! {
     Version Status Why History Diagnosis Report Verified Numbered Installed Judgement Answer
     Cancellation Hold Said Offering Updated
+    #[cfg(feature = "apps")] AppsStatus
+    #[cfg(feature = "apps")] LogLine
+    #[cfg(feature = "apps")] AppsAnswer
 }
 
 /// Reads the document of an answer. `DAEMON_SILENT` where it is none that this program knows.

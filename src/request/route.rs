@@ -121,7 +121,12 @@ impl Route {
 impl Request {
     /// Whether an artifact goes with it.
     pub fn takes_artifact(&self) -> bool {
-        let fetched = matches!(self, Request::Install { url: Some(_), .. });
+        let fetched = match self {
+            Request::Install { url, .. } => url.is_some(),
+            #[cfg(feature = "apps")]
+            Request::AppsInstall { url, .. } => url.is_some(),
+            _ => false,
+        };
         matches!(self.write().0.form, Form::Delivery) && !fetched
     }
 

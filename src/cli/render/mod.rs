@@ -1,5 +1,7 @@
 //! What is printed. Every text here is tested.
 
+#[cfg(feature = "apps")]
+mod apps;
 pub(super) mod finding;
 mod status;
 mod update;
@@ -13,6 +15,8 @@ use crate::request::{Numbered, Response};
 use std::fmt::Write;
 use std::io::Write as _;
 
+#[cfg(feature = "apps")]
+pub(super) use apps::log_line;
 pub(super) use finding::image;
 pub(super) use status::running;
 
@@ -39,6 +43,12 @@ pub(super) fn response(response: &Response, as_json: bool) -> String {
         Response::Updated(Updated::Installed(installed)) => update::installed(installed),
         Response::Updated(Updated::Nothing(offering)) => update::offering(offering),
         Response::Said(said) => format!("{}\n", said.text),
+        #[cfg(feature = "apps")]
+        Response::AppsStatus(found) => apps::status(found),
+        #[cfg(feature = "apps")]
+        Response::LogLine(line) => apps::log_line(line, false) + "\n",
+        #[cfg(feature = "apps")]
+        Response::AppsAnswer(answer) => apps::answer(answer),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::model::{ByteLen, Identifier, SlotId};
 pub(super) fn installed(installed: &Installed) -> String {
     match installed {
         Installed::Done(done) => format!("{}\n", done.text),
+        #[cfg(feature = "apps")]
+        Installed::Apps(answer) => super::apps::answer(answer),
         Installed::Plan { slot, plan, forecast: foreseen, findings: known, .. } => format!(
             "Would install {} (counter {}) into slot {slot}:\n{}  \
              {} to write and read back, {} of zeros to make sure of\n\

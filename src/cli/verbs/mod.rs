@@ -1,5 +1,7 @@
 //! Every verb once, by its file: what can be typed behind it, and what it does.
 
+#[cfg(feature = "apps")]
+mod apps;
 mod commit;
 mod config;
 mod daemon;
@@ -28,20 +30,20 @@ use clap::Subcommand;
 
 /// `Name(file)` for each, in the order of the help; behind it what `--json` is to it.
 macro_rules! verbs {
-    ($($name:ident($file:ident) $json:ident;)*) => {
+    ($($(#[cfg($when:meta)])? $name:ident($file:ident) $json:ident;)*) => {
         #[derive(Debug, Subcommand)]
         pub(super) enum Verb {
-            $($name($file::$name),)*
+            $($(#[cfg($when)])? $name($file::$name),)*
         }
 
         impl Verb {
             /// Whether it is to answer as JSON.
             pub(super) fn json(&self) -> bool {
-                match self { $(Verb::$name(_verb) => verbs!(@$json _verb),)* }
+                match self { $($(#[cfg($when)])? Verb::$name(_verb) => verbs!(@$json _verb),)* }
             }
 
             pub(super) fn run(self, context: &Context) -> Printed {
-                match self { $(Verb::$name(verb) => verb.run(context),)* }
+                match self { $($(#[cfg($when)])? Verb::$name(verb) => verb.run(context),)* }
             }
         }
     };
@@ -66,6 +68,8 @@ verbs! {
     History(status) answers;
     Doctor(doctor) answers;
     Report(report) answers;
+    #[cfg(feature = "apps")]
+    Apps(apps) below;
     Hold(hold) answers;
     Unhold(hold) answers;
     Drill(drill) answers;

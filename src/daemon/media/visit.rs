@@ -225,6 +225,8 @@ fn installed(name: &str, done: &Installed) -> Ending {
         Installed::Done(answer) => {
             (format!("{name}: {}", answer.text), "A person's word is missing.")
         }
+        #[cfg(feature = "apps")]
+        Installed::Apps(answer) => (format!("{name}: {}", answer.text), "Nothing."),
         Installed::Plan { .. } => (format!("{name}: nothing was done"), "Nothing."),
     };
     let next = next.to_owned();

@@ -10,7 +10,7 @@ const MAX: usize = 256;
 impl World {
     /// The device's id: `[device] id`, or the first line of `[device] id_file`. `NO_DEVICE_ID` where neither
     /// says one.
-    pub(super) fn device_id(&self) -> Result<String> {
+    pub(in crate::device) fn device_id(&self) -> Result<String> {
         let settings = &self.settings.device;
         let (text, place) = match &settings.id {
             Some(id) => (id.clone(), "`[device] id`".to_owned()),

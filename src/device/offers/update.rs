@@ -211,6 +211,7 @@ fn bring(
         then: Then::Switch,
         allowed: Allowed::default(),
         dry_run,
+        apps: None,
     };
     let done = install_url(world, web, Tries::Minute, ask, sink);
     if let Err(failure) = &done
