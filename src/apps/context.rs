@@ -1,13 +1,14 @@
 //! What the device gives to this room for one piece of work.
 
 use super::{AppSettings, SlotTrial};
+use crate::bundle::ServiceName;
 use crate::engine::Engine;
 use crate::event::Sink;
 use crate::model::{Failure, Identifier, ReasonCode, Result, SlotId};
 use crate::sys::process::Runner;
 use crate::trust::Trust;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Paths, settings, engine and identity of the device, read for one request or one turn of the daemon.
 pub struct AppContext<'a> {
@@ -50,5 +51,21 @@ impl AppContext<'_> {
     pub fn engine(&self) -> Result<&dyn Engine> {
         let why = "the settings name no container engine";
         self.engine.ok_or_else(|| Failure::new(ReasonCode::EngineMissing, why))
+    }
+
+    /// The folder for data of all apps.
+    pub(super) fn data_folder(&self) -> PathBuf {
+        let beside = self.state.parent().unwrap_or(self.state);
+        self.settings.data.clone().unwrap_or_else(|| beside.join("apps"))
+    }
+
+    /// The folder for data of one app.
+    pub(super) fn data_of(&self, app: &ServiceName) -> PathBuf {
+        self.data_folder().join(app.as_str())
+    }
+
+    /// What of one app is gone after a reboot.
+    pub(super) fn run_of(&self, app: &ServiceName) -> PathBuf {
+        self.run.join("apps").join(app.as_str())
     }
 }

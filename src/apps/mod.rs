@@ -7,9 +7,9 @@
 //! that slot is armed.
 
 mod admit;
-#[expect(dead_code, reason = "the executor asks for these kinds")]
 mod begun;
 mod bundles;
+mod collect;
 mod command;
 mod context;
 mod decide;
@@ -20,31 +20,53 @@ mod executor;
 #[cfg(test)]
 mod explore;
 mod facts;
+#[cfg(all(test, feature = "forge"))]
+mod fixture;
+mod grants;
 mod journal;
+mod kinds;
+mod look;
 mod native;
+mod needs;
+mod payload;
+mod place;
 mod plain;
+mod plan;
+mod ports;
+mod probe;
+mod relations;
+mod room;
 mod sets;
 mod settings;
+mod show;
+mod spec;
+mod stage;
 mod status;
 mod store;
 mod supervise;
 mod trees;
+mod volumes;
+mod watch;
 
 pub use admit::{Admission, AppAsk, admit};
 pub use bundles::{BundleHead, kept_bundle, read_bundle};
 pub use context::AppContext;
 pub use decide::decide;
 pub use driver::{AppExecutor, AppRest, drive_apps};
-pub use executor::{BundleSource, DeviceExecutor, stage_bundles};
+pub use executor::{BundleSource, DeviceExecutor};
 pub use facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
 pub use journal::{
     AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, BeforeDevelopment, Cause, Change,
     Generation, RefusedApp,
 };
 pub use settings::AppSettings;
+pub use stage::stage_bundles;
 pub use status::{
     AppState, AppStatus, AppsDisk, AppsStatus, ChangeEnded, ChangeStatus, ImageOnDevice,
     ServiceStatus, apps_status,
 };
 pub use store::{AppJournalStore, AppStored};
 pub use supervise::{Supervisor, stop_app};
+
+#[cfg(all(test, feature = "forge"))]
+mod life_tests;

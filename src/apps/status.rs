@@ -1,8 +1,13 @@
 //! What apps there are and how they are, as one document.
 
-use super::{AppContext, AppJournal, Supervisor};
+use super::look::{Come, Seen, come, seen};
+use super::plan::{AppPlan, Documents, Unit};
+use super::show::{Shown, shown};
+use super::{AppContext, AppEnded, AppJournal, AppMove, AppPhase, Change, Generation, Supervisor};
 use crate::bundle::{AppKind, ServiceName};
-use crate::model::{Digest, ReasonCode, Version};
+use crate::engine::Engine;
+use crate::model::{Digest, ReasonCode, Result, Version};
+use crate::sys::{host, tree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -156,23 +161,191 @@ pub struct ChangeEnded {
     pub at: u64,
 }
 
-/// Looks at all apps. Never fails: what cannot be looked at is said in its place. `watch`: what this process has seen of
-/// the services, where it looks after them; without it their probes are not asked, and what the engine says is told.
+/// Looks at all apps. Never fails: what cannot be looked at is said in its place.
+/// `watch`: what this process has seen of the services, where it looks after them; without it what another one has
+/// seen is told. No probe is asked here.
 pub fn apps_status(
     ctx: &AppContext<'_>,
     journal: &AppJournal,
     watch: Option<&Supervisor>,
 ) -> AppsStatus {
-    let _ = (ctx, journal, watch);
+    let (mut engine, mut engine_failure, mut architecture) = (None, None, None);
+    let (mut there, mut images) = (Ok(Seen::new()), Vec::new());
+    if let Some(asked) = ctx.engine {
+        there = seen(asked);
+        match asked.info() {
+            Ok(info) => {
+                engine = Some(format!("{:?} {}", info.kind, info.version));
+                let slash = if info.variant.is_empty() { "" } else { "/" };
+                architecture = Some(format!("{}{slash}{}", info.architecture, info.variant));
+            }
+            Err(failure) => engine_failure = Some(failure.to_string()),
+        }
+        images = own_images(asked);
+    }
+    let shown = watch.map_or_else(|| shown(ctx), |watch| Shown::of(ctx, watch));
+    let (mut documents, view) = (Documents::default(), View { ctx, journal, shown, there });
+    let apps = journal.live.iter().map(|(app, g)| view.app(&mut documents, app, g)).collect();
     AppsStatus {
         v: 1,
-        engine: None,
-        engine_failure: None,
-        architecture: None,
-        apps: Vec::new(),
-        images: Vec::new(),
-        disk: None,
-        change: None,
-        last: None,
+        engine,
+        engine_failure,
+        architecture,
+        apps,
+        images,
+        disk: disk(ctx),
+        change: journal.change().map(|change| ChangeStatus {
+            phase: phase(&journal.phase).to_owned(),
+            moves: moves(change),
+            reason: match &journal.phase {
+                AppPhase::Returning { reason, .. } => Some(*reason),
+                _ => None,
+            },
+        }),
+        last: journal.last.as_ref().map(|last| ChangeEnded {
+            outcome: match last.outcome {
+                AppEnded::Updated => "updated",
+                AppEnded::RolledBack => "rolled-back",
+                AppEnded::Failed => "failed",
+            }
+            .to_owned(),
+            moves: moves(&last.change),
+            reason: last.reason,
+            text: last.detail.clone(),
+            at: last.at,
+        }),
+    }
+}
+
+fn own_images(engine: &dyn Engine) -> Vec<ImageOnDevice> {
+    let images = engine.images().unwrap_or_default().into_iter();
+    let ours = images.filter(|image| !image.tags.is_empty());
+    ours.map(|image| ImageOnDevice { id: image.id, layers: image.layers }).collect()
+}
+
+fn disk(ctx: &AppContext<'_>) -> Option<AppsDisk> {
+    let folder = ctx.data_folder();
+    let free = host::free_bytes(&folder).ok()?;
+    let apps = std::fs::read_dir(&folder).ok()?.flatten();
+    let volumes = apps.flat_map(|app| ["volumes", "copies"].map(|part| app.path().join(part)));
+    let used = volumes.map(|folder| tree::used_bytes(&folder).unwrap_or(0));
+    Some(AppsDisk { free, data: used.fold(0, u64::saturating_add) })
+}
+
+fn phase(phase: &AppPhase) -> &'static str {
+    match phase {
+        AppPhase::Idle => "idle",
+        AppPhase::Staging(_) => "staging",
+        AppPhase::Staged(_) => "staged",
+        AppPhase::Switching(_) => "switching",
+        AppPhase::Trying { .. } => "trying",
+        AppPhase::Returning { .. } => "returning",
+    }
+}
+
+fn moves(change: &Change) -> Vec<String> {
+    let version = |side: &Option<Generation>| {
+        side.as_ref().map_or_else(|| "none".to_owned(), |g| g.version.to_string())
+    };
+    let one = |m: &AppMove| format!("{} {} -> {}", m.app, version(&m.from), version(&m.to));
+    change.moves.iter().map(one).collect()
+}
+
+struct View<'a> {
+    ctx: &'a AppContext<'a>,
+    journal: &'a AppJournal,
+    shown: Shown,
+    there: Result<Seen>,
+}
+
+impl View<'_> {
+    fn app(&self, documents: &mut Documents, app: &ServiceName, g: &Generation) -> AppStatus {
+        let previous = self.journal.previous.get(app);
+        let mut status = AppStatus {
+            name: app.clone(),
+            version: g.version.clone(),
+            digest: g.digest,
+            kind: None,
+            state: AppState::Failed,
+            text: String::new(),
+            development: g.development,
+            services: Vec::new(),
+            config: BTreeMap::new(),
+            previous: previous.into_iter().flatten().map(|g| g.version.clone()).collect(),
+            web: None,
+        };
+        let plan = match documents.plan(self.ctx, app, g, &self.journal.ports) {
+            Ok(plan) => plan,
+            Err(failure) => {
+                status.text = failure.to_string();
+                return status;
+            }
+        };
+        status.kind = Some(plan.document.kind);
+        status.web.clone_from(&plan.document.web);
+        for (key, rule) in &plan.document.config {
+            let value = g.config.get(key).or(rule.default.as_ref());
+            status.config.extend(value.map(|value| (key.clone(), value.clone())));
+        }
+        if plan.document.kind == AppKind::Containers {
+            status.services = plan.units.iter().map(|unit| self.service(&plan, unit)).collect();
+        } else {
+            let runs = super::kinds::runs(self.ctx, &plan);
+            status.state = if runs { AppState::Running } else { AppState::Degraded };
+        }
+        if let Some(why) = self.shown.failures.get(app) {
+            status.text.clone_from(why);
+        }
+        if plan.document.kind == AppKind::Containers {
+            status.state = self.state(&status, &plan);
+        }
+        if self.journal.stopped.contains(app) {
+            (status.state, status.text) = (AppState::Stopped, String::new());
+        }
+        status
+    }
+
+    fn state(&self, status: &AppStatus, plan: &AppPlan) -> AppState {
+        let services = || status.services.iter();
+        if self.there.is_err() || self.ctx.engine.is_none() || !status.text.is_empty() {
+            return AppState::Failed;
+        }
+        let bad = |s: &ServiceStatus| s.healthy == Some(false) || s.state == "ended";
+        if services().any(bad) {
+            return AppState::Degraded;
+        }
+        let asked = |s: &ServiceStatus| {
+            let probe = plan.document.services.get(&s.name).and_then(|s| s.health.as_ref());
+            s.state == "done" || s.state == "running" && (probe.is_none() || s.healthy.is_some())
+        };
+        if services().all(asked) { AppState::Running } else { AppState::Starting }
+    }
+
+    fn service(&self, plan: &AppPlan, unit: &Unit) -> ServiceStatus {
+        let service = plan.document.services.get(&unit.service);
+        let state = match &self.there {
+            Err(_) => "missing",
+            Ok(there) => match come(self.ctx, plan, unit, there, &self.journal.ran) {
+                Come::Runs => "running",
+                Come::Done(_) => "done",
+                Come::Ended { .. } => "ended",
+                Come::Startable { .. } => "missing",
+            },
+        };
+        let seen = self.shown.containers.get(&unit.spec.name).cloned().unwrap_or_default();
+        let port = |(address, host, container, protocol): &(String, u16, u16, &'static str)| {
+            let colon = if address.is_empty() { "" } else { ":" };
+            format!("{address}{colon}{host}/{protocol} -> {container}")
+        };
+        ServiceStatus {
+            name: unit.service.clone(),
+            replica: unit.replica,
+            state: state.to_owned(),
+            healthy: seen.healthy,
+            text: seen.text,
+            restarts: seen.restarts,
+            critical: service.is_some_and(|s| s.critical),
+            ports: unit.spec.ports.iter().map(port).collect(),
+        }
     }
 }

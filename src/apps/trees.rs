@@ -111,7 +111,6 @@ pub(super) fn check_tree(folder: &Path, of: &[NativeFile]) -> Result<()> {
 }
 
 /// Trees that are here, whole or not, with their folders.
-#[cfg_attr(not(test), expect(dead_code, reason = "what is collected is asked for by the executor"))]
 pub(super) fn trees(data: &Path) -> Vec<(Option<Digest>, PathBuf)> {
     let entries = std::fs::read_dir(data.join("trees")).into_iter().flatten().flatten();
     entries

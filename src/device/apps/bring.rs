@@ -8,7 +8,7 @@ use super::locks;
 use super::spool::{spool, tidy};
 use crate::apps::{
     Admission, AppAsk, AppCommand, AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, BundleHead,
-    BundleSource, admit, read_bundle,
+    BundleSource, admit, read_bundle, stage_bundles,
 };
 use crate::device::installation::Installation;
 use crate::device::offer::Offer;
@@ -116,6 +116,8 @@ pub(super) fn change(
         return Ok(AppsAnswer::of(AppsDid::Planned, &admission));
     }
     if admission.moves.is_empty() {
+        // What an engine's store has lost of it comes back.
+        stage_bundles(&ctx, &admission.same, sources)?;
         let code = ReasonCode::AlreadyInstalled;
         return Err(Failure::new(code, "all of it runs already"));
     }
@@ -151,7 +153,7 @@ pub(super) fn switch_to_staged(
     };
     switch_over(gear, &change.moves, force, &[], sink)?;
     let (moves, notes) = (change.moves.clone(), Vec::new());
-    Ok(AppsAnswer::of(AppsDid::Updated, &Admission { moves, download: 0, room: 0, notes }))
+    Ok(AppsAnswer::of(AppsDid::Updated, &Admission { moves, notes, ..Admission::default() }))
 }
 
 /// From what is staged to the end of its trial.

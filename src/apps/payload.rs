@@ -1,0 +1,129 @@
+//! The plain bytes of one payload of a bundle, each chunk compared with its signed hashes before a byte of it is given.
+
+use crate::artifact::{Chunk, Codec, Decoder, History, Payload, Release};
+use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::source::Fetch;
+use crate::sys::stop;
+use std::io::{self, Read};
+
+/// Reads one payload from its beginning to its end.
+pub(super) struct PayloadReader<'a> {
+    source: &'a dyn Fetch,
+    /// What reads ahead of us, where the source is far away.
+    ahead: Option<Box<dyn Read + Send + 'a>>,
+    chunks: std::slice::Iter<'a, Chunk>,
+    at: u64,
+    decoder: Decoder,
+    history: History,
+    plain: Vec<u8>,
+    /// Bytes of `plain` that were given.
+    given: usize,
+    /// Zeros to be given after it.
+    zeros: u64,
+}
+
+impl<'a> PayloadReader<'a> {
+    pub(super) fn new(
+        source: &'a dyn Fetch,
+        release: &'a Release,
+        payload: &Payload,
+    ) -> Result<PayloadReader<'a>> {
+        let chunks = release.chunks_of(payload);
+        let at = release.stored_offset_of(payload);
+        let all = at..at.saturating_add(payload.stored_size);
+        let ahead = source.in_order(std::slice::from_ref(&all))?;
+        Ok(PayloadReader {
+            source,
+            ahead,
+            chunks: chunks.iter(),
+            at,
+            decoder: Decoder::new()?,
+            history: History::of(chunks),
+            plain: Vec::new(),
+            given: 0,
+            zeros: 0,
+        })
+    }
+
+    /// Decodes the next chunk. False behind the last one.
+    fn next(&mut self) -> Result<bool> {
+        let Some(chunk) = self.chunks.next() else { return Ok(false) };
+        stop::look()?;
+        self.given = 0;
+        self.plain.clear();
+        if chunk.codec == Codec::Zero {
+            self.zeros = u64::from(chunk.plain_len);
+            return Ok(true);
+        }
+        let mut stored = vec![0; chunk.stored_len as usize];
+        match &mut self.ahead {
+            Some(ahead) => ahead.read_exact(&mut stored).map_err(|e| told(&e))?,
+            None => self.source.read_at(self.at, &mut stored)?,
+        }
+        self.at += u64::from(chunk.stored_len);
+        self.plain.resize(chunk.plain_len as usize, 0);
+        let context = self.history.context(chunk)?;
+        self.decoder.decode(chunk, context, &stored, &mut self.plain)?;
+        self.history.push(&self.plain)?;
+        Ok(true)
+    }
+}
+
+impl Read for PayloadReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = &self.plain[self.given..];
+            if !left.is_empty() {
+                let len = left.len().min(buf.len());
+                buf[..len].copy_from_slice(&left[..len]);
+                self.given += len;
+                return Ok(len);
+            }
+            if self.zeros > 0 {
+                let len = usize::try_from(self.zeros).map_or(buf.len(), |z| z.min(buf.len()));
+                buf[..len].fill(0);
+                self.zeros -= len as u64;
+                return Ok(len);
+            }
+            match self.next() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(failure) => {
+                    // Bytes of a chunk that is not what was signed are given to nobody.
+                    self.plain.clear();
+                    self.given = 0;
+                    return Err(io::Error::other(failure));
+                }
+            }
+        }
+    }
+}
+
+/// The failure that a reader carries, or that it is lost.
+pub(super) fn told(error: &io::Error) -> Failure {
+    let own = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>());
+    own.cloned().unwrap_or_else(|| {
+        Failure::new(ReasonCode::SourceLost, format!("reading the bundle: {error}"))
+    })
+}
+
+/// All of a payload of at most `most` bytes, with the SHA-256 that the manifest says.
+pub(super) fn read_payload(
+    source: &dyn Fetch,
+    release: &Release,
+    payload: &Payload,
+    most: u64,
+) -> Result<Vec<u8>> {
+    if payload.size > most {
+        let text = format!("a payload has {} bytes; {most} at most", payload.size);
+        return Err(Failure::new(ReasonCode::AppInvalid, text));
+    }
+    let mut bytes = Vec::new();
+    let mut reader = PayloadReader::new(source, release, payload)?.take(most.saturating_add(1));
+    reader.read_to_end(&mut bytes).map_err(|e| told(&e))?;
+    if bytes.len() as u64 != payload.size || Digest::of(&bytes) != payload.sha256 {
+        let text = "a payload does not have the manifest's SHA-256";
+        return Err(Failure::new(ReasonCode::ChunkCorrupt, text));
+    }
+    Ok(bytes)
+}
