@@ -348,6 +348,7 @@ fn a_container_is_as_its_specification_says() {
             cap_drop: vec!["CHOWN".to_owned()],
             security: vec!["no-new-privileges".to_owned()],
             read_only: true,
+            init: true,
             sysctls: BTreeMap::from([(
                 "net.ipv4.ip_unprivileged_port_start".to_owned(),
                 "80".to_owned(),

@@ -23,6 +23,8 @@ pub(super) struct Api {
     pub(super) socket: PathBuf,
     /// For how long it may be silent where nothing says more.
     pub(super) patience: Duration,
+    /// The same where it packs or unpacks an image.
+    pub(super) long: Duration,
 }
 
 /// An answer that is not an error, or that there is no such thing.

@@ -132,7 +132,7 @@ fn pad(len: u64, to: &mut dyn Write) -> Result<()> {
 }
 
 /// The head of a file, as POSIX has it (ustar).
-fn header(name: &str, len: u64) -> [u8; 512] {
+pub(super) fn header(name: &str, len: u64) -> [u8; 512] {
     let mut head = [0; 512];
     let mut put = |at: usize, text: &[u8]| head[at..at + text.len()].copy_from_slice(text);
     put(0, name.as_bytes());

@@ -9,12 +9,9 @@ use super::types::{EngineKind, ImageToLoad, LayerSource, StoredImage};
 use crate::control::{Body, Upload};
 use crate::model::{Digest, Failure, ReasonCode, Result, from_json};
 use serde::Deserialize;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// For how long an engine may be silent while it unpacks or packs an image: a card writes some MiB each second.
-const LONG: Duration = Duration::from_secs(20 * 60);
 
 /// Which engine it is, and its version.
 pub(super) fn version(api: &Api) -> Result<(EngineKind, VersionAnswer)> {
@@ -117,7 +114,7 @@ fn send(
     let archive = Archive::new(kind, image, have);
     let mut write = |to: &mut dyn std::io::Write| archive.write(layers, to);
     let upload = Upload::Archive(archive.len(), &mut write);
-    match api.ask_within(LONG, &what, "POST", "/images/load?quiet=true", upload)? {
+    match api.ask_within(api.long, &what, "POST", "/images/load?quiet=true", upload)? {
         Said::Yes(body) => told(&what, &api.text(&what, body)?),
         Said::Absent(words) => Err(refused(&what, &words)),
     }
@@ -164,14 +161,14 @@ pub(super) fn scrub(api: &Api, image: &Digest) -> Result<()> {
         return Err(damaged("it is not in the store"));
     };
     let target = format!("/images/sha256:{image}/get");
-    let answer = api.ask_within(LONG, &what, "GET", &target, Upload::Nothing);
+    let answer = api.ask_within(api.long, &what, "GET", &target, Upload::Nothing);
     let body: Body = match answer {
         Ok(Said::Yes(body)) => body,
         Ok(Said::Absent(words)) => return Err(damaged(&words)),
         Err(failure) if tells_of_damage(failure.detail()) => return Err(damaged(failure.detail())),
         Err(failure) => return Err(failure),
     };
-    let read = match saved::digests(body) {
+    let read = match saved::digests(body.take(saved::IMAGE_MAX)) {
         Ok(read) => read,
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             return Err(strange(&what, format_args!("{error}")));

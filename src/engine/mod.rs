@@ -13,6 +13,8 @@ mod create;
 pub mod fake;
 mod frames;
 mod images;
+#[cfg(test)]
+mod liars;
 mod saved;
 mod socket;
 mod types;

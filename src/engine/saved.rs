@@ -8,6 +8,9 @@ use std::io::{Error, ErrorKind, Read, Result};
 /// More files than an archive of an image has: three by layer, in old forms.
 const FILES_MAX: usize = 4096;
 
+/// The longest archive of an image that is read: a stream without an end ends there.
+pub(super) const IMAGE_MAX: u64 = 1 << 35;
+
 /// The longest extended head.
 const EXTENDED_MAX: u64 = 64 << 10;
 
@@ -83,7 +86,7 @@ fn length(head: &[u8; 512]) -> Result<u64> {
         0x80 if head[125..128] == [0; 3] => head[128..136].try_into().ok().map(u64::from_be_bytes),
         _ => octal(&head[124..136]),
     };
-    found.filter(|len| *len < 1 << 50).ok_or_else(|| strange("a length is none"))
+    found.filter(|len| *len < IMAGE_MAX).ok_or_else(|| strange("a length is none"))
 }
 
 /// `size` of an extended head: lines of `LENGTH NAME=VALUE`.
@@ -91,7 +94,7 @@ fn size_of(text: &[u8]) -> Option<u64> {
     let lines = text.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     let sizes =
         lines.filter_map(|line| line.split_once(' ')?.1.strip_prefix("size=")?.parse().ok());
-    sizes.last().filter(|len| *len < 1 << 50)
+    sizes.last().filter(|len| *len < IMAGE_MAX)
 }
 
 struct Hashing(Sha256);

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// For how long an engine may be silent. Starting a container takes some seconds on a slow board.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same while it packs or unpacks an image: a card writes some MiB each second.
+const LONG: Duration = Duration::from_secs(20 * 60);
+
 /// A log that is followed ends with its container, however long that takes.
 const FOLLOWED: Duration = Duration::from_secs(3600 * 24 * 365);
 
@@ -33,18 +36,13 @@ const OUTPUT_MAX: usize = 4096;
 /// A container engine behind a socket.
 #[derive(Debug, Clone)]
 pub struct EngineSocket {
-    pub(super) api: Api,
+    api: Api,
 }
 
 impl EngineSocket {
     /// The engine that listens there. Nothing is asked yet.
     pub fn new(socket: PathBuf) -> EngineSocket {
-        EngineSocket::with_patience(socket, PATIENCE)
-    }
-
-    /// The same, for an engine that may be silent for so long.
-    pub fn with_patience(socket: PathBuf, patience: Duration) -> EngineSocket {
-        EngineSocket { api: Api { socket, patience } }
+        EngineSocket { api: Api { socket, patience: PATIENCE, long: LONG } }
     }
 
     /// A container of ours; `None` where there is none, and an error where there is one that is not ours.
@@ -128,6 +126,14 @@ impl EngineSocket {
             }
             found => Ok(found),
         }
+    }
+}
+
+#[cfg(test)]
+impl EngineSocket {
+    /// An engine that is not waited for longer than this.
+    pub(super) fn hurried(socket: PathBuf, patience: Duration) -> EngineSocket {
+        EngineSocket { api: Api { socket, patience, long: patience } }
     }
 }
 
