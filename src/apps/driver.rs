@@ -94,3 +94,110 @@ pub(super) fn ends_what_was_asked(
     let asked = |change: &Change| matches!(change.cause, Cause::Asked(_));
     next.phase == AppPhase::Idle && journal.change().is_some_and(|c| asked(c) && about(c))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::decide_tests::{device, step_of};
+    use super::super::{AppRules, Live, SlotTrial};
+    use super::*;
+    use crate::model::SlotId;
+    use crate::update::Order;
+
+    /// A device on which one thing goes as it is told; everything else works.
+    struct Bench {
+        /// Notes before a start goes on.
+        notes: u32,
+        /// What a stop leaves.
+        stopped: Live,
+        told: Vec<String>,
+        from: Live,
+        to: Live,
+    }
+
+    impl AppExecutor for Bench {
+        fn facts(
+            &mut self,
+            _: &AppJournal,
+            command: &AppCommand,
+            done: Option<AppDone>,
+        ) -> Result<AppFacts> {
+            Ok(AppFacts {
+                booted: SlotId::A,
+                boot_id: "this".to_owned(),
+                slot: SlotTrial::None,
+                from: self.from,
+                to: self.to,
+                copied: false,
+                copies: false,
+                rubbish: false,
+                command: command.clone(),
+                done,
+                rules: AppRules::default(),
+                now: 0,
+            })
+        }
+
+        fn persist(&mut self, journal: &AppJournal) -> Result<()> {
+            self.told.push(format!("{:?}", journal.phase).split(['(', ' ']).take(1).collect());
+            Ok(())
+        }
+
+        fn run(&mut self, effect: &AppEffect) -> Result<Option<AppDone>> {
+            self.told.push(format!("{effect:?}").split('(').take(1).collect());
+            Ok(match effect {
+                AppEffect::Stage(_) => Some(AppDone::Staged),
+                AppEffect::StopOld(_) => {
+                    self.from = self.stopped;
+                    None
+                }
+                AppEffect::StartNew(_) if self.notes > 0 => {
+                    self.notes -= 1;
+                    let ran = [format!("shop//{}", self.notes)].into();
+                    Some(AppDone::Noted { ran, ports: Default::default() })
+                }
+                AppEffect::StartNew(_) => {
+                    self.to = Live::All;
+                    Some(AppDone::Started)
+                }
+                AppEffect::Check(_) => Some(AppDone::Healthy),
+                _ => None,
+            })
+        }
+    }
+
+    fn bench(notes: u32, stopped: Live) -> Bench {
+        Bench { notes, stopped, told: Vec::new(), from: Live::All, to: Live::Nothing }
+    }
+
+    fn asks() -> AppCommand {
+        let moves = vec![step_of("shop", Some(1), Some(2))];
+        AppCommand::Change { moves, order: Order::default(), switch: true }
+    }
+
+    #[test]
+    fn a_change_is_driven_to_its_end_once_and_each_journal_comes_before_its_deed() {
+        let mut bench = bench(1, Live::Nothing);
+        let rest = drive_apps(device(), &asks(), &mut bench).unwrap();
+        assert_eq!((rest.refused, rest.is_under_way()), (None, false));
+        assert_eq!(rest.journal.ran.len(), 1);
+        let told =
+            "Staging Stage Staged Switching StopOld Trying StartNew Trying StartNew Check Idle";
+        assert_eq!(bench.told.join(" "), told);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_not_done_for_ever() {
+        let mut bench = bench(0, Live::Some);
+        let rest = drive_apps(device(), &asks(), &mut bench).unwrap();
+        assert!(rest.is_under_way());
+        let stops = bench.told.iter().filter(|t| *t == "StopOld").count();
+        assert!((1..=3).contains(&stops), "{:?}", bench.told);
+    }
+
+    #[test]
+    fn a_loop_without_an_end_is_a_defect_and_ends() {
+        let mut bench = bench(u32::MAX, Live::Nothing);
+        let failure = drive_apps(device(), &asks(), &mut bench).unwrap_err();
+        assert_eq!(failure.code(), ReasonCode::Internal);
+    }
+}

@@ -196,6 +196,6 @@ pub(super) fn intruded(
 /// The commit: this one write.
 pub(super) fn updated(j: &AppJournal, f: &AppFacts, change: &Change) -> AppStep {
     let last = Some(outcome(f, change, AppEnded::Updated, None, ""));
-    let next = j.committed(f.booted, change).in_phase(AppPhase::Idle);
+    let next = j.in_phase(AppPhase::Idle).committed(f.booted, change);
     AppStep::Persist(AppJournal { last, ..next })
 }

@@ -13,6 +13,8 @@ mod collect;
 mod command;
 mod context;
 mod decide;
+#[cfg(test)]
+mod decide_tests;
 mod develop;
 mod driver;
 mod endings;
@@ -37,6 +39,8 @@ mod probe;
 mod relations;
 mod room;
 mod sets;
+#[cfg(test)]
+mod sets_tests;
 mod settings;
 mod show;
 mod spec;

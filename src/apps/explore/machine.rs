@@ -256,7 +256,7 @@ impl Machine {
         Some(match found {
             Found::Nothing => return None,
             Found::Staged => AppDone::Staged,
-            Found::NotStaged => AppDone::NotStaged(ReasonCode::NoNetwork, text()),
+            Found::NotStaged => AppDone::NotStaged(ReasonCode::SourceLost, text()),
             Found::EngineFailed => AppDone::Failed(ReasonCode::EngineFailed, text()),
             Found::Failed if self.scenario.full => AppDone::Failed(ReasonCode::NoSpace, text()),
             Found::Failed => AppDone::Failed(ReasonCode::ServiceEnded, text()),

@@ -1,7 +1,7 @@
 //! Where one world can go: the next step, what others do in between, and every cut.
 
 use super::deeds::Starts;
-use super::machine::{Machine, Said, bit, shop};
+use super::machine::{Machine, Said, bit, release, shop};
 use super::mistakes::{self, Mistake};
 use super::world::{Ask, Found, System, Violation, World};
 use crate::apps::AppCommand;
@@ -81,7 +81,7 @@ impl Machine {
         let journal = self.journals.get(world.journal);
         let offer = world.offered;
         let set = journal.set_of(world.booted);
-        let runs = set.get(&shop()).map_or(0, super::machine::release);
+        let runs = set.get(&shop()).map_or(0, release);
         let refused = self.is_refused(journal, &set, offer);
         let takes =
             matches!(journal.phase, AppPhase::Idle | AppPhase::Staging(_) | AppPhase::Staged(_));
@@ -261,7 +261,8 @@ impl Machine {
                 fate.push(World { system: System::Armed, written: false, ..*world });
             } else {
                 // Its bundles are brought in, durably, before the set is written down.
-                let synced = world.synced | if self.scenario.joint { bit(2) } else { 0 };
+                let brought = moves.iter().filter_map(|m| m.to.as_ref());
+                let synced = brought.fold(world.synced, |all, g| all | bit(release(g)));
                 let journal = self.journals.number(planned);
                 fate.push(World { journal, synced, ..*world });
             }

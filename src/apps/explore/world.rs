@@ -73,6 +73,12 @@ impl Scenario {
         }
     }
 
+    /// Much happens at once: there are many worlds.
+    pub(super) fn is_busy(&self) -> bool {
+        let much = [self.two, self.newer, self.stage, self.person, self.flaky, self.systems > 0];
+        much.iter().filter(|one| **one).count() > 2
+    }
+
     /// A system is updated, and no app by itself.
     pub(super) fn system(nature: Nature) -> Scenario {
         Scenario { offer: false, systems: 1, ..Scenario::of(nature) }
