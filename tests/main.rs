@@ -12,6 +12,7 @@ use common::{kept, media, skip};
 
 mod adaptive;
 mod adopt;
+mod apps;
 mod apps_delta;
 mod artifact;
 mod bad_input;

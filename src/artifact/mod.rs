@@ -6,6 +6,8 @@ mod check;
 mod chunk;
 #[cfg(feature = "forge")]
 mod compress;
+#[cfg(feature = "forge")]
+mod content;
 mod context;
 #[cfg(feature = "forge")]
 mod cut;
@@ -34,6 +36,8 @@ pub use bundle_delta::{
 };
 pub use check::{Checked, check_payload};
 pub use chunk::{Chunk, ChunkTable, Codec, image_digest};
+#[cfg(feature = "forge")]
+pub use content::PayloadContent;
 pub use context::{History, context_starts};
 #[cfg(feature = "forge")]
 pub use cut::{Cutter, DEFAULT_AVERAGE, Piece, Span};

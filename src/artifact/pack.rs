@@ -122,6 +122,11 @@ fn pack_to(
         let (hardware, verity_root) = (image.hardware, image.verity_root);
         let pieces = Pieces::new(image.input, packing.average, image.cuts);
         let kept = out.is_some();
+        // A bundle is packed already: it is only cut, and not searched again for what repeats.
+        let packing = match kind {
+            PayloadKind::Bundle => Packing { level: 1, context: 0, ..packing },
+            _ => packing,
+        };
         let (size, sha256) = pack_one(pieces, packing, kept, &mut |chunk, stored| {
             if packed.table.chunks.len() >= (MAX_TABLE_LEN / RECORD_LEN) as usize {
                 let detail = "the chunk table is full; choose longer chunks: --chunk-size 256K";

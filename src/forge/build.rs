@@ -1,5 +1,6 @@
 //! `build` and `sign`.
 
+use super::app::joint;
 use super::assemble::{Payload, assemble, assembled};
 use super::average::{Measured, average};
 use super::cuts;
@@ -106,16 +107,35 @@ pub(super) fn make_for_disk(
     Ok((head, Some(whole)))
 }
 
-fn need(what: &str) -> Failure {
+pub(super) fn need(what: &str) -> Failure {
     Failure::new(ReasonCode::Usage, format!("{what} is missing"))
 }
 
 /// Packs the images into `out`, where the artifact is kept, and makes and signs the head that belongs before it.
 /// Near `near` there is room for files.
 fn make_head(settings: &mut Settings, near: &Path, out: Option<&mut dyn Write>) -> Result<Made> {
+    let mut drafted = draft(settings)?;
+    let (packed, packing, kinds) = pack_images(settings, near, out)?;
+    let summary = summary(&packed);
+    let Signed { head, signer, warning } = finish(&mut drafted, packed, packing, settings)?;
+    let Drafted { version, counter, derived, .. } = drafted;
+    Ok(Made { version, counter, derived, head, summary, kinds, signer, warning })
+}
+
+/// What the settings say of a release, before anything is packed.
+pub(super) struct Drafted {
+    pub(super) version: String,
+    pub(super) counter: u64,
+    /// The counter is the version's.
+    pub(super) derived: bool,
+    pub(super) draft: Draft,
+    inside: Option<Trust>,
+}
+
+pub(super) fn draft(settings: &mut Settings) -> Result<Drafted> {
     let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
     let inside = settings.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
-    let mut draft = Draft {
+    let draft = Draft {
         product: parse(settings.product.as_deref().ok_or_else(|| need("--product"))?)?,
         compatible: parse_all(&settings.compatible)?,
         version: parse(&version)?,
@@ -134,18 +154,35 @@ fn make_head(settings: &mut Settings, near: &Path, out: Option<&mut dyn Write>) 
     if draft.compatible.is_empty() {
         return Err(need("--compatible"));
     }
-    let (packed, packing, kinds) = pack_images(settings, near, out)?;
+    Ok(Drafted { version, counter, derived, draft, inside })
+}
+
+/// A head that is signed where the settings name a key.
+pub(super) struct Signed {
+    pub(super) head: Unverified,
+    pub(super) signer: Option<PublicKey>,
+    pub(super) warning: Option<String>,
+}
+
+/// The head of what was packed.
+pub(super) fn finish(
+    drafted: &mut Drafted,
+    packed: Packed,
+    packing: Packing,
+    settings: &Settings,
+) -> Result<Signed> {
+    let mut draft = drafted.draft.clone();
     draft.provenance.chunk_size = Some(packing.average);
     draft.provenance.context = Some(packing.context);
-    let summary = summary(&packed);
     let mut head = draft.head(packed)?;
     let words = settings.signing(Default::default());
     let signer = match &words.key {
         Some(key) => Some(signer::sign(&mut head, key, &words)?),
         None => None,
     };
-    let warning = signer.as_ref().and(inside).and_then(|trust| refusal(&head, &trust));
-    Ok(Made { version, counter, derived, head, summary, kinds, signer, warning })
+    let inside = signer.as_ref().and(drafted.inside.take());
+    let warning = inside.and_then(|trust| refusal(&head, &trust));
+    Ok(Signed { head, signer, warning })
 }
 
 pub(super) fn sign(words: Sign) -> Result<()> {
@@ -207,16 +244,13 @@ fn refusal(head: &Unverified, inside: &Trust) -> Option<String> {
     ))
 }
 
-fn warn(text: Option<&str>) -> Result<()> {
+pub(super) fn warn(text: Option<&str>) -> Result<()> {
     text.map_or(Ok(()), |text| tell(&format!("warning: {text}\n")))
 }
 
-fn pack_images(
-    settings: &Settings,
-    near: &Path,
-    out: Option<&mut dyn Write>,
-) -> Result<(Packed, Packing, Kinds)> {
-    let (mut packing, mut wished, mut measured) = (Packing::default(), None, Vec::new());
+/// How it is packed, and the average length of chunks that is wished.
+pub(super) fn packing_of(settings: &Settings) -> Result<(Packing, Option<u32>)> {
+    let (mut packing, mut wished) = (Packing::default(), None);
     if let Some(level) = settings.level {
         if !(1..=22).contains(&level) {
             return Err(Failure::new(ReasonCode::Usage, format!("level {level}; 1 to 22")));
@@ -243,8 +277,22 @@ fn pack_images(
                 Failure::new(ReasonCode::Usage, detail)
             })?;
     }
+    Ok((packing, wished))
+}
+
+fn pack_images(
+    settings: &Settings,
+    near: &Path,
+    out: Option<&mut dyn Write>,
+) -> Result<(Packed, Packing, Kinds)> {
+    let (mut packing, wished) = packing_of(settings)?;
+    let mut measured = Vec::new();
     let (mut images, mut kinds) = (Vec::new(), Kinds::default());
     let mut total = 0;
+    let beside = joint::open(settings)?;
+    for bundle in &beside {
+        total += bundle.len;
+    }
     let mut add =
         |part: Option<&str>, path: &Path, hardware: &[String], verity: &Option<String>| {
             let wanted = match part {
@@ -304,6 +352,8 @@ fn pack_images(
     for (image, measured) in images.iter_mut().zip(measured) {
         image.cuts = measured.cuts(average.bytes);
     }
+    // They stand before the system: a device stages them before it arms the slot.
+    images.splice(0..0, beside.into_iter().map(joint::BesideBundle::image));
     let progress = Progress::new("packing", total);
     let at = |done| progress.at(done);
     let packed = match out {
@@ -320,7 +370,7 @@ struct Kinds {
     parts: Vec<(String, String)>,
 }
 
-fn summary(packed: &Packed) -> String {
+pub(super) fn summary(packed: &Packed) -> String {
     let size: u64 = packed.payloads.iter().map(|p| p.size).sum();
     let stored: u64 = packed.payloads.iter().map(|p| p.stored_size).sum();
     let zeros = packed.table.chunks.iter().filter(|c| c.is_zero());
@@ -350,7 +400,7 @@ fn built_at() -> Result<Option<u64>> {
     }
 }
 
-fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
+pub(super) fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T> {
     text.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))
 }
 

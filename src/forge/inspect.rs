@@ -1,16 +1,21 @@
 //! `inspect` and `verify`.
 
+use super::app::{joint, lines_of, summary_of};
 use super::delta;
 use super::file;
 use super::progress::Progress;
 use super::say::{document, say};
 use super::words::{Inspect, Verify};
-use crate::artifact::{Codec, Format, Release, check_payload, read_head};
-use crate::model::{ByteLen, Result, printable};
+use crate::artifact::{Codec, Format, PayloadKind, Release, check_payload, read_head};
+use crate::bundle::AppDocument;
+use crate::model::{ByteLen, Digest, Result, printable};
 use crate::trust::Trust;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::BufReader;
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::path::Path;
 
 pub(super) fn run(words: &Inspect) -> Result<()> {
     let mut input = file::input(&words.artifact)?;
@@ -29,18 +34,107 @@ pub(super) fn run(words: &Inspect) -> Result<()> {
     let release = head.parse_unverified()?;
     // What comes through a pipe has no length until it has come.
     let failed = |e: std::io::Error| file::failure(&words.artifact, &e);
-    let on_disk = match file::is_standard(&words.artifact) {
+    let (on_disk, apps) = match file::is_standard(&words.artifact) {
         true => {
-            let rest = std::io::copy(&mut input, &mut std::io::sink()).map_err(failed)?;
-            release.rest_offset() + rest
+            let mut spooled = file::scratch(&words.artifact)?;
+            let head = std::io::Write::write_all(&mut spooled, &release.head_bytes());
+            let rest =
+                head.and_then(|()| std::io::copy(&mut input, &mut spooled)).map_err(failed)?;
+            let apps = Apps::seen(&release, &spooled, &words.artifact, trust.as_ref());
+            (release.rest_offset() + rest, apps)
         }
-        false => std::fs::metadata(&words.artifact).map_err(failed)?.len(),
+        false => {
+            let file = file::open(&words.artifact)?;
+            let apps = Apps::seen(&release, &file, &words.artifact, trust.as_ref());
+            (file.metadata().map_err(failed)?.len(), apps)
+        }
     };
     if words.json {
-        let value = as_json(&release, trust.as_ref(), verdict.as_deref(), on_disk);
+        let mut value = as_json(&release, trust.as_ref(), verdict.as_deref(), on_disk);
+        apps.add_to(&mut value);
         return say(&document(&value));
     }
-    say(&as_text(&release, trust.as_ref(), verdict.as_deref(), on_disk))
+    let text = as_text(&release, trust.as_ref(), verdict.as_deref(), on_disk);
+    say(&format!("{text}{}", apps.text()))
+}
+
+/// What an artifact has to do with apps.
+#[derive(Default)]
+struct Apps {
+    document: Option<(AppDocument, BTreeMap<Digest, u64>)>,
+    bundles: Vec<joint::InnerBundle>,
+    /// Why nothing of it can be told.
+    unread: Option<String>,
+}
+
+impl Apps {
+    /// Reads the document of a bundle and the bundles beside a system; with `whole` each of these to its end.
+    fn of(
+        release: &Release,
+        file: &File,
+        path: &Path,
+        trust: Option<&Trust>,
+        whole: bool,
+    ) -> Result<Apps> {
+        let mut apps = Apps::default();
+        if release.manifest.app.is_some() {
+            let mut input = file;
+            let rest = SeekFrom::Start(release.rest_offset());
+            input.seek(rest).map_err(|e| file::failure(path, &e))?;
+            let document = joint::document(release, &mut input)?;
+            let layers = release.manifest.payloads.iter();
+            let layers = layers.filter(|p| p.kind == PayloadKind::Layer);
+            apps.document = Some((document, layers.map(|p| (p.sha256, p.size)).collect()));
+        }
+        apps.bundles = joint::inner(release, file, path, trust, whole)?;
+        Ok(apps)
+    }
+
+    /// What can be read of a file that may be cut short or damaged.
+    fn seen(release: &Release, file: &File, path: &Path, trust: Option<&Trust>) -> Apps {
+        Apps::of(release, file, path, trust, false)
+            .unwrap_or_else(|f| Apps { unread: Some(f.to_string()), ..Apps::default() })
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(why) = &self.unread {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "app            cannot be read: {}", printable(why, 400));
+        }
+        if let Some((document, layers)) = &self.document {
+            text += &lines_of(document, layers);
+        }
+        for bundle in &self.bundles {
+            let signed: Vec<String> =
+                bundle.signed_by.iter().map(|id| id.to_string()[..12].to_owned()).collect();
+            let verdict = bundle.refused_because.as_deref();
+            let verdict = verdict.map_or(String::new(), |why| format!("; refused: {why}"));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "bundle         {} {}, release counter {}, signed by {}{}",
+                bundle.app,
+                printable(&bundle.version, 80),
+                bundle.release_counter,
+                signed.join(" and "),
+                printable(&verdict, 400),
+            );
+        }
+        text
+    }
+
+    fn add_to(&self, value: &mut Value) {
+        if let Some((document, layers)) = &self.document {
+            value["app_document"] = summary_of(document, layers);
+        }
+        if let Some(why) = &self.unread {
+            value["app_unread"] = json!(why);
+        }
+        if !self.bundles.is_empty() {
+            value["bundles"] = json!(self.bundles);
+        }
+    }
 }
 
 pub(super) fn verify(words: &Verify) -> Result<()> {
@@ -56,28 +150,56 @@ pub(super) fn verify(words: &Verify) -> Result<()> {
     let release = head.verify(&trust)?;
     let total = release.manifest.payloads.iter().map(|p| p.size).sum();
     let progress = Progress::new("verifying", total);
-    let checked = check_payload(&release, &mut input, &|done| progress.at(done))?;
+    let beside = release.manifest.payloads.iter().any(|p| p.kind == PayloadKind::Bundle);
+    let (checked, apps) = if beside || release.manifest.app.is_some() {
+        // What stands within it is read by itself.
+        let held = match file::is_standard(&words.artifact) {
+            true => {
+                let mut held = file::scratch(&words.artifact)?;
+                let written = std::io::Write::write_all(&mut held, &release.head_bytes());
+                let copied = written.and_then(|()| std::io::copy(&mut input, &mut held));
+                copied.map_err(|e| file::failure(&words.artifact, &e))?;
+                held
+            }
+            false => file::open(&words.artifact)?,
+        };
+        let rest = SeekFrom::Start(release.rest_offset());
+        (&held).seek(rest).map_err(|e| file::failure(&words.artifact, &e))?;
+        let mut payload = BufReader::with_capacity(1 << 20, &held);
+        let checked = check_payload(&release, &mut payload, &|done| progress.at(done))?;
+        (checked, Apps::of(&release, &held, &words.artifact, Some(&trust), true)?)
+    } else {
+        (check_payload(&release, &mut input, &|done| progress.at(done))?, Apps::default())
+    };
     drop(progress);
+    if let Some(bundle) = apps.bundles.iter().find(|bundle| bundle.refused.is_some())
+        && let Some(refused) = &bundle.refused
+    {
+        return Err(refused.clone().at(format!("the bundle of `{}`", bundle.app)));
+    }
     if words.json {
         let manifest = &release.manifest;
         let ids: Vec<String> = release.signers().iter().map(ToString::to_string).collect();
-        return say(&document(&json!({
+        let mut value = json!({
             "v": 1, "artifact": words.artifact, "product": manifest.product,
             "version": manifest.version, "release_counter": manifest.release_counter,
             "digest": release.body_digest(), "signed_by": ids,
             "artifact_len": checked.artifact_len, "image_len": checked.plain_len,
-        })));
+        });
+        apps.add_to(&mut value);
+        return say(&document(&value));
     }
     let signers: Vec<String> =
         release.signers().iter().map(|id| id.to_string()[..12].to_owned()).collect();
     say(&format!(
-        "{}: {} {}, signed by {}; {} read, {} of image, every digest as signed\n",
+        "{}: {} {}, signed by {}; {} read, {} of image, every digest as signed\n{}",
         words.artifact.display(),
         release.manifest.product,
         release.manifest.version,
         signers.join(" and "),
         ByteLen(checked.artifact_len),
-        ByteLen(checked.plain_len)
+        ByteLen(checked.plain_len),
+        apps.text(),
     ))
 }
 
@@ -118,6 +240,9 @@ fn as_text(
         let _ = writeln!(text, "{name:<14} {}", printable(value, 400));
     };
     line("product", manifest.product.as_str());
+    if let Some(app) = &manifest.app {
+        line("app", app.as_str());
+    }
     line("compatible", &list(&manifest.compatible));
     line("version", manifest.version.as_str());
     line("counter", &manifest.release_counter.to_string());
@@ -228,7 +353,7 @@ fn as_json(release: &Release, trust: Option<&Trust>, verdict: Option<&str>, on_d
     let safe = |text: &Option<String>| text.as_deref().map(|t| printable(t, 4096));
     json!({
         "v": 1,
-        "product": manifest.product, "compatible": manifest.compatible,
+        "product": manifest.product, "app": manifest.app, "compatible": manifest.compatible,
         "version": manifest.version, "release_counter": manifest.release_counter,
         "security_epoch": manifest.security_epoch,
         "requires_updater": printable(&manifest.requires.updater, 64),

@@ -1,6 +1,7 @@
 //! The build host's side: keys, building, signing, inspecting and verifying artifacts. This room
 //! never touches a device and never decides what a device accepts: `trust` does, for both.
 
+mod app;
 mod assemble;
 mod average;
 mod build;
@@ -114,6 +115,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
     match command {
         Command::Init(words) => settings::init(&words.config),
         Command::Keygen(words) => keygen::run(&words),
+        Command::Build(words) if words.app.is_some() => app::run(*words),
         Command::Build(words) => build::run(*words),
         Command::Delta(words) => delta::run(*words),
         Command::Image(words) => disk::run(*words),

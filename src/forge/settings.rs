@@ -22,6 +22,7 @@ pub(super) struct Settings {
     pub(super) epoch: Option<u32>,
     pub(super) rootfs: Option<PathBuf>,
     pub(super) parts: BTreeMap<String, PathBuf>,
+    pub(super) with: Vec<PathBuf>,
     pub(super) raw: bool,
     pub(super) hardware: Vec<String>,
     pub(super) verity_root: Option<String>,
@@ -75,7 +76,8 @@ pub(super) fn load(named: Option<&Path>) -> Result<Settings> {
         *path = base.join(&*path);
     }
     let payloads = settings.payloads.iter_mut().flat_map(|p| [&mut p.rootfs, &mut p.image]);
-    for path in payloads.flatten().chain(settings.parts.values_mut()) {
+    let others = settings.parts.values_mut().chain(&mut settings.with);
+    for path in payloads.flatten().chain(others) {
         *path = base.join(&*path);
     }
     if let Some(key) = &mut settings.key
@@ -123,6 +125,9 @@ impl Settings {
                 return Err(Failure::new(ReasonCode::Usage, text));
             }
             self.parts.insert(part.to_owned(), PathBuf::from(image));
+        }
+        if !words.with.is_empty() {
+            self.with = words.with;
         }
         self.raw |= words.raw;
         self.verity_root = words.verity_root.or(self.verity_root);
@@ -180,6 +185,7 @@ compatible = ["demo-board"]      # the boards it runs on; one must be the device
 
 rootfs = "rootfs.ext4"           # the image: ext4, squashfs, erofs …, or one in .gz, .xz or .zst
 # parts = { boot = "boot.vfat" } # the other parts of a slot of several partitions
+# with = ["shop.surefoot"]       # bundles of apps that are installed together with the system
 # raw = true                     # take its bytes as they are, whatever they are
 # hardware = ["rev2", "rev3"]    # only for these hardware revisions
 # verity_root = "…"              # dm-verity root hash of the image, 64 hexadecimal digits

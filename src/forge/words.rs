@@ -105,7 +105,11 @@ pub(super) struct Keygen {
     # the rest from surefoot-forge.toml\n  \
     surefoot-forge build --rootfs rootfs.ext4 --part boot=boot.vfat …\n  \
     surefoot-forge build … --key cmd:/usr/bin/token-sign --pub KEYS/token.pub\n  \
-    surefoot-forge build … -o - | ssh store 'cat >next.surefoot'\n\n\
+    surefoot-forge build … -o - | ssh store 'cat >next.surefoot'\n  \
+    surefoot-forge build --app shop --compose compose.yaml --images IMAGES \\\n      \
+    --product demo --compatible demo-board --version 1.2.0 \\\n      \
+    --key KEYS/release.key -o shop-1.2.0.surefoot\n  \
+    surefoot-forge build --rootfs rootfs.ext4 --with shop.surefoot … -o joint.surefoot\n\n\
     The same image, settings and key give the same bytes. No clock gets into an\n\
     artifact unless SOURCE_DATE_EPOCH is set."
 )]
@@ -121,6 +125,23 @@ pub(super) struct Build {
     /// filesystem that U-Boot reads, packed or not; any other part is taken as it is
     #[arg(long, value_name = "PART=IMG")]
     pub(super) part: Vec<String>,
+    /// Build a bundle of this app, from a Compose file and archives of its images
+    #[arg(long, value_name = "NAME", requires = "compose", conflicts_with_all = ["rootfs", "part", "raw", "hardware", "verity_root", "with"])]
+    pub(super) app: Option<String>,
+    /// With --app: the Compose file; docs/apps.md lists what it may say
+    #[arg(long, value_name = "FILE", requires = "app")]
+    pub(super) compose: Option<PathBuf>,
+    /// With --app: the folder with the archives of the images, as `docker save` or `podman save` write them
+    #[arg(long, value_name = "DIR", requires = "app")]
+    pub(super) images: Option<PathBuf>,
+    /// With --app: whether what makes a bundle large or hard to run is told, ends the build, or is not
+    /// looked for
+    #[arg(long, value_name = "WHAT", requires = "app", default_value = "warn")]
+    pub(super) lint: super::app::Lint,
+    /// A bundle of an app that is installed together with the system; repeat for more. It keeps its own
+    /// signature
+    #[arg(long, value_name = "APP.surefoot")]
+    pub(super) with: Vec<PathBuf>,
     /// Take the bytes of the images as they are: nothing is expanded, and nothing refused
     #[arg(long)]
     pub(super) raw: bool,

@@ -1,0 +1,21 @@
+//! Bundles of apps: a Compose file and the archives of its images become one artifact.
+
+mod archive;
+mod build;
+mod compose;
+mod fields;
+mod health;
+mod images;
+mod layer;
+mod lint;
+mod mounts;
+mod ports;
+mod service;
+mod tree;
+mod yaml;
+
+pub(super) mod joint;
+mod run;
+
+pub(super) use lint::Lint;
+pub(super) use run::{lines_of, run, summary_of};
