@@ -24,6 +24,7 @@ mod explore;
 mod facts;
 #[cfg(all(test, feature = "forge"))]
 mod fixture;
+mod from_delta;
 mod grants;
 mod journal;
 mod kinds;
@@ -59,6 +60,7 @@ pub use decide::decide;
 pub use driver::{AppExecutor, AppRest, drive_apps};
 pub use executor::{BundleSource, DeviceExecutor};
 pub use facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
+pub use from_delta::{DeltaLayers, OpenedDelta, folders_of, open_delta};
 pub use journal::{
     AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, BeforeDevelopment, Cause, Change,
     Generation, RefusedApp,

@@ -17,4 +17,6 @@ mod patch;
 pub use archive::{LayerEntry, LayerEntryKind, Pax, pax, scan_layer, tar_number};
 pub use list::{FileList, MAX_FILES, MAX_PATH, SourceDigest, is_plain};
 pub use old::{LayerFolders, OldBytes, OldFile, OldFiles};
-pub use patch::{FindHead, MAX_PREFIX, Making, apply, bundle_head, patch_offset, same_bundle};
+pub use patch::{
+    FindHead, MAX_PREFIX, Making, apply, bundle_head, patch_offset, patch_range, same_bundle,
+};

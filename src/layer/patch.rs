@@ -2,12 +2,15 @@
 
 use super::list::FileList;
 use super::old::{OldBytes, OldFiles};
-use crate::artifact::{BundleDelta, FromBundle, PayloadPatch, Release, Unverified, read_head};
+use crate::artifact::{
+    BundleDelta, DELTA_BLOCK_LEN, FromBundle, PayloadPatch, Release, Unverified, read_head,
+};
 use crate::delta::{Blocks, Piece, Player, Shape, WINDOW, carry_out};
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::sys::{spare, stop};
 use sha2::{Digest as _, Sha256};
 use std::io::{Read, Write};
+use std::ops::Range;
 use zstd_safe::DCtx;
 
 /// What a zstd dictionary begins with: a decoder would not take it as plain bytes.
@@ -99,6 +102,13 @@ pub fn same_bundle(delta: &BundleDelta, release: &Release) -> Result<()> {
 /// Where in the file reading has to begin for payload `index`: the block that has its first stored byte.
 pub fn patch_offset(delta: &BundleDelta, index: usize) -> u64 {
     delta.stored_offset() + Blocks::part(delta.stored_of(index)).taken(&delta.blocks)
+}
+
+/// All bytes of the file that are read for payload `index`: whole blocks.
+pub fn patch_range(delta: &BundleDelta, index: usize) -> Range<u64> {
+    let start = patch_offset(delta, index);
+    let end = delta.stored_of(index).end.next_multiple_of(u64::from(DELTA_BLOCK_LEN));
+    start..delta.stored_offset() + end.min(delta.blocks.len)
 }
 
 /// A payload that is being made: a reader of its bytes, whose last ones come only when all of them are known to be

@@ -4,3 +4,4 @@
 mod applied;
 mod hostile;
 mod shop;
+mod staged;
