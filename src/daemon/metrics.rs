@@ -133,6 +133,8 @@ fn render(status: &Status, outcomes: &[Outcome], resident: Option<u64>) -> Strin
         out.family(name, "gauge", "When that ends by itself.");
         out.sample(name, &[], until);
     }
+    #[cfg(feature = "apps")]
+    apps(&mut out, status);
     if let Some(bytes) = resident {
         let name = "surefoot_daemon_resident_bytes";
         out.family(name, "gauge", "Memory of the daemon, when this was written.");
@@ -140,6 +142,36 @@ fn render(status: &Status, outcomes: &[Outcome], resident: Option<u64>) -> Strin
     }
     out.0.push_str("# EOF\n");
     out.0
+}
+
+/// What runs beside the system.
+#[cfg(feature = "apps")]
+fn apps(out: &mut Text, status: &Status) {
+    let Some(apps) = status.apps.as_ref().filter(|apps| !apps.apps.is_empty()) else { return };
+    out.family("surefoot_app_info", "gauge", "What runs beside the system.");
+    for app in &apps.apps {
+        let version = app.version.to_string();
+        out.sample("surefoot_app_info", &[("app", app.name.as_str()), ("version", &version)], 1);
+    }
+    let about = "1 for an app whose services all run and are well.";
+    out.family("surefoot_app_running", "gauge", about);
+    for app in &apps.apps {
+        let runs = app.state == crate::apps::AppState::Running;
+        out.sample("surefoot_app_running", &[("app", app.name.as_str())], runs.into());
+    }
+    let services = || apps.apps.iter().flat_map(|app| app.services.iter().map(move |s| (app, s)));
+    let about = "1 for a service whose probe says that it is well, 0 where it is not; only where one has said so.";
+    out.family("surefoot_service_healthy", "gauge", about);
+    for (app, service) in services() {
+        let Some(healthy) = service.healthy else { continue };
+        let replica = service.replica.to_string();
+        let labels = [
+            ("app", app.name.as_str()),
+            ("service", service.name.as_str()),
+            ("replica", replica.as_str()),
+        ];
+        out.sample("surefoot_service_healthy", &labels, healthy.into());
+    }
 }
 
 /// A file in the making.

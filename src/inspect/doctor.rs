@@ -156,6 +156,8 @@ fn look_at_world(world: &World, found: &[Found], out: &mut Diagnosis) {
     for topic in ["hooks", "times", "hold", "inhibit", "confirm", "trial", "health"] {
         out.found(topic, found);
     }
+    #[cfg(feature = "apps")]
+    super::apps::look(world, out);
     match world.settings.checks.len() {
         0 => out.warn(
             "health",

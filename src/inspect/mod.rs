@@ -2,6 +2,8 @@
 //! only reads: it never writes a byte of the device's, and never decides.
 
 mod accounts;
+#[cfg(feature = "apps")]
+mod apps;
 mod crypt;
 mod doctor;
 mod doctor_machine;

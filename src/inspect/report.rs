@@ -84,6 +84,8 @@ fn of_settings(loaded: &Loaded, equip: &dyn Fn(&mut World), out: &mut Map<String
     let state = &settings.device.state;
     put("files", files(state));
     put("hooks", hooks(state));
+    #[cfg(feature = "apps")]
+    put("apps", asked(&|w| super::apps::told(w)));
     put("drill", file(state, StateFile::DRILL));
     let boots = blackbox::read(&StateFile::BLACK_BOX.within(state)).into_iter().map(|boot| {
         let lines: Vec<_> = boot.lines.into_iter().map(|l| words(&l.text)).collect();

@@ -159,6 +159,10 @@ pub struct Status {
     /// The installation that runs, whoever runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
+    /// The apps; none where this device has none.
+    #[cfg(feature = "apps")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apps: Option<crate::apps::AppsStatus>,
 }
 
 /// A bootloader environment of which no copy is valid.
@@ -283,6 +287,8 @@ pub fn status(world: &World) -> Result<Status> {
         hold: world.hold(),
         reset: world.reset().unwrap_or_default(),
         running,
+        #[cfg(feature = "apps")]
+        apps: super::apps::of(world),
     })
 }
 

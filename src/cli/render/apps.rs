@@ -53,6 +53,17 @@ pub(super) fn status(status: &AppsStatus) -> String {
     out
 }
 
+/// One line for each app, beside what the system says.
+pub(super) fn brief(out: &mut String, status: &AppsStatus) {
+    for AppStatus { name, version, state, text, .. } in &status.apps {
+        let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+        let _ = writeln!(out, "app      {name} {version} {}{text}", word(*state));
+    }
+    if let Some(change) = &status.change {
+        let _ = writeln!(out, "change   {} ({})", change.moves.join(", "), change.phase);
+    }
+}
+
 fn word(state: AppState) -> &'static str {
     match state {
         AppState::Running => "running",

@@ -66,6 +66,10 @@ pub(super) fn status(status: &Status) -> String {
         let clean = trial.clean_reboots_left;
         let _ = writeln!(out, "tries    {tries} left, and {clean} orderly reboots that use none");
     }
+    #[cfg(feature = "apps")]
+    if let Some(apps) = &status.apps {
+        super::apps::brief(&mut out, apps);
+    }
     if let (Some(ended), Some(at)) = (status.last.outcome, status.last.at) {
         let to = status.last.to.as_deref().unwrap_or("");
         let how = crate::inspect::ended_in_words(ended, status.last.drill);

@@ -9,7 +9,12 @@ use crate::model::{Identifier, Result, SlotId};
 use crate::trust::Trust;
 use crate::update::Phase;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// For a look at an engine.
+const GLANCE: Duration = Duration::from_secs(5);
 
 /// The device, as apps see it.
 pub(super) struct Gear<'a> {
@@ -24,11 +29,20 @@ pub(super) struct Gear<'a> {
 impl<'a> Gear<'a> {
     /// Looks at the device. The engine is not asked yet.
     pub(super) fn of(world: &'a World) -> Result<Gear<'a>> {
+        Gear::with(world, EngineSocket::new)
+    }
+
+    /// The same for a look that nothing depends on, and that a silent engine must not hold up.
+    pub(super) fn at_a_glance(world: &'a World) -> Result<Gear<'a>> {
+        Gear::with(world, |socket| EngineSocket::with_patience(socket, GLANCE))
+    }
+
+    fn with(world: &'a World, open: fn(PathBuf) -> EngineSocket) -> Result<Gear<'a>> {
         let booted = world.booted()?;
         let slot = slot_trial(world, booted)?;
         let socket = || {
             let socket = world.settings.apps.engine.clone()?;
-            Some(Arc::new(EngineSocket::new(socket)) as Arc<dyn Engine>)
+            Some(Arc::new(open(socket)) as Arc<dyn Engine>)
         };
         let engine = world.engine.clone().or_else(socket);
         let facts = facts(world, booted);

@@ -24,6 +24,20 @@ impl World {
     }
 }
 
+impl World {
+    /// The journal of apps as a document, for support.
+    pub fn apps_journal_document(&self) -> serde_json::Value {
+        let journal = self.apps_journal();
+        journal.and_then(|j| serde_json::to_value(j).ok()).unwrap_or(serde_json::Value::Null)
+    }
+
+    /// The folder of the engine's store, where an engine answers.
+    pub fn engine_store(&self) -> Option<std::path::PathBuf> {
+        let gear = Gear::at_a_glance(self).ok()?;
+        gear.engine()?.info().ok().map(|info| info.store)
+    }
+}
+
 /// The journal; one that was lost is made of the containers that are here, so that what runs goes on. The values of a
 /// configuration are lost with it.
 pub(super) fn found(gear: &Gear<'_>, sink: &dyn Sink) -> Result<AppJournal> {

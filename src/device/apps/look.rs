@@ -18,7 +18,7 @@ pub fn apps_are_here(world: &World) -> bool {
 
 /// How apps are; needs no lock.
 pub fn apps_status(world: &World) -> Result<AppsStatus> {
-    let gear = Gear::of(world)?;
+    let gear = Gear::at_a_glance(world)?;
     // What was lost is made anew by who holds the lock.
     let journal = world.apps_journal().unwrap_or_default();
     let ctx = gear.context(&Nowhere);
