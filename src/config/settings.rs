@@ -5,7 +5,7 @@ use super::fragment::Trial;
 #[cfg(feature = "apps")]
 use crate::apps::AppSettings;
 use crate::boot::{Bootloader, GIVE_BACK_MAX, Loader};
-use crate::health::{CAN_UPDATE_AGAIN, Check, Patience};
+use crate::health::{APPS, CAN_UPDATE_AGAIN, Check, Patience};
 use crate::hooks::{Hook, Root, check_all};
 use crate::inhibit;
 use crate::model::{Failure, Identifier, ReasonCode, StateFile, paths};
@@ -126,8 +126,10 @@ impl Settings {
         if let Some(twice) = merged.health.check.iter().find(|c| !seen.insert(&c.name)) {
             refuse(format!("two health checks are named `{}`", twice.name));
         }
-        if merged.health.check.iter().any(|c| c.name == CAN_UPDATE_AGAIN) {
-            refuse(format!("the health check `{CAN_UPDATE_AGAIN}` is built in"));
+        for own in [CAN_UPDATE_AGAIN, APPS] {
+            if merged.health.check.iter().any(|c| c.name == own) {
+                refuse(format!("the health check `{own}` is built in"));
+            }
         }
         if let Err(text) = check_all(&merged.hook) {
             refuse(text);

@@ -35,7 +35,11 @@ impl World {
     }
 
     pub(super) fn look_at_checks(&self, sink: &dyn Sink) -> Vec<Seen> {
-        self.look_at(&self.settings.checks, sink)
+        #[cfg_attr(not(feature = "apps"), expect(unused_mut, reason = "nothing is added"))]
+        let mut seen = self.look_at(&self.settings.checks, sink);
+        #[cfg(feature = "apps")]
+        seen.extend(super::apps::seen(self));
+        seen
     }
 
     pub(super) fn look_at(&self, checks: &[Check], sink: &dyn Sink) -> Vec<Seen> {

@@ -14,7 +14,7 @@ pub use check::{Check, Kind, Need};
 pub use look::{Eyes, Remote, look};
 pub use possible::impossible;
 pub use probe::probe;
-pub use verdict::{Baseline, Before, Seen, Verdict, weigh};
+pub use verdict::{APPS, Baseline, Before, Seen, Verdict, weigh};
 pub use window::{Patience, Say, Window};
 
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,9 @@ use crate::model::{Against, Failing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The name of the built-in check of critical services of apps.
+pub const APPS: &str = "apps";
+
 /// One check, looked at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
@@ -51,10 +54,14 @@ impl Baseline {
     /// Whether the system goes back if this check fails as `seen`: what was broken before cannot
     /// hold the update hostage, and what worked before must work again.
     pub fn needs(&self, check: &Check, seen: &Seen) -> bool {
-        match self.0.get(&check.name) {
+        self.needed(check.need, seen)
+    }
+
+    fn needed(&self, need: Need, seen: &Seen) -> bool {
+        match self.0.get(&seen.name) {
             Some(Before::Passed(passed)) => *passed,
             Some(Before::By(units)) => seen.units.iter().any(|u| !units.contains(u)),
-            None => check.need == Need::Required,
+            None => need == Need::Required,
         }
     }
 }
@@ -103,7 +110,12 @@ pub fn weigh(checks: &[Check], seen: &[Seen], baseline: &Baseline) -> Verdict {
     let (mut bad, mut could_not) = (Vec::new(), Vec::new());
     for one in seen {
         let known = checks.iter().find(|c| c.name == one.name);
-        let needed = known.is_none_or(|c| baseline.needs(c, one));
+        let needed = match known {
+            Some(check) => baseline.needs(check, one),
+            // A service that was not well before holds no update hostage.
+            None if one.name == APPS => baseline.needed(Need::Wanted, one),
+            None => true,
+        };
         match &one.outcome {
             Outcome::Good => passed += 1,
             Outcome::Open(detail) => open.push(Failing::check(&one.name, detail)),
@@ -143,6 +155,23 @@ mod tests {
 
     fn no() -> Outcome {
         Outcome::Bad("no".into())
+    }
+
+    #[test]
+    fn a_service_of_an_app_counts_only_where_it_was_well_before() {
+        let failing = |units: &[&str]| Seen {
+            units: units.iter().map(|u| (*u).to_owned()).collect(),
+            ..seen(APPS, no())
+        };
+        let judged =
+            |before: &Baseline, now: Seen| weigh(&[check("x", Need::Required)], &[now], before);
+        let both = Baseline::of(&[failing(&["shop/web"])], true);
+        assert!(matches!(judged(&both, failing(&["shop/web"])), Verdict::Good { .. }));
+        assert!(matches!(judged(&both, failing(&["shop/web", "shop/db"])), Verdict::Bad(_)));
+        let well = Baseline::of(&[seen(APPS, Outcome::Good)], true);
+        assert!(matches!(judged(&well, failing(&["shop/web"])), Verdict::Bad(_)));
+        let unknown = Baseline::default();
+        assert!(matches!(judged(&unknown, failing(&["shop/web"])), Verdict::Good { .. }));
     }
 
     fn verdict(need: Need, before: Option<bool>, now: Outcome) -> Verdict {

@@ -7,6 +7,7 @@ mod bring;
 mod carry;
 mod gear;
 mod hands;
+mod health;
 mod journal;
 mod locks;
 mod look;
@@ -25,3 +26,4 @@ pub use verbs::{
 pub(super) use beside::{after_writing, before_writing, may_arm};
 pub(super) use bring::bring;
 pub(super) use carry::abandon;
+pub(super) use health::seen;
