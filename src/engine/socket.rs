@@ -45,6 +45,11 @@ impl EngineSocket {
         EngineSocket { api: Api { socket, patience: PATIENCE, long: LONG } }
     }
 
+    /// The same for a look that must not last: no answer takes longer than this.
+    pub fn with_patience(socket: PathBuf, patience: Duration) -> EngineSocket {
+        EngineSocket { api: Api { socket, patience, long: patience } }
+    }
+
     /// A container of ours; `None` where there is none, and an error where there is one that is not ours.
     fn ours(&self, name: &str) -> Result<Option<ContainerInspected>> {
         let what = format!("tell of the container {name}");

@@ -48,7 +48,7 @@ impl AppExecutor for Shared<'_> {
         crate::sys::systemd::progress();
         match effect {
             // It takes its time, and what runs is looked after meanwhile.
-            AppEffect::Stage(_) | AppEffect::Collect => {
+            AppEffect::Stage(_) => {
                 DeviceExecutor::new(self.ctx, self.sources, &mut Supervisor::default()).run(effect)
             }
             _ => DeviceExecutor::new(self.ctx, self.sources, &mut self.watch()).run(effect),
