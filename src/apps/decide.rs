@@ -175,7 +175,8 @@ fn try_in(j: &AppJournal, f: &AppFacts, change: &Change, attempt: u32) -> AppSte
 }
 
 fn trying(j: &AppJournal, f: &AppFacts, change: &Change, boot_id: &str, attempt: u32) -> AppStep {
-    let restore = f.copies && (f.copied || is_asked(change));
+    // Also where the copies are not seen now: whether they are lost is found when they are put back.
+    let restore = f.copies;
     if let Some(step) = intruded(j, f, change, restore) {
         return step;
     }

@@ -8,7 +8,7 @@ use super::plan::AppPlan;
 use super::ports::missing_ports;
 use super::stage::stage_bundles;
 use super::store::{AppJournalStore, AppStored};
-use super::volumes::{Copied, needed};
+use super::volumes::{Copied, made, needed};
 use super::{
     AppCommand, AppContext, AppDone, AppEffect, AppExecutor, AppFacts, AppJournal, AppRules, Cause,
     Change, Generation, Live, Supervisor,
@@ -343,7 +343,9 @@ impl DeviceExecutor<'_> {
     }
 
     fn restore(&mut self, change: &Change) -> Result<Option<AppDone>> {
-        self.copies(change)?.iter().try_for_each(Copied::put_back)?;
+        // A system that came back may not trust who signed the new generation: what was copied is put back all the same.
+        let copies = self.copies(change).unwrap_or_else(|_| made(self.ctx, change));
+        copies.iter().try_for_each(Copied::put_back)?;
         Ok(Some(AppDone::Restored))
     }
 

@@ -8,6 +8,7 @@ use crate::bundle::{AppDocument, ServiceName};
 use crate::event::Event;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::tree;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The volumes whose data an old generation could not read any more once the new one has written to them.
@@ -47,21 +48,42 @@ pub(super) fn needed(
     for (old, new) in sides {
         let data = ctx.data_of(&old.app);
         for name in to_copy(&old.document, &new.document) {
-            let folder = copies_of(&data, change.number);
-            all.push(Copied {
-                app: old.app.clone(),
-                name: name.clone(),
-                volume: volume_folder(&data, name),
-                copy: folder.join(name.as_str()),
-                work: folder.join(format!("{name}.new")),
-                aside: folder.join(format!("{name}.aside")),
-            });
+            all.push(Copied::of(&data, &old.app, name, change.number));
         }
     }
     all
 }
 
+/// The copies that a change has made, by what lies on the disk: without a document.
+pub(super) fn made(ctx: &AppContext<'_>, change: &Change) -> Vec<Copied> {
+    let mut all = Vec::new();
+    for m in &change.moves {
+        let data = ctx.data_of(&m.app);
+        let entries = std::fs::read_dir(copies_of(&data, change.number)).into_iter().flatten();
+        // One that was put back, whole or half, has left what it took the place of.
+        let name = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_suffix(".aside").unwrap_or(&name).parse::<ServiceName>().ok()
+        };
+        let names: BTreeSet<ServiceName> = entries.flatten().filter_map(name).collect();
+        all.extend(names.iter().map(|name| Copied::of(&data, &m.app, name, change.number)));
+    }
+    all
+}
+
 impl Copied {
+    fn of(data: &Path, app: &ServiceName, name: &ServiceName, change: u64) -> Copied {
+        let folder = copies_of(data, change);
+        Copied {
+            app: app.clone(),
+            name: name.clone(),
+            volume: volume_folder(data, name),
+            copy: folder.join(name.as_str()),
+            work: folder.join(format!("{name}.new")),
+            aside: folder.join(format!("{name}.aside")),
+        }
+    }
+
     /// Whether the copy is there, whole and durable: it has its name only then.
     pub(super) fn is_there(&self) -> bool {
         self.copy.is_dir()
@@ -178,5 +200,28 @@ mod tests {
                 return;
             }
         }
+    }
+
+    #[test]
+    fn what_was_copied_is_found_and_put_back_without_a_document() {
+        use super::super::decide_tests::step_of;
+        let bench = super::super::fixture::Bench::new();
+        let ctx = bench.ctx();
+        let cause = super::super::Cause::Slot(crate::model::SlotId::B);
+        let change = Change { number: 7, moves: vec![step_of("shop", Some(1), Some(2))], cause };
+        let app = "shop".parse().unwrap();
+        let one = Copied::of(&ctx.data_of(&app), &app, &"db".parse().unwrap(), 7);
+        fs::create_dir_all(&one.volume).unwrap();
+        fs::write(one.volume.join("rows"), "old").unwrap();
+        one.make(&ctx).unwrap();
+        fs::write(one.volume.join("rows"), "migrated").unwrap();
+        for _ in 0..2 {
+            let found = made(&ctx, &change);
+            assert_eq!(found.len(), 1, "put back or not");
+            found.iter().try_for_each(Copied::put_back).unwrap();
+            assert_eq!(fs::read(one.volume.join("rows")).unwrap(), b"old");
+        }
+        let other = Change { number: 8, ..change };
+        assert!(made(&ctx, &other).is_empty());
     }
 }

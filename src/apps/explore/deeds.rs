@@ -54,7 +54,11 @@ impl Machine {
                 (now.copy, now.copy_of) = (now.volume, change.number as u8);
                 Ok(now)
             }
-            AppEffect::RestoreVolumes(_) if self.scenario.lost => {
+            AppEffect::RestoreVolumes(change)
+                if self.scenario.lost
+                    || now.copy == NO_COPY
+                    || now.copy_of != change.number as u8 =>
+            {
                 Ok(World { found: Found::Failed, ..now })
             }
             AppEffect::RestoreVolumes(_) => {
