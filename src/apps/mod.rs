@@ -65,6 +65,7 @@ pub use journal::{
     AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, BeforeDevelopment, Cause, Change,
     Generation, RefusedApp,
 };
+pub use payload::PayloadReader;
 pub use settings::AppSettings;
 pub use stage::stage_bundles;
 pub use status::{

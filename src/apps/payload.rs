@@ -7,7 +7,7 @@ use crate::sys::stop;
 use std::io::{self, Read};
 
 /// Reads one payload from its beginning to its end.
-pub(super) struct PayloadReader<'a> {
+pub struct PayloadReader<'a> {
     source: &'a dyn Fetch,
     /// What reads ahead of us, where the source is far away.
     ahead: Option<Box<dyn Read + Send + 'a>>,
@@ -23,7 +23,8 @@ pub(super) struct PayloadReader<'a> {
 }
 
 impl<'a> PayloadReader<'a> {
-    pub(super) fn new(
+    /// A reader of this payload of a release, from its first byte.
+    pub fn new(
         source: &'a dyn Fetch,
         release: &'a Release,
         payload: &Payload,

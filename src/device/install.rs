@@ -284,6 +284,10 @@ fn bring(
         moments::asked(world, Moment::BeforeDownload, &work, sink)?;
     }
     ways.choose(world, &ask, &mut offer, (&plan, work.slot, &reuse), sink)?;
+    #[cfg(feature = "apps")]
+    let brought = super::apps::joint(world, &mut offer, &ask, sink)?;
+    #[cfg(not(feature = "apps"))]
+    refuse_joint(&offer)?;
     let Offer { release, source, millis, delta } = offer;
     let far = distance(&source);
     let via = via(far.is_some(), delta.is_some());
@@ -328,7 +332,7 @@ fn bring(
         report,
         replaces,
         #[cfg(feature = "apps")]
-        moves: Vec::new(),
+        moves: brought.moves.clone(),
     };
     asked.keep(world, &work)?;
     let wish = Wish::Install(work.clone(), then);
@@ -411,6 +415,19 @@ fn bring_app(
     sink: &dyn Sink,
 ) -> Result<Installed> {
     super::apps::bring(world, held, offer, ask, sink).map(Installed::Apps)
+}
+
+/// This program has no apps.
+#[cfg(not(feature = "apps"))]
+fn refuse_joint(offer: &Offer) -> Result<()> {
+    let bundle = crate::artifact::PayloadKind::Bundle;
+    match offer.release.manifest.payloads.iter().any(|payload| payload.kind == bundle) {
+        true => {
+            let text = "it is a system with apps, and this program has no apps";
+            Err(Failure::new(ReasonCode::UpdaterTooOld, text))
+        }
+        false => Ok(()),
+    }
 }
 
 /// This program has no apps.

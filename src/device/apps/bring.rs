@@ -179,7 +179,7 @@ fn switch_over(
 }
 
 /// Nothing is begun while something else goes on: `TRIAL_PENDING`.
-fn at_rest(journal: &AppJournal) -> Result<()> {
+pub(super) fn at_rest(journal: &AppJournal) -> Result<()> {
     match journal.holds_systems_back() {
         Some(code) => {
             let what =

@@ -21,6 +21,11 @@ pub(super) struct Spooled {
 }
 
 impl Spooled {
+    /// The same file, opened once more.
+    pub(super) fn again(&self) -> Result<LocalFile> {
+        LocalFile::open(&self.path)
+    }
+
     /// What is in it.
     pub(super) fn file(&self) -> &LocalFile {
         &self.file
