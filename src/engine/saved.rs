@@ -92,9 +92,9 @@ fn length(head: &[u8; 512]) -> Result<u64> {
 /// `size` of an extended head: lines of `LENGTH NAME=VALUE`.
 fn size_of(text: &[u8]) -> Option<u64> {
     let lines = text.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    let sizes =
+    let mut sizes =
         lines.filter_map(|line| line.split_once(' ')?.1.strip_prefix("size=")?.parse().ok());
-    sizes.last().filter(|len| *len < IMAGE_MAX)
+    sizes.next_back().filter(|len| *len < IMAGE_MAX)
 }
 
 struct Hashing(Sha256);
