@@ -115,7 +115,7 @@ pub fn hold(
 
 /// Lets automatic updates go. What the configuration or a file stops stays stopped: `HELD` says so.
 pub fn unhold(world: &World, by: &str, sink: &dyn Sink) -> Result<String> {
-    let _lock = world.hold_lock()?;
+    let lock = world.hold_lock()?;
     // Ended before any clock began: no clock that goes backwards brings it to life again.
     let over = Hold { v: 1, by: String::new(), reason: String::new(), until: Some(0), at: 0 };
     let text = serde_json::to_string(&over).reason(ReasonCode::Internal, "hold")?;
@@ -125,5 +125,22 @@ pub fn unhold(world: &World, by: &str, sink: &dyn Sink) -> Result<String> {
     }
     let text = format!("Automatic updates are let go by {}.", printable(by, REASON_MAX));
     sink.emit(&Event::Hold { held: false, text: text.clone() });
+    drop(lock);
+    #[cfg(feature = "apps")]
+    let text = end_development(world, text, by, sink);
     Ok(text)
+}
+
+/// What development keys have brought goes with the hold. A failure of that is told, and the hold is over all the same: the
+/// daemon tries again.
+#[cfg(feature = "apps")]
+fn end_development(world: &World, text: String, by: &str, sink: &dyn Sink) -> String {
+    match super::apps::unhold(world, by, sink) {
+        Ok(moves) if moves.is_empty() => text,
+        Ok(moves) => format!("{text} Back from development: {}.", moves.join(", ")),
+        Err(failure) => {
+            sink.emit(&Event::Warning { text: format!("development is not over: {failure}") });
+            text
+        }
+    }
 }

@@ -121,6 +121,7 @@ pub(super) fn change(
         let code = ReasonCode::AlreadyInstalled;
         return Err(Failure::new(code, "all of it runs already"));
     }
+    super::develop::remember(gear, &journal, &admission.moves)?;
     let command = AppCommand::Change {
         moves: admission.moves.clone(),
         order: how.order.clone(),

@@ -42,6 +42,9 @@ pub fn apps_turn(world: &World, sink: &dyn Sink) -> Result<Option<Duration>> {
     let gear = Gear::of(world)?;
     let journal = found(&gear, sink)?;
     let rest = drive(&gear, journal, &AppCommand::Settle, &[], sink)?;
+    if rest.journal.phase == AppPhase::Idle {
+        super::develop::end_if_over(&gear, sink)?;
+    }
     let pause = || world.watch.lock().unwrap_or_else(PoisonError::into_inner).pause();
     Ok(rest.is_under_way().then(pause))
 }

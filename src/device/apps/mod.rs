@@ -5,6 +5,7 @@ mod answer;
 mod beside;
 mod bring;
 mod carry;
+mod develop;
 mod gear;
 mod hands;
 mod health;
@@ -27,5 +28,6 @@ pub use verbs::{
 pub(super) use beside::{after_writing, before_writing, may_arm};
 pub(super) use bring::bring;
 pub(super) use carry::abandon;
+pub(super) use develop::unhold;
 pub(super) use health::seen;
 pub(super) use joint::joint;
