@@ -20,7 +20,10 @@ const KEYS: [(&str, Role, &str); 4] = [
 
 pub(super) fn run(words: &Keygen) -> Result<()> {
     if let Some(app) = &words.develop {
-        return develop(&words.out, app, words.json);
+        return for_app(&words.out, app, Role::Develop, words.json);
+    }
+    if let Some(app) = &words.app {
+        return for_app(&words.out, app, Role::Release, words.json);
     }
     let name: Identifier =
         words.name.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
@@ -31,12 +34,14 @@ pub(super) fn run(words: &Keygen) -> Result<()> {
     }
 }
 
-/// One key for development, and the entry that a trust file names it with.
-fn develop(out: &Path, app: &str, json: bool) -> Result<()> {
+/// One key for the bundles of an app, and the entry that a trust file names it with.
+fn for_app(out: &Path, app: &str, role: Role, json: bool) -> Result<()> {
+    let develop = role == Role::Develop;
+    let name = if develop { "develop" } else { "app" };
     let app: Identifier = app.parse().map_err(|e: String| Failure::new(ReasonCode::Usage, e))?;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out);
     made.map_err(|e| file::failure(out, &e))?;
-    let path = |ending: &str| out.join(format!("develop-{app}.{ending}"));
+    let path = |ending: &str| out.join(format!("{name}-{app}.{ending}"));
     let (secret, public_file) = (path("key"), path("pub"));
     for path in [&secret, &public_file] {
         if path.symlink_metadata().is_ok() {
@@ -45,14 +50,15 @@ fn develop(out: &Path, app: &str, json: bool) -> Result<()> {
             return Err(Failure::new(ReasonCode::Usage, detail).with_next(next));
         }
     }
-    let key = SecretKey::generate(Role::Develop)?;
+    let key = SecretKey::generate(role)?;
     let public = key.public()?;
     key.write(&secret)?;
-    write_public(&public_file, Role::Develop, &public)?;
+    write_public(&public_file, role, &public)?;
     let (id, hex) = (public.id(), public.to_hex());
+    let what = if develop { "development of" } else { "bundles of" };
     let entry = format!(
-        "[[keys]]\nid = \"{id}\"\nrole = \"develop\"\nalg = \"ed25519\"\npublic = \"{hex}\"\n\
-         comment = \"development of {app}\"\nscope = {{ apps = [\"{app}\"] }}\n"
+        "[[keys]]\nid = \"{id}\"\nrole = \"{role}\"\nalg = \"ed25519\"\npublic = \"{hex}\"\n\
+         comment = \"{what} {app}\"\nscope = {{ apps = [\"{app}\"] }}\n"
     );
     if json {
         let id = id.to_string();
@@ -60,12 +66,23 @@ fn develop(out: &Path, app: &str, json: bool) -> Result<()> {
             "v": 1, "secret": secret, "public": public_file, "id": id, "app": app, "entry": entry,
         })));
     }
+    let secret = secret.display();
+    let (whom, next) = match develop {
+        true => (
+            " for devices under hold",
+            format!("apps push HOST compose.yaml --images DIR --key {secret}"),
+        ),
+        false => (
+            "",
+            format!(
+                "build --app {app} --compose compose.yaml --images DIR --product P --compatible C --version 1.0.0 --key {secret} -o {app}.surefoot"
+            ),
+        ),
+    };
     say(&format!(
-        "Made {}, which signs bundles of `{app}` for devices under hold.\n\n\
+        "Made {secret}, which signs bundles of `{app}`{whom} and nothing else.\n\n\
          Add this to the trust file of the devices that are to take them, with a higher `version`:\n\n{entry}\n\
-         next: surefoot-forge apps push HOST compose.yaml --images DIR --key {}\n",
-        secret.display(),
-        secret.display()
+         next: surefoot-forge {next}\n",
     ))
 }
 

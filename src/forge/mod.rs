@@ -29,6 +29,10 @@ mod settings;
 mod signer;
 mod words;
 
+// Properties for fuzzers and tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use crate::model::{ReasonCode, Result};
 use crate::sys::narrate::{Shown, level};
 pub use keygen::make_keys;

@@ -75,6 +75,7 @@ pub(super) struct Init {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  surefoot-forge keygen --out KEYS --name acme\n  \
+    surefoot-forge keygen --out KEYS --app shop\n  \
     surefoot-forge keygen --out KEYS --develop shop\n\n\
     Writes KEYS/{root,release,release-next,channel}.key (mode 0600), their .pub,\n\
     and KEYS/trust.toml, which goes onto the devices. Nothing is overwritten.")]
@@ -86,6 +87,9 @@ pub(super) struct Keygen {
     /// what it has signed
     #[arg(long, value_name = "APP")]
     pub(super) develop: Option<String>,
+    /// Make nothing but a release key for bundles of this app: it signs them and no system
+    #[arg(long, value_name = "APP", conflicts_with_all = ["develop", "name"])]
+    pub(super) app: Option<String>,
     /// Whose devices these are; a name in the trust file
     #[arg(long, default_value = "my-devices")]
     pub(super) name: String,
@@ -109,7 +113,7 @@ pub(super) struct Keygen {
     surefoot-forge build --app shop --compose compose.yaml --images IMAGES \\\n      \
     --product demo --compatible demo-board --version 1.2.0 \\\n      \
     --key KEYS/release.key -o shop-1.2.0.surefoot\n  \
-    surefoot-forge build --rootfs rootfs.ext4 --with shop.surefoot … -o joint.surefoot\n\n\
+    surefoot-forge build --rootfs rootfs.ext4 --with shop.surefoot …\n\n\
     The same image, settings and key give the same bytes. No clock gets into an\n\
     artifact unless SOURCE_DATE_EPOCH is set."
 )]

@@ -247,7 +247,8 @@ fn native_and_command_apps_carry_their_tree() {
     let shop = Shop::new();
     std::fs::create_dir_all(shop.path("tree/bin")).unwrap();
     common::program(shop.path("tree/bin/agent"), b"#!/bin/sh\n");
-    std::fs::write(shop.path("tree/agent.service"), "[Service]\n").unwrap();
+    std::fs::write(shop.path("tree/agent.service"), "[Service]\nExecStart=@ROOT@/bin/agent\n")
+        .unwrap();
     let found = shop.document("x-surefoot: { kind: native, tree: tree, units: [agent.service] }\n");
     let files = found["native"]["files"].as_array().unwrap();
     let names: Vec<&str> = files.iter().map(|f| f["path"].as_str().unwrap()).collect();
@@ -261,8 +262,14 @@ fn native_and_command_apps_carry_their_tree() {
     );
     let found = shop.document("x-surefoot: { kind: command, program: mcu }\n");
     assert_eq!(found["command"], json!({ "program": "mcu", "timeout": 120_000 }));
-    std::os::unix::fs::symlink("/etc/passwd", shop.path("tree/out")).unwrap();
     std::fs::remove_file(shop.path("x.surefoot")).unwrap();
+    std::fs::write(shop.path("tree/agent.service"), "[Service]\nExecStart=/bin/rm -r /\n").unwrap();
+    shop.refused(
+        "x-surefoot: { kind: native, tree: tree, units: [agent.service] }\n",
+        "APP_INVALID",
+        "units.agent.service",
+    );
+    std::os::unix::fs::symlink("/etc/passwd", shop.path("tree/out")).unwrap();
     shop.refused(
         "x-surefoot: { kind: native, tree: tree, units: [agent.service] }\n",
         "APP_INVALID",
@@ -335,4 +342,33 @@ fn what_makes_a_bundle_large_or_hard_to_run_is_told_or_denied() {
     assert!(!off.err.contains("warning"), "{}", off.err);
     let clean = "services: { web: { image: shop-db:1, user: '5', mem_limit: 64m } }\n";
     shop.build_to(clean, "y.surefoot", &["--lint", "deny"]).ok();
+}
+
+#[test]
+fn a_key_of_an_app_signs_its_bundles_and_no_system() {
+    let shop = Shop::new();
+    let said =
+        forge(&["keygen", "--out", &shop.path("KEYS"), "--app", "shop", "--json"]).ok().json();
+    let trust = std::fs::read_to_string(shop.path("KEYS/trust.toml")).unwrap();
+    let trust = format!("{trust}\n{}", said["entry"].as_str().unwrap());
+    std::fs::write(shop.path("trust.toml"), trust).unwrap();
+    let compose = "services: { web: { image: shop-web:1 } }\n";
+    shop.build_to(compose, "x.surefoot", &[]).ok();
+    let (key, trust) = (shop.path("KEYS/app-shop.key"), shop.path("trust.toml"));
+    let build = |output: &str, more: &[&str]| {
+        let words =
+            ["build", "--product", "demo", "--compatible", "demo-board", "--version", "1.0.0"];
+        forge(&[&words[..], &["--key", &key, "-o", output], more].concat()).ok();
+        forge(&["verify", output, "--trust", &trust])
+    };
+    let (file, images, output) =
+        (shop.path("compose.yaml"), shop.path("images"), shop.path("y.surefoot"));
+    build(&output, &["--app", "shop", "--compose", &file, "--images", &images]).ok();
+    assert_ne!(
+        build(&output, &["--app", "other", "--compose", &file, "--images", &images]).code,
+        0
+    );
+    let rootfs = shop.path("rootfs");
+    std::fs::write(&rootfs, common::image(3, 1 << 20)).unwrap();
+    assert_ne!(build(&output, &["--raw", "--rootfs", &rootfs]).code, 0);
 }

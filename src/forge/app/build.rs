@@ -70,6 +70,10 @@ pub(super) fn pack_app(
         AppKind::Native | AppKind::Command => contents.tree(&mut composed, wish, near)?,
     }
     composed.document.check().map_err(at)?;
+    if let Some((file, _)) = &contents.tree {
+        let document = &composed.document;
+        document.check_units(|unit| tree::read_one(document.files(), file, unit)).map_err(at)?;
+    }
     let Contents { configs, layers, order, tree } = contents;
     let document = composed.document;
     let bytes = document.to_bytes();

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 /// What a file says, without images and files, which it only names.
 #[derive(Debug)]
-pub(super) struct Composed {
+pub(in crate::forge) struct Composed {
     /// Complete but for images, files and what follows from them.
-    pub(super) document: AppDocument,
+    pub(in crate::forge) document: AppDocument,
     /// What each service takes its image from.
     pub(super) wanted: BTreeMap<ServiceName, WantedImage>,
     /// The folder of the files of a native or command app, as it is written.
@@ -31,7 +31,7 @@ const RESTARTS: u32 = 2;
 const KEEP: u32 = 1;
 
 /// Reads the file of the app `name`.
-pub(super) fn parse(text: &str, name: &ServiceName) -> Result<Composed> {
+pub(in crate::forge) fn parse(text: &str, name: &ServiceName) -> Result<Composed> {
     let root = read(text)?;
     let mut top = Place::root(&root).fields()?;
     let mut composed = Composed {

@@ -17,5 +17,7 @@ mod yaml;
 pub(super) mod joint;
 mod run;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use compose::parse as parse_compose;
 pub(super) use lint::Lint;
 pub(super) use run::{lines_of, run, summary_of};

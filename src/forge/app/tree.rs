@@ -7,7 +7,7 @@ use crate::sys::files;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 fn refused(path: &Path, why: impl AsRef<str>) -> Failure {
@@ -62,4 +62,16 @@ pub(super) fn read(folder: &Path, near: &Path) -> Result<(Vec<NativeFile>, File,
     }
     let file = out.into_inner().map_err(|e| file::failure(near, e.error()))?;
     Ok((all, file, total))
+}
+
+/// One of the files that stand one behind the other in `tree`.
+pub(super) fn read_one(files: &[NativeFile], tree: &File, wanted: &NativeFile) -> Result<Vec<u8>> {
+    let before = files.iter().take_while(|file| file.path != wanted.path);
+    let at = before.map(|file| file.size).sum();
+    let len = usize::try_from(wanted.size);
+    let len = len.map_err(|_| Failure::new(ReasonCode::TooBig, wanted.path.as_str()))?;
+    let mut bytes = vec![0; len];
+    let read = tree.read_exact_at(&mut bytes, at);
+    read.map_err(|e| Failure::new(ReasonCode::Io, format!("{}: {e}", wanted.path)))?;
+    Ok(bytes)
 }
