@@ -44,6 +44,27 @@ pub(super) struct App {
     pub(super) document: AppDocument,
     images: Vec<Vec<u8>>,
     layers: BTreeMap<Digest, Vec<u8>>,
+    /// The files of an app without containers, one behind the other.
+    tree: Vec<u8>,
+}
+
+/// An app without containers, with these files; those of `bin/` can be run. `FILES` in `more` stands for their list.
+pub(super) fn plain_app(named: &str, more: &str, files: &[(&str, &str)]) -> App {
+    let of: Vec<_> = files
+        .iter()
+        .map(|(path, text)| {
+            let sha256 = Digest::of(text.as_bytes()).to_string();
+            serde_json::json!({ "path": path, "size": text.len(), "sha256": sha256,
+                "executable": path.starts_with("bin/") })
+        })
+        .collect();
+    let text = format!(
+        r#"{{"format":1,"app":"{named}","deadline":3000,"soak":0,"max_restarts":1,"keep":1,{more}}}"#
+    )
+    .replace("FILES", &serde_json::to_string(&of).unwrap());
+    let document: AppDocument = crate::model::from_json(text.as_bytes()).unwrap();
+    let tree = files.iter().flat_map(|(_, text)| text.bytes()).collect();
+    App { document, images: Vec::new(), layers: BTreeMap::new(), tree }
 }
 
 pub(super) fn name(text: &str) -> ServiceName {
@@ -63,7 +84,8 @@ pub(super) fn app(named: &str) -> App {
         r#"{{"format":1,"app":"{named}","kind":"containers","deadline":5000,"soak":0,"max_restarts":1,"keep":1}}"#
     );
     let document: AppDocument = crate::model::from_json(text.as_bytes()).unwrap();
-    App { document, images: Vec::new(), layers: BTreeMap::new() }.with("web", "one", "{}")
+    let (images, layers, tree) = (Vec::new(), BTreeMap::new(), Vec::new());
+    App { document, images, layers, tree }.with("web", "one", "{}")
 }
 
 impl App {
@@ -204,6 +226,9 @@ impl Bench {
         let mut images = vec![image(PayloadKind::App, &text)];
         images.extend(app.images.iter().map(|config| image(PayloadKind::Image, config)));
         images.extend(app.layers.values().map(|layer| image(PayloadKind::Layer, layer)));
+        if !app.tree.is_empty() {
+            images.push(image(PayloadKind::Tree, &app.tree));
+        }
         let mut payload = Vec::new();
         let packing = Packing { threads: 1, ..Packing::of(3) };
         let packed = pack(images, packing, &mut payload, &|_| ()).unwrap();

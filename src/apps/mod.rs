@@ -8,6 +8,8 @@
 
 mod admit;
 mod begun;
+#[cfg(all(test, feature = "forge"))]
+mod begun_tests;
 mod bundles;
 mod collect;
 mod command;
@@ -27,6 +29,7 @@ mod fixture;
 mod from_delta;
 mod grants;
 mod journal;
+mod kept;
 mod kinds;
 mod look;
 mod native;
@@ -36,6 +39,7 @@ mod place;
 mod plain;
 mod plan;
 mod ports;
+mod preload;
 mod probe;
 mod relations;
 mod room;
@@ -65,7 +69,9 @@ pub use journal::{
     AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, AppSet, BeforeDevelopment, Cause, Change,
     Generation, RefusedApp,
 };
+pub use kept::{kept_file, preloads};
 pub use payload::PayloadReader;
+pub use preload::{PreloadPlan, Preloaded, plan_preloads};
 pub use settings::AppSettings;
 pub use stage::stage_bundles;
 pub use status::{
@@ -77,3 +83,5 @@ pub use supervise::{Supervisor, stop_app};
 
 #[cfg(all(test, feature = "forge"))]
 mod life_tests;
+#[cfg(all(test, feature = "forge"))]
+mod plain_life_tests;

@@ -2,6 +2,7 @@
 //! into the state folder. What runs goes on. Nothing counts before it was compared and is durable.
 
 use super::bundles::{image_config, keep_bundle};
+use super::kept::{keep_file, kept_file};
 use super::payload::PayloadReader;
 use super::{AppContext, AppMove, BundleHead, BundleSource, kept_bundle, read_bundle};
 use crate::artifact::PayloadKind;
@@ -9,7 +10,7 @@ use crate::bundle::{AppKind, ImageEntry, ServiceName};
 use crate::engine::{ContainerState, Engine, ImageToLoad, LayerBytes, LayerSource, StoredImage};
 use crate::event::{Event, Phase};
 use crate::model::{Digest, Failure, ReasonCode, Result};
-use crate::source::Fetch;
+use crate::source::{Fetch, LocalFile};
 use crate::sys::{stop, systemd};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -22,10 +23,17 @@ pub fn stage_bundles(
     sources: &[BundleSource<'_>],
 ) -> Result<()> {
     let mut progress = Progress { ctx, total: 0, done: 0, told: 0 };
-    let new = moves.iter().filter_map(|m| Some((&m.app, m.to.as_ref()?)));
+    let new: Vec<_> = moves.iter().filter_map(|m| Some((&m.app, m.to.as_ref()?))).collect();
+    let given = |digest: &Digest| sources.iter().find(|s| s.digest == *digest).map(|s| s.bytes);
+    // What is not brought along may lie here whole: what the engine has lost comes from there.
+    let missing = new.iter().filter(|(_, generation)| given(&generation.digest).is_none());
+    let kept: Vec<(Digest, LocalFile)> =
+        missing.filter_map(|(app, g)| Some((g.digest, kept_file(ctx, app, &g.digest)?))).collect();
     let mut heads = Vec::new();
     for (app, generation) in new {
-        let source = sources.iter().find(|s| s.digest == generation.digest).map(|s| s.bytes);
+        let own = kept.iter().find(|(digest, _)| *digest == generation.digest);
+        let own = own.map(|(_, file)| file as &dyn Fetch);
+        let source = given(&generation.digest).or(own);
         let head = head_of(ctx, app, &generation.digest, source)?;
         let payloads = head.release().manifest.payloads.iter().skip(1);
         progress.total += payloads.map(|p| p.size).sum::<u64>();
@@ -52,6 +60,8 @@ pub fn stage_bundles(
     }
     for (head, source, _) in &heads {
         if let Some(source) = source {
+            // Before the head, with which the generation is here.
+            keep_file(ctx, head, *source)?;
             keep_bundle(ctx, head, *source)?;
         }
         // Believed only as it will be found after a cut.

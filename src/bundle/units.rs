@@ -176,9 +176,9 @@ pub struct UnitFacts {
     pub triggered: bool,
 }
 
-/// The name of a unit on a device.
+/// The name of a unit on a device. No app has a `.` in its name, so that no two units have one name.
 pub fn placed_name(app: &ServiceName, unit: &str) -> String {
-    format!("surefoot-app-{app}-{}", own_name(unit))
+    format!("surefoot-app-{app}.{}", own_name(unit))
 }
 
 fn own_name(unit: &str) -> &str {
@@ -447,7 +447,7 @@ mod tests {
             "# web\n[Unit]\nDescription=x\nAfter=network-online.target\n{start}Type=notify\nMemoryMax=64M\nUser=web\n"
         );
         let facts = check(&one, &good).unwrap();
-        assert_eq!(facts[0].placed, "surefoot-app-shop-web.service");
+        assert_eq!(facts[0].placed, "surefoot-app-shop.web.service");
         assert!(!facts[0].once && !facts[0].triggered);
         for bad in [
             "[Install]\nWantedBy=multi-user.target\n",
@@ -512,7 +512,7 @@ mod tests {
         let placed = two.placed_unit("web.service", text, ("/r", "/d"), &values).unwrap();
         assert_eq!(
             placed,
-            "[Unit]\nRequires=surefoot-app-shop-db.service\nAfter=network.target surefoot-app-shop-db.service\n\
+            "[Unit]\nRequires=surefoot-app-shop.db.service\nAfter=network.target surefoot-app-shop.db.service\n\
              [Service]\nExecStart=/r/bin/web /d/a\n[Service]\nEnvironment=\"A=1 \\\"two\\\" %%h \\\\\"\n"
         );
     }
