@@ -70,7 +70,53 @@ struct Services {
     world: Option<(World, Instant)>,
     failures: u32,
     complained: Option<ReasonCode>,
-    preloaded: bool,
+    preloads: Preloads,
+}
+
+/// What is left to do with the bundles that lie on the data partition.
+#[derive(Default)]
+struct Preloads {
+    done: bool,
+    tries: u32,
+    due: Option<Instant>,
+    complained: Option<ReasonCode>,
+}
+
+/// After so many tries what the engine does not do is the fault of a bundle.
+const TRIES: u32 = 5;
+
+impl Preloads {
+    /// Installs them, as far as that is possible now; when it is to be tried again.
+    fn turn(&mut self, core: &Arc<Core>, world: &World) -> Option<Duration> {
+        if self.done {
+            return None;
+        }
+        let now = Instant::now();
+        if let Some(due) = self.due.filter(|due| *due > now) {
+            return Some(due - now);
+        }
+        let done = match device::has_preloads(world) {
+            false => Ok(()),
+            true => {
+                let _rings = Rings(&core.bell);
+                let _turn = core.request();
+                device::preload(world, self.tries >= TRIES, &core.hub)
+            }
+        };
+        match done {
+            Ok(()) => {
+                self.done = true;
+                None
+            }
+            Err(failure) => {
+                complain(core, &mut self.complained, &failure);
+                self.tries = self.tries.saturating_add(1);
+                let pause = (SOON * self.tries).min(LATE);
+                self.due = Some(Instant::now() + pause);
+                Some(pause)
+            }
+        }
+    }
 }
 
 impl Services {
@@ -104,21 +150,10 @@ impl Services {
             None => (core.world()?, Instant::now()),
         };
         let (world, _) = self.world.insert(world);
-        if !self.preloaded {
-            self.preloaded = preload(core, world)?;
-        }
-        device::look_after(world, &core.hub)
+        let again = self.preloads.turn(core, world);
+        let next = device::look_after(world, &core.hub)?;
+        Ok(next.into_iter().chain(again).min())
     }
-}
-
-/// Installs what lies on the data partition of a device that never had an app; whether that is settled.
-fn preload(core: &Arc<Core>, world: &World) -> Result<bool> {
-    if !device::has_preloads(world) {
-        return Ok(true);
-    }
-    let _rings = Rings(&core.bell);
-    let _turn = core.request();
-    device::preload(world, &core.hub).map(|()| true)
 }
 
 impl Core {

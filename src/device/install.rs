@@ -225,7 +225,10 @@ fn bring(
         return Err(Failure::new(ReasonCode::AppInvalid, text).with_next(next));
     }
     #[cfg(feature = "apps")]
-    super::apps::may_arm(world)?;
+    {
+        super::apps::may_arm(world)?;
+        super::apps::may_change_store(world, &offer.release)?;
+    }
     if !ask.dry_run {
         is_not_held(world, &ask)?;
     }

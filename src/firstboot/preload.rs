@@ -2,14 +2,27 @@
 //! is named.
 
 use super::work::Work;
-use crate::device::examine;
+use crate::device::World;
 use crate::event::Nowhere;
 use crate::model::{Result, printable};
-use crate::source::Source;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folder of the data partition.
 pub(super) const PRELOAD: &str = "preload";
+
+/// A release of a system waits for a person; a bundle of an app is installed by the daemon.
+#[cfg(feature = "apps")]
+fn judge(world: &World, file: &Path) -> Result<&'static str> {
+    crate::device::judge_preload(world, file, &Nowhere)
+}
+
+#[cfg(not(feature = "apps"))]
+fn judge(world: &World, file: &Path) -> Result<&'static str> {
+    use crate::source::Source;
+    Source::open(file)
+        .and_then(|source| crate::device::examine(world, source, &Nowhere))
+        .map(|_| "can be installed")
+}
 
 /// More than an image brings.
 const MOST: usize = 64;
@@ -27,9 +40,8 @@ pub(super) fn step(work: &mut Work<'_>) -> Result<String> {
     let mut told = Vec::new();
     for file in files {
         let name = printable(&file.file_name().unwrap_or_default().to_string_lossy(), 255);
-        let judged = Source::open(&file).and_then(|source| examine(world, source, &Nowhere));
-        told.push(match judged {
-            Ok(_) => format!("{name} can be installed"),
+        told.push(match judge(world, &file) {
+            Ok(how) => format!("{name} {how}"),
             Err(failure) => {
                 let text = format!("{name} stays in {}: {failure}", folder.display());
                 work.warn(text.clone());

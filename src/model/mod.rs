@@ -35,6 +35,7 @@ pub use reason::{Class, ReasonCode};
 pub use state::State;
 pub use state_file::{Format, StateFile};
 pub use text::{
-    BOOT_PARTITION, Identifier, PART_BOOT, PART_ROOTFS, SlotId, Txn, UNMADE_DATA, Version,
+    BOOT_PARTITION, Identifier, PART_BOOT, PART_ROOTFS, STORE_EPOCH_HINT, SlotId, Txn, UNMADE_DATA,
+    Version,
 };
 pub use tree::{Unread, from_json, from_toml, from_value};

@@ -15,6 +15,9 @@ pub const BOOT_PARTITION: &str = "boot";
 /// How a data partition begins that packaging/crypt/crypt is to encrypt, and which holds nothing yet.
 pub const UNMADE_DATA: &str = "surefoot: data not made yet";
 
+/// The hint of a release that says in which form its system's engine keeps container images.
+pub const STORE_EPOCH_HINT: &str = "apps_store_epoch";
+
 /// One of the two places a system can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

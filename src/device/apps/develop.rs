@@ -5,7 +5,7 @@ use super::answer::in_words;
 use super::carry::carry_out;
 use super::gear::Gear;
 use super::journal::found;
-use crate::apps::{AppCommand, AppJournal, AppMove, AppPhase};
+use crate::apps::{AppCommand, AppJournal, AppMove, AppPhase, Generation};
 use crate::bundle::ServiceName;
 use crate::device::World;
 use crate::event::Sink;
@@ -59,14 +59,14 @@ pub(in crate::device) fn unhold(world: &World, by: &str, sink: &dyn Sink) -> Res
         return Ok(Vec::new());
     }
     let held = world.lock_for("unhold", by, false, Duration::from_secs(5))?;
-    let gear = Gear::of(world)?;
+    let gear = Gear::of(world)?.as_held();
     held.stop.over(|| end(&gear, by, sink))
 }
 
 /// The same in a turn of the daemon, which holds the lock.
-pub(super) fn end_if_over(gear: &Gear<'_>, sink: &dyn Sink) -> Result<()> {
-    match is_over(gear.world) {
-        true => end(gear, "the end of the hold", sink).map(drop),
+pub(super) fn end_if_over(world: &World, sink: &dyn Sink) -> Result<()> {
+    match is_over(world) {
+        true => end(&Gear::of(world)?.as_held(), "the end of the hold", sink).map(drop),
         false => Ok(()),
     }
 }
@@ -88,9 +88,17 @@ fn end(gear: &Gear<'_>, by: &str, sink: &dyn Sink) -> Result<Vec<String>> {
         return Ok(told);
     }
     for (app, before) in &journal.develop {
+        // Where a release key has signed what runs now, the data is its own.
+        let digest = |generation: Option<&Generation>| generation.map(|g| g.digest);
+        if digest(journal.live.get(app)) != digest(before.generation.as_ref()) {
+            continue;
+        }
         let folder = folder(gear.world, app);
         for name in names(&folder).difference(&before.data) {
             remove(&folder.join(name))?;
+        }
+        if before.generation.is_none() && before.data.is_empty() && folder.is_dir() {
+            remove(&folder)?;
         }
     }
     gear.world.apps_store().save(&journal.forgetting_development())?;

@@ -24,6 +24,7 @@ pub(super) struct Gear<'a> {
     facts: BTreeMap<String, String>,
     booted: SlotId,
     slot: SlotTrial,
+    held: bool,
 }
 
 impl<'a> Gear<'a> {
@@ -46,7 +47,8 @@ impl<'a> Gear<'a> {
         };
         let engine = world.engine.clone().or_else(socket);
         let facts = facts(world, booted);
-        Ok(Gear { world, engine, trust: world.trust()?, facts, booted, slot })
+        let (trust, held) = (world.trust()?, world.hold().is_some());
+        Ok(Gear { world, engine, trust, facts, booted, slot, held })
     }
 
     /// Lent for one piece of work.
@@ -63,13 +65,19 @@ impl<'a> Gear<'a> {
             booted: self.booted,
             boot_id: self.world.boot_id(),
             slot: self.slot,
-            held: self.world.hold().is_some(),
+            held: self.held,
             runner: &*self.world.runner,
             device: &self.facts,
             sink,
             up: self.world.up(),
             now: self.world.now(),
         }
+    }
+
+    /// The same under a hold: what development keys have signed is stopped, and put in the place of nothing, also when the
+    /// hold is over.
+    pub(super) fn as_held(self) -> Gear<'a> {
+        Gear { held: true, ..self }
     }
 
     /// The slot that runs.

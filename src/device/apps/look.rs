@@ -1,6 +1,7 @@
 //! What the daemon does for apps by itself, and how they are.
 
 use super::carry::drive;
+use super::epoch::{fill_store, is_filled};
 use super::gear::Gear;
 use super::journal::found;
 use crate::apps::{AppCommand, AppJournal, AppPhase, AppsStatus};
@@ -9,6 +10,9 @@ use crate::event::{Nowhere, Sink};
 use crate::model::Result;
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
+
+/// Until the engine's store is filled.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether there is anything to look after: an engine that is named, or an app that was here.
 pub fn apps_are_here(world: &World) -> bool {
@@ -40,10 +44,11 @@ pub fn apps_turn(world: &World, sink: &dyn Sink) -> Result<Option<Duration>> {
     }
     let _lock = world.lock("apps")?;
     let gear = Gear::of(world)?;
+    fill_store(&gear, sink)?;
     let journal = found(&gear, sink)?;
     let rest = drive(&gear, journal, &AppCommand::Settle, &[], sink)?;
     if rest.journal.phase == AppPhase::Idle {
-        super::develop::end_if_over(&gear, sink)?;
+        super::develop::end_if_over(world, sink)?;
     }
     let pause = || world.watch.lock().unwrap_or_else(PoisonError::into_inner).pause();
     Ok(rest.is_under_way().then(pause))
@@ -61,6 +66,10 @@ pub fn look_after(world: &World, sink: &dyn Sink) -> Result<Option<Duration>> {
     let mut watch = world.watch.lock().unwrap_or_else(PoisonError::into_inner);
     // Read with the supervisor in hand: nobody switches before it is given back.
     let Some(mut journal) = world.apps_journal() else { return Ok(None) };
+    if !is_filled(world, &journal) {
+        // The keeper brings the images in first.
+        return Ok(Some(AGAIN));
+    }
     let runs = !journal.set_of(gear.booted()).is_empty();
     match journal.phase {
         AppPhase::Idle | AppPhase::Staging(_) | AppPhase::Staged(_) if runs => {

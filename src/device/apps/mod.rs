@@ -6,6 +6,7 @@ mod beside;
 mod bring;
 mod carry;
 mod develop;
+mod epoch;
 mod gear;
 mod hands;
 mod health;
@@ -19,7 +20,7 @@ mod verbs;
 
 pub use answer::{AppChanged, AppsAnswer, AppsDid};
 pub use look::{apps_are_here, apps_status, apps_turn, look_after};
-pub use preload::{has_preloads, preload};
+pub use preload::{has_preloads, judge_preload, preload};
 pub use verbs::{
     AppLogs, AppOrder, app_logs, configure_app, remove_app, rollback_app, start_app, stop_app,
     switch_apps,
@@ -31,3 +32,4 @@ pub(super) use carry::abandon;
 pub(super) use develop::unhold;
 pub(super) use health::seen;
 pub(super) use joint::joint;
+pub(super) use epoch::may_change_store;
