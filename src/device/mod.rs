@@ -42,8 +42,8 @@ pub use answer::{Answer, Cost, Next, signed};
 #[cfg(feature = "apps")]
 pub use apps::{
     AppChanged, AppLogs, AppOrder, AppsAnswer, AppsDid, app_logs, apps_are_here, apps_status,
-    apps_turn, configure_app, has_preloads, judge_preload, look_after, preload,
-    remove_app, rollback_app, start_app, stop_app, switch_apps,
+    apps_turn, configure_app, has_preloads, judge_preload, look_after, preload, remove_app,
+    rollback_app, start_app, stop_app, switch_apps,
 };
 pub use cancel::{Cancellation, cancel};
 pub use certificate::Certificate;

@@ -16,7 +16,9 @@ use crate::artifact::write::{Draft, Image, Packed, Packing, pack, pack_for_head}
 use crate::artifact::{
     Cuts, Format, MAX_CONTEXT_LEN, PayloadKind, Provenance, Unverified, read_head,
 };
-use crate::model::{ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result};
+use crate::model::{
+    ByteLen, Digest, Failure, Identifier, PART_BOOT, ReasonCode, Result, STORE_EPOCH_HINT,
+};
 use crate::trust::{PublicKey, Trust};
 use serde_json::json;
 use std::fs::File;
@@ -135,6 +137,9 @@ pub(super) struct Drafted {
 pub(super) fn draft(settings: &mut Settings) -> Result<Drafted> {
     let (version, counter, derived) = order(settings.version.as_deref(), settings.counter)?;
     let inside = settings.trust_file_inside.as_deref().map(file::read_trust).transpose()?;
+    if let Some(epoch) = settings.store_epoch {
+        settings.hints.insert(STORE_EPOCH_HINT.to_owned(), i64::from(epoch).into());
+    }
     let draft = Draft {
         product: parse(settings.product.as_deref().ok_or_else(|| need("--product"))?)?,
         compatible: parse_all(&settings.compatible)?,

@@ -128,6 +128,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),
         Command::Record(words) => record::run(&words),
+        Command::Apps(words) => app::apps(&words),
         Command::Channel(words) => channel::run(words),
         Command::Configure(words) => configure::run(&words),
         Command::Flash(words) => flash::run(&words),

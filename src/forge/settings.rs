@@ -20,6 +20,7 @@ pub(super) struct Settings {
     pub(super) version: Option<String>,
     pub(super) counter: Option<u64>,
     pub(super) epoch: Option<u32>,
+    pub(super) store_epoch: Option<u32>,
     pub(super) rootfs: Option<PathBuf>,
     pub(super) parts: BTreeMap<String, PathBuf>,
     pub(super) with: Vec<PathBuf>,
@@ -110,6 +111,7 @@ impl Settings {
         self.version = words.version.or(self.version);
         self.counter = words.counter.or(self.counter);
         self.epoch = words.epoch.or(self.epoch);
+        self.store_epoch = words.store_epoch.or(self.store_epoch);
         self.rootfs = words.rootfs.or(self.rootfs);
         for (nth, word) in words.part.iter().enumerate() {
             let (part, image) = word.split_once('=').ok_or_else(|| {
@@ -202,6 +204,8 @@ key = "KEYS/release.key"         # or "cmd:/usr/local/bin/sign-with-token"; leav
 trust = "KEYS/trust.toml"        # whose release keys a cmd: may sign for
 # trust_file_inside = "root@TRUST@"   # warn if it does not accept the release
 # pub = "KEYS/release.pub"       # or one key
+
+# store_epoch = 1                # the form in which its container engine keeps images
 
 # output = "demo.surefoot"
 # level = 19                     # zstd, 1 to 22

@@ -48,6 +48,8 @@ pub(super) enum Command {
     Verify(Verify),
     /// Write the slot record of an artifact: for build systems that lay out a disk themselves
     Record(Record),
+    /// Bring an app from this machine to a device on the desk
+    Apps(super::app::Apps),
     /// Publish which release is for which device, on any web server
     Channel(super::channel::Words),
     /// Say what one device takes at its first start: its name, its network, who may log in
@@ -164,6 +166,10 @@ pub(super) struct Build {
     /// The security epoch: raise it when older releases must never run again [default: 0]
     #[arg(long)]
     pub(super) epoch: Option<u32>,
+    /// The form in which the system's container engine keeps images, `[apps] store_epoch` in its settings: devices
+    /// with apps take it only where they can fill a new store
+    #[arg(long, value_name = "N", conflicts_with = "app")]
+    pub(super) store_epoch: Option<u32>,
     /// A hardware revision that its images are for; repeat for more [default: every revision]
     #[arg(long, value_name = "REVISION")]
     pub(super) hardware: Vec<String>,

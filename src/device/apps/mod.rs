@@ -30,6 +30,6 @@ pub(super) use beside::{after_writing, before_writing, may_arm};
 pub(super) use bring::bring;
 pub(super) use carry::abandon;
 pub(super) use develop::unhold;
+pub(super) use epoch::may_change_store;
 pub(super) use health::seen;
 pub(super) use joint::joint;
-pub(super) use epoch::may_change_store;

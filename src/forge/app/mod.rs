@@ -15,9 +15,11 @@ mod tree;
 mod yaml;
 
 pub(super) mod joint;
+mod push;
 mod run;
 
 #[cfg(any(test, fuzzing))]
 pub(super) use compose::parse as parse_compose;
 pub(super) use lint::Lint;
+pub(super) use push::{Apps, apps};
 pub(super) use run::{lines_of, run, summary_of};

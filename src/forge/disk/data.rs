@@ -5,6 +5,7 @@ use super::script::{Script, debugfs, quoted};
 use super::tools::{Scratch, run};
 use crate::artifact::{Format, check_payload, read_head};
 use crate::delta::stored_only;
+use crate::forge::app::joint::document;
 use crate::forge::file;
 use crate::forge::progress::Progress;
 use crate::model::{Digest, Failure, ReasonCode, Result, UNMADE_DATA};
@@ -14,7 +15,7 @@ use crate::sys::files;
 use crate::trust::Trust;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,11 @@ fn preload(mut opened: File, path: &Path, trust: &Trust) -> Result<Preload> {
             let total = release.manifest.payloads.iter().map(|p| p.size).sum();
             let progress = Progress::new("verifying", total);
             check_payload(&release, &mut input, &|done| progress.at(done))?;
+            if release.manifest.app.is_some() {
+                let failed = |e: std::io::Error| file::failure(path, &e);
+                input.seek(SeekFrom::Start(release.rest_offset())).map_err(failed)?;
+                document(&release, &mut input)?;
+            }
         }
         Format::Delta => {
             let delta = head.verify_delta(trust)?;
