@@ -1,3 +1,7 @@
+//! What is admitted, and what is refused.
+
+#![allow(clippy::unwrap_used)]
+
 use super::super::fixture::{App, Bench, Memory, app, name};
 use super::super::{Generation, RefusedApp, read_bundle};
 use super::*;

@@ -196,7 +196,7 @@ fn trying(j: &AppJournal, f: &AppFacts, change: &Change, boot_id: &str, attempt:
     };
     if boot_id != f.boot_id {
         let begun = attempt.saturating_add(1);
-        if begun > f.rules.attempts && !(on_trial && !is_asked(change)) {
+        if begun > f.rules.attempts && (!on_trial || is_asked(change)) {
             let why = format!("its trial was cut by a restart of the device {attempt} times");
             return badly(ReasonCode::ServiceLate, &why);
         }

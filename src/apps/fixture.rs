@@ -1,5 +1,7 @@
 //! Bundles, a device and its settings, for tests.
 
+#![allow(clippy::unwrap_used)]
+
 use super::{AppContext, AppSettings, Generation, SlotTrial};
 use crate::artifact::PayloadKind;
 use crate::artifact::write::{Draft, Image, Packing, pack};

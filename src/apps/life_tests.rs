@@ -1,5 +1,7 @@
 //! The life of apps on a fake engine: the real decision, the real effects.
 
+#![allow(clippy::unwrap_used)]
+
 use super::fixture::{App, Bench, Memory, app, name};
 use super::store::{AppJournalStore, AppStored};
 use super::*;

@@ -332,6 +332,7 @@ pub(super) fn secret_file(run: &Path, secret: &ServiceName) -> PathBuf {
 }
 
 #[cfg(all(test, feature = "forge"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::fixture::{App, Bench, app, name};
     use super::*;

@@ -126,6 +126,7 @@ impl Copied {
 }
 
 #[cfg(all(test, feature = "sim"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::sys::power::cut_at_write;

@@ -37,6 +37,7 @@ impl AppDocument {
             let text = format!("the document of the app has format {n}; this updater reads 1");
             return Err(Failure::new(ReasonCode::UpdaterTooOld, text));
         }
+        self.check_name()?;
         self.check_times()?;
         self.check_kind()?;
         self.check_count()?;
@@ -49,6 +50,14 @@ impl AppDocument {
         self.check_volumes()?;
         self.check_values()?;
         self.check_words()
+    }
+
+    /// `host` and `none` are networks of an engine, and an app's network has its name.
+    fn check_name(&self) -> Result<()> {
+        match self.app.as_str() {
+            "host" | "none" => invalid(format!("`{}` is no name for an app", self.app)),
+            _ => Ok(()),
+        }
     }
 
     fn check_times(&self) -> Result<()> {

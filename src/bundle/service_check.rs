@@ -250,7 +250,7 @@ fn is_host(name: &str) -> bool {
 
 fn check_network(service: &Service) -> Result<()> {
     let own = service.network == ServiceNetwork::App;
-    if !own && !(service.ports.is_empty() && service.aliases.is_empty()) {
+    if !(own || service.ports.is_empty() && service.aliases.is_empty()) {
         return invalid("only in the app's own network a service has ports and aliases");
     }
     if service.network == ServiceNetwork::None && !service.extra_hosts.is_empty() {

@@ -82,6 +82,14 @@ fn a_good_document_reads_and_is_written_in_one_spelling() {
 }
 
 #[test]
+fn an_app_has_no_name_that_an_engine_has_for_a_network() {
+    for name in ["host", "none"] {
+        let text = format!("`{name}` is no name for an app");
+        refused(&with(shop(), "/app", json!(name)), ReasonCode::AppInvalid, &text);
+    }
+}
+
+#[test]
 fn services_start_in_levels_and_a_circle_is_named() {
     let document = read(&shop()).unwrap();
     let names = |levels: Vec<Vec<&ServiceName>>| -> Vec<Vec<String>> {

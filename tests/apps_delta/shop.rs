@@ -199,7 +199,7 @@ impl Shop {
 pub(super) fn folders(layers: &[&Layer]) -> LayerFolders {
     let mut folders = LayerFolders::default();
     for layer in layers {
-        folders.add(&[layer.digest()], &[layer.folder.clone()]);
+        folders.add(&[layer.digest()], std::slice::from_ref(&layer.folder));
     }
     folders
 }

@@ -280,10 +280,15 @@ fn listed(used: &Used, archives: &Archives, row: &File) -> Result<(Vec<u8>, Vec<
 
 fn leb128(out: &mut Vec<u8>, mut number: usize) {
     while number >= 128 {
-        out.push((number & 127) as u8 | 128);
+        out.push(low(number) | 128);
         number >>= 7;
     }
-    out.push((number & 127) as u8);
+    out.push(low(number));
+}
+
+/// The lowest seven bits.
+fn low(number: usize) -> u8 {
+    u8::try_from(number & 127).unwrap_or(127)
 }
 
 /// Makes the delta, signs it with each key that is named, proves it and gives it its name. Returns its length,
