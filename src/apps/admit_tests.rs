@@ -40,7 +40,8 @@ fn running(bench: &Bench, apps: &[(&App, u64)]) -> AppJournal {
     for (app, counter) in apps {
         let source = Memory::new(bench.bundle(app, *counter));
         let head = read_bundle(&bench.trust, &source).unwrap();
-        super::super::bundles::keep_bundle(&bench.ctx(), &head, &source).unwrap();
+        let bytes = super::super::bytes::BundleBytes::Whole(&source);
+        super::super::bundles::keep_bundle(&bench.ctx(), &head, &bytes).unwrap();
         set.insert(head.app().clone(), head.generation(BTreeMap::new()));
     }
     AppJournal { sets: [Some(set.clone()), None], live: set, ..AppJournal::default() }

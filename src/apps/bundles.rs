@@ -4,7 +4,7 @@
 //! images. The head is written last: without it there is nothing, and with it everything was durable before. None of
 //! it is believed: the head is verified again at each use, and the rest is compared with what it signs.
 
-use super::payload::read_payload;
+use super::bytes::BundleBytes;
 use super::{AppContext, AppSettings, Generation};
 use crate::artifact::{
     MAX_BODY_LEN, MAX_TABLE_LEN, Payload, PayloadKind, Release, Unverified, read_head,
@@ -29,7 +29,7 @@ pub struct BundleHead {
 
 impl BundleHead {
     /// Holds a document against the head that signs it.
-    fn of(release: Verified<Release>, text: Vec<u8>) -> Result<BundleHead> {
+    pub(super) fn of(release: Verified<Release>, text: Vec<u8>) -> Result<BundleHead> {
         let payload = document_of(&release)?;
         if Digest::of(&text) != payload.sha256 {
             let why = "the document does not have the manifest's SHA-256";
@@ -40,6 +40,17 @@ impl BundleHead {
         let payloads = release.manifest.payloads.iter();
         document.check_payloads(app, payloads.map(|p| (p.kind.name(), &p.sha256, p.size)))?;
         Ok(BundleHead { release, document, text })
+    }
+
+    /// Checks the signatures of a head, and only then takes its document.
+    pub(super) fn verified(
+        trust: &Trust,
+        head: Unverified,
+        text: impl FnOnce(&Release, &Payload) -> Result<Vec<u8>>,
+    ) -> Result<BundleHead> {
+        let release = head.verify(trust)?;
+        let text = text(&release, document_of(&release)?)?;
+        BundleHead::of(release, text)
     }
 
     /// The app.
@@ -55,6 +66,11 @@ impl BundleHead {
     /// Manifest and chunk table.
     pub fn release(&self) -> &Release {
         &self.release
+    }
+
+    /// The verified release alone.
+    pub fn into_release(self) -> Verified<Release> {
+        self.release
     }
 
     /// What the bundle says of itself.
@@ -90,7 +106,7 @@ impl BundleHead {
     }
 }
 
-fn document_of(release: &Release) -> Result<&Payload> {
+pub(super) fn document_of(release: &Release) -> Result<&Payload> {
     let first = release.manifest.payloads.first();
     let bundle = release.manifest.app.is_some();
     first.filter(|p| bundle && p.kind == PayloadKind::App).ok_or_else(|| {
@@ -104,19 +120,9 @@ fn document_of(release: &Release) -> Result<&Payload> {
 /// Not one byte of an image is read. What is no bundle is `APP_INVALID`.
 pub fn read_bundle(trust: &Trust, source: &dyn Fetch) -> Result<BundleHead> {
     let head = read_head(&mut Sequential::new(source))?;
-    verified(trust, head, |release, payload| {
-        read_payload(source, release, payload, MAX_DOCUMENT_LEN)
+    BundleHead::verified(trust, head, |release, payload| {
+        BundleBytes::Whole(source).read(release, payload, MAX_DOCUMENT_LEN)
     })
-}
-
-fn verified(
-    trust: &Trust,
-    head: Unverified,
-    text: impl FnOnce(&Release, &Payload) -> Result<Vec<u8>>,
-) -> Result<BundleHead> {
-    let release = head.verify(trust)?;
-    let text = text(&release, document_of(&release)?)?;
-    BundleHead::of(release, text)
 }
 
 /// A generation that is kept on this device, verified again: `NO_SUCH_APP` where it is not kept, or not whole.
@@ -129,7 +135,7 @@ pub fn kept_bundle(ctx: &AppContext<'_>, app: &ServiceName, digest: &Digest) -> 
     };
     let bytes = durable::read(&folder.join(HEAD), most)?.ok_or_else(|| missing("the head"))?;
     let head = read_head(&mut &bytes[..])?;
-    let found = verified(ctx.trust, head, |_, _| {
+    let found = BundleHead::verified(ctx.trust, head, |_, _| {
         durable::read(&folder.join(DOCUMENT), MAX_DOCUMENT_LEN)?
             .ok_or_else(|| missing("the document"))
     })
@@ -156,14 +162,14 @@ fn image_file(folder: &Path, id: &Digest) -> PathBuf {
 pub(super) fn keep_bundle(
     ctx: &AppContext<'_>,
     head: &BundleHead,
-    source: &dyn Fetch,
+    source: &BundleBytes<'_>,
 ) -> Result<()> {
     let folder = folder_of(ctx.state, head.app(), &head.digest());
     tree::make_folder(&folder.join("images"))?;
     for id in head.document.images.keys() {
         if image_config(ctx, head.app(), &head.digest(), id).is_err() {
             let payload = head.payload(&PayloadKind::Image, id)?;
-            let bytes = read_payload(source, &head.release, payload, MAX_IMAGE_CONFIG_LEN)?;
+            let bytes = source.read(&head.release, payload, MAX_IMAGE_CONFIG_LEN)?;
             durable::write(&image_file(&folder, id), &bytes)?;
         }
     }
@@ -220,7 +226,7 @@ mod tests {
         let ctx = bench.ctx();
         let missing = kept_bundle(&ctx, head.app(), &head.digest()).unwrap_err();
         assert_eq!(missing.code(), ReasonCode::NoSuchApp);
-        keep_bundle(&ctx, &head, &source).unwrap();
+        keep_bundle(&ctx, &head, &BundleBytes::Whole(&source)).unwrap();
         let kept = kept_bundle(&ctx, head.app(), &head.digest()).unwrap();
         assert_eq!(kept.document(), head.document());
         for id in head.document().images.keys() {
@@ -236,7 +242,7 @@ mod tests {
         let other = Memory::new(bench.bundle(&app("shop"), 2));
         let head = read_bundle(&bench.trust, &source).unwrap();
         let ctx = bench.ctx();
-        keep_bundle(&ctx, &head, &source).unwrap();
+        keep_bundle(&ctx, &head, &BundleBytes::Whole(&source)).unwrap();
         let folder = folder_of(ctx.state, head.app(), &head.digest());
         let id = *head.document().images.keys().next().unwrap();
         let load = || kept_bundle(&ctx, head.app(), &head.digest()).map_err(|f| f.code());
@@ -245,14 +251,14 @@ mod tests {
         let newer = read_bundle(&bench.trust, &other).unwrap();
         std::fs::write(folder.join(HEAD), newer.release().head_bytes()).unwrap();
         assert!(load().is_err());
-        keep_bundle(&ctx, &head, &source).unwrap();
+        keep_bundle(&ctx, &head, &BundleBytes::Whole(&source)).unwrap();
         let mut text = head.text.clone();
         text[20] ^= 1;
         std::fs::write(folder.join(DOCUMENT), text).unwrap();
         assert_eq!(load().unwrap_err(), ReasonCode::ChunkCorrupt);
         std::fs::write(image_file(&folder, &id), b"{}").unwrap();
         assert!(image_config(&ctx, head.app(), &head.digest(), &id).is_err());
-        keep_bundle(&ctx, &head, &source).unwrap();
+        keep_bundle(&ctx, &head, &BundleBytes::Whole(&source)).unwrap();
         assert!(load().is_ok() && image_config(&ctx, head.app(), &head.digest(), &id).is_ok());
     }
 
@@ -282,7 +288,7 @@ mod tests {
         let head = read_bundle(&bench.trust, &source).unwrap();
         let mut cuts = 0;
         while crate::sys::power::cut_at_write(cuts, 3, || {
-            keep_bundle(&bench.ctx(), &head, &source).unwrap();
+            keep_bundle(&bench.ctx(), &head, &BundleBytes::Whole(&source)).unwrap();
         })
         .is_none()
         {

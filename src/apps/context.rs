@@ -20,7 +20,7 @@ pub struct AppContext<'a> {
     pub run: &'a Path,
     /// The container engine, where the settings name one.
     pub engine: Option<&'a dyn Engine>,
-    /// Who may sign.
+    /// The keys that may sign.
     pub trust: &'a Trust,
     /// The device's product.
     pub product: &'a Identifier,

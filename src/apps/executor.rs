@@ -1,7 +1,8 @@
 //! Carries out what was decided about apps, on this device.
 
 use super::collect::{collect, rubbish};
-use super::look::{Come, Look, Looked, Mode, come, seen, stop_all};
+use super::halt::stop_all;
+use super::look::{Come, Look, Looked, Mode, come, seen};
 use super::place::prepare;
 use super::plain::PlainHealth;
 use super::plan::AppPlan;
@@ -74,6 +75,26 @@ impl<'a> DeviceExecutor<'a> {
     }
 }
 
+impl DeviceExecutor<'_> {
+    /// The journal with what the supervisor has noted while the driver was at work: both write it.
+    fn with_notes(&self, journal: &AppJournal) -> AppJournal {
+        let mut next = journal.clone();
+        if let AppStored::Found(stored) = self.store.load() {
+            let runs = |key: &String| {
+                let app = key.split('/').next().unwrap_or_default();
+                next.live.keys().any(|name| name.as_str() == app)
+            };
+            let ran: Vec<String> = stored.ran.into_iter().filter(runs).collect();
+            let ports: Vec<_> = stored.ports.into_iter().filter(|(key, _)| runs(key)).collect();
+            next.ran.extend(ran);
+            for (key, port) in ports {
+                next.ports.entry(key).or_insert(port);
+            }
+        }
+        next
+    }
+}
+
 /// One side of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -122,8 +143,9 @@ impl AppExecutor for DeviceExecutor<'_> {
     }
 
     fn persist(&mut self, journal: &AppJournal) -> Result<()> {
-        self.store.save(journal)?;
-        (self.journal, self.known) = (journal.clone(), true);
+        let journal = self.with_notes(journal);
+        self.store.save(&journal)?;
+        (self.journal, self.known) = (journal, true);
         Ok(())
     }
 
@@ -225,7 +247,7 @@ impl DeviceExecutor<'_> {
             (Err(_), _) => (false, false),
             (Ok(_), others) => others,
         };
-        match self.containers_live(change, side, plans.as_deref().unwrap_or_default(), &shared) {
+        match self.containers_live(change, side, plans.as_deref().ok(), &shared) {
             Ok((runs, all)) => Live::seen(own_runs || runs, complete && all && plans.is_ok()),
             Err(_) => Live::Some,
         }
@@ -250,18 +272,21 @@ impl DeviceExecutor<'_> {
         &self,
         change: &Change,
         side: Side,
-        plans: &[AppPlan],
+        plans: Option<&[AppPlan]>,
         shared: &BTreeSet<String>,
     ) -> Result<(bool, bool)> {
         let Some(engine) = self.ctx.engine else { return Ok((false, true)) };
         let seen = seen(engine)?;
+        // Of a side that cannot be read: all that the other one does not have.
+        let unread = plans.is_none();
+        let plans = plans.unwrap_or_default();
         let names: BTreeSet<String> = plans.iter().flat_map(AppPlan::pieces).collect();
         let involved = |app: &str| change.moves.iter().any(|m| m.app.as_str() == app);
         let own_runs = seen.values().any(|c| {
             let ours = match side {
-                Side::New => names.contains(&c.name),
+                Side::New if !unread => names.contains(&c.name),
                 // And what no side names: an older container of the app is of the old side.
-                Side::Old => c.labels.get(labels::APP).is_some_and(|app| involved(app)),
+                _ => c.labels.get(labels::APP).is_some_and(|app| involved(app)),
             };
             ours && !shared.contains(&c.name) && c.state == ContainerState::Running
         });

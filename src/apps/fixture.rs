@@ -143,6 +143,7 @@ pub(super) struct Bench {
     state: PathBuf,
     run: PathBuf,
     runner: Children,
+    boot: std::cell::Cell<u32>,
 }
 
 impl Bench {
@@ -180,6 +181,7 @@ impl Bench {
             state,
             run,
             runner: Children,
+            boot: std::cell::Cell::new(1),
             _dir: dir,
         }
     }
@@ -198,7 +200,7 @@ impl Bench {
             product: &self.product,
             compatible: &self.product,
             booted: SlotId::A,
-            boot_id: "boot-1".to_owned(),
+            boot_id: format!("boot-{}", self.boot.get()),
             slot: SlotTrial::None,
             held: self.held,
             runner: &self.runner,
@@ -207,6 +209,13 @@ impl Bench {
             up: 100,
             now: 1_000,
         }
+    }
+
+    /// The device is started again: what was in memory is gone.
+    pub(super) fn reboot(&self) {
+        self.boot.set(self.boot.get() + 1);
+        std::fs::remove_dir_all(&self.run).unwrap();
+        std::fs::create_dir(&self.run).unwrap();
     }
 
     pub(super) fn data(&self) -> &Path {

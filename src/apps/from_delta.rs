@@ -88,7 +88,8 @@ impl<'a> DeltaLayers<'a> {
         &self.fell_back
     }
 
-    fn begin(&self, layer: &Digest) -> Result<Making<'a>> {
+    /// Begins the payload with this SHA-256.
+    pub(super) fn begin(&self, layer: &Digest) -> Result<Making<'a>> {
         let plans = &self.delta.manifest.payloads;
         let index = plans.iter().position(|plan| plan.sha256 == *layer);
         let other = || Failure::new(ReasonCode::EngineAnswer, "a layer of another bundle");

@@ -1,6 +1,6 @@
 //! Apps without containers, as the executor and the supervisor see them: one thing for each app, that runs or does not.
 
-use super::payload::PayloadReader;
+use super::bytes::BundleBytes;
 use super::plain::{PlainApp, PlainHealth};
 use super::plan::AppPlan;
 use super::spec::Ground;
@@ -8,7 +8,6 @@ use super::{AppContext, BundleHead, Generation};
 use crate::artifact::PayloadKind;
 use crate::bundle::AppDocument;
 use crate::model::{Digest, Failure, ReasonCode, Result};
-use crate::source::Fetch;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -75,15 +74,13 @@ pub(super) fn stage(
     head: &BundleHead,
     generation: &Generation,
     previous: Option<Digest>,
-    source: Option<&dyn Fetch>,
+    source: Option<&BundleBytes<'_>>,
 ) -> Result<()> {
     let payloads = &head.release().manifest.payloads;
     let payload = payloads.iter().find(|p| p.kind == PayloadKind::Tree);
     let app = plain(ctx, head.document(), generation, previous);
     match (payload, source) {
-        (Some(payload), Some(source)) => {
-            app.stage(&mut PayloadReader::new(source, head.release(), payload)?)
-        }
+        (Some(payload), Some(source)) => app.stage(&mut *source.open(head.release(), payload)?),
         (Some(_), None) => app.stage(&mut Lost),
         (None, _) => app.stage(&mut std::io::empty()),
     }

@@ -5,14 +5,13 @@
 use super::fixture::{App, Bench, Memory, app, name};
 use super::store::{AppJournalStore, AppStored};
 use super::*;
-use crate::engine::fake::{FakeEngine, FakeLoss, FakeStart};
-use crate::engine::{ContainerState, Execution};
+use crate::engine::fake::{FakeEngine, FakeStart};
+use crate::engine::{Engine, Execution};
 use crate::model::{ReasonCode, Result};
 use crate::update::{Allowed, Order};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-fn saved(bench: &Bench) -> AppJournal {
+pub(super) fn saved(bench: &Bench) -> AppJournal {
     match AppJournalStore::new(bench.ctx().state).load() {
         AppStored::Found(journal) => journal,
         AppStored::Absent => AppJournal::default(),
@@ -21,13 +20,17 @@ fn saved(bench: &Bench) -> AppJournal {
 }
 
 /// Drives until nothing goes on by itself.
-fn settle(bench: &Bench, engine: &FakeEngine, watch: &mut Supervisor) -> Result<AppRest> {
+pub(super) fn settle(
+    bench: &Bench,
+    engine: &dyn Engine,
+    watch: &mut Supervisor,
+) -> Result<AppRest> {
     act(bench, engine, watch, AppCommand::Settle, &[])
 }
 
 fn act(
     bench: &Bench,
-    engine: &FakeEngine,
+    engine: &dyn Engine,
     watch: &mut Supervisor,
     mut command: AppCommand,
     sources: &[BundleSource<'_>],
@@ -51,9 +54,9 @@ fn order() -> Order {
 }
 
 /// Installs bundles and comes to rest.
-fn install(
+pub(super) fn install(
     bench: &Bench,
-    engine: &FakeEngine,
+    engine: &dyn Engine,
     watch: &mut Supervisor,
     bundles: &[&[u8]],
 ) -> Result<AppRest> {
@@ -82,7 +85,7 @@ fn install(
 }
 
 /// init → db → web, as the issue has it.
-fn shop(web: &str) -> App {
+pub(super) fn shop(web: &str) -> App {
     app("shop")
         .with("init", "init", r#"{"run":"once-per-release"}"#)
         .with("db", "db", r#"{"after":{"init":{"condition":"service_completed_successfully"}},
@@ -95,7 +98,7 @@ fn shop(web: &str) -> App {
         })
 }
 
-fn engine() -> FakeEngine {
+pub(super) fn engine() -> FakeEngine {
     let engine = FakeEngine::default();
     engine.plan(|plan| {
         plan.starts.insert("init".to_owned(), FakeStart::Ends(0));
@@ -330,5 +333,22 @@ fn stopping_goes_backwards_and_removing_leaves_the_data() {
     settle(&bench, &engine, &mut watch).unwrap();
     assert_eq!(engine.complaints(), [] as [&str; 0]);
     assert!(bench.data().join("shop/volumes/rows").is_dir());
-    let _ = (FakeLoss::Gone, ContainerState::Running, PathBuf::new());
+}
+
+#[test]
+fn a_store_that_was_lost_is_filled_again_from_bundles_that_were_kept() {
+    let (mut bench, engine, mut watch) = (Bench::new(), engine(), Supervisor::default());
+    bench.settings.keep_files = true;
+    install(&bench, &engine, &mut watch, &[&bench.bundle(&shop("one"), 1)]).unwrap();
+    let mut world = engine.world();
+    (world.now, world.durable) = Default::default();
+    engine.set_world(world);
+    let (mut journal, ctx) = (saved(&bench), bench.ctx_with(Some(&engine)));
+    let due = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let mut watch = Supervisor::default();
+    while running(&engine) != ["db", "web"] && std::time::Instant::now() < due {
+        std::thread::sleep(watch.turn(&ctx, &mut journal).unwrap());
+    }
+    assert_eq!(running(&engine), ["db", "web"]);
+    assert_eq!(engine.world().now.images.len(), 3);
 }

@@ -2,13 +2,14 @@
 //! trial and after it the same look; only what follows from a service that ends differs.
 
 use super::AppContext;
+use super::halt::grace;
 use super::place::{is_fresh, mark_fresh, prepare};
 use super::plan::{AppPlan, Unit};
 use super::probe::{Question, ask, last_line};
 use super::watch::Watch;
 use crate::bundle::{AppKind, RestartRule, RunWhen, Service, ServiceName, StartCondition};
 use crate::engine::{Container, ContainerState, Engine, Logs, labels};
-use crate::model::{Failure, ReasonCode, Result};
+use crate::model::{ReasonCode, Result};
 use crate::sys::{stop, systemd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -135,6 +136,9 @@ impl Look<'_> {
             return Ok(looked);
         }
         let seen = seen(self.engine)?;
+        if let Mode::Keep = self.mode {
+            plans.iter().try_for_each(|plan| self.stop_strays(plan, &seen))?;
+        }
         self.probe(&plans, &seen, &mut looked);
         for plan in plans {
             let mut up: BTreeSet<(&ServiceName, u32)> = BTreeSet::new();
@@ -149,6 +153,21 @@ impl Look<'_> {
             }
         }
         Ok(looked)
+    }
+
+    /// Stops what is left of another specification of a service of this generation: a setting of the device has changed,
+    /// or a start was cut.
+    fn stop_strays(&self, plan: &AppPlan, seen: &Seen) -> Result<()> {
+        let pieces = plan.pieces();
+        let of_app =
+            |c: &&Container| c.labels.get(labels::APP).is_some_and(|app| app == plan.app.as_str());
+        let runs = |c: &&Container| c.state == ContainerState::Running;
+        for stray in seen.values().filter(of_app).filter(runs) {
+            if !pieces.contains(&stray.name) {
+                self.engine.stop(&stray.name, Duration::from_secs(10))?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks what is due, all at once, and remembers the answers.
@@ -404,84 +423,4 @@ pub(super) fn shown(plan: &AppPlan, unit: &Unit) -> String {
         true => format!("{}/{} {}", plan.app, unit.service, unit.replica),
         false => format!("{}/{}", plan.app, unit.service),
     }
-}
-
-/// How long a service may take to end.
-pub(super) fn grace(service: &Service) -> Duration {
-    Duration::from_millis(service.stop_grace_period.unwrap_or(10_000))
-}
-
-/// Stops these containers, those that were started last first; those that were started at once beside each other. A
-/// container that no plan names is stopped before all others.
-pub(super) fn stop_all(
-    ctx: &AppContext<'_>,
-    engine: &dyn Engine,
-    plans: &[AppPlan],
-    apps: &[&ServiceName],
-    goes_on: &BTreeSet<String>,
-) -> Result<()> {
-    let seen = seen(engine)?;
-    let mut left: BTreeMap<&str, (&ServiceName, Duration)> = BTreeMap::new();
-    for container in seen.values().filter(|c| c.state == ContainerState::Running) {
-        let app = container.labels.get(labels::APP);
-        let app = apps.iter().find(|name| app.is_some_and(|app| app == name.as_str()));
-        if let Some(app) = app.filter(|_| !goes_on.contains(&container.name)) {
-            left.insert(&container.name, (app, Duration::from_secs(10)));
-        }
-    }
-    let mut rounds: Vec<Vec<(&str, &ServiceName, Duration)>> = Vec::new();
-    for plan in plans.iter().rev() {
-        let levels = plan.document.start_order()?;
-        for level in levels.iter().rev() {
-            let units = level.iter().flat_map(|name| plan.units_of(name));
-            let round = units.filter_map(|unit| {
-                let (name, (app, _)) = left.remove_entry(unit.spec.name.as_str())?;
-                let service = plan.document.services.get(&unit.service)?;
-                Some((name, app, grace(service)))
-            });
-            rounds.push(round.collect());
-        }
-    }
-    let strays = left.into_iter().map(|(name, (app, grace))| (name, app, grace)).collect();
-    rounds.insert(0, strays);
-    rounds.into_iter().try_for_each(|round| stop_round(ctx, engine, &round))?;
-    // What ran once at this start runs again at the next one.
-    for (plan, unit) in plans.iter().flat_map(|p| p.units.iter().map(move |u| (p, u))) {
-        if !goes_on.contains(&unit.spec.name) {
-            mark_fresh(ctx, &plan.app, &unit.spec.name, false)?;
-        }
-    }
-    Ok(())
-}
-
-fn stop_round(
-    ctx: &AppContext<'_>,
-    engine: &dyn Engine,
-    round: &[(&str, &ServiceName, Duration)],
-) -> Result<()> {
-    let one = |name: &str, app: &ServiceName, grace: Duration| {
-        systemd::waits();
-        engine.stop(name, grace)?;
-        mark_fresh(ctx, app, name, false)
-    };
-    let [first, rest @ ..] = round else { return Ok(()) };
-    let carried = stop::carried();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = rest
-            .iter()
-            .map(|(name, app, grace)| {
-                let carried = carried.clone();
-                crate::sys::spare::scoped(scope, "stop", move || {
-                    carried.over(|| one(name, app, *grace))
-                })
-            })
-            .collect();
-        let mut done = one(first.0, first.1, first.2);
-        for thread in threads {
-            let lost =
-                |_| Err(Failure::new(ReasonCode::EngineFailed, "a container was not stopped"));
-            done = done.and(thread.and_then(|t| t.join().unwrap_or_else(lost)));
-        }
-        done
-    })
 }

@@ -11,6 +11,7 @@ mod begun;
 #[cfg(all(test, feature = "forge"))]
 mod begun_tests;
 mod bundles;
+mod bytes;
 mod collect;
 mod command;
 mod context;
@@ -28,6 +29,7 @@ mod facts;
 mod fixture;
 mod from_delta;
 mod grants;
+mod halt;
 mod journal;
 mod kept;
 mod kinds;
@@ -59,6 +61,7 @@ mod watch;
 
 pub use admit::{Admission, AppAsk, admit};
 pub use bundles::{BundleHead, kept_bundle, read_bundle};
+pub use bytes::read_bundle_here;
 pub use context::AppContext;
 pub use decide::decide;
 pub use driver::{AppExecutor, AppRest, drive_apps};
@@ -81,6 +84,8 @@ pub use status::{
 pub use store::{AppJournalStore, AppStored};
 pub use supervise::{Supervisor, stop_app};
 
+#[cfg(all(test, feature = "forge", feature = "sim"))]
+mod cut_tests;
 #[cfg(all(test, feature = "forge"))]
 mod life_tests;
 #[cfg(all(test, feature = "forge"))]

@@ -1,7 +1,7 @@
 //! The plain bytes of one payload of a bundle, each chunk compared with its signed hashes before a byte of it is given.
 
 use crate::artifact::{Chunk, Codec, Decoder, History, Payload, Release};
-use crate::model::{Digest, Failure, ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result};
 use crate::source::Fetch;
 use crate::sys::stop;
 use std::io::{self, Read};
@@ -90,7 +90,7 @@ impl Read for PayloadReader<'_> {
                 Ok(true) => {}
                 Ok(false) => return Ok(0),
                 Err(failure) => {
-                    // Bytes of a chunk that is not what was signed are given to nobody.
+                    // No byte of a chunk that is not what was signed is given.
                     self.plain.clear();
                     self.given = 0;
                     return Err(io::Error::other(failure));
@@ -106,25 +106,4 @@ pub(super) fn told(error: &io::Error) -> Failure {
     own.cloned().unwrap_or_else(|| {
         Failure::new(ReasonCode::SourceLost, format!("reading the bundle: {error}"))
     })
-}
-
-/// All of a payload of at most `most` bytes, with the SHA-256 that the manifest says.
-pub(super) fn read_payload(
-    source: &dyn Fetch,
-    release: &Release,
-    payload: &Payload,
-    most: u64,
-) -> Result<Vec<u8>> {
-    if payload.size > most {
-        let text = format!("a payload has {} bytes; {most} at most", payload.size);
-        return Err(Failure::new(ReasonCode::AppInvalid, text));
-    }
-    let mut bytes = Vec::new();
-    let mut reader = PayloadReader::new(source, release, payload)?.take(most.saturating_add(1));
-    reader.read_to_end(&mut bytes).map_err(|e| told(&e))?;
-    if bytes.len() as u64 != payload.size || Digest::of(&bytes) != payload.sha256 {
-        let text = "a payload does not have the manifest's SHA-256";
-        return Err(Failure::new(ReasonCode::ChunkCorrupt, text));
-    }
-    Ok(bytes)
 }

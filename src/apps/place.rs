@@ -27,7 +27,7 @@ pub(super) fn prepare(ctx: &AppContext<'_>, plan: &AppPlan, unit: &Unit) -> Resu
         make_volume(&volume_folder(&data, volume), about.and_then(owner), 0o755)?;
     }
     for n in 0..service.logs.len() {
-        // Whichever user the service runs as.
+        // For any user that the service runs as.
         make_volume(&log_folder(&data, &unit.service, n), None, 0o1777)?;
     }
     for secret in &service.secrets {

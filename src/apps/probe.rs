@@ -1,4 +1,4 @@
-//! Health probes: programs that are run in containers, by us, whatever the engine can do.
+//! Health probes: programs that are run in containers, by this program; the checks of engines are not used.
 
 use crate::bundle::HealthProbe;
 use crate::engine::Engine;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// So many are asked at once.
 const AT_ONCE: usize = 8;
-/// No probe may take longer, whatever its document says.
+/// No probe may take longer, also where its document says so.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// One question.

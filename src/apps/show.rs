@@ -1,4 +1,4 @@
-//! What the supervisor has seen last, as a file in memory: who asks for the status is another process.
+//! What the supervisor has seen last, as a file in memory: the status is asked for by another process.
 
 use super::{AppContext, Supervisor};
 use crate::bundle::ServiceName;

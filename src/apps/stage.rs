@@ -2,9 +2,9 @@
 //! into the state folder. What runs goes on. Nothing counts before it was compared and is durable.
 
 use super::bundles::{image_config, keep_bundle};
+use super::bytes::{BundleBytes, open_bundle};
 use super::kept::{keep_file, kept_file};
-use super::payload::PayloadReader;
-use super::{AppContext, AppMove, BundleHead, BundleSource, kept_bundle, read_bundle};
+use super::{AppContext, AppMove, BundleHead, BundleSource, kept_bundle};
 use crate::artifact::PayloadKind;
 use crate::bundle::{AppKind, ImageEntry, ServiceName};
 use crate::engine::{ContainerState, Engine, ImageToLoad, LayerBytes, LayerSource, StoredImage};
@@ -34,7 +34,7 @@ pub fn stage_bundles(
         let own = kept.iter().find(|(digest, _)| *digest == generation.digest);
         let own = own.map(|(_, file)| file as &dyn Fetch);
         let source = given(&generation.digest).or(own);
-        let head = head_of(ctx, app, &generation.digest, source)?;
+        let (head, source) = head_of(ctx, app, &generation.digest, source)?;
         let payloads = head.release().manifest.payloads.iter().skip(1);
         progress.total += payloads.map(|p| p.size).sum::<u64>();
         heads.push((head, source, generation));
@@ -42,12 +42,13 @@ pub fn stage_bundles(
     ctx.sink.emit(&Event::PhaseStarted { phase: Phase::Stage, total: progress.total });
     for (head, source, generation) in &heads {
         if head.document().kind == AppKind::Containers {
-            stage_images(ctx, head, *source, &mut progress).map_err(|f| f.at(head.app()))?;
+            stage_images(ctx, head, source.as_ref(), &mut progress)
+                .map_err(|f| f.at(head.app()))?;
             continue;
         }
         let other = moves.iter().find(|m| m.app == *head.app()).and_then(|m| m.from.as_ref());
         let previous = other.map(|generation| generation.digest);
-        super::kinds::stage(ctx, head, generation, previous, *source)
+        super::kinds::stage(ctx, head, generation, previous, source.as_ref())
             .map_err(|f| f.at(head.app()))?;
         progress.passed(head.document().files().iter().map(|file| file.size).sum());
     }
@@ -60,9 +61,11 @@ pub fn stage_bundles(
     }
     for (head, source, _) in &heads {
         if let Some(source) = source {
-            // Before the head, with which the generation is here.
-            keep_file(ctx, head, *source)?;
-            keep_bundle(ctx, head, *source)?;
+            // Before the head, with which the generation is here. What a delta made is not kept whole.
+            if let Some(whole) = source.whole() {
+                keep_file(ctx, head, whole)?;
+            }
+            keep_bundle(ctx, head, source)?;
         }
         // Believed only as it will be found after a cut.
         kept_bundle(ctx, head.app(), &head.digest())?;
@@ -71,16 +74,16 @@ pub fn stage_bundles(
     Ok(())
 }
 
-fn head_of(
+fn head_of<'s>(
     ctx: &AppContext<'_>,
     app: &ServiceName,
     digest: &Digest,
-    source: Option<&dyn Fetch>,
-) -> Result<BundleHead> {
-    let Some(source) = source else { return kept_bundle(ctx, app, digest) };
-    let head = read_bundle(ctx.trust, source)?;
+    source: Option<&'s dyn Fetch>,
+) -> Result<(BundleHead, Option<BundleBytes<'s>>)> {
+    let Some(source) = source else { return Ok((kept_bundle(ctx, app, digest)?, None)) };
+    let (head, bytes) = open_bundle(ctx, source)?;
     match head.app() == app && head.digest() == *digest {
-        true => Ok(head),
+        true => Ok((head, Some(bytes))),
         false => {
             let text = format!("another bundle lies where {app} {} was offered", digest.short());
             Err(Failure::new(ReasonCode::OtherRelease, text))
@@ -107,26 +110,38 @@ impl Progress<'_> {
     }
 }
 
+/// So often all images of a bundle are gone through.
+const PASSES: u32 = 3;
+
 fn stage_images(
     ctx: &AppContext<'_>,
     head: &BundleHead,
-    source: Option<&dyn Fetch>,
+    source: Option<&BundleBytes<'_>>,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
     let engine = ctx.engine()?;
     let mut scrubbed: BTreeSet<Digest> = BTreeSet::new();
-    for (n, (id, entry)) in head.document().images.iter().enumerate() {
-        stop::look()?;
-        let stored = engine.images()?.into_iter().find(|image| image.id == *id);
-        let stage = Stage { ctx, engine, head, source, id, entry, n };
-        // Without a name of ours it is another program's, and gone when that program says so.
-        let ours = |image: &StoredImage| image.layers == entry.layers && !image.tags.is_empty();
-        match stored.filter(ours) {
-            Some(image) => stage.rely_on(&image, &mut scrubbed, progress)?,
-            None => stage.load(progress)?,
+    let images = &head.document().images;
+    for _ in 0..PASSES {
+        for (n, (id, entry)) in images.iter().enumerate() {
+            stop::look()?;
+            let stored = engine.images()?.into_iter().find(|image| image.id == *id);
+            let stage = Stage { ctx, engine, head, source, id, entry, n };
+            // Without a name of ours it is another program's, and gone when that program says so.
+            let ours = |image: &StoredImage| image.layers == entry.layers && !image.tags.is_empty();
+            match stored.filter(ours) {
+                Some(image) => stage.rely_on(&image, &mut scrubbed, progress)?,
+                None => stage.load(progress)?,
+            }
+        }
+        // A damaged layer may have taken another image of the same bundle along.
+        let there: BTreeSet<Digest> = engine.images()?.into_iter().map(|image| image.id).collect();
+        if images.keys().all(|id| there.contains(id)) {
+            return Ok(());
         }
     }
-    Ok(())
+    let text = "images that were brought in are gone again";
+    Err(Failure::new(ReasonCode::EngineAnswer, text))
 }
 
 /// One image of one bundle.
@@ -134,7 +149,7 @@ struct Stage<'a> {
     ctx: &'a AppContext<'a>,
     engine: &'a dyn Engine,
     head: &'a BundleHead,
-    source: Option<&'a dyn Fetch>,
+    source: Option<&'a BundleBytes<'a>>,
     id: &'a Digest,
     entry: &'a ImageEntry,
     n: usize,
@@ -163,22 +178,25 @@ impl Stage<'_> {
                 }
                 let text = format!("{}: it is brought in again", damaged.detail());
                 self.ctx.sink.emit(&Event::Warning { text });
-                self.remove_damaged()?;
+                self.forget(|image| image.id == *self.id)?;
+                self.load(progress)?;
+                let Err(still) = self.engine.scrub(self.id) else { return Ok(()) };
+                if still.code() != ReasonCode::LayerDamaged {
+                    return Err(still);
+                }
+                // What it shares with another image is damaged: an engine keeps that for as long as one has it.
+                let layers: BTreeSet<&Digest> = self.entry.layers.iter().collect();
+                self.forget(|image| image.layers.iter().any(|layer| layers.contains(layer)))?;
                 self.load(progress)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    /// A layer goes only with every image that has it, and an image only with every container that was made of it. A
-    /// container that runs keeps what it has.
-    fn remove_damaged(&self) -> Result<()> {
-        let layers: BTreeSet<&Digest> = self.entry.layers.iter().collect();
-        let images = self.engine.images()?.into_iter();
-        let damaged: Vec<Digest> = images
-            .filter(|image| image.layers.iter().any(|layer| layers.contains(layer)))
-            .map(|image| image.id)
-            .collect();
+    /// Takes images away, each with the containers that were made of it. A container that runs keeps what it has.
+    fn forget(&self, goes: impl Fn(&StoredImage) -> bool) -> Result<()> {
+        let images = self.engine.images()?.into_iter().filter(|image| goes(image));
+        let damaged: Vec<Digest> = images.map(|image| image.id).collect();
         let of_these = |image: &str| damaged.iter().any(|id| id.to_string() == image);
         for container in self.engine.containers()?.iter().filter(|c| of_these(&c.image)) {
             if container.state == ContainerState::Running {
@@ -197,7 +215,7 @@ impl Stage<'_> {
             Some(source) => {
                 let payload = self.head.payload(&PayloadKind::Image, self.id)?;
                 let most = crate::bundle::MAX_IMAGE_CONFIG_LEN;
-                super::payload::read_payload(source, self.head.release(), payload, most)?
+                source.read(self.head.release(), payload, most)?
             }
             None => image_config(self.ctx, app, &digest, self.id)?,
         };
@@ -215,7 +233,7 @@ impl Stage<'_> {
 /// Layers as the bundle brings them.
 struct Layers<'a, 'p> {
     head: &'a BundleHead,
-    source: Option<&'a dyn Fetch>,
+    source: Option<&'a BundleBytes<'a>>,
     progress: &'a mut Progress<'p>,
 }
 
@@ -229,13 +247,13 @@ impl LayerSource for Layers<'_, '_> {
             Failure::new(ReasonCode::LayerDamaged, text)
         })?;
         let payload = self.head.payload(&PayloadKind::Layer, layer)?;
-        let reader = PayloadReader::new(source, self.head.release(), payload)?;
+        let reader = source.open(self.head.release(), payload)?;
         Ok(Box::new(Counted { reader, progress: &mut *self.progress }))
     }
 }
 
 struct Counted<'a, 'p> {
-    reader: PayloadReader<'a>,
+    reader: Box<dyn Read + 'a>,
     progress: &'a mut Progress<'p>,
 }
 

@@ -1,22 +1,27 @@
 //! Keeps the set running that shall run: starts what is missing, asks whether services are well, starts again what is
 //! not, each time after a longer pause.
 
-use super::look::{Look, Mode, stop_all};
+use super::halt::stop_all;
+use super::look::{Look, Mode};
 use super::plain::PlainHealth;
 use super::plan::{AppPlan, Documents};
 use super::ports::{choose, missing_ports};
 use super::show::publish;
 use super::store::AppJournalStore;
 use super::watch::Watch;
-use super::{AppContext, AppJournal, AppPhase, Change};
+use super::{AppContext, AppJournal, AppMove, AppPhase, Change, stage_bundles};
 use crate::bundle::{AppKind, ServiceName};
-use crate::model::{Result, StateFile};
+use crate::event::Event;
+use crate::model::{Digest, Result, StateFile};
 use crate::sys::{clock, durable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// The longest and the shortest pause between two looks.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
+
+/// Images of one app are brought back no more often.
+const MENDED: Duration = Duration::from_secs(600);
 
 /// What is remembered between two looks: pauses, results of health probes, and since when a trial is well. It is gone
 /// with the process; then every service is looked at afresh.
@@ -29,6 +34,10 @@ pub struct Supervisor {
     pub(super) clean: Option<AppJournal>,
     /// Why an app cannot be run.
     pub(super) failures: BTreeMap<ServiceName, String>,
+    /// Which containers were told to be well, and which not.
+    health: BTreeMap<String, bool>,
+    /// When images of an app were brought back last.
+    mended: BTreeMap<ServiceName, Instant>,
     /// What was told last.
     pub(super) told: Vec<u8>,
 }
@@ -76,6 +85,7 @@ impl Supervisor {
         let known: BTreeSet<String> = plans.iter().flat_map(AppPlan::pieces).collect();
         if journal.change().is_none() {
             self.watch.keep(|name| known.contains(name));
+            self.health.retain(|name, _| known.contains(name));
         }
         self.failures = failures;
         publish(ctx, self);
@@ -120,8 +130,6 @@ impl Supervisor {
             return self.other_kind(ctx, plan);
         }
         let engine = ctx.engine()?;
-        // What is left of another specification of a service of this generation: a setting of the device has changed.
-        stop_all(ctx, engine, &[], &[&plan.app], &plan.pieces())?;
         let (watch, ran) = (&mut self.watch, &journal.ran);
         let plans = std::slice::from_ref(plan);
         let looked = Look { ctx, engine, ran, watch, mode: Mode::Keep }.look(plans)?;
@@ -130,7 +138,40 @@ impl Supervisor {
             AppJournalStore::new(ctx.state).save(journal)?;
             return Ok(PAUSES[0]);
         }
+        self.tell(ctx, plan);
+        if !looked.late.is_empty() && self.mend(ctx, plan)? {
+            return Ok(PAUSES[0]);
+        }
         Ok(looked.next.unwrap_or(PAUSES[1]))
+    }
+
+    /// Brings images back that the engine's store has lost, out of the bundle where it was kept. Not often: it fails the
+    /// same way each time where it was not.
+    fn mend(&mut self, ctx: &AppContext<'_>, plan: &AppPlan) -> Result<bool> {
+        if self.mended.get(&plan.app).is_some_and(|then| then.elapsed() < MENDED) {
+            return Ok(false);
+        }
+        let there: BTreeSet<Digest> = ctx.engine()?.images()?.into_iter().map(|i| i.id).collect();
+        if plan.document.images.keys().all(|id| there.contains(id)) {
+            return Ok(false);
+        }
+        self.mended.insert(plan.app.clone(), Instant::now());
+        let (app, to) = (plan.app.clone(), Some(plan.generation.clone()));
+        stage_bundles(ctx, &[AppMove { app, from: None, to }], &[])?;
+        Ok(true)
+    }
+
+    /// Tells of services that are well, or are not, unlike before.
+    fn tell(&mut self, ctx: &AppContext<'_>, plan: &AppPlan) {
+        for unit in &plan.units {
+            let Some(entry) = self.watch.get(&unit.spec.name) else { continue };
+            let Some(well) = entry.healthy else { continue };
+            if self.health.insert(unit.spec.name.clone(), well).unwrap_or(true) != well {
+                let (app, service) = (plan.app.to_string(), unit.service.to_string());
+                let text = entry.text.clone();
+                ctx.sink.emit(&Event::Service { app, service, well, text });
+            }
+        }
     }
 
     fn other_kind(&mut self, ctx: &AppContext<'_>, plan: &AppPlan) -> Result<Duration> {

@@ -64,6 +64,11 @@ pub(super) fn open_naming(
         let (release, from) = if stream { opened.map_err(cut_short)? } else { opened? };
         return Ok(Offer { release, source, millis, delta: Some(from) });
     }
+    #[cfg(feature = "apps")]
+    if head.format() == Format::BundleDelta {
+        let release = super::apps::made_by_delta(world, &source)?;
+        return Ok(Offer { release, source, millis, delta: None });
+    }
     Ok(Offer { release: head.verify(&trust)?, source, millis, delta: None })
 }
 

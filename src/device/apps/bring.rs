@@ -8,16 +8,18 @@ use super::locks;
 use super::spool::{spool, tidy};
 use crate::apps::{
     Admission, AppAsk, AppCommand, AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, BundleHead,
-    BundleSource, admit, read_bundle, stage_bundles,
+    BundleSource, admit, read_bundle_here, stage_bundles,
 };
+use crate::artifact::Release;
 use crate::device::installation::Installation;
 use crate::device::offer::Offer;
 use crate::device::work::Working;
 use crate::device::world::World;
-use crate::event::Sink;
+use crate::event::{Nowhere, Sink};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Source};
 use crate::sys::stop::{self, Stop};
+use crate::trust::Verified;
 use crate::update::{Allowed, Order, Then};
 
 /// What is settled about a change.
@@ -62,7 +64,7 @@ pub(in crate::device) fn bring(
             kept.ranges().ok_or_else(|| Failure::new(ReasonCode::Internal, "no bytes"))?
         }
     };
-    let head = read_bundle(&world.trust()?, bytes)?;
+    let head = read_bundle_here(&gear.context(sink), bytes)?;
     if let Some(held) = held {
         let counter = head.release().manifest.release_counter;
         held.announce_app(&name(&head), counter, head.digest());
@@ -78,6 +80,19 @@ pub(in crate::device) fn bring(
         dry_run: ask.dry_run,
     };
     change(&gear, &asks, &sources, &how, sink)
+}
+
+/// The bundle that a delta of one makes on this device, verified by itself.
+pub(in crate::device) fn made_by_delta(
+    world: &World,
+    source: &Source,
+) -> Result<Verified<Release>> {
+    let bytes = source.ranges().ok_or_else(|| {
+        let text = "a delta of a bundle cannot come as a stream: name a file or an address";
+        Failure::new(ReasonCode::Usage, text)
+    })?;
+    let gear = Gear::of(world)?;
+    Ok(read_bundle_here(&gear.context(&Nowhere), bytes)?.into_release())
 }
 
 fn name(head: &BundleHead) -> String {

@@ -27,7 +27,7 @@ pub use verbs::{
 };
 
 pub(super) use beside::{after_writing, before_writing, may_arm};
-pub(super) use bring::bring;
+pub(super) use bring::{bring, made_by_delta};
 pub(super) use carry::abandon;
 pub(super) use develop::unhold;
 pub(super) use epoch::may_change_store;
