@@ -5,3 +5,4 @@ mod compose_hostile;
 mod compose_images;
 pub(crate) mod images;
 mod joint;
+mod life;
