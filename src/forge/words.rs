@@ -40,6 +40,8 @@ pub(super) enum Command {
     Convert(Box<super::disk::Convert>),
     /// Make a delta: a small artifact that makes a release from the one that runs
     Delta(Box<Delta>),
+    /// Say from which bundles deltas for devices are made best, by what the devices report
+    Rank(Rank),
     /// Add a signature to an artifact or a delta
     Sign(Sign),
     /// Show what is in an artifact, verified or not
@@ -242,6 +244,28 @@ pub(super) struct Delta {
     /// zstd level, 1 to 22 [default: 19]
     #[arg(long)]
     pub(super) level: Option<i32>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    surefoot-forge rank --device gate.json --device door.json \\\n      \
+    --to shop-2.surefoot --from shop-1.surefoot --from web-3.surefoot\n\n\
+    A report is what `surefoot apps status --json` prints, or any JSON that has it\n\
+    inside: of each image its `layers`, the lowest first. A file may have a list\n\
+    of devices. Devices with the same layers get the same delta.")]
+pub(super) struct Rank {
+    /// The report of a device, or a list of them; repeat for more
+    #[arg(long, value_name = "REPORT.json", required = true)]
+    pub(super) device: Vec<PathBuf>,
+    /// The bundle that they are to get
+    #[arg(long, value_name = "NEW.surefoot")]
+    pub(super) to: PathBuf,
+    /// A bundle that they may have; repeat for more
+    #[arg(long, value_name = "OLD.surefoot")]
+    pub(super) from: Vec<PathBuf>,
     /// One JSON object
     #[arg(long)]
     pub(super) json: bool,

@@ -3,5 +3,6 @@
 
 mod applied;
 mod hostile;
+mod ranked;
 mod shop;
 mod staged;

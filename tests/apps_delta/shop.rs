@@ -36,7 +36,8 @@ pub(super) fn noise(seed: u32, len: usize) -> Vec<u8> {
     let mut state = u64::from(seed) | 1 << 40;
     let byte = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state.to_be_bytes()[0]
+        // Like a program: it can be compressed.
+        state.to_be_bytes()[0] & 0x3f
     };
     (0..len).map(byte).collect()
 }

@@ -61,7 +61,7 @@ impl<'a> OnDevices<'a> {
 }
 
 /// The layers of each image of a bundle.
-fn images(bundle: &Unpacked) -> Result<Vec<Vec<Digest>>> {
+pub(super) fn images(bundle: &Unpacked) -> Result<Vec<Vec<Digest>>> {
     let first = bundle.images.first().filter(|image| image.len <= crate::bundle::MAX_DOCUMENT_LEN);
     let none = || Failure::new(ReasonCode::AppInvalid, "the bundle has no document");
     let image = first.ok_or_else(none)?;
