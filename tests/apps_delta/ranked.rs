@@ -61,5 +61,7 @@ fn devices_with_the_same_layers_are_one_group_and_get_the_bundles_that_make_the_
     assert!(told.contains("send the whole bundle") && told.contains("every layer is there"));
     let bad = report("bad.json", json!(3));
     std::fs::write(&bad, "{").unwrap();
-    forge(&["rank", "--device", &bad, "--to", &new, "--json"]).refused(65, "FILE_DAMAGED");
+    let said = forge(&["rank", "--device", &bad, "--to", &new]);
+    assert_eq!(said.code, 65);
+    assert!(said.err.contains("bad.json") && said.err.contains("FILE_DAMAGED"), "{}", said.err);
 }
