@@ -74,7 +74,7 @@ pub use journal::{
 };
 pub use kept::{kept_file, preloads};
 pub use payload::PayloadReader;
-pub use preload::{PreloadPlan, Preloaded, plan_preloads};
+pub use preload::{PreloadPlan, ReadyBundle, plan_preloads};
 pub use settings::AppSettings;
 pub use stage::stage_bundles;
 pub use status::{

@@ -33,7 +33,7 @@ mod words;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
-use crate::model::{ReasonCode, Result};
+use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::narrate::{Shown, level};
 pub use keygen::make_keys;
 pub use pages::reference;
@@ -116,6 +116,15 @@ fn wants_json(command: &Command) -> Option<Out> {
     }
 }
 
+/// Builds what these words say.
+fn built(words: Vec<std::ffi::OsString>) -> Result<()> {
+    let usage = |e: clap::Error| Failure::new(ReasonCode::Usage, e.to_string());
+    match Words::try_parse_from(words).map_err(usage)?.command {
+        Command::Build(words) => build::run(*words),
+        other => Err(Failure::new(ReasonCode::Internal, format!("no build: {other:?}"))),
+    }
+}
+
 fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
     match command {
         Command::Init(words) => settings::init(&words.config),
@@ -130,7 +139,7 @@ fn run(command: Command, programs: fn() -> Vec<clap::Command>) -> Result<()> {
         Command::Inspect(words) => inspect::run(&words),
         Command::Verify(words) => inspect::verify(&words),
         Command::Record(words) => record::run(&words),
-        Command::Apps(words) => app::apps(&words),
+        Command::Apps(words) => app::apps(&words, built),
         Command::Channel(words) => channel::run(words),
         Command::Configure(words) => configure::run(&words),
         Command::Flash(words) => flash::run(&words),

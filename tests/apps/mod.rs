@@ -5,4 +5,5 @@ mod compose_hostile;
 mod compose_images;
 pub(crate) mod images;
 mod joint;
+mod kinds;
 mod life;

@@ -4,7 +4,8 @@ use super::bring::{How, change};
 use super::gear::Gear;
 use super::journal::found;
 use crate::apps::{
-    AppAsk, BundleHead, BundleSource, plan_preloads, preloads as preloads_of, read_bundle,
+    AppAsk, BundleHead, BundleSource, ReadyBundle, plan_preloads, preloads as preloads_of,
+    read_bundle,
 };
 use crate::artifact::read_head;
 use crate::device::World;
@@ -24,24 +25,6 @@ struct Ready {
     path: PathBuf,
     file: LocalFile,
     head: BundleHead,
-}
-
-impl crate::apps::Preloaded for Ready {
-    fn app(&self) -> &crate::bundle::ServiceName {
-        self.head.app()
-    }
-    fn digest(&self) -> Digest {
-        self.head.digest()
-    }
-    fn counter(&self) -> u64 {
-        self.head.release().manifest.release_counter
-    }
-    fn provides(&self) -> &[crate::model::Identifier] {
-        &self.head.document().provides
-    }
-    fn requires(&self) -> &[crate::model::Identifier] {
-        &self.head.document().requires
-    }
 }
 
 /// Whether anything lies there.
@@ -106,11 +89,17 @@ fn ready(world: &World, sink: &dyn Sink) -> Result<Vec<Vec<Ready>>> {
             Err(failure) => log::info!("{} is no preload of an app: {failure}", path.display()),
         }
     }
-    let plan = plan_preloads(&journal, &journal.set_of(gear.booted()), all);
+    let known = all.iter().map(|one| ReadyBundle::of(&one.head)).collect();
+    let plan = plan_preloads(&journal, &journal.set_of(gear.booted()), known);
     if !plan.settled.is_empty() {
         taken(world, &plan.settled, sink)?;
     }
-    Ok(plan.together)
+    let mut take = |digest: &Digest| {
+        let at = all.iter().position(|one| one.head.digest() == *digest)?;
+        Some(all.swap_remove(at))
+    };
+    let groups = plan.together.iter();
+    Ok(groups.map(|group| group.iter().filter_map(|one| take(&one.digest)).collect()).collect())
 }
 
 /// They do not come by themselves again.

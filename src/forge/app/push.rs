@@ -2,11 +2,10 @@
 //! sent as `surefoot push` does it: this only brings the two together.
 
 use crate::forge::file;
-use crate::forge::words::Build;
 use crate::model::{Failure, Identifier, ReasonCode, Result, WithReason, from_json, printable};
 use crate::sys::clock;
 use crate::sys::process::{Ending, Invocation, run};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Subcommand};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,10 +29,10 @@ enum Verb {
     Push(Box<Push>),
 }
 
-/// `apps …`
-pub(in crate::forge) fn apps(words: &Apps) -> Result<()> {
+/// `apps …`; `build` is what `surefoot-forge` does with these words.
+pub(in crate::forge) fn apps(words: &Apps, build: fn(Vec<OsString>) -> Result<()>) -> Result<()> {
     let Verb::Push(words) = &words.verb;
-    push(words)
+    push(words, build)
 }
 
 #[derive(Debug, Args)]
@@ -88,19 +87,12 @@ struct Said {
     compatible: Identifier,
 }
 
-/// `build`'s own grammar.
-#[derive(Debug, Parser)]
-struct Typed {
-    #[command(flatten)]
-    build: Build,
-}
-
 fn usage(text: impl AsRef<str>) -> Failure {
     Failure::new(ReasonCode::Usage, text)
 }
 
 /// Builds, sends, and ends with the status of `surefoot push` where that is not 0.
-fn push(words: &Push) -> Result<()> {
+fn push(words: &Push, build: fn(Vec<OsString>) -> Result<()>) -> Result<()> {
     if words.host.starts_with('-') || words.host.is_empty() {
         // ssh would take it for an option.
         return Err(usage(format!("`{}` is no host", printable(&words.host, 80))));
@@ -121,7 +113,7 @@ fn push(words: &Push) -> Result<()> {
     let version = words.version.clone().unwrap_or_else(|| format!("dev-{now}"));
     let folder = Folder::new(&app)?;
     let bundle = folder.0.join(format!("{app}.surefoot"));
-    let mut build: Vec<OsString> = vec!["build".into()];
+    let mut typed: Vec<OsString> = vec!["surefoot-forge".into(), "build".into()];
     for (flag, value) in [
         ("--app", OsString::from(&app)),
         ("--compose", words.compose.clone().into()),
@@ -134,13 +126,12 @@ fn push(words: &Push) -> Result<()> {
         ("--level", "3".into()),
         ("-o", bundle.clone().into()),
     ] {
-        build.extend([OsString::from(flag), value]);
+        typed.extend([OsString::from(flag), value]);
     }
     if let Some(images) = &words.images {
-        build.extend(["--images".into(), images.clone().into()]);
+        typed.extend(["--images".into(), images.clone().into()]);
     }
-    let typed = Typed::try_parse_from(build).map_err(|e| usage(e.to_string()))?;
-    super::run(typed.build)?;
+    build(typed)?;
     send(words, &bundle)
 }
 
