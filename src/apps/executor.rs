@@ -7,6 +7,7 @@ use super::place::prepare;
 use super::plain::PlainHealth;
 use super::plan::AppPlan;
 use super::ports::missing_ports;
+use super::show::publish;
 use super::stage::stage_bundles;
 use super::store::{AppJournalStore, AppStored};
 use super::volumes::{Copied, made, needed};
@@ -164,6 +165,10 @@ impl AppExecutor for DeviceExecutor<'_> {
                 collect(self.ctx, &mut self.watch.documents, &self.journal).map(|()| None)
             }
         };
+        if matches!(effect, AppEffect::Check(_) | AppEffect::StartOld(_)) {
+            // Where no daemon runs, this is the last that anything looks at the services.
+            publish(self.ctx, self.watch);
+        }
         match (done, effect) {
             (Ok(done), _) => Ok(done),
             // What was to be ended here is no finding.

@@ -117,12 +117,25 @@ impl<'a> Ground<'a> {
             stop_signal: service.stop_signal.clone(),
             log_size: service.log_size.unwrap_or(LOG_SIZE),
         };
-        let hash = hash(&spec);
+        let hash = hash(&spec, &self.layouts(service));
         let short = hash.to_string()[..8].to_owned();
         spec.name = format!("sf-{}-{name}-{replica}-{short}", self.app);
         spec.labels.insert(labels::SPEC.to_owned(), hash.to_string());
         spec.labels.insert(labels::RELEASE.to_owned(), self.generation.digest.to_string());
         Ok(spec)
+    }
+
+    /// The layouts of the data that it works on, where its volumes have one. With another layout it is another container:
+    /// it must not go on while the volume is copied, is brought to the other layout, or is put back.
+    fn layouts(&self, service: &Service) -> String {
+        let layout = |mount: &crate::bundle::Mount| match &mount.what {
+            MountKind::Volume { volume } => {
+                let schema = self.document.volumes.get(volume).map_or(0, |v| v.schema);
+                (schema != 0).then(|| format!("{volume}={schema},"))
+            }
+            _ => None,
+        };
+        service.mounts.iter().filter_map(layout).collect()
     }
 
     fn aliases(&self, name: &ServiceName, service: &Service, replica: u32) -> Vec<String> {
@@ -156,7 +169,7 @@ impl<'a> Ground<'a> {
     fn environment(&self, service: &Service) -> Result<Vec<String>> {
         let mut all = service.environment.clone();
         for variable in &service.variables {
-            match self.variable(variable) {
+            match self.variable(variable).or_else(|| self.set(variable)) {
                 Some(value) => all.insert(variable.clone(), value),
                 None if self.is_optional(variable) => None,
                 None => return Err(self.missing("variable", variable)),
@@ -168,11 +181,14 @@ impl<'a> Ground<'a> {
 
     /// The values of the configuration that count, as variables.
     pub(super) fn settings(&self) -> BTreeMap<String, String> {
-        let one = |(key, rule): (&String, &crate::bundle::ConfigValueRule)| {
-            let set = self.generation.config.get(key).or(rule.default.as_ref());
-            Some((config_variable(key), set?.clone()))
-        };
-        self.document.config.iter().filter_map(one).collect()
+        let keys = self.document.config.keys();
+        keys.filter_map(|key| Some((config_variable(key), self.set(key)?))).collect()
+    }
+
+    /// A value of the configuration, as it counts.
+    fn set(&self, key: &str) -> Option<String> {
+        let rule = self.document.config.get(key)?;
+        self.generation.config.get(key).or(rule.default.as_ref()).cloned()
     }
 
     /// The address of an endpoint whose variable it is, or a variable of the device.
@@ -244,8 +260,8 @@ fn absent(ctx: &AppContext<'_>, document: &AppDocument) -> BTreeSet<ServiceName>
 
 /// SHA-256 of all of a specification but its name and what is different in each release. Two specifications with one
 /// text are the same: every field is in it, and each list in its order.
-fn hash(spec: &ContainerSpec) -> Digest {
-    Digest::of(format!("{spec:?}").as_bytes())
+fn hash(spec: &ContainerSpec, layouts: &str) -> Digest {
+    Digest::of(format!("{spec:?}{layouts}").as_bytes())
 }
 
 /// The words of a protocol.

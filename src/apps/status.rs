@@ -183,6 +183,8 @@ pub fn apps_status(
         }
         images = own_images(asked);
     }
+    // A process that looks after nothing has seen nothing.
+    let watch = watch.filter(|watch| watch.has_seen());
     let shown = watch.map_or_else(|| shown(ctx), |watch| Shown::of(ctx, watch));
     let (mut documents, view) = (Documents::default(), View { ctx, journal, shown, there });
     let apps = journal.live.iter().map(|(app, g)| view.app(&mut documents, app, g)).collect();

@@ -92,6 +92,11 @@ impl Supervisor {
         Ok(clock::pause(next.clamp(PAUSES[0], PAUSES[1])))
     }
 
+    /// Whether it knows anything of services.
+    pub(super) fn has_seen(&self) -> bool {
+        self.watch.entries().next().is_some() || !self.failures.is_empty()
+    }
+
     /// The apps that no change is about, and whose generation is the one that ran last.
     fn looked_after(&self, ctx: &AppContext<'_>, journal: &AppJournal) -> super::AppSet {
         let waits = matches!(journal.phase, AppPhase::Staging(_) | AppPhase::Staged(_));

@@ -98,6 +98,10 @@ fn decided(
         Phase::Returning { work, reason, detail, .. } => return Err(left(work, *reason, detail)),
         _ => {}
     }
+    #[cfg(feature = "apps")]
+    if verdict.is_none() && unchecked.is_none() && matches!(journal.phase, Phase::Trying { .. }) {
+        super::apps::bring_up(world, sink)?;
+    }
     let verdict = match journal.work().and_then(|w| w.order.drill) {
         Some(kind) if matches!(journal.phase, Phase::Trying { .. }) && unchecked.is_none() => {
             Some(super::misbehave::misbehave(world, kind))

@@ -110,12 +110,12 @@ class Shelf:
 
     def web(self, version, healthy=True):
         """The web's image of a version, in an archive of the other kind."""
-        name = f"shop-web:{version}"
+        name = f"shop-web:{version}{'' if healthy else '-ill'}"
         if name not in self.images:
             # What its health check asks for is missing, but it answers.
             files = {"app/web": WEB, "www/index.html": version.encode(), **({"www/version": version.encode()} if healthy else {})}
             self.images[name] = Image(name, [self.base, layer(files)], self.architecture)
-            self.images[name].docker_archive(self.folder / f"images/web-{version}.tar")
+            self.images[name].docker_archive(self.folder / f"images/{name.replace(':', '-')}.tar")
         return name
 
     def big(self, version, length):
@@ -193,7 +193,7 @@ class Device:
         self.engine.plug()
         done = run([self.programs.surefoot_sim, "reboot", self.folder, *words])
         assert done.returncode == 0, done.stdout
-        return done.stdout.splitlines()[0]
+        return next((line for line in done.stdout.splitlines() if line.startswith("slot ")), done.stdout)
 
     def start(self):
         """The daemon, until it answers."""

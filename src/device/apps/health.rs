@@ -1,9 +1,21 @@
 //! What apps say of a system on trial: the built-in health check `apps`, and the apps that came with the system.
 
-use super::look::{apps_are_here, apps_status};
-use crate::apps::{AppPhase, AppState, AppStatus, AppsStatus, Cause, ServiceStatus};
+use super::carry::drive;
+use super::gear::Gear;
+use super::journal::found;
+use super::look::{apps_are_here, apps_status, look_after};
+use crate::apps::{AppCommand, AppPhase, AppState, AppStatus, AppsStatus, Cause, ServiceStatus};
 use crate::device::World;
+use crate::event::{Event, Sink};
 use crate::health::{APPS, Outcome, Seen};
+use crate::model::Result;
+use crate::sys::stop;
+use std::time::{Duration, Instant};
+
+/// Nothing waits longer for apps before a person's word about a trial is carried out.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at them.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// The name of what came with the system on trial, and is needed in any case.
 const JOINT: &str = "apps of this release";
@@ -20,6 +32,36 @@ pub(in crate::device) fn seen(world: &World) -> Vec<Seen> {
             vec![Seen { name: APPS.to_owned(), units: Vec::new(), outcome }]
         }
     }
+}
+
+/// Brings the apps of the system on trial to where they are judged: without a daemon nothing else has started them. What
+/// they do not reach in two minutes is judged as it is then. The lock is held.
+pub(in crate::device) fn bring_up(world: &World, sink: &dyn Sink) -> Result<()> {
+    if !apps_are_here(world) {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    loop {
+        if let Err(failure) = step_up(world, sink) {
+            stop::look()?;
+            if begun.elapsed() >= PATIENCE {
+                sink.emit(&Event::Warning { text: format!("apps: {failure}") });
+            }
+        } else if seen(world).iter().all(|one| matches!(one.outcome, Outcome::Good)) {
+            return Ok(());
+        }
+        if begun.elapsed() >= PATIENCE {
+            return Ok(());
+        }
+        stop::sleep(GLANCE);
+        stop::look()?;
+    }
+}
+
+fn step_up(world: &World, sink: &dyn Sink) -> Result<()> {
+    let gear = Gear::of(world)?;
+    drive(&gear, found(&gear, sink)?, &AppCommand::Settle, &[], sink)?;
+    look_after(world, sink).map(drop)
 }
 
 fn is_well(service: &ServiceStatus) -> bool {

@@ -31,5 +31,5 @@ pub(super) use bring::{bring, made_by_delta};
 pub(super) use carry::abandon;
 pub(super) use develop::unhold;
 pub(super) use epoch::may_change_store;
-pub(super) use health::seen;
+pub(super) use health::{bring_up, seen};
 pub(super) use joint::joint;
