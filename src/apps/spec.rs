@@ -407,6 +407,28 @@ mod tests {
     }
 
     #[test]
+    fn a_service_whose_volume_has_another_layout_is_another_container() {
+        let bench = Bench::new();
+        let mounts = r#"{"mounts":[{"what":{"kind":"volume","volume":"data"},"target":"/data"}]}"#;
+        let name = |schema: u32| {
+            let volume = crate::bundle::Volume { schema, ..crate::bundle::Volume::default() };
+            let app = with(mounts).but(|document| {
+                document.volumes.insert(super::super::fixture::name("data"), volume);
+            });
+            specs(&bench, &app, 1)[0].name.clone()
+        };
+        assert_eq!(name(1), name(1));
+        assert_ne!(name(1), name(2));
+    }
+
+    #[test]
+    fn a_value_of_the_configuration_is_a_variable_of_its_own_name_where_a_service_asks_for_it() {
+        let bench = Bench::new();
+        let specs = specs(&bench, &with(r#"{"variables":["log-level"]}"#), 1);
+        assert_eq!(specs[0].environment, ["CONFIG_LOG_LEVEL=debug", "log-level=debug"]);
+    }
+
+    #[test]
     fn what_a_service_asks_for_stands_in_its_container() {
         let mut bench = Bench::new();
         let variables = [("SITE", "hall {id} {none} {"), ("API", "no")];

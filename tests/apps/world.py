@@ -65,7 +65,7 @@ class World:
             self.engine.clean()
         except Exception as error:
             self.check("leaves an engine that works", False, error)
-        self.note(f"{self.story}: {time.monotonic() - start:.1f} s")
+        print(f"time: {self.engine.name}: {self.story}: {time.monotonic() - start:.1f} s", flush=True)
 
     def end(self, keep=False):
         for device in self.devices:
