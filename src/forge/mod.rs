@@ -120,6 +120,7 @@ fn wants_json(command: &Command) -> Option<Out> {
 fn built(words: Vec<std::ffi::OsString>) -> Result<()> {
     let usage = |e: clap::Error| Failure::new(ReasonCode::Usage, e.to_string());
     match Words::try_parse_from(words).map_err(usage)?.command {
+        Command::Build(words) if words.app.is_some() => app::run(*words),
         Command::Build(words) => build::run(*words),
         other => Err(Failure::new(ReasonCode::Internal, format!("no build: {other:?}"))),
     }
