@@ -3,11 +3,15 @@
 use super::from_delta;
 use super::readiness;
 use super::world::{World, named};
-use crate::artifact::{Format, Release, Unverified, check_payload, read_head, read_head_by_pages};
+use crate::artifact::{
+    Format, Payload, Release, Unverified, check_payload, read_head, read_head_by_pages,
+};
 use crate::boot::BootFacts;
 use crate::event::Sink;
-use crate::install::{Depth, FromDelta, Plan, check_file, check_length, delta_length, plan};
-use crate::model::{Condition, Digest, Failure, ReasonCode, Result, SlotId, Txn};
+use crate::install::{
+    Depth, FromDelta, Plan, check_file, check_length, delta_length, for_this_device, plan,
+};
+use crate::model::{Condition, Digest, Failure, Identifier, ReasonCode, Result, SlotId, Txn};
 use crate::source::{Fetch, Sequential, Source};
 use crate::trust::{Trust, Verified};
 use crate::update::{Allowed, Journal, Named, Order, Standing, Work, not_rolled_back, wanted};
@@ -147,6 +151,9 @@ pub struct Judgement {
     pub v: u32,
     /// What installing it would do.
     pub plan: Plan,
+    /// The app that it is a bundle of: no slot is written for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<Identifier>,
     /// The slot it would go to.
     pub slot: crate::model::SlotId,
     /// What runs now.
@@ -212,7 +219,7 @@ pub fn examine(world: &World, source: Source, sink: &dyn Sink) -> Result<Judgeme
     if let Some(bytes) = offer.source.ranges() {
         check_file(bytes, &offer.release, Depth::Decoded, sink)?;
     }
-    if let Some(bytes) = offer.source.twice() {
+    if let Some(bytes) = offer.source.twice().filter(|_| judgement.app.is_none()) {
         readiness::offers_a_system(bytes, &offer.release, &judgement.plan)?;
     }
     Ok(judgement)
@@ -228,10 +235,50 @@ pub fn glance(world: &World, source: Source) -> Result<Judgement> {
 
 fn look_at(world: &World, source: Source) -> Result<(Offer, Judgement)> {
     let offer = open(world, source)?;
+    if let Some(app) = offer.release.manifest.app.clone() {
+        let judgement = of_app(world, &offer.release, app)?;
+        return Ok((offer, judgement));
+    }
     let journal = world.load_journal();
     let (plan, work) = weigh(world, &journal, &offer.release, Allowed::default())?;
     let (running, artifact) = (work.from.to_string(), offer.release.body_digest());
     let (slot, cancelled) = (work.slot, journal.cancelled.contains(&artifact));
     let findings = Vec::new();
-    Ok((offer, Judgement { v: 1, plan, slot, running, artifact, cancelled, findings }))
+    Ok((offer, Judgement { v: 1, plan, app: None, slot, running, artifact, cancelled, findings }))
+}
+
+/// The same of a bundle: by what is signed of it. Whether the device has all that its app needs is asked when it is
+/// installed.
+fn of_app(world: &World, release: &Release, app: Identifier) -> Result<Judgement> {
+    if !cfg!(feature = "apps") {
+        let text = "it is a bundle of an app, and this program has no apps";
+        return Err(Failure::new(ReasonCode::UpdaterTooOld, text));
+    }
+    let manifest = &release.manifest;
+    for_this_device(manifest, &world.target()?)?;
+    let sum = |of: fn(&Payload) -> u64| manifest.payloads.iter().map(of).sum::<u64>();
+    let image = sum(|payload| payload.size);
+    let plan = Plan {
+        version: manifest.version.clone(),
+        release_counter: manifest.release_counter,
+        parts: Vec::new(),
+        image,
+        carried: image,
+        stored: sum(|payload| payload.stored_size),
+        chunks: release.table.chunks.len(),
+        slot: 0,
+    };
+    let (slot, artifact) = (world.booted()?, release.body_digest());
+    let running = world.named(slot).to_string();
+    let findings = Vec::new();
+    Ok(Judgement {
+        v: 1,
+        plan,
+        app: Some(app),
+        slot,
+        running,
+        artifact,
+        cancelled: false,
+        findings,
+    })
 }

@@ -44,7 +44,7 @@ pub use check::{Depth, check_file, check_length, image_head};
 pub use copies::CopiedFrom;
 pub use job::{Job, Prepared, estimate, forecast, write_slot};
 pub use origin::Origin;
-pub use plan::{PartPlan, Plan, Target, plan};
+pub use plan::{PartPlan, Plan, Target, for_this_device, plan};
 pub use rebuild::{FromDelta, check_delta, delta_length};
 pub use reuse::Reuse;
 pub use verdict::{SlotRecord, SlotVerdict, installed, slot_record, verify_slot};

@@ -119,7 +119,8 @@ fn plan_part(release: &Release, payload: &Payload, part: &Part, first: bool) -> 
     })
 }
 
-fn for_this_device(manifest: &Manifest, target: &Target) -> Result<()> {
+/// Whether an artifact is for this product and fits this device: `WRONG_PRODUCT`, `INCOMPATIBLE`.
+pub fn for_this_device(manifest: &Manifest, target: &Target) -> Result<()> {
     if manifest.product != target.product {
         let (theirs, ours) = (&manifest.product, &target.product);
         let detail = format!("it is for product `{theirs}`, this is `{ours}`");

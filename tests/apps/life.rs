@@ -207,6 +207,8 @@ fn the_words_for_apps_refuse_a_system_and_say_what_is_missing() {
     life.bench.surefoot(&["apps", "install", &system]).refused(65, "APP_INVALID");
     let bundle = life.bundle(WEB, "1.0.0");
     life.bench.surefoot(&["apps", "install", &bundle]).refused(78, "ENGINE_MISSING");
+    let judged = life.bench.surefoot(&["verify", &bundle]).ok();
+    assert!(judged.out.contains("for this device: the app shop 1.0.0"), "{}", judged.out);
     life.bench.surefoot(&["apps", "status", "shop"]).refused(66, "NO_SUCH_APP");
     let status = life.bench.surefoot(&["apps", "status", "--json"]).ok().json();
     assert_eq!((&status["v"], status["apps"].as_array().map(Vec::len)), (&1.into(), Some(0)));

@@ -93,6 +93,13 @@ pub(super) fn offering(offering: &Offering) -> String {
 }
 
 pub(super) fn judgement(judgement: &Judgement) -> String {
+    if let Some(app) = &judgement.app {
+        let (version, image) = (&judgement.plan.version, ByteLen(judgement.plan.image));
+        return format!(
+            "Sound, signed, and for this device: the app {app} {version} ({image}).\n{}",
+            findings(&judgement.findings)
+        );
+    }
     format!(
         "Sound, signed, and for this device: {} would go into slot {} ({} of image; {} runs now).\n{}",
         judgement.plan.version,
