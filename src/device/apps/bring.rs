@@ -1,7 +1,7 @@
 //! An installation whose artifact turns out to be a bundle of an app.
 
 use super::answer::{AppsAnswer, AppsDid};
-use super::carry::carry_out;
+use super::carry::{at_rest, carry_out};
 use super::gear::Gear;
 use super::journal::found;
 use super::locks;
@@ -191,19 +191,6 @@ fn switch_over(
             Ok(())
         }
         _ => Err(ended(&journal)),
-    }
-}
-
-/// Nothing is begun while something else goes on: `TRIAL_PENDING`.
-pub(super) fn at_rest(journal: &AppJournal) -> Result<()> {
-    match journal.holds_systems_back() {
-        Some(code) => {
-            let what =
-                journal.change().map(|change| change.moves.iter().map(super::answer::in_words));
-            let what = what.map_or_else(String::new, |all| all.collect::<Vec<_>>().join(", "));
-            Err(Failure::new(code, format!("{what} is on trial")))
-        }
-        None => Ok(()),
     }
 }
 

@@ -45,6 +45,19 @@ pub(super) fn carry_out(
     Ok(rest.journal)
 }
 
+/// Nothing is begun while something else goes on: `TRIAL_PENDING`.
+pub(super) fn at_rest(journal: &AppJournal) -> Result<()> {
+    match journal.holds_systems_back() {
+        Some(code) => {
+            let what =
+                journal.change().map(|change| change.moves.iter().map(super::answer::in_words));
+            let what = what.map_or_else(String::new, |all| all.collect::<Vec<_>>().join(", "));
+            Err(Failure::new(code, format!("{what} is on trial")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Takes back what is under way with apps, if something is that a person or a source asked for; says what.
 pub(in crate::device) fn abandon(
     world: &crate::device::World,

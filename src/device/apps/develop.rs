@@ -2,7 +2,7 @@
 //! back what ran before, and takes away what was made meanwhile.
 
 use super::answer::in_words;
-use super::carry::carry_out;
+use super::carry::{at_rest, carry_out};
 use super::gear::Gear;
 use super::journal::found;
 use crate::apps::{AppCommand, AppJournal, AppMove, AppPhase, Generation};
@@ -74,7 +74,7 @@ pub(super) fn end_if_over(world: &World, sink: &dyn Sink) -> Result<()> {
 /// What was remembered goes last: a cut anywhere does the rest again.
 fn end(gear: &Gear<'_>, by: &str, sink: &dyn Sink) -> Result<Vec<String>> {
     let settled = Stop::default().over(|| carry_out(gear, &AppCommand::Settle, &[], sink))?;
-    super::bring::at_rest(&settled)?;
+    at_rest(&settled)?;
     let moves = settled.without_development();
     let told: Vec<String> = moves.iter().map(in_words).collect();
     if !moves.is_empty() {

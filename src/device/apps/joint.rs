@@ -1,8 +1,7 @@
 //! A joint release: a system whose artifact carries bundles of apps, each with its own signature. The bundles are on the
 //! device, and admitted together, before the first byte of the slot is written.
 
-use super::bring::at_rest;
-use super::carry::carry_out;
+use super::carry::{at_rest, carry_out};
 use super::gear::Gear;
 use super::journal::found;
 use super::spool::{Spooled, spool, tidy};
