@@ -2,6 +2,7 @@
 
 use super::look::{Come, Seen, come, seen};
 use super::plan::{AppPlan, Documents, Unit};
+use super::sets::moved;
 use super::show::{Shown, shown};
 use super::{AppContext, AppEnded, AppJournal, AppMove, AppPhase, Change, Generation, Supervisor};
 use crate::bundle::{AppKind, ServiceName};
@@ -187,7 +188,12 @@ pub fn apps_status(
     let watch = watch.filter(|watch| watch.has_seen());
     let shown = watch.map_or_else(|| shown(ctx), |watch| Shown::of(ctx, watch));
     let (mut documents, view) = (Documents::default(), View { ctx, journal, shown, there });
-    let apps = journal.live.iter().map(|(app, g)| view.app(&mut documents, app, g)).collect();
+    let runs = match &journal.phase {
+        // The new side is what was started, and what is judged.
+        AppPhase::Trying { change, .. } => moved(&journal.live, &change.moves),
+        _ => journal.live.clone(),
+    };
+    let apps = runs.iter().map(|(app, g)| view.app(&mut documents, app, g)).collect();
     AppsStatus {
         v: 1,
         engine,

@@ -143,7 +143,7 @@ def joint(w):
         w.check(f"{how}: the other slot is on trial", d.boot("--fail").startswith("slot b (trial"))
         if keeper:
             d.start()
-            until("the daemon leaves the trial", lambda: json.loads(d.ok("status", "--json"))["trial"] is None or "reboot" in d.ok("status"), 120)
+            until("the daemon leaves the trial", lambda: "armed again" in json.loads(d.ok("status", "--json"))["summary"], 120)
         else:
             done = d.surefoot("commit")
             w.check(f"{how}: the trial is lost", done.returncode == 77, done.stdout)
