@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::super::fixture::{App, Bench, Memory, app, name};
-use super::super::{Generation, RefusedApp, read_bundle};
-use super::*;
+use super::fixture::{App, Bench, Memory, app, name};
+use super::{Generation, RefusedApp, read_bundle};
+use super::admit::*;
 use crate::engine::fake::{FakeEngine, FakeWorld};
 use crate::model::SlotId;
 
@@ -40,8 +40,8 @@ fn running(bench: &Bench, apps: &[(&App, u64)]) -> AppJournal {
     for (app, counter) in apps {
         let source = Memory::new(bench.bundle(app, *counter));
         let head = read_bundle(&bench.trust, &source).unwrap();
-        let bytes = super::super::bytes::BundleBytes::Whole(&source);
-        super::super::bundles::keep_bundle(&bench.ctx(), &head, &bytes).unwrap();
+        let bytes = super::bytes::BundleBytes::Whole(&source);
+        super::bundles::keep_bundle(&bench.ctx(), &head, &bytes).unwrap();
         set.insert(head.app().clone(), head.generation(BTreeMap::new()));
     }
     AppJournal { sets: [Some(set.clone()), None], live: set, ..AppJournal::default() }

@@ -7,6 +7,8 @@
 //! that slot is armed.
 
 mod admit;
+#[cfg(all(test, feature = "forge"))]
+mod admit_tests;
 mod begun;
 #[cfg(all(test, feature = "forge"))]
 mod begun_tests;

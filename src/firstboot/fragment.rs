@@ -1,9 +1,10 @@
 //! The settings of this device that are not of its image, its id and its proxy: kept, and written anew at each boot to where settings are read.
 
 use super::provision::{Provision, Secret};
-use super::work::{Work, make_folder};
+use super::work::Work;
 use crate::model::{ReasonCode, Result, WithReason, paths};
 use crate::sys::below::Below;
+use crate::sys::tree::make_folder;
 use crate::sys::{durable, files};
 use serde::{Deserialize, Serialize};
 use std::io::{Error, ErrorKind};

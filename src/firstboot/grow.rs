@@ -3,12 +3,13 @@
 
 use super::allowed::allowed;
 use super::links::DATA;
-use super::work::{Work, make_folder};
+use super::work::Work;
 use crate::device::World;
 use crate::disk::{Growth, growth};
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::lock::FileLock;
 use crate::sys::mounts::{self, Mount};
+use crate::sys::tree::make_folder;
 use crate::sys::{blk, host};
 use crate::update::{Phase, Stored};
 use std::io::ErrorKind;

@@ -1,11 +1,12 @@
 //! The ssh host keys of this device, made by the system's own `ssh-keygen`.
 
 use super::keep::is_own;
-use super::work::{Work, clear, make_folder};
+use super::work::Work;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
 use crate::sys::below::Below;
 use crate::sys::files;
 use crate::sys::process::{Ending, Invocation, run};
+use crate::sys::tree::{clear, make_folder};
 use std::path::Path;
 use std::time::Duration;
 

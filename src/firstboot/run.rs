@@ -1,12 +1,13 @@
 //! The steps in their order, each done once; and what is shown at every boot.
 
 use super::allowed::allowed;
-use super::work::{Setup, Work, make_folder};
+use super::work::{Setup, Work};
 use super::{grow, identity, keep, keys, preload, reset, shown, take};
 use crate::config::Settings;
 use crate::device::Working;
 use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result, WithReason};
+use crate::sys::tree::make_folder;
 use crate::sys::{durable, host};
 use serde::Serialize;
 use std::path::Path;

@@ -4,11 +4,12 @@
 
 use super::keep::{self, ETC, KEPT};
 use super::parts::{self, Made, home};
-use super::work::{Work, make_folder};
+use super::work::Work;
 use super::{fragment, keys, wifi};
 use crate::model::paths;
 use crate::sys::below::Below;
 use crate::sys::mounts::{self, Mount};
+use crate::sys::tree::make_folder;
 use crate::sys::{durable, files, host, mount};
 use std::collections::BTreeMap;
 use std::fs::Permissions;

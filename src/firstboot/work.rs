@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::device::World;
 use crate::event::{Event, Sink};
 use crate::model::{Failure, ReasonCode, Result, StateFile, WithReason, document};
-pub(super) use crate::sys::tree::{clear, make_folder};
+use crate::sys::tree::{clear, make_folder};
 use crate::sys::{durable, files};
 use crate::update::{JournalStore, Stored};
 use serde::{Deserialize, Serialize};

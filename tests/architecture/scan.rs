@@ -403,16 +403,19 @@ fn is_mark(code: &[&Token], at: usize, mark: char) -> bool {
     matches!(code.get(at), Some(Token::Mark(m)) if *m == mark)
 }
 
-/// The files of modules that are declared as `#[cfg(test)] mod NAME;` in the file at `path`.
+/// The files of modules that are declared under `#[cfg(test)]`, or `#[cfg(all(test, …))]`, in the file at `path`: `mod NAME;`
+/// with or without a visibility. A folder stands for all that is in it.
 pub(crate) fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let all = tokens(text);
     let code: Vec<&Token> = all.iter().map(|(_, token)| token).collect();
-    let marker = cfg_test();
     let mut found = Vec::new();
     for at in 0..code.len() {
-        let rest = at + marker.len();
-        if starts_with(&all[at..], &marker)
-            && is_word(&code, rest, "mod")
+        let Some(marker) = test_marker(&all[at..]) else { continue };
+        let mut rest = at + marker;
+        if is_word(&code, rest, "pub") {
+            rest += if is_mark(&code, rest + 1, '(') { 4 } else { 1 };
+        }
+        if is_word(&code, rest, "mod")
             && is_mark(&code, rest + 2, ';')
             && let Token::Word(name) = code[rest + 1]
         {
@@ -421,10 +424,24 @@ pub(crate) fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
                 _ => path.with_extension(""),
             };
             found.push(folder.join(format!("{name}.rs")));
-            found.push(folder.join(name).join("mod.rs"));
+            found.push(folder.join(name));
         }
     }
     found
+}
+
+/// The length of a marker of tests that stands at the beginning.
+fn test_marker(all: &[(usize, Token)]) -> Option<usize> {
+    let marker = cfg_test();
+    if starts_with(all, &marker) {
+        return Some(marker.len());
+    }
+    let begin: Vec<Token> = tokens("#[cfg(all(test").into_iter().map(|(_, t)| t).collect();
+    if !starts_with(all, &begin) {
+        return None;
+    }
+    let end = all.iter().position(|(_, token)| matches!(token, Token::Mark(']')))?;
+    Some(end + 1)
 }
 
 fn cfg_test() -> Vec<Token> {
@@ -437,11 +454,10 @@ fn starts_with(all: &[(usize, Token)], marker: &[Token]) -> bool {
 
 /// Leaves out every item that carries `#[cfg(test)]`.
 fn without_tests(all: &[(usize, Token)]) -> Vec<(usize, Token)> {
-    let marker = cfg_test();
     let (mut out, mut at) = (Vec::new(), 0);
     while at < all.len() {
-        if starts_with(&all[at..], &marker) {
-            at = end_of_item(all, at + marker.len());
+        if let Some(marker) = test_marker(&all[at..]) {
+            at = end_of_item(all, at + marker);
         } else {
             out.push(all[at].clone());
             at += 1;
