@@ -1,5 +1,6 @@
 //! Whether a change may be begun: everything that can be known is looked at before anything is downloaded.
 
+use super::member::{Admission, Member};
 use super::plan::{Documents, not_held};
 use super::{
     AppContext, AppJournal, AppMove, BundleHead, Generation, grants, needs, relations, room,

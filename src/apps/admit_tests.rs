@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::admit::*;
 use super::fixture::{App, Bench, Memory, app, name};
 use super::{Generation, RefusedApp, read_bundle};
-use super::admit::*;
 use crate::engine::fake::{FakeEngine, FakeWorld};
 use crate::model::SlotId;
 

@@ -7,19 +7,17 @@ use super::place::prepare;
 use super::plain::PlainHealth;
 use super::plan::AppPlan;
 use super::ports::missing_ports;
-use super::show::publish;
 use super::stage::stage_bundles;
 use super::store::{AppJournalStore, AppStored};
 use super::volumes::{Copied, made, needed};
 use super::{
-    AppCommand, AppContext, AppDone, AppEffect, AppExecutor, AppFacts, AppJournal, AppRules, Cause,
-    Change, Generation, Live, Supervisor,
+    AppCommand, AppContext, AppDone, AppEffect, AppExecutor, AppFacts, AppJournal, AppRules,
+    BundleSource, Cause, Change, Generation, Live, Supervisor,
 };
 use crate::bundle::{AppKind, ServiceName};
 use crate::engine::ContainerState;
 use crate::engine::labels;
-use crate::model::{Digest, Failure, ReasonCode, Result};
-use crate::source::Fetch;
+use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::stop;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -28,14 +26,6 @@ use std::time::{Duration, Instant};
 const STEP: Duration = Duration::from_secs(1);
 /// Between two looks of such a step.
 const GLANCE: Duration = Duration::from_millis(50);
-
-/// The bytes of a bundle that is to be staged.
-pub struct BundleSource<'a> {
-    /// SHA-256 of its manifest.
-    pub digest: Digest,
-    /// The whole bundle.
-    pub bytes: &'a dyn Fetch,
-}
 
 /// The device as the driver of apps needs it. Journals are saved by it. It may be made anew for each call, as the supervisor is
 /// shared with the thread that looks after services: what must be remembered between two calls is in [`Supervisor`].
@@ -167,7 +157,7 @@ impl AppExecutor for DeviceExecutor<'_> {
         };
         if matches!(effect, AppEffect::Check(_) | AppEffect::StartOld(_)) {
             // Where no daemon runs, this is the last that anything looks at the services.
-            publish(self.ctx, self.watch);
+            self.watch.publish(self.ctx);
         }
         match (done, effect) {
             (Ok(done), _) => Ok(done),

@@ -3,18 +3,13 @@
 use super::AppContext;
 use super::look::seen;
 use super::place::mark_fresh;
-use super::plan::AppPlan;
-use crate::bundle::{Service, ServiceName};
+use super::plan::{AppPlan, grace};
+use crate::bundle::ServiceName;
 use crate::engine::{ContainerState, Engine, labels};
 use crate::model::{Failure, ReasonCode, Result};
 use crate::sys::{spare, stop, systemd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// How long a service may take to end.
-pub(super) fn grace(service: &Service) -> Duration {
-    Duration::from_millis(service.stop_grace_period.unwrap_or(10_000))
-}
 
 /// Stops these containers, those that were started last first; those that were started at once beside each other. A
 /// container that no plan names is stopped before all others.

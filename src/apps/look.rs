@@ -2,9 +2,8 @@
 //! trial and after it the same look; only what follows from a service that ends differs.
 
 use super::AppContext;
-use super::halt::grace;
 use super::place::{is_fresh, mark_fresh, prepare};
-use super::plan::{AppPlan, Unit};
+use super::plan::{AppPlan, Unit, grace};
 use super::probe::{Question, ask, last_line};
 use super::watch::Watch;
 use crate::bundle::{AppKind, RestartRule, RunWhen, Service, ServiceName, StartCondition};

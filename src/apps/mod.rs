@@ -36,8 +36,10 @@ mod journal;
 mod kept;
 mod kinds;
 mod look;
+mod member;
 mod native;
 mod needs;
+mod opened;
 mod payload;
 mod place;
 mod plain;
@@ -61,13 +63,13 @@ mod trees;
 mod volumes;
 mod watch;
 
-pub use admit::{Admission, AppAsk, admit};
+pub use admit::{AppAsk, admit};
 pub use bundles::{BundleHead, kept_bundle, read_bundle};
-pub use bytes::read_bundle_here;
+pub use bytes::BundleSource;
 pub use context::AppContext;
 pub use decide::decide;
 pub use driver::{AppExecutor, AppRest, drive_apps};
-pub use executor::{BundleSource, DeviceExecutor};
+pub use executor::DeviceExecutor;
 pub use facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
 pub use from_delta::{DeltaLayers, OpenedDelta, folders_of, open_delta};
 pub use journal::{
@@ -75,6 +77,8 @@ pub use journal::{
     Generation, RefusedApp,
 };
 pub use kept::{kept_file, preloads};
+pub use member::Admission;
+pub use opened::read_bundle_here;
 pub use payload::PayloadReader;
 pub use preload::{PreloadPlan, ReadyBundle, plan_preloads};
 pub use settings::AppSettings;

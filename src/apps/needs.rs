@@ -1,6 +1,6 @@
 //! What an app needs of the device beyond rights: variables, secrets, ports, processors and memory.
 
-use super::admit::Member;
+use super::member::Member;
 use super::place::secret_of;
 use super::plan::Documents;
 use super::ports::listening;

@@ -3,12 +3,13 @@
 
 use super::spec::Ground;
 use super::{AppContext, AppJournal, Generation, kept_bundle};
-use crate::bundle::{AppDocument, AppKind, ServiceName};
+use crate::bundle::{AppDocument, AppKind, Service, ServiceName};
 use crate::engine::ContainerSpec;
 use crate::model::{Digest, Failure, ReasonCode, Result};
 use crate::trust::Trust;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One replica of a service.
 #[derive(Debug, Clone)]
@@ -175,4 +176,9 @@ pub(super) fn in_order(plans: Vec<AppPlan>) -> Vec<AppPlan> {
         ordered.push(waiting.remove(next));
     }
     ordered
+}
+
+/// How long a service may take to end.
+pub(super) fn grace(service: &Service) -> Duration {
+    Duration::from_millis(service.stop_grace_period.unwrap_or(10_000))
 }

@@ -1,7 +1,7 @@
 //! What bundles say of each other, of the system and of its hardware, for the whole set that a change would make.
 
 use super::AppContext;
-use super::admit::Member;
+use super::member::Member;
 use crate::model::{Failure, Identifier, ReasonCode, Result};
 
 /// The first thing that stands against this set.

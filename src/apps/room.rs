@@ -1,6 +1,6 @@
 //! Whether the disk has room for a change, and whether it could be taken back: numbers, before anything is downloaded.
 
-use super::admit::Admission;
+use super::member::Admission;
 use super::plan::Documents;
 use super::spec::volume_folder;
 use super::volumes::to_copy;

@@ -1,6 +1,7 @@
 //! What the supervisor has seen last, as a file in memory: the status is asked for by another process.
 
-use super::{AppContext, Supervisor};
+use super::AppContext;
+use super::watch::{Watch, Watched};
 use crate::bundle::ServiceName;
 use crate::model::from_json;
 use crate::sys::durable;
@@ -35,24 +36,28 @@ pub(super) struct ShownContainer {
 
 impl Shown {
     /// What a supervisor has seen.
-    pub(super) fn of(ctx: &AppContext<'_>, seen: &Supervisor) -> Shown {
-        let one = |(name, entry): (&String, &super::watch::Watched)| {
+    pub(super) fn of(
+        ctx: &AppContext<'_>,
+        watch: &Watch,
+        failures: &BTreeMap<ServiceName, String>,
+    ) -> Shown {
+        let one = |(name, entry): (&String, &Watched)| {
             let (healthy, restarts) = (entry.healthy, entry.restarts);
             (name.clone(), ShownContainer { healthy, text: entry.text.clone(), restarts })
         };
-        let containers = seen.watch.entries().map(one).collect();
-        Shown { boot_id: ctx.boot_id.clone(), containers, failures: seen.failures.clone() }
+        let containers = watch.entries().map(one).collect();
+        Shown { boot_id: ctx.boot_id.clone(), containers, failures: failures.clone() }
     }
 }
 
-/// Writes it where it has changed. It is only shown: what fails is seen at the next change.
-pub(super) fn publish(ctx: &AppContext<'_>, seen: &mut Supervisor) {
-    let Ok(bytes) = serde_json::to_vec(&Shown::of(ctx, seen)) else { return };
-    if bytes != seen.told {
+/// Writes it where it is other than what was `told` last. It is only shown: what fails is seen at the next change.
+pub(super) fn publish(ctx: &AppContext<'_>, shown: &Shown, told: &mut Vec<u8>) {
+    let Ok(bytes) = serde_json::to_vec(shown) else { return };
+    if bytes != *told {
         let folder = ctx.run.join("apps");
         let _made = std::fs::create_dir_all(&folder);
         if durable::publish(&folder.join("watch.json"), &bytes).is_ok() {
-            seen.told = bytes;
+            *told = bytes;
         }
     }
 }

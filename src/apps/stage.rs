@@ -2,8 +2,9 @@
 //! into the state folder. What runs goes on. Nothing counts before it was compared and is durable.
 
 use super::bundles::{image_config, keep_bundle};
-use super::bytes::{BundleBytes, open_bundle};
+use super::bytes::BundleBytes;
 use super::kept::{keep_file, kept_file};
+use super::opened::open_bundle;
 use super::{AppContext, AppMove, BundleHead, BundleSource, kept_bundle};
 use crate::artifact::PayloadKind;
 use crate::bundle::{AppKind, ImageEntry, ServiceName};

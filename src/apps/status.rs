@@ -186,7 +186,7 @@ pub fn apps_status(
     }
     // A process that looks after nothing has seen nothing.
     let watch = watch.filter(|watch| watch.has_seen());
-    let shown = watch.map_or_else(|| shown(ctx), |watch| Shown::of(ctx, watch));
+    let shown = watch.map_or_else(|| shown(ctx), |watch| watch.shown(ctx));
     let (mut documents, view) = (Documents::default(), View { ctx, journal, shown, there });
     let runs = match &journal.phase {
         // The new side is what was started, and what is judged.

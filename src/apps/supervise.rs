@@ -6,7 +6,7 @@ use super::look::{Look, Mode};
 use super::plain::PlainHealth;
 use super::plan::{AppPlan, Documents};
 use super::ports::{choose, missing_ports};
-use super::show::publish;
+use super::show::{Shown, publish};
 use super::store::AppJournalStore;
 use super::watch::Watch;
 use super::{AppContext, AppJournal, AppMove, AppPhase, Change, stage_bundles};
@@ -54,6 +54,17 @@ struct Trial {
 }
 
 impl Supervisor {
+    /// What it has seen, for those who ask for the status.
+    pub(super) fn shown(&self, ctx: &AppContext<'_>) -> Shown {
+        Shown::of(ctx, &self.watch, &self.failures)
+    }
+
+    /// Shows it to them.
+    pub(super) fn publish(&mut self, ctx: &AppContext<'_>) {
+        let shown = self.shown(ctx);
+        publish(ctx, &shown, &mut self.told);
+    }
+
     /// Brings the set that shall run a step nearer to running where nothing is under way, and says when to look again.
     /// What a change is about is left to the driver. A run-once service that has ended, and a port that was chosen, is
     /// noted in `journal`, which is saved then. An engine that does not answer is waited for.
@@ -88,7 +99,7 @@ impl Supervisor {
             self.health.retain(|name, _| known.contains(name));
         }
         self.failures = failures;
-        publish(ctx, self);
+        self.publish(ctx);
         Ok(clock::pause(next.clamp(PAUSES[0], PAUSES[1])))
     }
 

@@ -111,7 +111,7 @@ pub(super) fn answer(
         }
         install => {
             let (ask, wait) = installation(install, by)?;
-            match super::here::install(world, ask, source, wait, sink)? {
+            match super::bring::install(world, ask, source, wait, sink)? {
                 Installed::Apps(answer) => answer,
                 _ => return Err(Failure::new(ReasonCode::Internal, "it was no app")),
             }

@@ -1,6 +1,7 @@
 //! This process answers: what each request does on the device.
 
 use super::UNREASONED;
+use super::bring::{artifact, install};
 use super::client::Client;
 use super::daemon::Daemon;
 use super::query::usage;
@@ -9,11 +10,11 @@ use super::response::LogLine;
 use super::response::{History, Response, Said, Verified, Version};
 use super::table::Request;
 use crate::config::{Settings, Where, load};
-use crate::device::{self, Installation, Installed, World};
+use crate::device::{self, Installation, World};
 use crate::event::Sink;
 use crate::inspect;
 use crate::model::{ReasonCode, Result};
-use crate::source::{Source, Tries};
+use crate::source::Source;
 use crate::update::{Allowed, Drill, Order, Reboot, Then};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
@@ -97,25 +98,6 @@ impl<'a> Here<'a> {
             }
         }
         Ok(inspect::report(self.place, self.told.clone(), |world| self.equip(world)))
-    }
-}
-
-fn artifact(source: Option<Source>) -> Result<Source> {
-    source.ok_or_else(|| usage("an artifact goes with it".to_owned()))
-}
-
-/// Brings an artifact, from where it is.
-pub(super) fn install(
-    world: &World,
-    ask: Installation,
-    source: Option<Source>,
-    wait: bool,
-    sink: &dyn Sink,
-) -> Result<Installed> {
-    let tries = if wait { Tries::Endless } else { Tries::Minute };
-    match ask.url {
-        Some(_) => device::install_url(world, &*world.web(), tries, ask, sink),
-        None => device::install(world, artifact(source)?, ask, sink),
     }
 }
 

@@ -7,6 +7,7 @@
 
 #[cfg(feature = "apps")]
 mod apps;
+mod bring;
 mod client;
 mod daemon;
 mod find;

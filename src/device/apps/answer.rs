@@ -96,22 +96,3 @@ fn sentence(did: AppsDid, AppChanged { app, from, to }: &AppChanged) -> String {
         (_, None) => format!("{app} is removed."),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_done_to_an_app_is_told_in_a_sentence() {
-        let one = |from: Option<&str>, to: Option<&str>| AppChanged {
-            app: "shop".parse().unwrap(),
-            from: from.map(str::to_owned),
-            to: to.map(str::to_owned),
-        };
-        let update = one(Some("1"), Some("2"));
-        assert_eq!(sentence(AppsDid::Updated, &update), "shop 2 runs in place of 1.");
-        assert_eq!(sentence(AppsDid::Updated, &one(None, Some("1"))), "shop 1 runs.");
-        assert_eq!(sentence(AppsDid::Updated, &one(Some("1"), None)), "shop is removed.");
-        assert_eq!(sentence(AppsDid::Planned, &one(None, Some("1"))), "shop 1 would run.");
-    }
-}

@@ -10,16 +10,14 @@ use crate::apps::{
     Admission, AppAsk, AppCommand, AppEnded, AppJournal, AppMove, AppOutcome, AppPhase, BundleHead,
     BundleSource, admit, read_bundle_here, stage_bundles,
 };
-use crate::artifact::Release;
 use crate::device::installation::Installation;
 use crate::device::offer::Offer;
 use crate::device::work::Working;
 use crate::device::world::World;
-use crate::event::{Nowhere, Sink};
+use crate::event::Sink;
 use crate::model::{Failure, ReasonCode, Result};
 use crate::source::{Fetch, Source};
 use crate::sys::stop::{self, Stop};
-use crate::trust::Verified;
 use crate::update::{Allowed, Order, Then};
 
 /// What is settled about a change.
@@ -80,19 +78,6 @@ pub(in crate::device) fn bring(
         dry_run: ask.dry_run,
     };
     change(&gear, &asks, &sources, &how, sink)
-}
-
-/// The bundle that a delta of one makes on this device, verified by itself.
-pub(in crate::device) fn made_by_delta(
-    world: &World,
-    source: &Source,
-) -> Result<Verified<Release>> {
-    let bytes = source.ranges().ok_or_else(|| {
-        let text = "a delta of a bundle cannot come as a stream: name a file or an address";
-        Failure::new(ReasonCode::Usage, text)
-    })?;
-    let gear = Gear::of(world)?;
-    Ok(read_bundle_here(&gear.context(&Nowhere), bytes)?.into_release())
 }
 
 fn name(head: &BundleHead) -> String {

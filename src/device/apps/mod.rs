@@ -14,6 +14,7 @@ mod joint;
 mod journal;
 mod locks;
 mod look;
+mod made;
 mod preload;
 mod spool;
 mod verbs;
@@ -27,9 +28,10 @@ pub use verbs::{
 };
 
 pub(super) use beside::{after_writing, before_writing, may_arm};
-pub(super) use bring::{bring, made_by_delta};
+pub(super) use bring::bring;
 pub(super) use carry::abandon;
 pub(super) use develop::unhold;
 pub(super) use epoch::may_change_store;
 pub(super) use health::{bring_up, seen};
 pub(super) use joint::joint;
+pub(super) use made::made_by_delta;

@@ -77,7 +77,7 @@ fn estimate(old: &Unpacked, new: &Unpacked, near: &Path, level: i32) -> Result<E
     let dear = costs.iter().filter(|cost| cost.extra + cost.differ >= LEAST).take(NAMED);
     let spoils =
         dear.map(|cost| (cost.name.clone(), cost.extra + cost.differ, why(cost))).collect();
-    let from = super::named(old);
+    let from = super::image::named(old);
     Ok(Estimate { from, adaptive: adaptive(&old.release, &new.release), delta, spoils })
 }
 

@@ -163,3 +163,12 @@ pub(in crate::forge) fn write_image(
     }
     Ok(())
 }
+
+/// What an artifact is called in an answer: its version, and the app before that.
+pub(super) fn named(artifact: &Unpacked) -> String {
+    let manifest = &artifact.release.manifest;
+    match &manifest.app {
+        Some(app) => format!("{app} {}", manifest.version),
+        None => manifest.version.to_string(),
+    }
+}

@@ -60,7 +60,7 @@ pub(super) fn run(words: Words) -> Result<()> {
         let olds = words.from.iter().map(|from| image::unpack(from, &near));
         let olds: Vec<_> = olds.collect::<Result<_>>()?;
         file::may_be_written(output)?;
-        let from: Vec<String> = olds.iter().map(named).collect();
+        let from: Vec<String> = olds.iter().map(image::named).collect();
         let from = from.join(", ");
         let devices = bundle::OnDevices::of(olds.iter().collect())?;
         let keys = std::slice::from_ref(&signing);
@@ -82,7 +82,7 @@ pub(super) fn run(words: Words) -> Result<()> {
             }
             false => make::write(&old, &new, &target, level, keys)?,
         };
-        told.push((target, named(&old), len, signer));
+        told.push((target, image::named(&old), len, signer));
     }
     let version = &new.release.manifest.version;
     if words.json {
@@ -111,15 +111,6 @@ pub(super) fn run(words: Words) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-/// What an artifact is called in an answer: its version, and the app before that.
-fn named(artifact: &image::Unpacked) -> String {
-    let manifest = &artifact.release.manifest;
-    match &manifest.app {
-        Some(app) => format!("{app} {}", manifest.version),
-        None => manifest.version.to_string(),
-    }
 }
 
 /// How a delta is called beside its full artifact.

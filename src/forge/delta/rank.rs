@@ -268,7 +268,7 @@ fn as_text(
     candidates: &[Candidate],
     (groups, ranked): (&[Group], &[Vec<Choice>]),
 ) -> String {
-    let mut text = format!("{}: {} in full\n", super::named(new), ByteLen(new.len));
+    let mut text = format!("{}: {} in full\n", super::image::named(new), ByteLen(new.len));
     for (group, choices) in groups.iter().zip(ranked) {
         let (count, name) = (group.devices.len(), group.fingerprint().to_string());
         let first = group.devices.first().map_or("", String::as_str);
