@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::admit::*;
+use super::admit::{AppAsk, admit};
 use super::fixture::{App, Bench, Memory, app, name};
+use super::member::Admission;
+use super::*;
 use super::{Generation, RefusedApp, read_bundle};
+use crate::bundle::AppDocument;
 use crate::engine::fake::{FakeEngine, FakeWorld};
 use crate::model::SlotId;
+use crate::model::{Failure, ReasonCode, Result};
+use crate::update::Allowed;
+use std::collections::BTreeMap;
 
 /// What admitting these apps beside what is here comes to.
 fn asked(bench: &Bench, journal: &AppJournal, apps: &[&App]) -> Result<Admission> {

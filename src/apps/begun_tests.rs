@@ -1,5 +1,7 @@
 //! Native and command apps on a small world: a systemd that is stricter than the real one, and a real program.
 
+#![allow(clippy::unwrap_used)]
+
 use super::begun::Begun;
 use super::fixture::{Bench, name};
 use super::plain::{PlainApp, PlainHealth};

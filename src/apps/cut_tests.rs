@@ -2,6 +2,8 @@
 //! back. The engine loses what was not synced, or keeps torn pieces of it. What is in memory is gone. Afterwards the
 //! device comes to rest by itself, with the old or the new set whole, and with data that its release can read.
 
+#![allow(clippy::unwrap_used)]
+
 use super::fixture::{App, Bench, Memory, name};
 use super::life_tests::{engine, install, saved, settle, shop};
 use super::plan::Documents;

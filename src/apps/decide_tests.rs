@@ -1,5 +1,7 @@
 //! What is decided in each phase. What must hold of whole lives, with cuts, is explored in `explore`.
 
+#![allow(clippy::unwrap_used)]
+
 use super::decide;
 use super::facts::{AppCommand, AppDone, AppEffect, AppFacts, AppRules, AppStep, Live, SlotTrial};
 use super::journal::{

@@ -1,5 +1,7 @@
 //! The life of apps without an engine: the real decision, the real effects, a real program.
 
+#![allow(clippy::unwrap_used)]
+
 use super::begun_tests::{Systemctl, firmware};
 use super::fixture::{App, Bench, Memory, app, plain_app};
 use super::store::{AppJournalStore, AppStored};

@@ -1,5 +1,7 @@
 //! What is done with sets.
 
+#![allow(clippy::unwrap_used)]
+
 use super::decide_tests::{device, name, release, set, step_of};
 use super::journal::{AppJournal, AppMove, AppPhase, Cause, Change, Generation};
 use crate::model::{ReasonCode, SlotId};

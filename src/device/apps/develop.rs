@@ -59,14 +59,14 @@ pub(in crate::device) fn unhold(world: &World, by: &str, sink: &dyn Sink) -> Res
         return Ok(Vec::new());
     }
     let held = world.lock_for("unhold", by, false, Duration::from_secs(5))?;
-    let gear = Gear::of(world)?.as_held();
+    let gear = Gear::of(world)?.under_hold();
     held.stop.over(|| end(&gear, by, sink))
 }
 
 /// The same in a turn of the daemon, which holds the lock.
 pub(super) fn end_if_over(world: &World, sink: &dyn Sink) -> Result<()> {
     match is_over(world) {
-        true => end(&Gear::of(world)?.as_held(), "the end of the hold", sink).map(drop),
+        true => end(&Gear::of(world)?.under_hold(), "the end of the hold", sink).map(drop),
         false => Ok(()),
     }
 }

@@ -76,7 +76,7 @@ impl<'a> Gear<'a> {
 
     /// The same under a hold: what development keys have signed is stopped, and put in the place of nothing, also when the
     /// hold is over.
-    pub(super) fn as_held(self) -> Gear<'a> {
+    pub(super) fn under_hold(self) -> Gear<'a> {
         Gear { held: true, ..self }
     }
 
