@@ -140,10 +140,13 @@ def joint(w):
         d.ok("install", release)
         w.same(f"{how}: while the system is staged the apps of before run", get(), "1.0.0")
         w.refused(f"{how}: while a system is armed no app is changed", d.surefoot("apps", "install", two), "TRIAL_PENDING")
-        w.check(f"{how}: the other slot is on trial", d.boot("--fail").startswith("slot b (trial"))
+        w.check(f"{how}: the other slot is on trial", d.boot(*([] if keeper else ["--fail"])).startswith("slot b (trial"))
         if keeper:
+            # Held until a person has had a look, who says no.
+            (d.folder / "run/unhealthy").write_text("")
             d.start()
-            until("the daemon leaves the trial", lambda: "armed again" in json.loads(d.ok("status", "--json"))["summary"], 120)
+            _answers("2.0.0")
+            d.ok("rollback")
         else:
             done = d.surefoot("commit")
             w.check(f"{how}: the trial is lost", done.returncode == 77, done.stdout)
@@ -230,5 +233,5 @@ def engine_ends(w):
     update.wait()
 
 
-STORIES = [life, daemon, schema, joint, cuts, engine_ends, refusals, allowed, several, configure, full_disk, damaged_layer, delta]
-LONG = [every_cut]
+STORIES = [life, daemon, schema, joint, cuts, engine_ends, refusals, allowed, several, configure, full_disk]
+LONG = [every_cut, damaged_layer, delta]
