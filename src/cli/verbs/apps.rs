@@ -19,7 +19,7 @@ Examples:
   surefoot apps install shop.surefoot     old services run until all is here
   surefoot apps status                    what runs, and how it is
   surefoot apps logs shop web -f          what a service prints
-  surefoot apps rollback shop             the generation before, without a network
+  surefoot apps rollback shop             the generation before; no network
   surefoot apps stop shop                 until `surefoot apps start shop`")]
 pub(in crate::cli) struct Apps {
     #[command(subcommand)]
@@ -238,7 +238,7 @@ struct Switch {
 #[command(after_help = "\
 Examples:
   surefoot apps rollback shop
-  surefoot apps rollback shop --to SHA256     `surefoot apps status --json` lists them")]
+  surefoot apps rollback shop --to SHA256    as `apps status --json` lists them")]
 struct Rollback {
     /// The app
     name: ServiceName,

@@ -36,13 +36,18 @@ pub(in crate::forge) fn apps(words: &Apps, build: fn(Vec<OsString>) -> Result<()
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    surefoot-forge apps push root@gateway compose.yaml --images IMAGES --key KEYS/develop-shop.key\n  \
-    surefoot-forge apps push gateway compose.yaml --images IMAGES --key KEYS/develop-shop.key \\\n      \
-    --remote \"sudo surefoot\" -- -p 2222\n\n\
-    The device must be under hold (`surefoot hold`) and its trust file must name the key;\n\
-    `surefoot unhold` there brings back what ran before. The bundle is sent with `surefoot push`,\n\
-    which must be installed here; its exit status is the one of this program.")]
+#[command(
+    override_usage = "surefoot-forge apps push [OPTIONS] --key KEY HOST COMPOSE [-- SSH_ARGS]",
+    after_help = "Examples:\n  \
+    surefoot-forge apps push root@gateway compose.yaml --images IMAGES \\\n      \
+    --key KEYS/develop-shop.key\n  \
+    surefoot-forge apps push gateway compose.yaml --images IMAGES \\\n      \
+    --key KEYS/develop-shop.key --remote \"sudo surefoot\" -- -p 2222\n\n\
+    The device must be under hold (`surefoot hold`) and its trust file must name the\n\
+    key; `surefoot unhold` there brings back what ran before. The bundle is sent with\n\
+    `surefoot push`, which must be installed here; its exit status is the one of this\n\
+    program."
+)]
 struct Push {
     /// Where ssh connects to
     host: String,
