@@ -43,10 +43,10 @@ pub(in crate::forge) fn apps(words: &Apps, build: fn(Vec<OsString>) -> Result<()
     --key KEYS/develop-shop.key\n  \
     surefoot-forge apps push gateway compose.yaml --images IMAGES \\\n      \
     --key KEYS/develop-shop.key --remote \"sudo surefoot\" -- -p 2222\n\n\
-    The device must be under hold (`surefoot hold`) and its trust file must name the\n\
-    key; `surefoot unhold` there brings back what ran before. The bundle is sent with\n\
-    `surefoot push`, which must be installed here; its exit status is the one of this\n\
-    program."
+    The device must be under hold (`surefoot hold`) and its trust file must name\n\
+    the key; `surefoot unhold` there brings back what ran before. The bundle is\n\
+    sent with `surefoot push`, which must be installed here; its exit status is\n\
+    the one of this program."
 )]
 struct Push {
     /// Where ssh connects to
