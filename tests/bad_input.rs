@@ -38,7 +38,7 @@ fn damaged_files() {
     refuses(&bench, &changed(&bench, "tail", |b| b.push(0)), 65, "TRAILING_BYTES");
     refuses(&bench, &changed(&bench, "end", |b| *b.last_mut().unwrap() ^= 1), 65, "CHUNK_CORRUPT");
     refuses(&bench, &changed(&bench, "signed", |b| b[200] ^= 1), 65, "SIGNATURE_INVALID");
-    refuses(&bench, &changed(&bench, "newer", |b| b[8] = 3), 65, "UPDATER_TOO_OLD");
+    refuses(&bench, &changed(&bench, "newer", |b| b[8] = 4), 65, "UPDATER_TOO_OLD");
     for (name, magic) in [
         ("zip", b"PK\x03\x04".as_slice()),
         ("elf", b"\x7fELF"),

@@ -52,9 +52,10 @@ fn h03_h13_foreign_and_mangled_files_are_no_artifacts() {
 
 #[test]
 fn h04_a_newer_format_asks_for_a_newer_updater() {
-    refused(&patched(8, &[3, 0]), &trust(1), UpdaterTooOld);
-    // Format 2 is a delta, and its list is of hashes.
+    refused(&patched(8, &[4, 0]), &trust(1), UpdaterTooOld);
+    // Formats 2 and 3 are deltas, and their lists are of hashes.
     refused(&patched(8, &[2, 0]), &trust(1), HeaderInvalid);
+    refused(&patched(8, &[3, 0]), &trust(1), HeaderInvalid);
     refused(&patched(8, &[0xff, 0xff]), &trust(1), UpdaterTooOld);
     refused(&patched(8, &[0, 0]), &trust(1), HeaderInvalid);
 }

@@ -82,7 +82,7 @@ fn m12_every_field_is_needed() {
 
 #[test]
 fn m18_the_needed_updater_is_looked_at_before_unknown_keys() {
-    for needed in ["0.4.1", "0.5.0", "1.0.0", "4294967295.0.0"] {
+    for needed in ["0.5.1", "0.6.0", "1.0.0", "4294967295.0.0"] {
         let newer = parts().body.replace("'0.1.0'", &format!("'{needed}'"));
         refused(&body(newer.clone()), &trust(1), UpdaterTooOld);
         refused(

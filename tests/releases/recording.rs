@@ -303,6 +303,31 @@ grow = false
 keep = ["/etc/network/interfaces"]
 identity = { file = "/etc/serial" }
 provision = false
+
+[apps]
+engine = "/run/podman/podman.sock"
+data = "apps"
+secrets = "secrets"
+preload = "preload"
+keep_files = true
+store_epoch = 1
+binds = ["/srv/shared"]
+devices = ["/dev/ttyUSB0"]
+capabilities = ["NET_ADMIN"]
+host_network = true
+privileged = false
+permissions = ["native-programs"]
+provides = ["gpu"]
+reserved_memory = "64M"
+
+[apps.variables]
+SITE = "hall-3"
+
+[apps.external]
+broker = "10.0.0.5:8883"
+
+[apps.commands]
+mcu = "/usr/lib/demo/mcu"
 "#;
 
 #[test]
@@ -317,13 +342,15 @@ fn what_would_be_recorded_uses_every_key() {
     let rooms = rooms.iter().flat_map(|r| r.lines().filter(|l| !l.contains('#')).map(str::trim));
     let source = code("src/source/settings.rs").unwrap();
     let source = source.split("struct Settings {").nth(1).unwrap().split("\n}").next().unwrap();
-    let public = fragment.lines().chain(source.lines());
+    let apps = code("src/apps/settings.rs").unwrap();
+    let apps = apps.split("struct AppSettings {").nth(1).unwrap().split("\n}").next().unwrap();
+    let public = fragment.lines().chain(source.lines()).chain(apps.lines());
     let keys = public.filter_map(|l| l.strip_prefix("    pub ")).chain(rooms);
     let keys = keys.filter_map(|l| l.split(':').next()).filter(|k| !k.is_empty());
     let mut seen = 0;
     for key in keys {
         let used =
-            [format!("{key} = "), format!("[{key}]"), format!(".{key}]]"), format!("[[{key}.")];
+            [format!("{key} = "), format!("{key}]"), format!(".{key}]]"), format!("[[{key}.")];
         assert!(used.iter().any(|use_| SETTINGS.contains(use_)), "`{key}` is not in SETTINGS");
         seen += 1;
     }
