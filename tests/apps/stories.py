@@ -233,5 +233,5 @@ def engine_ends(w):
     update.wait()
 
 
-STORIES = [life, daemon, schema, joint, cuts, engine_ends, refusals, allowed, several, configure, full_disk]
-LONG = [every_cut, damaged_layer, delta]
+STORIES = [life, daemon, schema, joint, cuts, engine_ends, refusals, allowed, several, configure, delta, full_disk]
+LONG = [every_cut, damaged_layer]
