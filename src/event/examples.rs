@@ -126,7 +126,8 @@ pub fn examples() -> Vec<(&'static str, Event)> {
             },
         ),
         (
-            "A service of an app is well, or is not, unlike before. It is started again by itself.",
+            "A service of an app is well, or is not, unlike before. It is started again by itself. \
+             This version does not send it yet: `surefoot apps status` says the same.",
             Event::Service {
                 app: text("shop"),
                 service: text("web"),
